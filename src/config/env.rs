@@ -1,0 +1,202 @@
+//! The reader of the environment: canonical names, aliases, secrets from files, every problem reported at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Every bad variable at once; values are never shown, since any of them may hold a secret.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bad configuration:\n  {}", .0.join("\n  "))]
+pub struct ConfigError(pub Vec<String>);
+
+/// A snapshot of the environment and the problems found in it so far. An empty variable counts as not set.
+#[derive(Debug, Default)]
+pub struct Env {
+    vars: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Env {
+    /// The only look at the process environment. Variables that are not Unicode are reported when asked for.
+    pub fn of_process() -> Self {
+        Self::of(std::env::vars_os().filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok()?,
+                value.into_string().unwrap_or_else(|_| "\u{fffd}".to_owned()),
+            ))
+        }))
+    }
+
+    pub fn of(vars: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self {
+            vars: vars.filter(|(_, value)| !value.trim().is_empty()).collect(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    /// The configuration if nothing was wrong with it.
+    pub fn finish<T>(&mut self, config: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
+        if !self.problems.is_empty() {
+            return Err(ConfigError(std::mem::take(&mut self.problems)));
+        }
+        config().ok_or_else(|| ConfigError(vec!["the configuration is incomplete".to_owned()]))
+    }
+
+    pub fn is_set(&self, names: &[&str]) -> bool {
+        names
+            .iter()
+            .any(|name| self.vars.contains_key(*name) || self.vars.contains_key(&format!("{name}_FILE")))
+    }
+
+    /// The value under the first of `names` that is set; two names with different values are a conflict.
+    pub fn text(&mut self, names: &[&str]) -> Option<String> {
+        let set: Vec<(&str, String)> = names
+            .iter()
+            .filter_map(|name| Some((*name, self.vars.get(*name)?.trim().to_owned())))
+            .collect();
+        if let [(first, a), .., (last, b)] = set.as_slice()
+            && a != b
+        {
+            self.problem(format!(
+                "{first} and {last} mean the same and have different values; set one"
+            ));
+        }
+        set.into_iter().next().map(|(_, value)| value)
+    }
+
+    pub fn required(&mut self, names: &[&str], what: &str) -> String {
+        self.text(names).unwrap_or_else(|| {
+            self.problem(format!("{} is required: {what}", names.join(" or ")));
+            String::new()
+        })
+    }
+
+    pub fn parse<T: FromStr>(&mut self, names: &[&str], default: T, what: &str) -> T
+    where
+        T::Err: Display,
+    {
+        match self.text(names).map(|text| text.parse()) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(_)) => {
+                self.problem(format!("{} is not {what}", names[0]));
+                default
+            }
+        }
+    }
+
+    /// A whole number within `range`.
+    pub fn number<T>(&mut self, names: &[&str], default: T, range: std::ops::RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + Display + Copy,
+        T::Err: Display,
+    {
+        let what = format!("a whole number from {} to {}", range.start(), range.end());
+        let value = self.parse(names, default, &what);
+        if range.contains(&value) {
+            return value;
+        }
+        self.problem(format!("{} is not {what}", names[0]));
+        default
+    }
+
+    /// A time span: `30s`, `250ms`, `5m`, `2h`, `7d`; a bare number is in `unit`.
+    pub fn duration(&mut self, name: &str, default: Duration, unit: Duration) -> Duration {
+        match self.text(&[name]) {
+            None => default,
+            Some(text) => parse_duration(&text, unit).unwrap_or_else(|| {
+                self.problem(format!("{name} is not a time span like 30s, 250ms, 5m or 2h"));
+                default
+            }),
+        }
+    }
+
+    /// A secret from `NAME`, or from the file that `NAME_FILE` names.
+    pub fn secret(&mut self, name: &str) -> Option<SecretString> {
+        let file_name = format!("{name}_FILE");
+        let direct = self.text(&[name]);
+        match (direct, self.text(&[&file_name])) {
+            (Some(_), Some(_)) => {
+                self.problem(format!("{name} and {file_name} are both set; set one"));
+                None
+            }
+            (direct, None) => direct.map(SecretString::from),
+            (None, Some(path)) => match std::fs::read_to_string(path) {
+                Ok(text) => Some(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())),
+                Err(error) => {
+                    self.problem(format!("{file_name} can't be read: {}", error.kind()));
+                    None
+                }
+            },
+        }
+    }
+}
+
+fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u32 = text[..digits].parse().ok()?;
+    let unit = match text[digits..].trim() {
+        "" => unit,
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
+        "d" => Duration::from_hours(24),
+        _ => return None,
+    };
+    unit.checked_mul(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported_and_no_value_is_shown() {
+        let mut env = Env::of([("A", "hunter2"), ("B", "other"), ("N", "hunter3")]);
+        env.text(&["A", "B"]);
+        env.number(&["N"], 1_u16, 1..=9);
+        env.required(&["MISSING"], "say what");
+        let error = env.finish(|| Some(())).unwrap_err();
+        assert_eq!(error.0.len(), 3);
+        assert!(!error.to_string().contains("hunter"));
+    }
+
+    #[test]
+    fn an_alias_with_the_same_value_is_no_conflict() {
+        let mut env = Env::of([("KAFKA_BROKERS", "k:1"), ("KAFKA_BROKER", "k:1")]);
+        assert_eq!(
+            env.text(&["KAFKA_BROKERS", "KAFKA_BROKER"]).as_deref(),
+            Some("k:1")
+        );
+        assert!(env.finish(|| Some(())).is_ok());
+    }
+
+    #[test]
+    fn time_spans_have_units() {
+        let ms = Duration::from_millis(1);
+        assert_eq!(parse_duration("250", ms), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2h", ms), Some(Duration::from_secs(7200)));
+        for bad in ["", "-1s", "1w", "s", "1.5s", "99999999999s"] {
+            assert_eq!(parse_duration(bad, ms), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_may_come_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s3cret\n").unwrap();
+        let mut env = Env::of([("DATABASE_PASSWORD_FILE", file.path().to_str().unwrap())]);
+        assert_eq!(env.secret("DATABASE_PASSWORD").unwrap().expose_secret(), "s3cret");
+    }
+}

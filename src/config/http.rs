@@ -1,0 +1,29 @@
+//! Where the API and the pages listen.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Env;
+
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    pub host: IpAddr,
+    /// 0 takes any free port.
+    pub port: u16,
+    /// How long in-flight work may take after a signal to stop.
+    pub shutdown_timeout: Duration,
+}
+
+impl HttpConfig {
+    pub fn read(env: &mut Env) -> Self {
+        Self {
+            host: env.parse(&["HOST"], IpAddr::from([127, 0, 0, 1]), "an IP address"),
+            port: env.parse(&["PORT"], 3006, "a port number from 0 to 65535"),
+            shutdown_timeout: env.duration(
+                "SHUTDOWN_TIMEOUT",
+                Duration::from_secs(20),
+                Duration::from_secs(1),
+            ),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Where Kafka is, and how we are known to it.
+
+use std::time::Duration;
+
+use super::Env;
+
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// `host:port` each.
+    pub brokers: Vec<String>,
+    /// Overrides the role's own (`api-service`, `file-service`).
+    pub client_id: Option<String>,
+    /// Overrides the role's own (`api-service-group`, `file-service-group`).
+    pub group_id: Option<String>,
+    /// Of topics that `migrate` makes.
+    pub partitions: i32,
+    /// A member that is silent for this long loses its partitions.
+    pub session_timeout: Duration,
+}
+
+pub const BROKERS: [&str; 2] = ["KAFKA_BROKERS", "KAFKA_BROKER"];
+
+impl KafkaConfig {
+    pub fn is_named(env: &Env) -> bool {
+        env.is_set(&BROKERS)
+    }
+
+    pub fn read(env: &mut Env) -> Self {
+        let brokers: Vec<String> = env
+            .required(&BROKERS, "host:port, comma separated")
+            .split(',')
+            .map(|broker| broker.trim().to_owned())
+            .filter(|broker| !broker.is_empty())
+            .collect();
+        let well_formed = |broker: &String| {
+            broker
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if !brokers.iter().all(well_formed) {
+            env.problem("KAFKA_BROKERS is not a list like kafka-1:9092,kafka-2:9092");
+        }
+        let session_timeout = env.duration(
+            "KAFKA_SESSION_TIMEOUT",
+            Duration::from_secs(30),
+            Duration::from_millis(1),
+        );
+        if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
+            env.problem("KAFKA_SESSION_TIMEOUT must be from 1s to 30m (a bare number is in milliseconds)");
+        }
+        Self {
+            brokers,
+            client_id: env.text(&["KAFKA_CLIENT_ID"]),
+            group_id: env.text(&["KAFKA_GROUP_ID"]),
+            partitions: env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000),
+            session_timeout,
+        }
+    }
+}

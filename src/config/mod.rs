@@ -1,0 +1,17 @@
+//! Settings: read once from the environment, validated as a whole, passed down. Nothing else reads the environment.
+
+pub mod database;
+pub mod env;
+pub mod http;
+pub mod kafka;
+pub mod s3;
+pub mod telemetry;
+pub mod worker;
+
+pub use database::DatabaseConfig;
+pub use env::{ConfigError, Env};
+pub use http::HttpConfig;
+pub use kafka::KafkaConfig;
+pub use s3::S3Config;
+pub use telemetry::{LogFormat, TelemetryConfig};
+pub use worker::WorkerConfig;

@@ -1,0 +1,67 @@
+//! Where objects are stored.
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::Env;
+
+#[derive(Debug, Clone)]
+pub struct S3Config {
+    /// `None`: Amazon's own endpoint of the region.
+    pub endpoint: Option<String>,
+    pub region: String,
+    pub bucket: String,
+    pub access_key_id: String,
+    pub secret_access_key: SecretString,
+}
+
+pub const ENDPOINT: [&str; 2] = ["S3_ENDPOINT", "AWS_ENDPOINT"];
+pub const BUCKET_DEFAULT: &str = "file-storage-bucket";
+
+impl S3Config {
+    pub fn is_named(env: &Env) -> bool {
+        env.is_set(&ENDPOINT)
+    }
+
+    pub fn read(env: &mut Env) -> Self {
+        let endpoint = env
+            .text(&ENDPOINT)
+            .map(|text| text.trim_end_matches('/').to_owned());
+        let is_http = |text: &String| {
+            Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        };
+        if endpoint.as_ref().is_some_and(|text| !is_http(text)) {
+            env.problem("S3_ENDPOINT is not a URL like http://localhost:4566");
+        }
+        let secret_access_key = env.secret("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| {
+            env.problem("AWS_SECRET_ACCESS_KEY is required");
+            SecretString::default()
+        });
+        Self {
+            endpoint,
+            region: env
+                .text(&["S3_REGION", "AWS_REGION"])
+                .unwrap_or_else(|| "us-east-1".to_owned()),
+            bucket: Self::read_bucket(env),
+            access_key_id: env.required(&["AWS_ACCESS_KEY_ID"], "the S3 access key"),
+            secret_access_key,
+        }
+    }
+
+    /// The bucket alone: embedded storage needs nothing else. Names follow S3's own rules.
+    pub fn read_bucket(env: &mut Env) -> String {
+        let bucket = env
+            .text(&["S3_BUCKET"])
+            .unwrap_or_else(|| BUCKET_DEFAULT.to_owned());
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let valid = (3..=63).contains(&bucket.len())
+            && bucket.chars().all(inner)
+            && bucket.starts_with(outer)
+            && bucket.ends_with(outer);
+        if !valid {
+            env.problem("S3_BUCKET is not a bucket name: 3 to 63 of a-z, 0-9, '-' and '.'");
+        }
+        bucket
+    }
+}

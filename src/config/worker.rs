@@ -1,0 +1,36 @@
+//! How files are made: how many at once, how often, how slowly.
+
+use std::time::Duration;
+
+use super::Env;
+
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Members of the consumer group in this process.
+    pub replicas: usize,
+    /// Files that one member works on at once.
+    pub concurrency: usize,
+    /// Tries of one attempt before it fails for good.
+    pub max_attempts: u32,
+    /// The source system's artificial processing time.
+    pub processing_delay: Duration,
+}
+
+pub const FILE_DEADLINE_DEFAULT: Duration = Duration::from_hours(24);
+
+impl WorkerConfig {
+    pub fn read(env: &mut Env, replicas: Option<usize>, default_replicas: usize) -> Self {
+        let from_env = env.number(&["WORKER_REPLICAS"], default_replicas, 1..=64);
+        Self {
+            replicas: replicas.unwrap_or(from_env),
+            concurrency: env.number(&["WORKER_CONCURRENCY"], 16, 1..=1024),
+            max_attempts: env.number(&["WORKER_MAX_ATTEMPTS"], 5, 1..=100),
+            processing_delay: env.duration("PROCESSING_DELAY_MS", Duration::ZERO, Duration::from_millis(1)),
+        }
+    }
+}
+
+/// How long after its creation a file must have a terminal status.
+pub fn read_file_deadline(env: &mut Env) -> Duration {
+    env.duration("FILE_DEADLINE", FILE_DEADLINE_DEFAULT, Duration::from_secs(1))
+}

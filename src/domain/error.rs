@@ -1,0 +1,127 @@
+//! The one error of the product: a closed kind, a stable code, a sentence that says what to do.
+
+use std::fmt;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, seen from the caller. Two total projections hang on it: the HTTP status
+/// (`http::error`) and what a consumer does with the record (`consumer::disposition`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request can't be read: not JSON, wrong types, a malformed id or cursor.
+    Malformed,
+    /// The request can be read and breaks a rule; `fields` says which.
+    Invalid,
+    /// The caller may not do this from here (cross-site form post).
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    /// Right request, wrong moment: the file's status doesn't allow it.
+    Conflict,
+    /// It was there and will not come back.
+    Gone,
+    TooLarge,
+    UnsupportedMedia,
+    RangeNotSatisfiable,
+    /// The caller took too long.
+    Timeout,
+    /// A dependency is down or slow: the same request may succeed later.
+    Unavailable,
+    /// Our own fault, or a state that must not be.
+    Internal,
+}
+
+impl ErrorKind {
+    pub const ALL: [Self; 14] = [
+        Self::Malformed,
+        Self::Invalid,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::Conflict,
+        Self::Gone,
+        Self::TooLarge,
+        Self::UnsupportedMedia,
+        Self::RangeNotSatisfiable,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+}
+
+/// One member of a request that breaks a rule. `pointer` is a JSON Pointer (RFC 6901) into the body.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    pub pointer: &'static str,
+    pub detail: String,
+}
+
+/// `detail` is shown to the caller; `source` is logged once, at the edge, and never shown.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub code: &'static str,
+    pub detail: String,
+    pub fields: Vec<FieldError>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code,
+            detail: detail.into(),
+            fields: Vec::new(),
+            source: None,
+        }
+    }
+
+    pub fn invalid(fields: Vec<FieldError>) -> Self {
+        let detail = match fields.as_slice() {
+            [one] => one.detail.clone(),
+            many => format!("{} members of the request are not valid", many.len()),
+        };
+        Self {
+            fields,
+            ..Self::new(ErrorKind::Invalid, "validation_failed", detail)
+        }
+    }
+
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, "internal", detail)
+    }
+
+    /// Keeps the cause for the log.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// `detail` followed by every cause: for the log and for dead letters, not for callers.
+    pub fn chain(&self) -> String {
+        let mut text = self.detail.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

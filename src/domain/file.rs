@@ -1,0 +1,143 @@
+//! A file as everyone sees it, a request for a new one, and one line of its history.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Attempt, Error, FieldError, FileId, Format, Result, Status, Timestamp};
+
+/// The record of the HTTP API, in the order of its JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    pub id: FileId,
+    pub title: String,
+    pub description: Option<String>,
+    pub status: Status,
+    /// `s3://bucket/key` once completed.
+    pub s3_location: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub format: Format,
+    pub content_type: String,
+    /// Bytes of the object; `None` until completed, or when a foreign worker didn't say.
+    pub size: Option<i64>,
+    /// Lower-case hexadecimal SHA-256 of the object.
+    pub sha256: Option<String>,
+    pub attempt: Attempt,
+    pub error: Option<String>,
+}
+
+pub const TITLE_MAX_CHARS: usize = 255;
+pub const DESCRIPTION_MAX_BYTES: usize = 64 * 1024;
+
+/// A valid request: the only way to one is `NewFile::new`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    pub title: String,
+    pub description: Option<String>,
+    pub format: Format,
+}
+
+impl NewFile {
+    /// Trims the title; reports every broken rule at once.
+    pub fn new(title: Option<&str>, description: Option<String>, format: Option<&str>) -> Result<Self> {
+        let title = title.map(str::trim).unwrap_or_default();
+        let parsed = format.map_or(Some(Format::default()), Format::from_name);
+        let broken: Vec<FieldError> = [
+            title_problem(title),
+            description_problem(description.as_deref()),
+            format_problem(parsed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match parsed {
+            Some(format) if broken.is_empty() => Ok(Self {
+                title: title.to_owned(),
+                description,
+                format,
+            }),
+            _ => Err(Error::invalid(broken)),
+        }
+    }
+}
+
+fn title_problem(title: &str) -> Option<FieldError> {
+    let detail = if title.is_empty() {
+        "title is required: 1 to 255 characters".to_owned()
+    } else if title.chars().count() > TITLE_MAX_CHARS {
+        format!(
+            "title has {} characters; at most {TITLE_MAX_CHARS} are allowed",
+            title.chars().count()
+        )
+    } else if title.chars().any(char::is_control) {
+        "title must not contain control characters".to_owned()
+    } else {
+        return None;
+    };
+    Some(FieldError {
+        pointer: "/title",
+        detail,
+    })
+}
+
+fn description_problem(description: Option<&str>) -> Option<FieldError> {
+    let text = description.unwrap_or_default();
+    let detail = if text.len() > DESCRIPTION_MAX_BYTES {
+        format!(
+            "description has {} bytes; at most {DESCRIPTION_MAX_BYTES} are allowed",
+            text.len()
+        )
+    } else if text.contains('\0') {
+        "description must not contain U+0000".to_owned()
+    } else {
+        return None;
+    };
+    Some(FieldError {
+        pointer: "/description",
+        detail,
+    })
+}
+
+fn format_problem(format: Option<Format>) -> Option<FieldError> {
+    let names = || Format::ALL.map(Format::name).join(", ");
+    format.is_none().then(|| FieldError {
+        pointer: "/format",
+        detail: format!("format must be one of: {}", names()),
+    })
+}
+
+/// One line of `GET /files/{id}/timeline`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    pub at: Timestamp,
+    /// `None` for the first line.
+    pub from: Option<Status>,
+    pub to: Status,
+    pub attempt: Attempt,
+    /// Who did the work, as it names itself.
+    pub worker: Option<String>,
+    /// Where in `file.create` the request lay.
+    pub partition: Option<i32>,
+    pub offset: Option<i64>,
+    pub duration_ms: Option<i64>,
+    pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_trimmed_and_counted_in_characters() {
+        let ok = NewFile::new(Some("  é \n"), None, None).unwrap();
+        assert_eq!(ok.title, "é");
+        assert!(NewFile::new(Some(&"é".repeat(255)), None, Some("txt")).is_ok());
+        assert!(NewFile::new(Some(&"é".repeat(256)), None, None).is_err());
+    }
+
+    #[test]
+    fn every_broken_rule_is_reported_at_once() {
+        let error = NewFile::new(Some("a\u{0}b"), Some("\0".into()), Some("exe")).unwrap_err();
+        let pointers: Vec<_> = error.fields.iter().map(|field| field.pointer).collect();
+        assert_eq!(pointers, ["/title", "/description", "/format"]);
+    }
+}

@@ -1,0 +1,32 @@
+//! What kinds of file can be made. A new one is a variant here and a file in `generators/`.
+
+use serde::{Deserialize, Serialize};
+
+/// The closed list; every property of a format is an exhaustive match beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    #[default]
+    Txt,
+}
+
+impl Format {
+    pub const ALL: [Self; 1] = [Self::Txt];
+
+    /// The name in requests, messages and rows; also the extension of the object key.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+        }
+    }
+
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Txt => "text/plain; charset=utf-8",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+}

@@ -1,0 +1,20 @@
+//! The nouns: files, statuses, messages, errors. Pure: no clock, no I/O, no other module of this crate.
+
+pub mod error;
+pub mod file;
+pub mod format;
+pub mod ids;
+pub mod message;
+pub mod page;
+pub mod stats;
+pub mod status;
+pub mod time;
+
+pub use error::{Error, ErrorKind, FieldError, Result};
+pub use file::{File, NewFile, Transition};
+pub use format::Format;
+pub use ids::{Attempt, EventId, FileId};
+pub use page::{Cursor, Page, PageRequest};
+pub use stats::Stats;
+pub use status::Status;
+pub use time::Timestamp;

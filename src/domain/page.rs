@@ -1,0 +1,133 @@
+//! Keyset paging: which slice of the list, newest first, and how the next one is named.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::{Error, ErrorKind, File, FileId, Result, Status};
+
+pub const LIMIT_DEFAULT: i64 = 50;
+pub const LIMIT_MAX: i64 = 200;
+const QUERY_MAX_CHARS: usize = 255;
+
+/// Names the last file of a page; opaque outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub before: FileId,
+}
+
+impl Cursor {
+    pub fn encode(self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(format!("files:{}", self.before))
+    }
+
+    pub fn decode(text: &str) -> Result<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let id = bytes
+            .as_deref()
+            .and_then(|b| std::str::from_utf8(b).ok()?.strip_prefix("files:")?.parse().ok());
+        id.map(|before| Self { before }).ok_or_else(|| {
+            let detail = "cursor is not one that this list gave out; start again without it";
+            Error::new(ErrorKind::Malformed, "invalid_cursor", detail)
+        })
+    }
+}
+
+/// A valid slice: the only way to one is `PageRequest::new`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    pub limit: i64,
+    pub cursor: Option<Cursor>,
+    /// `None`: every status but deleted.
+    pub status: Option<Status>,
+    /// Part of the title, any case.
+    pub query: Option<String>,
+}
+
+impl PageRequest {
+    pub fn new(
+        limit: Option<&str>,
+        cursor: Option<&str>,
+        status: Option<&str>,
+        query: Option<&str>,
+    ) -> Result<Self> {
+        let malformed = |detail: String| Error::new(ErrorKind::Malformed, "invalid_query", detail);
+        let limit = match limit {
+            None => LIMIT_DEFAULT,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|n| (1..=LIMIT_MAX).contains(n))
+                .ok_or_else(|| malformed(format!("limit must be a whole number from 1 to {LIMIT_MAX}")))?,
+        };
+        let status = status
+            .filter(|name| !name.is_empty())
+            .map(|name| {
+                Status::from_name(name).ok_or_else(|| {
+                    malformed(format!(
+                        "status must be one of: {}",
+                        Status::ALL.map(Status::name).join(", ")
+                    ))
+                })
+            })
+            .transpose()?;
+        let query = query.map(str::trim).filter(|text| !text.is_empty());
+        if query.is_some_and(|text| text.chars().count() > QUERY_MAX_CHARS || text.contains('\0')) {
+            return Err(malformed(format!(
+                "q must have at most {QUERY_MAX_CHARS} characters and no U+0000"
+            )));
+        }
+        let cursor = cursor.map(Cursor::decode).transpose()?;
+        Ok(Self {
+            limit,
+            cursor,
+            status,
+            query: query.map(str::to_owned),
+        })
+    }
+}
+
+/// One slice, and where the next begins if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub files: Vec<File>,
+    pub next: Option<Cursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_the_round_trip_and_a_forged_one_is_refused() {
+        let cursor = Cursor { before: FileId(77) };
+        assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
+        for forged in [
+            "",
+            "x",
+            "ZmlsZXM6",
+            "NzQ",
+            "😀",
+            &BASE64_URL_SAFE_NO_PAD.encode("files:-1"),
+        ] {
+            assert_eq!(
+                Cursor::decode(forged).unwrap_err().code,
+                "invalid_cursor",
+                "{forged:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_outside_the_contract_are_refused() {
+        for limit in ["0", "-1", "201", "1e9", "1000000000", "abc", ""] {
+            assert!(
+                PageRequest::new(Some(limit), None, None, None).is_err(),
+                "{limit:?}"
+            );
+        }
+        assert_eq!(
+            PageRequest::new(None, None, Some(""), Some("  ")).unwrap().limit,
+            LIMIT_DEFAULT
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! The transition table: the one place that judges every move of every file (drawn in docs/STATES.md).
+
+use serde::{Deserialize, Serialize};
+
+use super::Attempt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Accepted; no worker has said that it started.
+    Pending,
+    /// A worker has started the current attempt.
+    Processing,
+    /// The object is stored and verified.
+    Completed,
+    /// It will not be made, and `error` says why.
+    Failed,
+    Cancelled,
+    Deleted,
+}
+
+impl Status {
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Processing,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Deleted,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
+    /// Work may still change it; everything else waits for a person.
+    pub const fn is_unfinished(self) -> bool {
+        match self {
+            Self::Pending | Self::Processing => true,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Deleted => false,
+        }
+    }
+}
+
+/// Why a file's status may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// A worker announced that it started the current attempt.
+    Start,
+    /// A worker stored the object of the current attempt.
+    Complete,
+    /// A worker gave up on the current attempt.
+    Fail,
+    /// The deadline passed.
+    Expire,
+    /// The request is published again, with the next attempt number.
+    Rescue,
+    /// A person no longer wants it.
+    Cancel,
+    /// A person wants it tried again, with the next attempt number.
+    Retry,
+    /// A person removed it.
+    Delete,
+}
+
+impl Move {
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Complete,
+        Self::Fail,
+        Self::Expire,
+        Self::Rescue,
+        Self::Cancel,
+        Self::Retry,
+        Self::Delete,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Complete => "complete",
+            Self::Fail => "fail",
+            Self::Expire => "expire",
+            Self::Rescue => "rescue",
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The move asks for the work once more, so older attempts are fenced off.
+    pub const fn raises_attempt(self) -> bool {
+        match self {
+            Self::Rescue | Self::Retry => true,
+            Self::Start | Self::Complete | Self::Fail | Self::Expire | Self::Cancel | Self::Delete => false,
+        }
+    }
+}
+
+/// The table. `None`: the move is not allowed from there and changes nothing.
+pub const fn next(from: Status, by: Move) -> Option<Status> {
+    use Status::{Cancelled, Completed, Deleted, Failed, Pending, Processing};
+    match (from, by) {
+        (Pending, Move::Start) => Some(Processing),
+        (Pending | Processing, Move::Complete) => Some(Completed),
+        (Pending | Processing, Move::Fail | Move::Expire) => Some(Failed),
+        // The status stays, so that no reader ever sees it go back.
+        (Pending | Processing, Move::Rescue) => Some(from),
+        (Pending | Processing, Move::Cancel) => Some(Cancelled),
+        (Failed | Cancelled, Move::Retry) => Some(Pending),
+        (Pending | Processing | Completed | Failed | Cancelled, Move::Delete) => Some(Deleted),
+        (Processing, Move::Start)
+        | (
+            Completed | Failed | Cancelled | Deleted,
+            Move::Start | Move::Complete | Move::Fail | Move::Expire | Move::Rescue | Move::Cancel,
+        )
+        | (Pending | Processing | Completed | Deleted, Move::Retry)
+        | (Deleted, Move::Delete) => None,
+    }
+}
+
+/// The part of a file that the table looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    pub status: Status,
+    pub attempt: Attempt,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Apply(State),
+    Ignore(Ignored),
+}
+
+/// Why a message changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// It belongs to an attempt that has been superseded.
+    Late,
+    /// It belongs to an attempt that nobody asked for.
+    UnknownAttempt,
+    /// The file already is where the message wants it.
+    Repeated,
+    /// The table has no such edge.
+    NotAllowed,
+}
+
+/// Judges one move. `attempt` is the one that the message names; a message without one speaks of the current.
+pub fn judge(state: State, by: Move, attempt: Option<Attempt>) -> Verdict {
+    let attempt = attempt.unwrap_or(state.attempt);
+    if attempt < state.attempt {
+        return Verdict::Ignore(Ignored::Late);
+    }
+    if attempt > state.attempt {
+        return Verdict::Ignore(Ignored::UnknownAttempt);
+    }
+    match next(state.status, by) {
+        Some(status) if by.raises_attempt() => Verdict::Apply(State {
+            status,
+            attempt: attempt.next(),
+        }),
+        Some(status) => Verdict::Apply(State { status, attempt }),
+        None if Status::ALL
+            .into_iter()
+            .any(|from| next(from, by) == Some(state.status)) =>
+        {
+            Verdict::Ignore(Ignored::Repeated)
+        }
+        None => Verdict::Ignore(Ignored::NotAllowed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn apply(state: State, by: Move, attempt: Option<Attempt>) -> State {
+        match judge(state, by, attempt) {
+            Verdict::Apply(next) => next,
+            Verdict::Ignore(_) => state,
+        }
+    }
+
+    /// What one attempt's worker may say: maybe that it started, then at most one outcome.
+    fn outcomes() -> impl Strategy<Value = Vec<Option<Move>>> {
+        proptest::collection::vec(
+            proptest::option::of(prop_oneof![Just(Move::Complete), Just(Move::Fail)]),
+            1..5,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_repetition_or_delay_of_results_gives_the_same_final_row(
+            outcomes in outcomes(),
+            current in 1..5_i32,
+            seed in proptest::collection::vec((0..5_usize, any::<bool>()), 0..24),
+            order in any::<prop::sample::Index>(),
+        ) {
+            let start = State { status: Status::Pending, attempt: Attempt(current) };
+            let mut messages = Vec::new();
+            for (number, outcome) in (1..).zip(&outcomes) {
+                messages.push((Move::Start, Attempt(number)));
+                messages.extend(outcome.map(|by| (by, Attempt(number))));
+            }
+            let expected = messages.iter().fold(start, |s, (by, a)| apply(s, *by, Some(*a)));
+
+            let mut shuffled = messages.clone();
+            shuffled.extend(seed.iter().filter(|(_, twice)| *twice).map(|(i, _)| messages[i % messages.len()]));
+            for (i, _) in &seed {
+                let len = shuffled.len();
+                shuffled.swap(i % len, order.index(len));
+                shuffled.rotate_left(i % len);
+            }
+            let seen = shuffled.iter().fold(start, |s, (by, a)| apply(s, *by, Some(*a)));
+            prop_assert_eq!(seen, expected);
+        }
+
+        #[test]
+        fn attempts_never_fall_and_a_finished_file_is_only_moved_by_a_person(
+            moves in proptest::collection::vec((0..Move::ALL.len(), proptest::option::of(0..4_i32)), 0..40),
+        ) {
+            let mut state = State { status: Status::Pending, attempt: Attempt::FIRST };
+            for (index, attempt) in moves {
+                let by = Move::ALL[index];
+                let after = apply(state, by, attempt.map(Attempt));
+                prop_assert!(after.attempt >= state.attempt);
+                if !state.status.is_unfinished() && after != state {
+                    prop_assert!(matches!(by, Move::Retry | Move::Delete));
+                }
+                state = after;
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_of_an_older_attempt_changes_nothing() {
+        let state = State {
+            status: Status::Processing,
+            attempt: Attempt(2),
+        };
+        assert_eq!(
+            judge(state, Move::Complete, Some(Attempt(1))),
+            Verdict::Ignore(Ignored::Late)
+        );
+        assert_eq!(
+            judge(state, Move::Complete, Some(Attempt(3))),
+            Verdict::Ignore(Ignored::UnknownAttempt)
+        );
+    }
+
+    #[test]
+    fn a_result_without_an_attempt_speaks_of_the_current_one() {
+        let state = State {
+            status: Status::Pending,
+            attempt: Attempt(4),
+        };
+        let done = State {
+            status: Status::Completed,
+            attempt: Attempt(4),
+        };
+        assert_eq!(judge(state, Move::Complete, None), Verdict::Apply(done));
+        assert_eq!(
+            judge(done, Move::Complete, None),
+            Verdict::Ignore(Ignored::Repeated)
+        );
+        assert_eq!(
+            judge(done, Move::Cancel, None),
+            Verdict::Ignore(Ignored::NotAllowed)
+        );
+    }
+
+    #[test]
+    fn a_rescue_keeps_the_status_and_raises_the_attempt() {
+        let state = State {
+            status: Status::Processing,
+            attempt: Attempt(1),
+        };
+        let rescued = State {
+            status: Status::Processing,
+            attempt: Attempt(2),
+        };
+        assert_eq!(judge(state, Move::Rescue, None), Verdict::Apply(rescued));
+    }
+}

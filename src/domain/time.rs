@@ -1,0 +1,69 @@
+//! Points in time as the contract writes them: RFC 3339, UTC, three decimals, `Z`.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// UTC with millisecond precision, so what is stored, shown and put into an object key is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    pub fn now() -> Self {
+        Self::from(Utc::now())
+    }
+
+    pub fn epoch_millis(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+
+    pub fn as_datetime(self) -> DateTime<Utc> {
+        self.0
+    }
+
+    /// The time `duration` later; the latest representable one when that would overflow.
+    #[must_use]
+    pub fn plus(self, duration: std::time::Duration) -> Self {
+        let later = chrono::Duration::from_std(duration)
+            .ok()
+            .and_then(|d| self.0.checked_add_signed(d));
+        later.map_or(Self(DateTime::<Utc>::MAX_UTC), Self::from)
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self(at.trunc_subsecs(3))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DateTime::<Utc>::deserialize(deserializer).map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_written_with_three_decimals_and_z() {
+        let at: Timestamp = serde_json::from_str("\"2026-01-03T01:00:00.0009+01:00\"").unwrap();
+        assert_eq!(at.to_string(), "2026-01-03T00:00:00.000Z");
+        assert_eq!(at.epoch_millis(), 1_767_398_400_000);
+    }
+}

@@ -1,0 +1,25 @@
+//! filesys makes files asynchronously: ask over HTTP, a worker makes the file, S3 keeps it, Kafka announces it,
+//! PostgreSQL always knows where it stands.
+//!
+//! Modules stand in dependency order; each may use those above it and nothing below (`tests/it/architecture.rs`).
+//! `domain` nouns · `config`, `telemetry` · the tools `db`, `broker`, `storage`, `generators`, which never use each
+//! other · `actions` verbs · the doors `http`, `consumer` and the `embedded` services · `commands` wires it all.
+
+pub mod domain;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod broker;
+pub mod db;
+pub mod generators;
+pub mod storage;
+
+pub mod actions;
+
+pub mod consumer;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod http;
+
+pub mod commands;
