@@ -1,1 +1,16 @@
 //! The verbs: one file for each thing the product does. They use the tools; the doors (`http`, `consumer`) call them.
+
+pub mod announce;
+pub mod check_health;
+pub mod context;
+pub mod dead_letters;
+pub mod download_file;
+pub mod find_files;
+pub mod generate_file;
+pub mod prepare;
+pub mod record_result;
+pub mod relay_outbox;
+pub mod request_file;
+pub mod rescue_files;
+
+pub use context::{ServeContext, WorkerContext};

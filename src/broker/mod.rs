@@ -12,6 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use crate::domain::{Error, ErrorKind};
+
 pub use record::{Delivery, Position, Record, TopicPartition};
 
 /// Why a broker call failed, and so what to do about it.
@@ -116,4 +118,21 @@ pub trait Broker: Send + Sync {
 
     /// Number of partitions by topic.
     async fn topics(&self) -> Result<BTreeMap<String, i32>, BrokerError>;
+}
+
+impl From<BrokerError> for Error {
+    fn from(error: BrokerError) -> Self {
+        let outside = match &error {
+            // Wrong credentials and missing topics are mended outside; until then it is an outage.
+            BrokerError::Unavailable(_) | BrokerError::UnknownTopic(_) | BrokerError::Configuration(_) => {
+                Self::new(
+                    ErrorKind::Unavailable,
+                    "kafka_unavailable",
+                    "Kafka is not available; try again shortly",
+                )
+            }
+            BrokerError::Rejected(_) => Self::internal("Kafka refused the record"),
+        };
+        outside.because(error)
+    }
 }

@@ -1,1 +1,9 @@
-//! (being written)
+//! The door for Kafka records: topic → handler. It only translates, then calls a verb.
+
+pub mod disposition;
+pub mod requests;
+pub mod results;
+pub mod runner;
+mod watermark;
+
+pub use runner::{Handler, Settings};

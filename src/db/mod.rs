@@ -1,1 +1,125 @@
-//! (being written)
+//! PostgreSQL, the truth. The only home of SQL: one file for each table, the pool, and what wakes us.
+
+pub mod errors;
+pub mod files;
+pub mod listen;
+pub mod migrations;
+pub mod moves;
+pub mod outbox;
+mod schema;
+pub mod stats;
+pub mod transitions;
+mod types;
+
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use futures_util::FutureExt;
+use secrecy::{ExposeSecret, SecretString};
+
+pub use errors::DbError;
+
+/// Time limits of everything that waits for PostgreSQL.
+pub mod limits {
+    use std::time::Duration;
+
+    pub const CONNECT: Duration = Duration::from_secs(5);
+    /// For a connection of the pool to become free; past it the request is refused, not queued.
+    pub const POOL_WAIT: Duration = Duration::from_secs(5);
+    /// The server gives up on a statement after this.
+    pub const STATEMENT_MILLIS: u32 = 10_000;
+    /// We give up on one piece of work (a statement or a transaction) after this, and on its connection.
+    pub const WORK: Duration = Duration::from_secs(15);
+}
+
+/// A pool of connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+    url: SecretString,
+}
+
+impl Db {
+    /// Opens no connection yet.
+    pub fn new(url: &SecretString, max_connections: usize) -> Result<Self, DbError> {
+        let mut config = ManagerConfig::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(|url| connect(url).boxed());
+        let manager = AsyncDieselConnectionManager::new_with_config(url.expose_secret(), config);
+        let pool = Pool::builder(manager)
+            .max_size(max_connections)
+            .wait_timeout(Some(limits::POOL_WAIT))
+            .create_timeout(Some(limits::CONNECT))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        Ok(Self {
+            pool,
+            url: url.clone(),
+        })
+    }
+
+    /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller
+    /// gone) the connection is closed, so that nobody else gets one with an answer still under way.
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
+    ) -> Result<T, DbError> {
+        let mut lease = Lease(Some(self.pool.get().await?));
+        let Some(connection) = lease.0.as_mut() else {
+            return Err(DbError::TimedOut);
+        };
+        let result = tokio::time::timeout(limits::WORK, work(connection)).await;
+        match result {
+            Ok(result) => {
+                lease.give_back();
+                result.map_err(DbError::from)
+            }
+            Err(_) => Err(DbError::TimedOut),
+        }
+    }
+
+    /// One round trip: is PostgreSQL there, and is the schema the one this executable knows?
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.run(async |conn| {
+            diesel::sql_query("SELECT 1 FROM files LIMIT 0")
+                .execute(conn)
+                .await
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+struct Lease(Option<Object<AsyncPgConnection>>);
+
+impl Lease {
+    fn give_back(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Still here: the work was cut off.
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let mut connection = AsyncPgConnection::establish(url).await?;
+    let settings = format!(
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'",
+        limits::STATEMENT_MILLIS,
+        Duration::from_secs(30).as_millis(),
+    );
+    diesel_async::SimpleAsyncConnection::batch_execute(&mut connection, &settings)
+        .await
+        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}

@@ -1,1 +1,13 @@
-//! (being written)
+//! The door for requests: JSON API and pages on one port. It only translates, then calls a verb.
+
+mod api;
+pub mod error;
+mod etag;
+mod extract;
+mod middleware;
+mod routes;
+pub mod server;
+mod state;
+pub mod ui;
+
+pub use state::AppState;

@@ -1,1 +1,3 @@
-//! (being written)
+//! What the process tells about itself.
+
+pub mod logs;

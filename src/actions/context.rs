@@ -1,0 +1,56 @@
+//! What the verbs work with: built once for each role, passed down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::request_file::Intake;
+use crate::broker::Broker;
+use crate::db::Db;
+use crate::storage::Storage;
+
+/// The tools of `serve`. Cheap to clone.
+#[derive(Clone)]
+pub struct ServeContext {
+    pub db: Db,
+    pub broker: Arc<dyn Broker>,
+    pub storage: Storage,
+    /// How long after its creation a file must have a terminal status.
+    pub file_deadline: Duration,
+    /// Woken when an outbox row has committed.
+    pub outbox: Arc<Notify>,
+    pub(super) intake: mpsc::Sender<Intake>,
+}
+
+impl ServeContext {
+    /// Also gives the queue that `request_file::run` must empty.
+    pub fn new(
+        db: Db,
+        broker: Arc<dyn Broker>,
+        storage: Storage,
+        file_deadline: Duration,
+    ) -> (Self, mpsc::Receiver<Intake>) {
+        let (intake, queue) = mpsc::channel(super::request_file::QUEUE);
+        (
+            Self {
+                db,
+                broker,
+                storage,
+                file_deadline,
+                outbox: Arc::new(Notify::new()),
+                intake,
+            },
+            queue,
+        )
+    }
+}
+
+/// The tools of a worker: Kafka and S3, no database.
+#[derive(Clone)]
+pub struct WorkerContext {
+    pub broker: Arc<dyn Broker>,
+    pub storage: Storage,
+    /// Artificial processing time of each file.
+    pub processing_delay: Duration,
+}

@@ -1,0 +1,68 @@
+//! Hand out the bytes of a completed file.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::{ServeContext, find_files};
+use crate::domain::{ByteRange, Error, ErrorKind, File, FileId, Result, Status};
+use crate::storage::key;
+
+/// The file if it can be downloaded; otherwise why not.
+pub async fn find(ctx: &ServeContext, id: FileId) -> Result<File> {
+    let file = find_files::one(ctx, id).await?;
+    let status = file.status.name();
+    match file.status {
+        Status::Completed => Ok(file),
+        Status::Pending | Status::Processing => Err(Error::new(
+            ErrorKind::Conflict,
+            "file_not_ready",
+            format!("the file is {status}; its content is there once it is completed"),
+        )),
+        Status::Failed | Status::Cancelled => Err(Error::new(
+            ErrorKind::Conflict,
+            "file_has_no_content",
+            format!("the file is {status}; it has no content"),
+        )),
+        Status::Deleted => Err(Error::new(
+            ErrorKind::Gone,
+            "file_deleted",
+            "the file was deleted",
+        )),
+    }
+}
+
+/// Opens what `find` gave. Before the first byte it is known that the object is there and as long as the record
+/// says.
+pub async fn open(
+    ctx: &ServeContext,
+    file: &File,
+    range: Option<ByteRange>,
+) -> Result<(Option<u64>, impl Stream<Item = std::io::Result<Bytes>> + use<>)> {
+    let bucket = ctx.storage.bucket_name();
+    let own = file
+        .s3_location
+        .as_deref()
+        .and_then(|location| key::own_key(&bucket, file.id, location));
+    let Some(key) = own else {
+        return Err(Error::internal("the file's location is not in our bucket"));
+    };
+    let (size, bytes) = ctx.storage.open(key, range).await?;
+    let recorded = range
+        .map(ByteRange::length)
+        .or(file.size.and_then(|size| u64::try_from(size).ok()));
+    if let (Some(stored), Some(recorded)) = (size, recorded)
+        && stored != recorded
+    {
+        log::error!(file_id = file.id.0, stored, recorded; "object altered");
+        let detail = "the stored content is not what was made; ask an operator to run filesys fsck";
+        return Err(Error::new(ErrorKind::Internal, "object_altered", detail));
+    }
+    let id = file.id.0;
+    let bytes = bytes.map(move |piece| {
+        piece.map_err(|error| {
+            log::error!(file_id = id, error:% = error; "download cut off");
+            std::io::Error::other(error)
+        })
+    });
+    Ok((size, bytes))
+}

@@ -1,0 +1,118 @@
+//! Make a file: announce the start, generate, store and verify, announce the end.
+
+use std::time::{Duration, Instant};
+
+use super::{WorkerContext, announce};
+use crate::domain::message::{CreateFile, FileResult, Outcome};
+use crate::domain::{Attempt, Error, FileId, Result, Timestamp};
+use crate::generators;
+use crate::storage::{Stored, key};
+
+/// Where a request came from, for the timeline and the log.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub worker: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// How often a long job says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// `Ok` once the object is stored and verified and the result is published, in this order: only then may the
+/// request's offset be committed. Repeating it gives the same object.
+pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin) -> Result<()> {
+    let started = Instant::now();
+    let (file_id, attempt) = (request.file_id.0, request.attempt.0);
+    let (partition, offset) = (origin.partition, origin.offset);
+    log::info!(file_id, attempt, partition, offset; "processing started");
+    let start = result(
+        request.file_id,
+        Some(request.attempt),
+        Outcome::Processing,
+        origin,
+    );
+    let (announced, stored) = tokio::join!(
+        announce::result(&*ctx.broker, &start),
+        make(ctx, request, started)
+    );
+    if let Err(error) = announced {
+        // Only the end has to be known.
+        log::warn!(file_id, attempt, error:% = error.chain(); "start not announced");
+    }
+    let (location, stored) = stored?;
+    let duration = elapsed_ms(started);
+    let end = FileResult {
+        title: Some(request.title.clone()),
+        s3_location: Some(location),
+        size: Some(stored.size),
+        sha256: Some(stored.sha256),
+        duration_ms: Some(duration),
+        ..result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
+    };
+    announce::result(&*ctx.broker, &end).await?;
+    log::info!(file_id, attempt, partition, offset, duration_ms = duration, status = "completed"; "result published");
+    Ok(())
+}
+
+/// Says that this file will not be made by this attempt.
+pub async fn fail(
+    ctx: &WorkerContext,
+    file_id: FileId,
+    attempt: Option<Attempt>,
+    origin: &Origin,
+    error: &Error,
+) -> Result<()> {
+    let failed = FileResult {
+        error: Some(error.detail.clone()),
+        ..result(file_id, attempt, Outcome::Failed, origin)
+    };
+    announce::result(&*ctx.broker, &failed).await?;
+    log::error!(
+        file_id = file_id.0, partition = origin.partition, offset = origin.offset, error:% = error.chain();
+        "file failed"
+    );
+    Ok(())
+}
+
+async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Result<(String, Stored)> {
+    delay(ctx.processing_delay, request, started).await;
+    let bytes = generators::generate(request)?;
+    let key = key::object_key(request.file_id, &request.title, request.timestamp, request.format);
+    let stored = ctx.storage.put(&key, request.format.media_type(), &bytes).await?;
+    log::info!(file_id = request.file_id.0, key, size = stored.size; "object stored");
+    Ok((key::location(&ctx.storage.bucket_name(), &key), stored))
+}
+
+/// The source system's artificial processing time, with its heartbeat lines.
+async fn delay(total: Duration, request: &CreateFile, started: Instant) {
+    let mut left = total;
+    while !left.is_zero() {
+        let step = left.min(HEARTBEAT);
+        tokio::time::sleep(step).await;
+        left -= step;
+        log::info!(file_id = request.file_id.0, elapsed_ms = elapsed_ms(started); "still processing");
+    }
+}
+
+fn result(file_id: FileId, attempt: Option<Attempt>, status: Outcome, origin: &Origin) -> FileResult {
+    FileResult {
+        file_id,
+        title: None,
+        s3_location: None,
+        status,
+        error: None,
+        timestamp: Some(Timestamp::now()),
+        attempt,
+        size: None,
+        sha256: None,
+        worker: Some(origin.worker.clone()),
+        partition: Some(origin.partition),
+        offset: Some(origin.offset),
+        duration_ms: None,
+    }
+}
+
+fn elapsed_ms(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,133 @@
+//! Publish what has committed: the outbox to Kafka, as many relays at once as there are instances.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::{ServeContext, announce, rescue_files};
+use crate::broker::{Broker, BrokerError, Record};
+use crate::db::outbox::{Fate, OutboxRow, Round};
+use crate::domain::{Result, Timestamp};
+
+/// Rows in one transaction.
+const BATCH: i64 = 500;
+/// For commits whose wake-up got lost.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Relays until `stop`; the round under way is finished. Woken by this process's commits at once, by those of others
+/// through PostgreSQL, and by a slow poll.
+pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    let mut trouble = Trouble::default();
+    while !stop.is_cancelled() {
+        let wait = match once(&ctx).await {
+            Ok(round) if round.published < round.taken => trouble.next("kafka did not take every record"),
+            Ok(round) => {
+                trouble.over();
+                if round.taken > 0 { Duration::ZERO } else { POLL }
+            }
+            Err(error) => trouble.next(&error.chain()),
+        };
+        if wait == POLL {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = ctx.outbox.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        } else if !wait.is_zero() {
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+    }
+}
+
+/// One round.
+pub async fn once(ctx: &ServeContext) -> Result<Round> {
+    let broker = ctx.broker.clone();
+    let mut round = ctx
+        .db
+        .relay_outbox(BATCH, Timestamp::now(), |rows| async move {
+            publish(&*broker, rows).await
+        })
+        .await?;
+    if !round.parked.is_empty() {
+        // Settled as far as this relay is concerned.
+        round.published += round.parked.len();
+        rescue_files::fail_unpublishable(ctx, std::mem::take(&mut round.parked)).await?;
+    }
+    Ok(round)
+}
+
+async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> Vec<Fate> {
+    let mut by_topic: BTreeMap<String, Vec<(usize, i64, Record)>> = BTreeMap::new();
+    let mut fates: Vec<Fate> = rows.iter().map(|_| Fate::Kept).collect();
+    for (index, row) in rows.into_iter().enumerate() {
+        let record = Record {
+            key: row.record_key.map(Bytes::from),
+            value: Some(Bytes::from(row.value)),
+            headers: announce::headers(row.event_id),
+        };
+        by_topic
+            .entry(row.topic)
+            .or_default()
+            .push((index, row.file_id, record));
+    }
+    let topics = by_topic.into_iter().map(|(topic, rows)| async move {
+        let (places, records): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .map(|(index, file_id, record)| ((index, file_id), record))
+            .unzip();
+        let answers = broker.publish(&topic, records).await;
+        (topic, places, answers)
+    });
+    for (topic, places, answers) in futures_util::future::join_all(topics).await {
+        for ((index, file_id), answer) in places.into_iter().zip(answers) {
+            fates[index] = fate(&topic, file_id, answer);
+        }
+    }
+    fates
+}
+
+fn fate(topic: &str, file_id: i64, answer: Result<crate::broker::Position, BrokerError>) -> Fate {
+    match answer {
+        Ok(position) => {
+            log::info!(file_id, topic, partition = position.partition, offset = position.offset; "record published");
+            Fate::Published
+        }
+        Err(BrokerError::Rejected(reason)) => {
+            log::error!(file_id, topic, reason; "record parked");
+            Fate::Parked(reason)
+        }
+        Err(BrokerError::Unavailable(_) | BrokerError::UnknownTopic(_) | BrokerError::Configuration(_)) => {
+            Fate::Kept
+        }
+    }
+}
+
+/// Says once that something is wrong and once that it is over, and how long to wait in between.
+#[derive(Default)]
+struct Trouble(Option<backon::ExponentialBackoff>);
+
+impl Trouble {
+    fn next(&mut self, reason: &str) -> Duration {
+        const FIRST: Duration = Duration::from_millis(50);
+        const LONGEST: Duration = Duration::from_secs(2);
+        let backoff = self.0.get_or_insert_with(|| {
+            log::warn!(reason; "outbox waits");
+            ExponentialBuilder::new()
+                .with_min_delay(FIRST)
+                .with_max_delay(LONGEST)
+                .with_jitter()
+                .without_max_times()
+                .build()
+        });
+        backoff.next().unwrap_or(LONGEST)
+    }
+
+    fn over(&mut self) {
+        if self.0.take().is_some() {
+            log::info!("outbox flows again");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `file.create` → `generate_file`: what a worker does with a request.
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use super::Handler;
+use crate::actions::generate_file::{self, Origin};
+use crate::actions::{WorkerContext, dead_letters};
+use crate::broker::Delivery;
+use crate::domain::message::{CreateFile, MessageError};
+use crate::domain::{Attempt, Error, ErrorKind, FileId, Result};
+
+pub struct Requests {
+    pub ctx: WorkerContext,
+    /// How this worker names itself in results.
+    pub worker: String,
+}
+
+impl From<MessageError> for Error {
+    fn from(error: MessageError) -> Self {
+        Self::new(ErrorKind::Malformed, "unreadable_record", error.to_string())
+    }
+}
+
+#[async_trait]
+impl Handler for Requests {
+    async fn handle(&self, batch: &[Delivery]) -> Vec<Result<()>> {
+        let one = |delivery| async move {
+            let request = CreateFile::read(value(delivery))?;
+            let origin = self.origin(delivery);
+            log::info!(
+                file_id = request.file_id.0, attempt = request.attempt.0, partition = origin.partition,
+                offset = origin.offset;
+                "record received"
+            );
+            generate_file::generate(&self.ctx, &request, &origin).await
+        };
+        futures_util::future::join_all(batch.iter().map(one)).await
+    }
+
+    /// The file, if the record names one, fails with the reason; then the record is put aside.
+    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
+        let file = named_file(value(delivery));
+        if let Some((file_id, attempt)) = file {
+            generate_file::fail(&self.ctx, file_id, attempt, &self.origin(delivery), error).await?;
+        }
+        dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await
+    }
+}
+
+impl Requests {
+    fn origin(&self, delivery: &Delivery) -> Origin {
+        let at = &delivery.position;
+        Origin {
+            worker: self.worker.clone(),
+            partition: at.partition,
+            offset: at.offset,
+        }
+    }
+}
+
+pub(super) fn value(delivery: &Delivery) -> Option<&[u8]> {
+    delivery.record.value.as_deref()
+}
+
+/// Which file a record speaks of, even when the rest of it is unusable.
+pub(super) fn named_file(value: Option<&[u8]>) -> Option<(FileId, Option<Attempt>)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        file_id: FileId,
+        #[serde(default)]
+        attempt: serde_json::Value,
+    }
+    let named: Named = serde_json::from_slice(value?)
+        .ok()
+        .filter(|named: &Named| named.file_id.0 > 0)?;
+    let attempt = named
+        .attempt
+        .as_i64()
+        .and_then(|number| i32::try_from(number).ok())
+        .map(Attempt);
+    Some((named.file_id, attempt))
+}

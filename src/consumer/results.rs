@@ -1,0 +1,40 @@
+//! `file.created` → `record_result`: what `serve` does with what workers say.
+
+use async_trait::async_trait;
+
+use super::Handler;
+use super::requests::{named_file, value};
+use crate::actions::{ServeContext, dead_letters, record_result};
+use crate::broker::Delivery;
+use crate::domain::message::FileResult;
+use crate::domain::{Error, Result};
+
+pub struct Results {
+    pub ctx: ServeContext,
+}
+
+#[async_trait]
+impl Handler for Results {
+    async fn handle(&self, batch: &[Delivery]) -> Vec<Result<()>> {
+        let mut readable = Vec::with_capacity(batch.len());
+        let mut answers: Vec<Result<()>> = Vec::with_capacity(batch.len());
+        let mut places = Vec::with_capacity(batch.len());
+        for (index, delivery) in batch.iter().enumerate() {
+            let read = FileResult::read(value(delivery)).map_err(Error::from);
+            answers.push(read.map(|result| {
+                readable.push(result);
+                places.push(index);
+            }));
+        }
+        let applied = record_result::apply(&self.ctx, readable).await;
+        for (index, answer) in places.into_iter().zip(applied) {
+            answers[index] = answer;
+        }
+        answers
+    }
+
+    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
+        let file = named_file(value(delivery));
+        dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await
+    }
+}

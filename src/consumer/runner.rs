@@ -1,0 +1,268 @@
+//! One group member at work: fetch, handle up to so many at once, settle, commit the low watermark, give back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::watermark::Watermark;
+use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
+use crate::domain::Error;
+
+mod job;
+
+/// What is done with the records of a group.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// One answer for each record, in order. `Ok`: its offset may be committed.
+    async fn handle(&self, batch: &[Delivery]) -> Vec<Result<(), Error>>;
+
+    /// Puts aside a record that can't be handled. `Ok`: nothing is lost if its offset is committed.
+    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<(), Error>;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Batches under way at once.
+    pub concurrency: usize,
+    /// Records in one batch.
+    pub batch: usize,
+    /// Tries of one record that fails by itself (not by an outage).
+    pub max_tries: u32,
+    /// How long work under way may take to end when a partition is taken away or we stop.
+    pub drain: Duration,
+}
+
+/// How often settled work is committed. A crash repeats at most this much of it.
+const COMMIT_EVERY: Duration = Duration::from_millis(200);
+/// For the coordinator to take a commit, so that one that is silent does not hold up the work.
+const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Works until `stop`, then drains, commits and leaves the group.
+pub async fn run(
+    member: Box<dyn Member>,
+    handler: Arc<dyn Handler>,
+    settings: Settings,
+    stop: CancellationToken,
+) {
+    let mut runner = Runner {
+        member,
+        handler,
+        settings,
+        partitions: HashMap::new(),
+        jobs: Jobs::default(),
+    };
+    let mut commits = tokio::time::interval(COMMIT_EVERY);
+    commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let room = (settings.concurrency - runner.jobs.len().min(settings.concurrency)) * settings.batch;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(done) = runner.jobs.next() => runner.settle(done),
+            _ = commits.tick() => runner.commit().await,
+            event = runner.member.next(room) => runner.on_event(event).await,
+        }
+    }
+    runner.stop().await;
+}
+
+struct Runner {
+    member: Box<dyn Member>,
+    handler: Arc<dyn Handler>,
+    settings: Settings,
+    /// Ours now; the watermark begins with the first record.
+    partitions: HashMap<TopicPartition, Option<Watermark>>,
+    jobs: Jobs,
+}
+
+impl Runner {
+    async fn on_event(&mut self, event: MemberEvent) {
+        match event {
+            MemberEvent::Assigned(partitions) => {
+                log::info!(partitions = names(&partitions); "partitions assigned");
+                self.partitions
+                    .extend(partitions.into_iter().map(|partition| (partition, None)));
+            }
+            MemberEvent::Revoked(revocation) => self.give_back(revocation).await,
+            MemberEvent::Records(deliveries) => self.take(deliveries),
+            MemberEvent::Trouble(error) => log::warn!(error:% = error; "consumer group in trouble"),
+        }
+    }
+
+    fn take(&mut self, deliveries: Vec<Delivery>) {
+        let mut ours = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            let Some(mark) = self.partitions.get_mut(&delivery.position.topic_partition()) else {
+                continue;
+            };
+            let offset = delivery.position.offset;
+            mark.get_or_insert_with(|| Watermark::starting_at(offset))
+                .begin(offset);
+            ours.push(delivery);
+        }
+        while !ours.is_empty() {
+            let rest = ours.split_off(ours.len().min(self.settings.batch));
+            self.jobs
+                .start(Arc::clone(&self.handler), self.settings.max_tries, ours);
+            ours = rest;
+        }
+    }
+
+    fn settle(&mut self, done: Vec<Position>) {
+        for position in done {
+            if let Some(Some(mark)) = self.partitions.get_mut(&position.topic_partition()) {
+                mark.finish(position.offset);
+            }
+        }
+    }
+
+    fn to_commit(&self) -> Vec<Position> {
+        let next = |(partition, mark): (&TopicPartition, &Option<Watermark>)| {
+            let offset = mark.as_ref()?.to_commit()?;
+            Some(Position {
+                topic: Arc::clone(&partition.topic),
+                partition: partition.partition,
+                offset,
+            })
+        };
+        self.partitions.iter().filter_map(next).collect()
+    }
+
+    async fn commit(&mut self) {
+        let offsets = self.to_commit();
+        if offsets.is_empty() {
+            return;
+        }
+        let commit = tokio::time::timeout(COMMIT_LIMIT, self.member.commit(offsets.clone())).await;
+        match commit.unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer to the commit".to_owned()))) {
+            Ok(()) => {
+                for next in offsets {
+                    // Kafka's way: the offset of the last record done, and the one committed, which is the next.
+                    log::info!(topic:% = next.topic, partition = next.partition, offset = next.offset - 1, next_offset = next.offset; "offset committed");
+                    if let Some(Some(mark)) = self.partitions.get_mut(&next.topic_partition()) {
+                        mark.committed(next.offset);
+                    }
+                }
+            }
+            // Tried again with the next tick; what was done meanwhile is done at most twice.
+            Err(error) => log::warn!(error:% = error; "offsets not committed"),
+        }
+    }
+
+    /// Ends the work on these partitions, within the limit, and replies with what is done.
+    async fn give_back(&mut self, Revocation { partitions, reply }: Revocation) {
+        log::info!(partitions = names(&partitions); "partitions revoked");
+        let until = Instant::now() + self.settings.drain;
+        while !self.is_idle(&partitions) {
+            tokio::select! {
+                Some(done) = self.jobs.next() => self.settle(done),
+                () = tokio::time::sleep_until(until) => {
+                    self.jobs.abort(&partitions);
+                    break;
+                }
+            }
+        }
+        let offsets = self
+            .to_commit()
+            .into_iter()
+            .filter(|next| partitions.contains(&next.topic_partition()));
+        // The group may have gone on without us; then the next owner repeats what is not committed.
+        let _ = reply.send(offsets.collect());
+        self.partitions
+            .retain(|partition, _| !partitions.contains(partition));
+    }
+
+    fn is_idle(&self, partitions: &[TopicPartition]) -> bool {
+        let idle = |partition| {
+            self.partitions
+                .get(partition)
+                .is_none_or(|mark| mark.as_ref().is_none_or(Watermark::is_idle))
+        };
+        partitions.iter().all(idle)
+    }
+
+    async fn stop(mut self) {
+        let until = Instant::now() + self.settings.drain;
+        while !self.jobs.is_empty() {
+            tokio::select! {
+                Some(done) = self.jobs.next() => self.settle(done),
+                event = self.member.next(0) => self.on_event(event).await,
+                () = tokio::time::sleep_until(until) => break,
+            }
+        }
+        if !self.jobs.is_empty() {
+            log::warn!(jobs = self.jobs.len(); "work handed back unfinished");
+        }
+        self.jobs.abort_all().await;
+        self.commit().await;
+        self.member.leave().await;
+    }
+}
+
+fn names(partitions: &[TopicPartition]) -> String {
+    let name = |p: &TopicPartition| format!("{}-{}", p.topic, p.partition);
+    partitions.iter().map(name).collect::<Vec<_>>().join(",")
+}
+
+/// The batches under way, and which partitions each of them works for.
+#[derive(Default)]
+struct Jobs {
+    set: JoinSet<Vec<Position>>,
+    handles: HashMap<tokio::task::Id, (AbortHandle, Vec<TopicPartition>)>,
+}
+
+impl Jobs {
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
+    fn start(&mut self, handler: Arc<dyn Handler>, max_tries: u32, batch: Vec<Delivery>) {
+        let mut partitions: Vec<_> = batch
+            .iter()
+            .map(|delivery| delivery.position.topic_partition())
+            .collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let handle = self.set.spawn(job::run(handler, max_tries, batch));
+        self.handles.insert(handle.id(), (handle, partitions));
+    }
+
+    /// What the next batch to end has settled; `None` when none is under way. Cancel safe.
+    async fn next(&mut self) -> Option<Vec<Position>> {
+        let joined = self.set.join_next_with_id().await?;
+        let (id, done) = match joined {
+            Ok((id, done)) => (id, done),
+            Err(error) => (error.id(), unfinished(&error)),
+        };
+        self.handles.remove(&id);
+        Some(done)
+    }
+
+    fn abort(&self, partitions: &[TopicPartition]) {
+        for (handle, of) in self.handles.values() {
+            if of.iter().any(|partition| partitions.contains(partition)) {
+                handle.abort();
+            }
+        }
+    }
+
+    async fn abort_all(&mut self) {
+        self.set.shutdown().await;
+    }
+}
+
+/// An aborted batch has settled nothing that we know of.
+fn unfinished(error: &JoinError) -> Vec<Position> {
+    if error.is_panic() {
+        log::error!(error:% = error; "a batch ended in a panic outside its handler");
+    }
+    Vec::new()
+}

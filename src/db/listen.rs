@@ -1,0 +1,58 @@
+//! LISTEN: being woken by what other processes commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use futures_util::StreamExt;
+use secrecy::ExposeSecret;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Db, DbError, limits};
+
+/// Notified when a transaction that wrote outbox rows has committed.
+pub(super) const OUTBOX: &str = "filesys_outbox";
+
+const RECONNECT: Duration = Duration::from_secs(2);
+
+impl Db {
+    /// Wakes `wake` at every commit of outbox rows, anywhere, until `stop`. Holds one connection of its own and
+    /// opens another when it breaks; wakes once after each connect, for what was missed.
+    pub async fn listen_for_outbox(&self, wake: Arc<Notify>, stop: CancellationToken) {
+        let listening = async {
+            loop {
+                if let Err(error) = self.listen_once(&wake).await {
+                    log::warn!(error:% = error; "listening for the outbox broke, polling meanwhile");
+                }
+                tokio::time::sleep(RECONNECT).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = listening => {}
+        }
+    }
+
+    async fn listen_once(&self, wake: &Notify) -> Result<(), DbError> {
+        let open = async {
+            let mut connection = AsyncPgConnection::establish(self.url.expose_secret())
+                .await
+                .map_err(|error| DbError::Unavailable(error.to_string()))?;
+            diesel::sql_query(format!("LISTEN {OUTBOX}"))
+                .execute(&mut connection)
+                .await?;
+            Ok::<_, DbError>(connection)
+        };
+        let mut connection = tokio::time::timeout(limits::CONNECT, open)
+            .await
+            .map_err(|_| DbError::TimedOut)??;
+        wake.notify_one();
+        let mut notifications = std::pin::pin!(connection.notifications_stream());
+        while let Some(notification) = notifications.next().await {
+            notification?;
+            wake.notify_one();
+        }
+        Err(DbError::Unavailable("the connection was closed".to_owned()))
+    }
+}

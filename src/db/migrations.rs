@@ -1,0 +1,94 @@
+//! The schema's versions, embedded; one process migrates, the others wait.
+
+use std::time::Duration;
+
+use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
+use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{DbError, limits};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// `filesys` in ASCII: the advisory lock that migrating processes take.
+const LOCK: i64 = 0x0066_696c_6573_7973;
+
+/// For another process's migration to end.
+const LOCK_WAIT: Duration = Duration::from_mins(5);
+
+/// A version and whether it is in the database.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationStatus {
+    pub name: String,
+    pub applied: bool,
+}
+
+/// Applies what is missing; returns the names. Safe when many run at once. Needs a multi-threaded runtime.
+pub async fn migrate(url: &SecretString) -> Result<Vec<String>, DbError> {
+    with_lock(url, |harness| {
+        let done = harness.run_pending_migrations(MIGRATIONS).map_err(bug)?;
+        Ok(done.iter().map(ToString::to_string).collect())
+    })
+    .await
+}
+
+/// Takes back the newest applied version, with its data; returns its name.
+pub async fn revert(url: &SecretString) -> Result<Option<String>, DbError> {
+    with_lock(url, |harness| {
+        if harness.applied_migrations().map_err(bug)?.is_empty() {
+            return Ok(None);
+        }
+        harness
+            .revert_last_migration(MIGRATIONS)
+            .map(|version| Some(version.to_string()))
+            .map_err(bug)
+    })
+    .await
+}
+
+/// Every version this executable knows, oldest first.
+pub async fn status(url: &SecretString) -> Result<Vec<MigrationStatus>, DbError> {
+    with_lock(url, |harness| {
+        let applied: Vec<String> = harness
+            .applied_migrations()
+            .map_err(bug)?
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(bug)?;
+        Ok(known
+            .iter()
+            .map(|migration| MigrationStatus {
+                name: migration.name().to_string(),
+                applied: applied.contains(&migration.name().version().to_string()),
+            })
+            .collect())
+    })
+    .await
+}
+
+type Harness = AsyncMigrationHarness<AsyncPgConnection>;
+
+fn bug(error: impl std::fmt::Display) -> DbError {
+    DbError::Bug(error.to_string())
+}
+
+async fn with_lock<T>(
+    url: &SecretString,
+    work: impl FnOnce(&mut Harness) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    let connect = AsyncPgConnection::establish(url.expose_secret());
+    let mut connection = tokio::time::timeout(limits::CONNECT, connect)
+        .await
+        .map_err(|_| DbError::TimedOut)?
+        .map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let lock = diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut connection);
+    tokio::time::timeout(LOCK_WAIT, lock)
+        .await
+        .map_err(|_| DbError::TimedOut)??;
+    let mut harness = AsyncMigrationHarness::new(connection);
+    // The session ends with the connection, and the lock with the session.
+    work(&mut harness)
+}

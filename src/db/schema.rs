@@ -1,0 +1,52 @@
+//! The tables as diesel sees them; `tests/it` compares them with the migrated database.
+
+diesel::table! {
+    files (id) {
+        id -> BigInt,
+        title -> Varchar,
+        description -> Nullable<Text>,
+        status -> Varchar,
+        s3_location -> Nullable<Varchar>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        format -> Varchar,
+        content_type -> Varchar,
+        size -> Nullable<BigInt>,
+        sha256 -> Nullable<Varchar>,
+        attempt -> Integer,
+        error -> Nullable<Text>,
+        deadline_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    transitions (id) {
+        id -> BigInt,
+        file_id -> BigInt,
+        at -> Timestamptz,
+        from_status -> Nullable<Varchar>,
+        to_status -> Varchar,
+        attempt -> Integer,
+        worker -> Nullable<Text>,
+        kafka_partition -> Nullable<Integer>,
+        kafka_offset -> Nullable<BigInt>,
+        duration_ms -> Nullable<BigInt>,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    outbox (id) {
+        id -> BigInt,
+        event_id -> Uuid,
+        topic -> Varchar,
+        record_key -> Nullable<Binary>,
+        value -> Binary,
+        file_id -> BigInt,
+        created_at -> Timestamptz,
+        parked_at -> Nullable<Timestamptz>,
+        park_reason -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(files, outbox);

@@ -1,0 +1,108 @@
+//! `/files/{id}/content`: the bytes, whole or one range of them.
+
+use actix_web::body::SizedStream;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    self, Charset, ContentDisposition, ContentEncoding, DispositionParam, DispositionType, ETag, EntityTag,
+    ExtendedValue,
+};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+
+use crate::actions::download_file;
+use crate::domain::{ByteRange, File};
+use crate::http::error::HttpError;
+use crate::http::etag;
+use crate::http::extract::Id;
+use crate::http::state::AppState;
+
+pub(in crate::http) async fn content(
+    request: HttpRequest,
+    state: Data<AppState>,
+    Id(id): Id,
+) -> Result<HttpResponse, HttpError> {
+    let file = state
+        .run(|ctx| async move { download_file::find(&ctx, id).await })
+        .await?;
+    let tag = file.sha256.clone().map(EntityTag::new_strong);
+    let mut response = headers(&file, tag.as_ref());
+    if tag.as_ref().is_some_and(|tag| etag::is_known(&request, tag)) {
+        return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+    }
+    let size = file.size.and_then(|size| u64::try_from(size).ok());
+    let range = match wanted_range(&request, size, tag.as_ref()) {
+        Ok(range) => range,
+        Err(error) => return Ok(unsatisfiable(error, size.unwrap_or_default())),
+    };
+    let (length, bytes) = state
+        .run(|ctx| async move { download_file::open(&ctx, &file, range).await })
+        .await?;
+    if let (Some(ByteRange { first, last }), Some(size)) = (range, size) {
+        response.status(StatusCode::PARTIAL_CONTENT);
+        response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
+    }
+    Ok(match length {
+        Some(length) => response.body(SizedStream::new(length, bytes)),
+        None => response.streaming(bytes),
+    })
+}
+
+/// Ranges need a known size; `If-Range` with another tag asks for the whole.
+fn wanted_range(
+    request: &HttpRequest,
+    size: Option<u64>,
+    tag: Option<&EntityTag>,
+) -> Result<Option<ByteRange>, HttpError> {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let (Some(wanted), Some(size)) = (text(header::RANGE), size) else {
+        return Ok(None);
+    };
+    if let Some(condition) = text(header::IF_RANGE)
+        && tag.is_none_or(|tag| condition.trim() != tag.to_string())
+    {
+        return Ok(None);
+    }
+    Ok(ByteRange::parse(wanted, size)?)
+}
+
+fn unsatisfiable(error: HttpError, size: u64) -> HttpResponse {
+    let mut response = HttpResponse::from_error(error);
+    if let Ok(value) = header::HeaderValue::from_str(&format!("bytes */{size}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}
+
+/// Always an attachment under the title's name; never compressed, so that lengths and ranges stay true.
+fn headers(file: &File, tag: Option<&EntityTag>) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    let name = format!("{}.{}", file.title.replace(['/', '\\'], "_"), file.format.name());
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || " ._-()".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let disposition = ContentDisposition {
+        disposition: DispositionType::Attachment,
+        parameters: vec![
+            DispositionParam::Filename(name.chars().map(plain).collect()),
+            DispositionParam::FilenameExt(ExtendedValue {
+                charset: Charset::Ext("UTF-8".to_owned()),
+                language_tag: None,
+                value: name.into_bytes(),
+            }),
+        ],
+    };
+    response
+        .content_type(file.content_type.as_str())
+        .insert_header(disposition)
+        .insert_header(ContentEncoding::Identity)
+        .insert_header((header::ACCEPT_RANGES, "bytes"))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    if let Some(tag) = tag {
+        response.insert_header(ETag(tag.clone()));
+    }
+    response
+}

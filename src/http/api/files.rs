@@ -1,0 +1,78 @@
+//! `/files`: ask for one, list, look at one, its timeline, counts.
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use url::form_urlencoded;
+
+use crate::actions::{find_files, request_file};
+use crate::domain::{Cursor, PageRequest};
+use crate::http::error::HttpError;
+use crate::http::etag;
+use crate::http::extract::{Id, NewFileBody, PageQuery};
+use crate::http::state::AppState;
+
+type Answer = Result<HttpResponse, HttpError>;
+
+pub(in crate::http) async fn create(state: Data<AppState>, NewFileBody(new): NewFileBody) -> Answer {
+    let file = state
+        .run(|ctx| async move { request_file::request(&ctx, new).await })
+        .await?;
+    let location = format!("/files/{}", file.id);
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .json(file))
+}
+
+pub(in crate::http) async fn list(
+    request: HttpRequest,
+    state: Data<AppState>,
+    PageQuery(query): PageQuery,
+) -> Answer {
+    let slice = query.clone();
+    let page = state
+        .run(|ctx| async move { find_files::page(&ctx, &slice).await })
+        .await?;
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = page.next {
+        response.insert_header((
+            header::LINK,
+            format!("<{}>; rel=\"next\"", next_link(&query, next)),
+        ));
+    }
+    etag::json(&request, &page.files, response)
+}
+
+fn next_link(query: &PageRequest, next: Cursor) -> String {
+    let mut pairs = form_urlencoded::Serializer::new(String::new());
+    pairs.append_pair("limit", &query.limit.to_string());
+    if let Some(status) = query.status {
+        pairs.append_pair("status", status.name());
+    }
+    if let Some(text) = &query.query {
+        pairs.append_pair("q", text);
+    }
+    pairs.append_pair("cursor", &next.encode());
+    format!("/files?{}", pairs.finish())
+}
+
+pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
+    let file = state
+        .run(|ctx| async move { find_files::one(&ctx, id).await })
+        .await?;
+    etag::json(&request, &file, HttpResponse::Ok())
+}
+
+pub(in crate::http) async fn timeline(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
+    let lines = state
+        .run(|ctx| async move { find_files::timeline(&ctx, id).await })
+        .await?;
+    etag::json(&request, &lines, HttpResponse::Ok())
+}
+
+pub(in crate::http) async fn stats(request: HttpRequest, state: Data<AppState>) -> Answer {
+    let stats = state
+        .run(|ctx| async move { find_files::stats(&ctx).await })
+        .await?;
+    etag::json(&request, &stats, HttpResponse::Ok())
+}

@@ -1,0 +1,5 @@
+//! The JSON API, at the source system's paths.
+
+pub(super) mod download;
+pub(super) mod files;
+pub(super) mod health;

@@ -1,0 +1,158 @@
+//! Reading requests: bodies, ids and queries, each failing with our own error.
+
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::error::JsonPayloadError;
+use actix_web::{FromRequest, HttpRequest, ResponseError, web};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{HttpError, of_status};
+use crate::domain::{Error, ErrorKind, FieldError, FileId, NewFile, PageRequest};
+
+/// A title and 64 KiB of description, every byte of it escaped as `\u00XX`, and room.
+pub(super) const BODY_LIMIT: usize = 512 * 1024;
+/// For a whole body to arrive.
+const BODY_TIME: Duration = Duration::from_secs(15);
+
+/// The `{id}` of the path.
+pub(super) struct Id(pub(super) FileId);
+
+impl FromRequest for Id {
+    type Error = HttpError;
+    type Future = std::future::Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request
+            .match_info()
+            .get("id")
+            .unwrap_or_default()
+            .parse()
+            .map(Self);
+        std::future::ready(id.map_err(|e: crate::domain::ids::InvalidFileId| {
+            HttpError(Error::new(ErrorKind::Malformed, "invalid_file_id", e.to_string()))
+        }))
+    }
+}
+
+/// `?limit=&cursor=&status=&q=`.
+pub(super) struct PageQuery(pub(super) PageRequest);
+
+#[derive(Deserialize)]
+struct RawPageQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+    status: Option<String>,
+    q: Option<String>,
+}
+
+impl FromRequest for PageQuery {
+    type Error = HttpError;
+    type Future = std::future::Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let read = || {
+            let raw = web::Query::<RawPageQuery>::from_query(request.query_string())
+                .map_err(|e| Error::new(ErrorKind::Malformed, "invalid_query", e.to_string()))?;
+            PageRequest::new(
+                raw.limit.as_deref(),
+                raw.cursor.as_deref(),
+                raw.status.as_deref(),
+                raw.q.as_deref(),
+            )
+        };
+        std::future::ready(read().map(Self).map_err(HttpError))
+    }
+}
+
+/// The body of `POST /files`.
+pub(super) struct NewFileBody(pub(super) NewFile);
+
+#[derive(Deserialize)]
+struct RawNewFile {
+    title: Option<serde_json::Value>,
+    description: Option<serde_json::Value>,
+    format: Option<serde_json::Value>,
+}
+
+impl FromRequest for NewFileBody {
+    type Error = HttpError;
+    type Future = LocalBoxFuture<'static, Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = json_body::<RawNewFile>(request, payload);
+        async move { Ok(Self(new_file(body.await?)?)) }.boxed_local()
+    }
+}
+
+fn new_file(raw: RawNewFile) -> Result<NewFile, Error> {
+    let mut wrong = Vec::new();
+    let mut string = |pointer, value: Option<serde_json::Value>| match value {
+        None | Some(serde_json::Value::Null) => None,
+        Some(serde_json::Value::String(text)) => Some(text),
+        Some(_) => {
+            wrong.push(FieldError {
+                pointer,
+                detail: format!("{} must be a string", &pointer[1..]),
+            });
+            None
+        }
+    };
+    let title = string("/title", raw.title);
+    let description = string("/description", raw.description);
+    let format = string("/format", raw.format);
+    if !wrong.is_empty() {
+        return Err(Error::invalid(wrong));
+    }
+    NewFile::new(title.as_deref(), description, format.as_deref())
+}
+
+/// A JSON body within the limits of size and time; whatever its content type says besides JSON is refused.
+fn json_body<T: DeserializeOwned + 'static>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> LocalBoxFuture<'static, Result<T, HttpError>> {
+    let body = web::Json::<T>::from_request(request, payload);
+    async move {
+        match tokio::time::timeout(BODY_TIME, body).await {
+            Ok(Ok(body)) => Ok(body.into_inner()),
+            Ok(Err(error)) => Err(HttpError(match error.as_error::<JsonPayloadError>() {
+                Some(cause) => refused(cause),
+                None => of_status(error.as_response_error().status_code(), error.to_string()),
+            })),
+            Err(_) => {
+                let detail = format!("the body did not arrive within {} seconds", BODY_TIME.as_secs());
+                Err(HttpError(Error::new(
+                    ErrorKind::Timeout,
+                    "request_timeout",
+                    detail,
+                )))
+            }
+        }
+    }
+    .boxed_local()
+}
+
+fn refused(cause: &JsonPayloadError) -> Error {
+    match cause {
+        JsonPayloadError::ContentType => Error::new(
+            ErrorKind::UnsupportedMedia,
+            "unsupported_media_type",
+            "the body must be JSON, with Content-Type: application/json",
+        ),
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Error::new(
+            ErrorKind::TooLarge,
+            "body_too_large",
+            format!("the body has more than {BODY_LIMIT} bytes"),
+        ),
+        JsonPayloadError::Deserialize(error) => Error::new(
+            ErrorKind::Malformed,
+            "malformed_json",
+            format!("the body is not a JSON object we can read: {error}"),
+        ),
+        other => of_status(other.status_code(), other.to_string()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Around every request: its id, its log line, the body of its error, the headers of every answer.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::HttpRequest;
+use uuid::Uuid;
+
+use super::error::{HttpError, Problem, of_status, wants_page};
+use crate::domain::{Error, ErrorKind};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Scripts and styles from ourselves alone; nobody frames us.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// Gives the request an id (the caller's own if it is a sane one), the answer its standard headers, errors their
+/// body, and the log one line.
+pub(super) async fn around<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let response = next.call(request).await?;
+    let mut response = with_problem(response, &id);
+    let headers = response.headers_mut();
+    let mut set = |name, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    set(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    let request = response.request();
+    log::debug!(
+        method:% = request.method(), route = request.match_pattern(), status = response.status().as_u16(),
+        elapsed_us:? = started.elapsed().as_micros(), request_id = id;
+        "request answered"
+    );
+    Ok(response)
+}
+
+fn request_id(request: &ServiceRequest) -> String {
+    let sane = |text: &&str| {
+        (1..=128).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(sane);
+    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Errors that carry a cause, and those that the framework answered bare, get a body; a page that already has one
+/// keeps it.
+fn with_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> ServiceResponse<EitherBody<B>> {
+    let status = response.status();
+    let is_bare = !response.headers().contains_key(header::CONTENT_TYPE);
+    let has_cause = response.response().error().is_some();
+    if !(status.is_client_error() || status.is_server_error()) || !(is_bare || has_cause) {
+        return response.map_into_left_body();
+    }
+    let cause = response.response().error();
+    let bare;
+    let error = match cause.and_then(|cause| cause.as_error::<HttpError>()) {
+        Some(HttpError(error)) => error,
+        None => {
+            let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
+            bare = of_status(status, cause.map_or(reason, ToString::to_string));
+            &bare
+        }
+    };
+    log_once(error, response.request(), id);
+    let problem = Problem::new(error, id);
+    let (content_type, body) = problem.body(wants_page(response.request()));
+    let unavailable = error.kind == ErrorKind::Unavailable;
+    let (request, head) = response.into_parts();
+    let mut head = head.set_body(BoxBody::new(body));
+    let headers = head.headers_mut();
+    headers.remove(header::CONTENT_ENCODING);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if unavailable {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    ServiceResponse::new(request, head).map_into_right_body()
+}
+
+/// Causes are for the log alone.
+fn log_once(error: &Error, request: &HttpRequest, id: &str) {
+    let route = request.match_pattern();
+    match error.kind {
+        ErrorKind::Internal => {
+            log::error!(request_id = id, route, code = error.code, error:% = error.chain(); "request failed");
+        }
+        ErrorKind::Unavailable => {
+            log::warn!(request_id = id, route, code = error.code, error:% = error.chain(); "request refused");
+        }
+        ErrorKind::Malformed
+        | ErrorKind::Invalid
+        | ErrorKind::Forbidden
+        | ErrorKind::NotFound
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::NotAcceptable
+        | ErrorKind::Conflict
+        | ErrorKind::Gone
+        | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMedia
+        | ErrorKind::RangeNotSatisfiable
+        | ErrorKind::Timeout => {
+            log::debug!(request_id = id, route, code = error.code; "bad request");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Every URL in one table.
+
+use actix_web::http::Method;
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard};
+
+use super::api::{download, files, health};
+use super::error::HttpError;
+use super::ui;
+use crate::domain::{Error, ErrorKind};
+
+pub(super) fn configure(cfg: &mut ServiceConfig) {
+    cfg.service(resource("/livez", vec![get().to(health::alive)], "GET, HEAD"))
+        .service(resource("/readyz", vec![get().to(health::ready)], "GET, HEAD"))
+        .service(resource(
+            "/files",
+            vec![get().to(files::list), web::post().to(files::create)],
+            "GET, HEAD, POST",
+        ))
+        .service(resource(
+            "/files/stats",
+            vec![get().to(files::stats)],
+            "GET, HEAD",
+        ))
+        .service(resource("/files/{id}", vec![get().to(files::show)], "GET, HEAD"))
+        .service(resource(
+            "/files/{id}/content",
+            vec![get().to(download::content)],
+            "GET, HEAD",
+        ))
+        .service(resource(
+            "/files/{id}/timeline",
+            vec![get().to(files::timeline)],
+            "GET, HEAD",
+        ))
+        .configure(ui::configure)
+        .default_service(web::to(nothing_here));
+}
+
+/// GET and HEAD: the server leaves out the body of the latter.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// A path and what it answers; every other method gets 405 with `Allow` (RFC 9110 §15.5.6).
+fn resource(path: &'static str, routes: Vec<Route>, allow: &'static str) -> Resource {
+    let other = web::to(move |request: HttpRequest| async move { not_allowed(request.method(), allow) });
+    routes
+        .into_iter()
+        .fold(web::resource(path), Resource::route)
+        .default_service(other)
+}
+
+fn not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
+    let detail = format!("{method} is not possible here; use {allow}");
+    let error = HttpError(Error::new(
+        ErrorKind::MethodNotAllowed,
+        "method_not_allowed",
+        detail,
+    ));
+    let status = error.status_code();
+    let mut response = HttpResponse::from_error(error);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    response
+}
+
+async fn nothing_here() -> Result<HttpResponse, HttpError> {
+    Err(HttpError(Error::new(
+        ErrorKind::NotFound,
+        "not_found",
+        "there is nothing at this address",
+    )))
+}

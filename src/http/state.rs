@@ -1,0 +1,37 @@
+//! What every handler shares.
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::actions::ServeContext;
+use crate::domain::{Error, Result};
+
+pub struct AppState {
+    pub ctx: ServeContext,
+    /// Of the process, not of one HTTP thread.
+    pub(super) runtime: Handle,
+    /// Set when the process is on its way out.
+    pub(super) stopping: CancellationToken,
+}
+
+impl AppState {
+    pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken) -> Self {
+        Self {
+            ctx,
+            runtime,
+            stopping,
+        }
+    }
+
+    /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that
+    /// hangs up cuts no transaction in half.
+    pub async fn run<T, F>(&self, verb: impl FnOnce(ServeContext) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let task = self.runtime.spawn(verb(self.ctx.clone()));
+        task.await
+            .unwrap_or_else(|error| Err(Error::internal("the request failed").because(error)))
+    }
+}

@@ -1,0 +1,102 @@
+//! Object keys and locations: the only place that formats one, and the only one that trusts one.
+
+use crate::domain::{FileId, Format, Timestamp};
+
+const SLUG_MAX: usize = 80;
+
+/// `files/{id}_{slug}_{created_at in epoch ms}.{ext}`. Depends on the request alone, so every attempt writes the
+/// same object.
+pub fn object_key(id: FileId, title: &str, created_at: Timestamp, format: Format) -> String {
+    format!(
+        "files/{id}_{}_{}.{}",
+        slug(title),
+        created_at.epoch_millis(),
+        format.name()
+    )
+}
+
+/// The title in lower case, runs of other than `a-z0-9` as one `_`, none at the ends, at most 80 characters.
+fn slug(title: &str) -> String {
+    let lower = title.to_lowercase();
+    let words = lower.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()));
+    let joined = words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("_");
+    let cut = joined[..joined.len().min(SLUG_MAX)].trim_end_matches('_');
+    if cut.is_empty() {
+        "untitled".to_owned()
+    } else {
+        cut.to_owned()
+    }
+}
+
+pub fn location(bucket: &str, key: &str) -> String {
+    format!("s3://{bucket}/{key}")
+}
+
+/// The key of a location in `bucket` that can be this file's; other workers of the source system put a time of
+/// their own at the end. `None` for everything else: a location is not trusted.
+pub fn own_key<'a>(bucket: &str, id: FileId, location: &'a str) -> Option<&'a str> {
+    let key = location
+        .strip_prefix("s3://")?
+        .strip_prefix(bucket)?
+        .strip_prefix('/')?;
+    let name = key.strip_prefix("files/")?.strip_prefix(&format!("{id}_"))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (!name.is_empty() && !name.contains("..") && name.chars().all(plain) && location.len() <= 500)
+        .then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn created_at() -> Timestamp {
+        serde_json::from_str("\"2026-01-03T00:00:00.000Z\"").unwrap()
+    }
+
+    #[test]
+    fn the_key_is_the_contracts_example() {
+        let key = object_key(FileId(1), "My Important Document", created_at(), Format::Txt);
+        assert_eq!(key, "files/1_my_important_document_1767398400000.txt");
+    }
+
+    #[test]
+    fn a_title_without_letters_or_digits_is_untitled() {
+        assert_eq!(slug("…/../😀"), "untitled");
+        assert_eq!(slug("../../etc/passwd"), "etc_passwd");
+        assert_eq!(slug(&"a!".repeat(100)), format!("{}a", "a_".repeat(39)));
+    }
+
+    #[test]
+    fn a_location_outside_our_bucket_or_of_another_file_is_not_ours() {
+        let own = |location| own_key("b-1", FileId(4), location);
+        assert_eq!(own("s3://b-1/files/4_x_1.txt"), Some("files/4_x_1.txt"));
+        for foreign in [
+            "s3://b-2/files/4_x_1.txt",
+            "s3://b-1/files/42_x_1.txt",
+            "s3://b-1/files/4_",
+            "s3://b-1/files/4_/../../5_x",
+            "s3://b-1/other/4_x_1.txt",
+            "s3://b-1x/files/4_x_1.txt",
+            "https://b-1/files/4_x_1.txt",
+            "s3://b-1/files/4_x\n1.txt",
+            "",
+        ] {
+            assert_eq!(own(foreign), None, "{foreign}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_we_make_is_one_we_accept(title in "\\PC{1,255}", id in 1..i64::MAX) {
+            let key = object_key(FileId(id), &title, created_at(), Format::Txt);
+            let location = location("file-storage-bucket", &key);
+            prop_assert!(location.len() <= 500);
+            prop_assert_eq!(own_key("file-storage-bucket", FileId(id), &location), Some(key.as_str()));
+        }
+    }
+}
