@@ -1,0 +1,75 @@
+//! Documents that repeat what the code knows, compared with the code. `UPDATE_DOCS=1` writes them anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use filesys::domain::Status;
+use filesys::domain::status::{Move, next};
+
+#[test]
+fn the_drawing_of_the_states_is_the_transition_table() {
+    agree("docs/STATES.md", "diagram", &diagram());
+    agree("docs/STATES.md", "table", &table());
+}
+
+/// One edge for each pair of statuses, with every move that takes it.
+fn diagram() -> String {
+    let mut edges: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    let place = |status| Status::ALL.iter().position(|known| *known == status).unwrap();
+    for from in Status::ALL {
+        for by in Move::ALL {
+            if let Some(to) = next(from, by) {
+                edges.entry((place(from), place(to))).or_default().push(by.name());
+            }
+        }
+    }
+    let mut text = "```mermaid\nstateDiagram-v2\n    [*] --> pending : request\n".to_owned();
+    for ((from, to), moves) in edges {
+        let (from, to) = (Status::ALL[from].name(), Status::ALL[to].name());
+        writeln!(text, "    {from} --> {to} : {}", moves.join(", ")).unwrap();
+    }
+    text.push_str("```\n");
+    text
+}
+
+fn table() -> String {
+    let mut text = "| from |".to_owned();
+    for by in Move::ALL {
+        write!(text, " {} |", by.name()).unwrap();
+    }
+    writeln!(text, "\n|---|{}", "---|".repeat(Move::ALL.len())).unwrap();
+    for from in Status::ALL {
+        write!(text, "| **{}** |", from.name()).unwrap();
+        for by in Move::ALL {
+            let raised = if by.raises_attempt() { ", attempt + 1" } else { "" };
+            match next(from, by) {
+                Some(to) => write!(text, " {}{raised} |", to.name()).unwrap(),
+                None => text.push_str(" – |"),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What stands between the markers of `block` is what the code says.
+fn agree(file: &str, block: &str, generated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let open = format!("<!-- generated: {block} -->\n");
+    let (before, rest) = text
+        .split_once(&open)
+        .unwrap_or_else(|| panic!("{file} has no block {block}"));
+    let (written, after) = rest
+        .split_once("<!-- end -->")
+        .unwrap_or_else(|| panic!("{file}: {block} has no end"));
+    if written == generated {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE_DOCS").is_some(),
+        "{file} has another {block} than the code; UPDATE_DOCS=1 cargo test --test it docs writes it:\n{generated}"
+    );
+    std::fs::write(&path, format!("{before}{open}{generated}<!-- end -->{after}")).unwrap();
+}
