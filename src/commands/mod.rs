@@ -1,1 +1,101 @@
-//! (being written)
+//! The subcommands: each wires one role from the tools and runs it. A subcommand's name is its file's.
+
+mod migrate;
+mod serve;
+mod signals;
+#[cfg(feature = "embedded")]
+mod up;
+mod worker;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{ConfigError, Env, TelemetryConfig};
+use crate::domain::{Error, ErrorKind};
+use crate::telemetry::logs;
+
+/// Creates files asynchronously: ask over HTTP, get an answer at once, fetch the file when it is made.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = "Settings come from the environment; see docs/CONFIG.md.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process, with its own PostgreSQL, S3 server and broker under one data directory
+    #[cfg(feature = "embedded")]
+    Up(up::Args),
+    /// Serve the HTTP API and the pages, publish requests, record results
+    Serve,
+    /// Make files: members of the worker consumer group
+    Worker(worker::Args),
+    /// Make or update schema, topics and bucket
+    Migrate(migrate::Args),
+}
+
+/// Why a command ended; each kind has its exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        match error.kind {
+            ErrorKind::Unavailable | ErrorKind::Timeout => Self::Unavailable(error.chain()),
+            ErrorKind::Malformed
+            | ErrorKind::Invalid
+            | ErrorKind::Forbidden
+            | ErrorKind::NotFound
+            | ErrorKind::MethodNotAllowed
+            | ErrorKind::NotAcceptable
+            | ErrorKind::Conflict
+            | ErrorKind::Gone
+            | ErrorKind::TooLarge
+            | ErrorKind::UnsupportedMedia
+            | ErrorKind::RangeNotSatisfiable
+            | ErrorKind::Internal => Self::Failed(error.chain()),
+        }
+    }
+}
+
+impl From<std::io::Error> for CommandError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+type CommandResult<T = ()> = Result<T, CommandError>;
+
+pub async fn run(cli: Cli) -> CommandResult {
+    let mut env = Env::of_process();
+    let telemetry = TelemetryConfig::read(&mut env);
+    logs::init(&telemetry).map_err(|error| CommandError::Failed(error.to_string()))?;
+    match cli.command {
+        #[cfg(feature = "embedded")]
+        Command::Up(args) => up::run(args, env).await,
+        Command::Serve => serve::run(env).await,
+        Command::Worker(args) => worker::run(args, env).await,
+        Command::Migrate(args) => migrate::run(args, env).await,
+    }
+}
+
+/// Says on stderr what went wrong and gives the exit code for it (sysexits.h where it has one).
+pub fn report(error: &CommandError) -> ExitCode {
+    // Nobody to tell if stderr is closed.
+    let _ = writeln!(std::io::stderr(), "filesys: {error}");
+    ExitCode::from(match error {
+        CommandError::Config(_) => 78,
+        CommandError::Unavailable(_) => 69,
+        CommandError::Failed(_) => 1,
+    })
+}

@@ -110,6 +110,6 @@ mod tests {
     fn both_forms_at_once_are_an_error() {
         let mut env = Env::of([("DATABASE_URL", "postgresql://a/b"), ("DATABASE_HOST", "db")]);
         DatabaseConfig::read(&mut env);
-        assert!(env.finish(|| Some(())).is_err());
+        assert!(env.finish().is_err());
     }
 }

@@ -42,12 +42,9 @@ impl Env {
         self.problems.push(text.into());
     }
 
-    /// The configuration if nothing was wrong with it.
-    pub fn finish<T>(&mut self, config: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
-        if !self.problems.is_empty() {
-            return Err(ConfigError(std::mem::take(&mut self.problems)));
-        }
-        config().ok_or_else(|| ConfigError(vec!["the configuration is incomplete".to_owned()]))
+    /// Ok if nothing was wrong with what was read so far.
+    pub fn finish(&mut self) -> Result<(), ConfigError> {
+        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError(std::mem::take(&mut self.problems))) }
     }
 
     pub fn is_set(&self, names: &[&str]) -> bool {
@@ -167,7 +164,7 @@ mod tests {
         env.text(&["A", "B"]);
         env.number(&["N"], 1_u16, 1..=9);
         env.required(&["MISSING"], "say what");
-        let error = env.finish(|| Some(())).unwrap_err();
+        let error = env.finish().unwrap_err();
         assert_eq!(error.0.len(), 3);
         assert!(!error.to_string().contains("hunter"));
     }
@@ -179,7 +176,7 @@ mod tests {
             env.text(&["KAFKA_BROKERS", "KAFKA_BROKER"]).as_deref(),
             Some("k:1")
         );
-        assert!(env.finish(|| Some(())).is_ok());
+        assert!(env.finish().is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub enum LogFormat {
 
 #[derive(Debug, Clone)]
 pub struct TelemetryConfig {
-    /// env_logger's filter syntax.
+    /// The filter syntax of `env_logger`.
     pub filter: String,
     pub format: LogFormat,
 }

@@ -33,7 +33,9 @@ pub struct Settings {
     pub batch: usize,
     /// Tries of one record that fails by itself (not by an outage).
     pub max_tries: u32,
-    /// How long work under way may take to end when a partition is taken away or we stop.
+    /// How long work under way may take to end when its partition is taken away; well below the session timeout.
+    pub give_back: Duration,
+    /// How long work under way may take to end when we stop.
     pub drain: Duration,
 }
 
@@ -156,7 +158,7 @@ impl Runner {
     /// Ends the work on these partitions, within the limit, and replies with what is done.
     async fn give_back(&mut self, Revocation { partitions, reply }: Revocation) {
         log::info!(partitions = names(&partitions); "partitions revoked");
-        let until = Instant::now() + self.settings.drain;
+        let until = Instant::now() + self.settings.give_back;
         while !self.is_idle(&partitions) {
             tokio::select! {
                 Some(done) = self.jobs.next() => self.settle(done),

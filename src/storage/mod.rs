@@ -141,7 +141,11 @@ impl Storage {
         let put =
             self.bucket
                 .put_object_with_content_type_and_headers(key, bytes, content_type, Some(headers));
-        let answer = limited(limits::REQUEST, put).await?;
+        let answer = limited(limits::REQUEST, put).await.map_err(|error| match error {
+            // Nothing but the bucket can be missing here; it may come back.
+            StorageError::NotFound(text) => StorageError::Unavailable(text),
+            other => other,
+        })?;
         let stored = Stored {
             size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
             sha256: hex(&digest),

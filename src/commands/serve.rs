@@ -1,0 +1,155 @@
+//! `filesys serve`: HTTP API and pages; relays the outbox; records results.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{CommandError, CommandResult, signals};
+use crate::actions::{ServeContext, prepare, relay_outbox, request_file, rescue_files};
+use crate::broker::kafka::Kafka;
+use crate::broker::{Broker, Membership};
+use crate::config::{DatabaseConfig, Env, HttpConfig, KafkaConfig, S3Config, worker};
+use crate::consumer::results::Results;
+use crate::consumer::{Settings, runner};
+use crate::db::Db;
+use crate::domain::Error;
+use crate::domain::message::topic;
+use crate::http::{AppState, server};
+use crate::storage::Storage;
+
+pub(super) const CLIENT_ID: &str = "api-service";
+pub(super) const GROUP_ID: &str = "api-service-group";
+
+/// Results applied in one transaction.
+const RESULTS_BATCH: usize = 500;
+
+/// Everything the role needs, wherever it comes from.
+pub(super) struct Serve {
+    pub(super) http: HttpConfig,
+    pub(super) db: Db,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) storage: Storage,
+    pub(super) file_deadline: Duration,
+    pub(super) group: String,
+    pub(super) client_id: String,
+    pub(super) session_timeout: Duration,
+    pub(super) topic_partitions: i32,
+    /// The broker has forgotten what it was asked: publish unfinished files again at start.
+    pub(super) resume: bool,
+}
+
+pub(super) async fn run(mut env: Env) -> CommandResult {
+    let http = HttpConfig::read(&mut env);
+    let database = DatabaseConfig::read(&mut env);
+    let kafka = KafkaConfig::read(&mut env);
+    let s3 = S3Config::read(&mut env);
+    let file_deadline = worker::read_file_deadline(&mut env);
+    env.finish()?;
+    let client_id = kafka.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned());
+    let stop = signals::stop_token()?;
+    let role = Serve {
+        http,
+        db: Db::new(&database.url, database.max_connections).map_err(Error::from)?,
+        broker: Arc::new(Kafka::new(&kafka, &client_id)),
+        storage: Storage::new(&s3).map_err(Error::from)?,
+        file_deadline,
+        group: kafka.group_id.clone().unwrap_or_else(|| GROUP_ID.to_owned()),
+        client_id,
+        session_timeout: kafka.session_timeout,
+        topic_partitions: kafka.partitions,
+        resume: false,
+    };
+    role.run(stop, None).await
+}
+
+impl Serve {
+    /// Serves until `stop`, then ends in order: no new requests, no new work, everything written down. Tells
+    /// `listening` the address once requests are answered.
+    pub(super) async fn run(
+        self,
+        stop: CancellationToken,
+        listening: Option<oneshot::Sender<SocketAddr>>,
+    ) -> CommandResult {
+        let Self { http, db, broker, storage, .. } = self;
+        let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
+        let state = Data::new(AppState::new(ctx.clone(), Handle::current(), stop.clone()));
+        let (server, address) =
+            server::bind(&http, state).map_err(|error| CommandError::Failed(error.to_string()))?;
+
+        let tasks = TaskTracker::new();
+        // Behind HTTP in the order of the end: what it still stores must still be published.
+        let background = CancellationToken::new();
+        let intake = tokio::spawn(request_file::run(ctx.clone(), queue));
+        if self.resume {
+            rescue_files::resume(&ctx).await?;
+        }
+        tasks.spawn(relay_outbox::run(ctx.clone(), background.clone()));
+        let (db, wake) = (ctx.db.clone(), Arc::clone(&ctx.outbox));
+        let listen_stop = background.clone();
+        tasks.spawn(async move { db.listen_for_outbox(wake, listen_stop).await });
+        tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
+        tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));
+        let membership = Membership {
+            group: self.group,
+            client_id: self.client_id,
+            topics: vec![topic::CREATED.to_owned()],
+            session_timeout: self.session_timeout,
+        };
+        let member = ctx.broker.join(membership).await.map_err(Error::from)?;
+        let settings = Settings {
+            concurrency: 1,
+            batch: RESULTS_BATCH,
+            max_tries: 5,
+            give_back: self.session_timeout / 3,
+            drain: http.shutdown_timeout,
+        };
+        let handler = Arc::new(Results { ctx: ctx.clone() });
+        tasks.spawn(runner::run(member, handler, settings, background.clone()));
+        drop(ctx);
+
+        let handle = server.handle();
+        let serving = tokio::spawn(server);
+        log::info!(address:% = address; "listening");
+        if let Some(listening) = listening {
+            // Whoever asked may have been stopped meanwhile.
+            let _ = listening.send(address);
+        }
+        stop.cancelled().await;
+        handle.stop(true).await;
+        let served = serving.await;
+        let stored = intake.await;
+        background.cancel();
+        tasks.close();
+        tasks.wait().await;
+        log::info!("stopped");
+        stored.map_err(|error| CommandError::Failed(error.to_string()))?;
+        served.map_err(|error| CommandError::Failed(error.to_string()))?.map_err(CommandError::from)
+    }
+}
+
+/// Start order never matters: topics and bucket are made when their services are there.
+async fn make_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
+    const AGAIN: Duration = Duration::from_secs(2);
+    let mut said = false;
+    let work = async {
+        loop {
+            let made = tokio::join!(prepare::topics(&*ctx.broker, partitions), prepare::bucket(&ctx.storage));
+            let error = match made {
+                (Ok(_), Ok(_)) => return log::info!("topics and bucket are there"),
+                (Err(error), _) | (_, Err(error)) => error,
+            };
+            if !said {
+                log::warn!(error:% = error.chain(); "topics or bucket not made yet");
+                said = true;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    stop.run_until_cancelled(work).await;
+}

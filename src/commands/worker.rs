@@ -1,0 +1,103 @@
+//! `filesys worker`: members of the worker group; each generates and stores files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{CommandResult, signals};
+use crate::actions::WorkerContext;
+use crate::broker::kafka::Kafka;
+use crate::broker::{Broker, Membership};
+use crate::config::{Env, KafkaConfig, S3Config, WorkerConfig, http};
+use crate::consumer::requests::Requests;
+use crate::consumer::{Settings, runner};
+use crate::domain::Error;
+use crate::domain::message::topic;
+use crate::storage::Storage;
+
+pub(super) const CLIENT_ID: &str = "file-service";
+pub(super) const GROUP_ID: &str = "file-service-group";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Members of the consumer group in this process [default: WORKER_REPLICAS, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    replicas: Option<u16>,
+}
+
+/// Everything the role needs, wherever it comes from.
+pub(super) struct Worker {
+    pub(super) config: WorkerConfig,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) storage: Storage,
+    pub(super) group: String,
+    pub(super) client_id: String,
+    pub(super) session_timeout: Duration,
+    pub(super) shutdown_timeout: Duration,
+}
+
+pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
+    let kafka = KafkaConfig::read(&mut env);
+    let s3 = S3Config::read(&mut env);
+    let config = WorkerConfig::read(&mut env, args.replicas.map(usize::from), 1);
+    let shutdown_timeout = http::read_shutdown_timeout(&mut env);
+    env.finish()?;
+    let client_id = kafka.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned());
+    let stop = signals::stop_token()?;
+    let role = Worker {
+        config,
+        broker: Arc::new(Kafka::new(&kafka, &client_id)),
+        storage: Storage::new(&s3).map_err(Error::from)?,
+        group: kafka.group_id.clone().unwrap_or_else(|| GROUP_ID.to_owned()),
+        client_id,
+        session_timeout: kafka.session_timeout,
+        shutdown_timeout,
+    };
+    role.run(stop).await
+}
+
+impl Worker {
+    /// Works until `stop`, then finishes or hands back what is under way and leaves the group.
+    pub(super) async fn run(self, stop: CancellationToken) -> CommandResult {
+        let ctx = WorkerContext {
+            broker: Arc::clone(&self.broker),
+            storage: self.storage,
+            processing_delay: self.config.processing_delay,
+        };
+        let settings = Settings {
+            concurrency: self.config.concurrency,
+            batch: 1,
+            max_tries: self.config.max_attempts,
+            give_back: self.session_timeout / 3,
+            drain: self.shutdown_timeout,
+        };
+        let host = hostname();
+        let tasks = TaskTracker::new();
+        for number in 1..=self.config.replicas {
+            let client_id = format!("{}-{number}", self.client_id);
+            let worker = format!("{client_id}@{host}:{}", std::process::id());
+            let membership = Membership {
+                group: self.group.clone(),
+                client_id,
+                topics: vec![topic::CREATE.to_owned()],
+                session_timeout: self.session_timeout,
+            };
+            let member = self.broker.join(membership).await.map_err(Error::from)?;
+            let handler = Arc::new(Requests { ctx: ctx.clone(), worker });
+            tasks.spawn(runner::run(member, handler, settings, stop.clone()));
+        }
+        log::info!(replicas = self.config.replicas, group = self.group; "working");
+        tasks.close();
+        tasks.wait().await;
+        log::info!("worker stopped");
+        Ok(())
+    }
+}
+
+/// How this machine calls itself; only for people to read.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
+}
