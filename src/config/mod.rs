@@ -1,6 +1,7 @@
 //! Settings: read once from the environment, validated as a whole, passed down. Nothing else reads the environment.
 
 pub mod database;
+pub mod embedded;
 pub mod env;
 pub mod http;
 pub mod kafka;
@@ -9,6 +10,7 @@ pub mod telemetry;
 pub mod worker;
 
 pub use database::DatabaseConfig;
+pub use embedded::EmbeddedConfig;
 pub use env::{ConfigError, Env};
 pub use http::HttpConfig;
 pub use kafka::KafkaConfig;

@@ -1,1 +1,81 @@
-//! (being written)
+//! The services that `filesys up` and the tests run for themselves: a PostgreSQL and an S3 server on one directory.
+
+pub mod data_dir;
+pub mod postgres;
+pub mod s3;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+pub use data_dir::DataDir;
+pub use postgres::{EmbeddedPostgres, PostgresOptions};
+pub use s3::{EmbeddedS3, S3Options};
+
+/// What a power cut may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing that was acknowledged.
+    Full,
+    /// Everything, the whole directory included. A killed process still loses nothing. For tests.
+    Fast,
+}
+
+/// Why a service that belongs to this process is not there. Its user can do something about each of them.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    #[error("{} can't be used: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} is in use by another filesys (process {owner}); stop it or choose another data directory", path.display())]
+    Locked { path: PathBuf, owner: String },
+    #[error(
+        "PostgreSQL's server programs (postgres, initdb, createdb) were not found in {searched}; install them \
+         (Debian and Ubuntu: apt-get install postgresql), or set PG_BIN to the directory they are in, or \
+         DATABASE_URL to a server that runs already"
+    )]
+    NoPostgres { searched: String },
+    #[error("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")]
+    NoAccount,
+    #[error(
+        "PostgreSQL refuses to run as root, so it runs as user {account}, who may not enter {}; \
+         choose another data directory or allow it: chmod o+x {}", path.display(), path.display()
+    )]
+    NotTraversable { account: String, path: PathBuf },
+    #[error("{} has a database but no readable password in {}", data.display(), pgpass.display())]
+    NoPassword { data: PathBuf, pgpass: PathBuf },
+    #[error("{program} failed: {output}")]
+    Program { program: String, output: String },
+    #[error("{what} took longer than {} s", limit.as_secs())]
+    TimedOut { what: String, limit: Duration },
+    #[error("PostgreSQL ended by itself ({status}); the end of {} says:\n{tail}", log.display())]
+    Exited {
+        status: String,
+        log: PathBuf,
+        tail: String,
+    },
+    #[error("PostgreSQL did not start within {} s; the end of {} says:\n{tail}", limit.as_secs(), log.display())]
+    NotReady {
+        limit: Duration,
+        log: PathBuf,
+        tail: String,
+    },
+    #[error("can't listen on 127.0.0.1: {0}")]
+    Listen(io::Error),
+}
+
+impl EmbeddedError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// 244 random bits in hexadecimal, so it needs no quoting anywhere.
+fn generated_secret() -> SecretString {
+    SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+}

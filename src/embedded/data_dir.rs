@@ -1,0 +1,163 @@
+//! The directory that holds everything the embedded services keep; one process at a time may use it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::unistd::Uid;
+
+use super::EmbeddedError;
+
+/// The directory and its lock, which is held until the last clone is gone.
+#[derive(Debug, Clone)]
+pub struct DataDir(Arc<Locked>);
+
+#[derive(Debug)]
+struct Locked {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing, and locks it.
+    pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
+        // Started by root, PostgreSQL runs as another user, who must be able to pass through. Files are 0600.
+        let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+            .map_err(EmbeddedError::io(path))?;
+        let path = path.canonicalize().map_err(EmbeddedError::io(path))?;
+        let lock = lock(&path)?;
+        Ok(Self(Arc::new(Locked { path, _lock: lock })))
+    }
+
+    /// Absolute, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    pub(super) fn join(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Replaces a file that only its owner may read. It is there whole or not at all, and survives a power cut.
+    pub(super) fn write_private(&self, name: &str, content: &str) -> Result<(), EmbeddedError> {
+        let path = self.join(name);
+        let write = || {
+            let staged = self.join(&format!("{name}.new"));
+            let _ = fs::remove_file(&staged);
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&staged)?;
+            file.write_all(content.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&staged, &path)?;
+            File::open(self.path())?.sync_all()
+        };
+        write().map_err(EmbeddedError::io(&path))
+    }
+
+    /// `None` when there is no such file.
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, EmbeddedError> {
+        let path = self.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(EmbeddedError::io(&path)(error)),
+        }
+    }
+
+    /// Listens on loopback: on the port in the file `name` if it is free, else on any, which the file then holds.
+    pub(super) fn listen(&self, name: &str) -> Result<TcpListener, EmbeddedError> {
+        let last = self.read(name)?.and_then(|text| text.trim().parse().ok());
+        let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        if let Some(listener) = last.and_then(|port| bind(port).ok()) {
+            return Ok(listener);
+        }
+        let listener = bind(0).map_err(EmbeddedError::Listen)?;
+        let port = listener.local_addr().map_err(EmbeddedError::Listen)?.port();
+        self.write_private(name, &format!("{port}\n"))?;
+        Ok(listener)
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, EmbeddedError> {
+    let path = dir.join("lock");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(EmbeddedError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(EmbeddedError::Locked {
+                path: dir.to_owned(),
+                owner: fs::read_to_string(&path).unwrap_or_default().trim().to_owned(),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(EmbeddedError::io(&path)(error)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(EmbeddedError::io(&path))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_in_use_is_refused_and_names_its_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path()).unwrap();
+        let refused = DataDir::open(dir.path()).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("process {}", std::process::id())),
+            "{refused}"
+        );
+        let clone = first.clone();
+        drop(first);
+        assert!(DataDir::open(dir.path()).is_err());
+        drop(clone);
+        assert!(DataDir::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn private_files_are_readable_by_their_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        data.write_private("secret", "one").unwrap();
+        data.write_private("secret", "two").unwrap();
+        assert_eq!(data.read("secret").unwrap().as_deref(), Some("two"));
+        let mode = fs::metadata(data.join("secret")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_last_port_is_preferred_while_it_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+        let first = data.listen("port").unwrap();
+        let first_port = port(&first);
+        let second = data.listen("port").unwrap();
+        assert_ne!(port(&second), first_port);
+        let second_port = port(&second);
+        drop(second);
+        assert_eq!(port(&data.listen("port").unwrap()), second_port);
+    }
+}

@@ -1,0 +1,180 @@
+//! Finds PostgreSQL's server programs and runs the short-lived ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::config::EmbeddedConfig;
+use crate::embedded::EmbeddedError;
+
+const NEEDED: [&str; 3] = ["postgres", "initdb", "createdb"];
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// A directory with all programs of one PostgreSQL.
+#[derive(Debug, Clone)]
+pub(super) struct Programs {
+    bin: PathBuf,
+}
+
+impl Programs {
+    /// Looks in `PG_BIN` alone if it is set. Otherwise where the version that made `data` is, in `PATH`, where
+    /// `pg_config` says, and for the highest version in Debian's place.
+    pub async fn find(config: &EmbeddedConfig, data: &Path) -> Result<Self, EmbeddedError> {
+        let (candidates, searched) = match &config.postgres_bin {
+            Some(bin) => (vec![bin.clone()], format!("PG_BIN ({})", bin.display())),
+            None => (
+                candidates(config, data).await,
+                format!("PATH, pg_config --bindir and {DEBIAN}/*/bin"),
+            ),
+        };
+        candidates
+            .into_iter()
+            .find(|bin| NEEDED.iter().all(|program| bin.join(program).is_file()))
+            .map(|bin| Self { bin })
+            .ok_or(EmbeddedError::NoPostgres { searched })
+    }
+
+    /// The command with an environment of its own: `PG…` variables of ours mean other servers.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.bin.display()))
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .current_dir("/");
+        command
+    }
+
+    pub fn path(&self, program: &str) -> PathBuf {
+        self.bin.join(program)
+    }
+
+    /// 15 for `postgres (PostgreSQL) 15.4 (…)` and for `18beta1`.
+    pub async fn major_version(&self) -> Result<u32, EmbeddedError> {
+        let mut command = self.command("postgres");
+        command.arg("--version");
+        let text = succeed(command, Duration::from_secs(10)).await?;
+        let version = text.split_once(") ").map_or("", |(_, rest)| rest);
+        let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+        digits
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(|| EmbeddedError::Program {
+                program: "postgres --version".to_owned(),
+                output: text.clone(),
+            })
+    }
+}
+
+async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) {
+        found.push(Path::new(DEBIAN).join(version.trim()).join("bin"));
+    }
+    for dir in &config.path {
+        // A link in PATH may lead to where the other programs are.
+        let target = dir.join("postgres").canonicalize().ok();
+        found.extend(target.and_then(|file| file.parent().map(Path::to_owned)));
+        found.push(dir.clone());
+    }
+    if let Some(pg_config) = config
+        .path
+        .iter()
+        .map(|dir| dir.join("pg_config"))
+        .find(|p| p.is_file())
+    {
+        let mut command = Command::new(pg_config);
+        command.arg("--bindir");
+        if let Ok(dir) = succeed(command, Duration::from_secs(10)).await {
+            found.push(PathBuf::from(dir.trim()));
+        }
+    }
+    let mut debian: Vec<u32> = fs::read_dir(DEBIAN)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    debian.sort_unstable_by(|a, b| b.cmp(a));
+    found.extend(
+        debian
+            .iter()
+            .map(|version| Path::new(DEBIAN).join(version.to_string()).join("bin")),
+    );
+    found
+}
+
+/// Runs a program to its end, or kills it when the limit is over.
+pub(super) async fn run(command: Command, limit: Duration) -> Result<Output, EmbeddedError> {
+    let program = name(&command);
+    let path = PathBuf::from(command.get_program());
+    let output = tokio::process::Command::from(command)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    match tokio::time::timeout(limit, output).await {
+        Ok(output) => output.map_err(EmbeddedError::io(&path)),
+        Err(_) => Err(EmbeddedError::TimedOut { what: program, limit }),
+    }
+}
+
+/// Runs a program that must succeed and gives what it printed.
+pub(super) async fn succeed(command: Command, limit: Duration) -> Result<String, EmbeddedError> {
+    let program = name(&command);
+    let output = run(command, limit).await?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(EmbeddedError::Program {
+        program,
+        output: format!(
+            "{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        ),
+    })
+}
+
+fn name(command: &Command) -> String {
+    Path::new(command.get_program())
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pg_bin_without_the_programs_says_how_to_install_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EmbeddedConfig {
+            postgres_bin: Some(dir.path().to_owned()),
+            path: Vec::new(),
+        };
+        let error = Programs::find(&config, dir.path()).await.unwrap_err();
+        assert!(matches!(error, EmbeddedError::NoPostgres { .. }));
+        let text = error.to_string();
+        assert!(text.contains("PG_BIN (/"), "{text}");
+        assert!(text.contains("apt-get install postgresql"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_link_in_path_leads_to_the_programs_beside_its_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, linked) = (dir.path().join("real"), dir.path().join("linked"));
+        fs::create_dir(&real).unwrap();
+        fs::create_dir(&linked).unwrap();
+        for program in NEEDED {
+            fs::write(real.join(program), "").unwrap();
+        }
+        std::os::unix::fs::symlink(real.join("postgres"), linked.join("postgres")).unwrap();
+        let config = EmbeddedConfig {
+            postgres_bin: None,
+            path: vec![linked],
+        };
+        let programs = Programs::find(&config, dir.path()).await.unwrap();
+        assert_eq!(programs.bin, real.canonicalize().unwrap());
+    }
+}

@@ -1,0 +1,212 @@
+//! An S3 server on loopback, in process, that keeps objects as files.
+
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{DataDir, Durability, EmbeddedError, generated_secret};
+use crate::config::S3Config;
+use store::Store;
+
+const CREDENTIALS: &str = "s3.credentials";
+const KEY_ID: &str = "aws_access_key_id";
+const SECRET: &str = "aws_secret_access_key";
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone)]
+pub struct S3Options {
+    pub data_dir: DataDir,
+    pub durability: Durability,
+}
+
+/// A running server. Dropping it cuts its connections; `stop` lets requests in flight finish.
+#[derive(Debug)]
+pub struct EmbeddedS3 {
+    address: SocketAddr,
+    credentials: Credentials,
+    data_dir: DataDir,
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Clone)]
+struct Credentials {
+    access_key_id: String,
+    secret_access_key: SecretString,
+}
+
+impl EmbeddedS3 {
+    /// Serves the buckets under `objects`. Runs on the current runtime, and no longer than it.
+    pub async fn start(options: S3Options) -> Result<Self, EmbeddedError> {
+        let data_dir = options.data_dir;
+        let credentials = Credentials::kept(&data_dir)?;
+        let objects = data_dir.join("objects");
+        tokio::fs::create_dir_all(&objects)
+            .await
+            .map_err(EmbeddedError::io(&objects))?;
+        let store = Store::open(&objects, options.durability)?;
+        let mut service = S3ServiceBuilder::new(store);
+        service.set_auth(SimpleAuth::from_single(
+            credentials.access_key_id.clone(),
+            credentials.secret_access_key.expose_secret(),
+        ));
+
+        let listener = data_dir.listen("s3.port")?;
+        let address = listener.local_addr().map_err(EmbeddedError::Listen)?;
+        listener.set_nonblocking(true).map_err(EmbeddedError::Listen)?;
+        let listener = TcpListener::from_std(listener).map_err(EmbeddedError::Listen)?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(accept(listener, service.build(), stop.clone()));
+        log::info!(port = address.port(); "s3 server is ready");
+        Ok(Self {
+            address,
+            credentials,
+            data_dir,
+            stop,
+            task: Some(task),
+        })
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn access_key_id(&self) -> &str {
+        &self.credentials.access_key_id
+    }
+
+    pub fn secret_access_key(&self) -> &SecretString {
+        &self.credentials.secret_access_key
+    }
+
+    /// For `AWS_SHARED_CREDENTIALS_FILE`.
+    pub fn credentials_path(&self) -> PathBuf {
+        self.data_dir.join(CREDENTIALS)
+    }
+
+    pub fn s3_config(&self, bucket: &str) -> S3Config {
+        S3Config {
+            endpoint: Some(self.endpoint()),
+            region: "us-east-1".to_owned(),
+            bucket: bucket.to_owned(),
+            access_key_id: self.credentials.access_key_id.clone(),
+            secret_access_key: self.credentials.secret_access_key.clone(),
+        }
+    }
+
+    /// Takes no more requests, lets those in flight finish within a limit, then cuts them.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            // The task keeps the limit itself.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for EmbeddedS3 {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Credentials {
+    /// Those of the last run, or new ones. The file has the format that AWS' own tools read.
+    fn kept(dir: &DataDir) -> Result<Self, EmbeddedError> {
+        if let Some(kept) = dir.read(CREDENTIALS)?.as_deref().and_then(Self::parse) {
+            return Ok(kept);
+        }
+        let made = Self {
+            access_key_id: format!(
+                "FILESYS{:.13}",
+                Uuid::new_v4().simple().to_string().to_uppercase()
+            ),
+            secret_access_key: generated_secret(),
+        };
+        dir.write_private(
+            CREDENTIALS,
+            &format!(
+                "[default]\n{KEY_ID} = {}\n{SECRET} = {}\n",
+                made.access_key_id,
+                made.secret_access_key.expose_secret()
+            ),
+        )?;
+        Ok(made)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let value = |name: &str| {
+            text.lines()
+                .filter_map(|line| line.split_once('='))
+                .find_map(|(key, value)| (key.trim() == name).then(|| value.trim().to_owned()))
+        };
+        Some(Self {
+            access_key_id: value(KEY_ID)?,
+            secret_access_key: SecretString::from(value(SECRET)?),
+        })
+    }
+}
+
+/// Owns every connection; ends when all have ended after `stop`. Aborting it aborts them.
+async fn accept(listener: TcpListener, service: S3Service, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(serve(socket, service.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    // Out of file descriptors, mostly: without a pause this would spin.
+                    log::warn!(error = error.to_string(); "s3 server can't accept a connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = timeout(STOP_LIMIT, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        log::warn!(connections = connections.len(); "s3 server cuts connections that do not end");
+        connections.shutdown().await;
+    }
+}
+
+async fn serve(socket: TcpStream, service: S3Service, stop: CancellationToken) {
+    if let Err(error) = socket.set_nodelay(true) {
+        log::debug!(error = error.to_string(); "s3 connection keeps its delay");
+    }
+    let server = Builder::new(TokioExecutor::new()).http1_only();
+    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(socket), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        log::debug!(error = error.to_string(); "s3 connection ended");
+    }
+}
