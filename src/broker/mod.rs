@@ -1,9 +1,11 @@
 //! The `Broker` trait: publish, join a consumer group, read a range, manage topics. Kafka's terms and semantics.
 
+#[cfg(test)]
 pub mod conformance;
 pub mod dead_letter;
 pub mod kafka;
 pub mod local;
+pub mod partitioner;
 pub mod record;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,192 @@
+//! Cases of what a member gets: where it starts, what comes again, limits, cancelled calls.
+
+use std::sync::Arc;
+
+use super::consumer::{Consumer, drive, total};
+use super::{Names, fill, publish, record, record_for, sorted_numbers, within};
+use crate::broker::{Broker, MemberEvent};
+
+/// Joins and takes events until it has got so many records.
+async fn consumed(broker: &dyn Broker, names: &Names, count: usize) -> Consumer {
+    let mut consumers = [Consumer::join(broker, &names.topic(), &names.group()).await];
+    drive("consuming", 100, &mut consumers, |all| total(all) >= count).await;
+    let [consumer] = consumers;
+    consumer
+}
+
+pub async fn a_new_group_starts_at_the_oldest_record(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    fill(&*broker, &topic, 10).await;
+    let consumer = consumed(&*broker, &names, 30).await;
+    assert!(sorted_numbers(&consumer.records).into_iter().eq(0..30));
+    consumer.leave().await;
+}
+
+pub async fn records_published_while_nobody_is_joined_are_delivered_later(
+    broker: Arc<dyn Broker>,
+    names: Names,
+) {
+    let topic = names.made_topic(&*broker).await;
+    publish(&*broker, &topic, (0..10).map(record).collect()).await;
+    let consumer = consumed(&*broker, &names, 10).await;
+    consumer.commit().await;
+    consumer.leave().await;
+
+    publish(&*broker, &topic, (10..20).map(record).collect()).await;
+    let consumer = consumed(&*broker, &names, 10).await;
+    assert!(sorted_numbers(&consumer.records).into_iter().eq(10..20));
+    consumer.leave().await;
+}
+
+pub async fn the_next_member_starts_at_the_committed_offset(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    fill(&*broker, &topic, 10).await;
+    let consumer = consumed(&*broker, &names, 30).await;
+    let mut next_offsets = consumer.next_offsets();
+    next_offsets.retain(|next| next.partition != 0);
+    for next in &mut next_offsets {
+        next.offset = 7;
+    }
+    within("committing", consumer.member.commit(next_offsets))
+        .await
+        .unwrap();
+    consumer.leave().await;
+
+    let consumer = consumed(&*broker, &names, 16).await;
+    assert_eq!(
+        consumer.offsets_of(0),
+        (0..10).collect::<Vec<_>>(),
+        "nothing committed"
+    );
+    assert_eq!(consumer.offsets_of(1), [7, 8, 9]);
+    assert_eq!(consumer.offsets_of(2), [7, 8, 9]);
+    consumer.leave().await;
+}
+
+pub async fn uncommitted_records_come_again_after_a_leave(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    fill(&*broker, &topic, 5).await;
+    consumed(&*broker, &names, 15).await.leave().await;
+    let consumer = consumed(&*broker, &names, 15).await;
+    assert!(sorted_numbers(&consumer.records).into_iter().eq(0..15));
+    consumer.leave().await;
+}
+
+pub async fn uncommitted_records_come_again_after_a_drop(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    fill(&*broker, &topic, 5).await;
+    drop(consumed(&*broker, &names, 15).await);
+    let consumer = consumed(&*broker, &names, 15).await;
+    assert!(sorted_numbers(&consumer.records).into_iter().eq(0..15));
+    consumer.leave().await;
+}
+
+pub async fn a_waiting_member_is_woken_by_a_publish(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    let mut consumer = consumed(&*broker, &names, 0).await;
+    let waiting = tokio::spawn(async move {
+        let mut consumers = [consumer];
+        drive("being woken", 10, &mut consumers, |all| total(all) == 1).await;
+        [consumer] = consumers;
+        consumer
+    });
+    publish(&*broker, &topic, vec![record(7)]).await;
+    let consumer = within("waiting", waiting).await.unwrap();
+    assert_eq!(sorted_numbers(&consumer.records), [7]);
+    consumer.leave().await;
+}
+
+pub async fn with_limit_0_all_but_records_come(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    fill(&*broker, &topic, 1).await;
+    let mut consumers = vec![Consumer::join(&*broker, &topic, &names.group()).await];
+    drive("an assignment", 0, &mut consumers, |all| all[0].owned.len() == 3).await;
+
+    let publishing = async {
+        for n in 3..20 {
+            publish(&*broker, &topic, vec![record(n)]).await;
+        }
+    };
+    let [consumer] = &mut consumers[..] else {
+        unreachable!()
+    };
+    tokio::select! {
+        () = drive("nothing", 0, std::slice::from_mut(consumer), |_| false) => {}
+        () = publishing => {}
+    }
+
+    consumers.push(Consumer::join(&*broker, &topic, &names.group()).await);
+    drive("a revocation", 0, &mut consumers, |all| !all[1].owned.is_empty()).await;
+    assert_eq!(total(&consumers), 0);
+    drive("records at last", 5, &mut consumers, |all| total(all) == 20).await;
+    let records = consumers.iter().flat_map(|consumer| &consumer.records);
+    assert!(sorted_numbers(records).into_iter().eq(0..20));
+}
+
+/// [`drive`] asserts the limit.
+pub async fn no_more_records_than_the_limit_come(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    fill(&*broker, &topic, 20).await;
+    let mut consumers = [Consumer::join(&*broker, &topic, &names.group()).await];
+    for (limit, until) in [(1, 10), (7, 40), (1000, 60)] {
+        drive("records", limit, &mut consumers, |all| total(all) >= until).await;
+    }
+    assert!(sorted_numbers(&consumers[0].records).into_iter().eq(0..60));
+}
+
+pub async fn a_cancelled_next_loses_nothing(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    let mut consumers = vec![Consumer::join(&*broker, &topic, &names.group()).await];
+    let mut cancelled = 0;
+    for n in 0..300 {
+        // One by one, so that most calls find nothing, and with a rebalance on the way.
+        publish(
+            &*broker,
+            &topic,
+            vec![record_for(i32::try_from(n % 3).unwrap(), n)],
+        )
+        .await;
+        if n == 100 {
+            consumers.push(Consumer::join(&*broker, &topic, &names.group()).await);
+        }
+        for consumer in &mut consumers {
+            cancelled += u32::from(!takes_what_is_there(consumer).await);
+        }
+    }
+    let hammering = async {
+        while total(&consumers) < 300 || consumers.iter().any(|consumer| consumer.owned.is_empty()) {
+            for consumer in &mut consumers {
+                cancelled += u32::from(!takes_what_is_there(consumer).await);
+            }
+        }
+    };
+    within("all records", hammering).await;
+    assert!(cancelled > 0);
+    let records = consumers.iter().flat_map(|consumer| &consumer.records);
+    assert!(sorted_numbers(records).into_iter().eq(0..300));
+}
+
+/// Cancels `next` as soon as it would wait.
+async fn takes_what_is_there(consumer: &mut Consumer) -> bool {
+    let event: MemberEvent = tokio::select! {
+        biased;
+        event = consumer.member.next(2) => event,
+        () = tokio::task::yield_now() => return false,
+    };
+    consumer.handle(event);
+    true
+}
+
+pub async fn every_group_gets_everything(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    let mut one = [Consumer::join(&*broker, &topic, &names.group()).await];
+    let mut other = [Consumer::join(&*broker, &topic, &names.other_group()).await];
+    fill(&*broker, &topic, 10).await;
+    drive("one group", 100, &mut one, |all| total(all) == 30).await;
+    one[0].commit().await;
+    drive("the other group", 100, &mut other, |all| total(all) == 30).await;
+    for [consumer] in [one, other] {
+        assert!(sorted_numbers(&consumer.records).into_iter().eq(0..30));
+        consumer.leave().await;
+    }
+}

@@ -1,0 +1,98 @@
+//! The in-process broker of `filesys up`: Kafka's semantics in memory, nothing durable.
+//!
+//! Memory is bounded. Of a topic that groups follow, a partition keeps what lies above the lowest committed offset; a
+//! group follows a topic from its first join on, for ever. When that is 64 MiB, publishing to it gives `Unavailable`
+//! until a commit makes room. Of a topic that no group follows, a partition keeps the newest 10,000 records or 16 MiB:
+//! so join before publishing what must not be lost.
+//!
+//! A revocation's time runs from the moment the member takes it; one that never calls `next` keeps its partitions.
+//! A commit by a member that does not hold the partition (any more) is `Rejected`.
+
+mod assignment;
+mod group;
+mod member;
+mod partition;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use self::member::LocalMember;
+use self::state::{State, unknown};
+use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
+
+/// Clones are the same broker.
+#[derive(Debug, Clone, Default)]
+pub struct LocalBroker {
+    state: Arc<Mutex<State>>,
+}
+
+impl LocalBroker {
+    /// Every change is complete before anything can panic, so a poisoned lock's state is still good.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Broker for LocalBroker {
+    async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
+        // A publisher in a loop must let others run.
+        tokio::task::coop::consume_budget().await;
+        self.state().publish(topic, records)
+    }
+
+    async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {
+        Ok(Box::new(LocalMember::join(self, membership)))
+    }
+
+    async fn read(&self, from: &Position, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let state = self.state();
+        let topic = state.topic(&from.topic)?;
+        let log = usize::try_from(from.partition)
+            .ok()
+            .and_then(|index| topic.logs.get(index));
+        let records = log
+            .ok_or_else(|| unknown(&from.topic))?
+            .read(from.offset)
+            .take(max);
+        let delivery = |(offset, record): (i64, &Record)| Delivery {
+            position: Position {
+                topic: Arc::clone(&topic.name),
+                partition: from.partition,
+                offset,
+            },
+            record: record.clone(),
+        };
+        Ok(records.map(delivery).collect())
+    }
+
+    async fn watermarks(&self, topic: &str) -> Result<Vec<Watermarks>, BrokerError> {
+        let state = self.state();
+        let topic = state.topic(topic)?;
+        let partitions = (0..).zip(&topic.logs);
+        let watermarks = partitions.map(|(partition, log)| Watermarks {
+            partition,
+            low: log.low(),
+            high: log.high(),
+        });
+        Ok(watermarks.collect())
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<Vec<String>, BrokerError> {
+        self.state().ensure_topics(topics)
+    }
+
+    async fn topics(&self) -> Result<BTreeMap<String, i32>, BrokerError> {
+        let state = self.state();
+        let topics = state.topics.values();
+        Ok(topics
+            .map(|topic| (topic.name.to_string(), topic.partition_count()))
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! One partition: records in a row, each with an offset, and how many of them are kept.
+
+use std::collections::VecDeque;
+
+use crate::broker::Record;
+
+/// Of a partition nobody's group follows, what is kept: the newest so many records and bytes.
+const KEPT_RECORDS: usize = 10_000;
+const KEPT_BYTES: usize = 16 << 20;
+
+/// What a partition holds at most of records that a group still needs.
+const ROOM_BYTES: usize = 64 << 20;
+
+/// Without data, what a record takes in memory.
+const OVERHEAD: usize = size_of::<Record>();
+
+#[derive(Debug, Default)]
+pub struct Log {
+    low: i64,
+    high: i64,
+    records: VecDeque<Record>,
+    bytes: usize,
+}
+
+/// Bytes of key, value and headers.
+pub fn size(record: &Record) -> usize {
+    let part = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+    let headers = record.headers.iter();
+    part(&record.key)
+        + part(&record.value)
+        + headers
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
+}
+
+impl Log {
+    /// The oldest kept offset.
+    pub fn low(&self) -> i64 {
+        self.low
+    }
+
+    /// The next offset to be written.
+    pub fn high(&self) -> i64 {
+        self.high
+    }
+
+    pub fn has_room_for(&self, record: &Record) -> bool {
+        self.bytes + size(record) + OVERHEAD <= ROOM_BYTES
+    }
+
+    /// Returns the record's offset.
+    pub fn append(&mut self, record: Record) -> i64 {
+        let offset = self.high;
+        self.bytes += size(&record) + OVERHEAD;
+        self.records.push_back(record);
+        self.high += 1;
+        offset
+    }
+
+    /// Records from `offset` on, or from the oldest kept one when that is gone.
+    pub fn read(&self, offset: i64) -> impl Iterator<Item = (i64, &Record)> {
+        let start = offset.clamp(self.low, self.high);
+        let skip = usize::try_from(start - self.low).unwrap_or(0);
+        (start..).zip(self.records.range(skip..))
+    }
+
+    pub fn drop_below(&mut self, offset: i64) {
+        while self.low < offset && self.drop_oldest() {}
+    }
+
+    /// Drops the oldest records beyond what is kept without a group. The newest one stays, whatever its size.
+    pub fn drop_excess(&mut self) {
+        while self.records.len() > 1
+            && (self.records.len() > KEPT_RECORDS || self.bytes > KEPT_BYTES)
+            && self.drop_oldest()
+        {}
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some(record) = self.records.pop_front() else {
+            return false;
+        };
+        self.bytes -= size(&record) + OVERHEAD;
+        self.low += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn record(bytes: usize) -> Record {
+        Record {
+            value: Some(Bytes::from(vec![0; bytes])),
+            ..Record::default()
+        }
+    }
+
+    fn offsets(log: &Log, from: i64) -> Vec<i64> {
+        log.read(from).map(|(offset, _)| offset).collect()
+    }
+
+    #[test]
+    fn reading_starts_at_the_offset_or_at_the_oldest_kept() {
+        let mut log = Log::default();
+        for _ in 0..5 {
+            log.append(record(1));
+        }
+        log.drop_below(2);
+        assert_eq!((log.low(), log.high()), (2, 5));
+        assert_eq!(offsets(&log, 0), [2, 3, 4]);
+        assert_eq!(offsets(&log, 4), [4]);
+        assert_eq!(offsets(&log, 5), [0_i64; 0]);
+        assert_eq!(offsets(&log, i64::MAX), [0_i64; 0]);
+        log.drop_below(i64::MAX);
+        assert_eq!((log.low(), log.high(), log.bytes), (5, 5, 0));
+    }
+
+    #[test]
+    fn without_a_group_the_newest_records_and_bytes_are_kept() {
+        let mut log = Log::default();
+        for _ in 0..KEPT_RECORDS + 10 {
+            log.append(record(1));
+            log.drop_excess();
+        }
+        assert_eq!(log.low(), 10);
+        for _ in 0..100 {
+            log.append(record(1 << 20));
+            log.drop_excess();
+        }
+        assert!(log.bytes <= KEPT_BYTES);
+        assert_eq!(log.records.len(), 15);
+    }
+
+    #[test]
+    fn there_is_room_until_the_bytes_are_too_many() {
+        let mut log = Log::default();
+        while log.has_room_for(&record(1 << 20)) {
+            log.append(record(1 << 20));
+        }
+        assert_eq!(log.high(), 63);
+        log.drop_below(1);
+        assert!(log.has_room_for(&record(1 << 20)));
+    }
+}
