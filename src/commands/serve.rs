@@ -65,15 +65,16 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         topic_partitions: kafka.partitions,
         resume: false,
     };
-    role.run(stop, None).await
+    role.run(stop.clone(), stop, None).await
 }
 
 impl Serve {
-    /// Serves until `stop`, then ends in order: no new requests, no new work, everything written down. Tells
-    /// `listening` the address once requests are answered.
+    /// Answers requests until `stop` and records results until `worked` as well; everything accepted is written down.
+    /// Tells `listening` the address once requests are answered.
     pub(super) async fn run(
         self,
         stop: CancellationToken,
+        worked: CancellationToken,
         listening: Option<oneshot::Sender<SocketAddr>>,
     ) -> CommandResult {
         let Self { http, db, broker, storage, .. } = self;
@@ -86,6 +87,14 @@ impl Serve {
         // Behind HTTP in the order of the end: what it still stores must still be published.
         let background = CancellationToken::new();
         let intake = tokio::spawn(request_file::run(ctx.clone(), queue));
+        // Before anything is published: a broker may keep for a group only what comes after it joined.
+        let membership = Membership {
+            group: self.group,
+            client_id: self.client_id,
+            topics: vec![topic::CREATED.to_owned()],
+            session_timeout: self.session_timeout,
+        };
+        let member = ctx.broker.join(membership).await.map_err(Error::from)?;
         if self.resume {
             rescue_files::resume(&ctx).await?;
         }
@@ -95,13 +104,6 @@ impl Serve {
         tasks.spawn(async move { db.listen_for_outbox(wake, listen_stop).await });
         tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
         tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));
-        let membership = Membership {
-            group: self.group,
-            client_id: self.client_id,
-            topics: vec![topic::CREATED.to_owned()],
-            session_timeout: self.session_timeout,
-        };
-        let member = ctx.broker.join(membership).await.map_err(Error::from)?;
         let settings = Settings {
             concurrency: 1,
             batch: RESULTS_BATCH,
@@ -124,6 +126,7 @@ impl Serve {
         handle.stop(true).await;
         let served = serving.await;
         let stored = intake.await;
+        worked.cancelled().await;
         background.cancel();
         tasks.close();
         tasks.wait().await;

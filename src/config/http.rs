@@ -19,11 +19,12 @@ impl HttpConfig {
         Self {
             host: env.parse(&["HOST"], IpAddr::from([127, 0, 0, 1]), "an IP address"),
             port: env.parse(&["PORT"], 3006, "a port number from 0 to 65535"),
-            shutdown_timeout: env.duration(
-                "SHUTDOWN_TIMEOUT",
-                Duration::from_secs(20),
-                Duration::from_secs(1),
-            ),
+            shutdown_timeout: read_shutdown_timeout(env),
         }
     }
+}
+
+/// How long in-flight work may take after a signal to stop; workers have it too.
+pub fn read_shutdown_timeout(env: &mut Env) -> Duration {
+    env.duration("SHUTDOWN_TIMEOUT", Duration::from_secs(20), Duration::from_secs(1))
 }

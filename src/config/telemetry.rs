@@ -28,7 +28,7 @@ impl TelemetryConfig {
         };
         let filter = env
             .text(&["RUST_LOG"])
-            .unwrap_or_else(|| "info,tracing::span=off".to_owned());
+            .unwrap_or_else(|| "warn,filesys=info".to_owned());
         Self { filter, format }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target, WriteStyle};
 use log::kv::{Error, Key, Value, VisitSource};
-use log::{Record, SetLoggerError};
+use log::{LevelFilter, Record, SetLoggerError};
 
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::domain::Timestamp;
@@ -13,6 +13,8 @@ use crate::domain::Timestamp;
 /// Sets up the process's logger; a second call is an error.
 pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     let mut builder = Builder::new();
+    // The embedded S3 server logs whole requests, signatures included: only when asked for by name.
+    builder.filter_module("s3s_fs", LevelFilter::Warn).filter_module("tracing::span", LevelFilter::Off);
     builder.parse_filters(&config.filter).target(Target::Stderr);
     match config.format {
         LogFormat::Text => builder.format_timestamp_millis(),

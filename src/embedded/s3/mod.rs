@@ -99,6 +99,15 @@ impl EmbeddedS3 {
         self.data_dir.join(CREDENTIALS)
     }
 
+    /// A shell command that lists a bucket's files, without the secret.
+    pub fn aws_hint(&self, bucket: &str) -> String {
+        format!(
+            "AWS_SHARED_CREDENTIALS_FILE='{}' aws --region us-east-1 --endpoint-url {} s3 ls s3://{bucket}/files/",
+            self.credentials_path().display(),
+            self.endpoint()
+        )
+    }
+
     pub fn s3_config(&self, bucket: &str) -> S3Config {
         S3Config {
             endpoint: Some(self.endpoint()),

@@ -1,0 +1,245 @@
+//! `filesys up`: every role in one process; what the environment does not name, it runs itself.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::{self, Serve};
+use super::worker::{self, Worker};
+use super::{CommandError, CommandResult, signals};
+use crate::actions::prepare;
+use crate::broker::Broker;
+use crate::broker::kafka::Kafka;
+use crate::broker::local::LocalBroker;
+use crate::config::{
+    DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, S3Config, WorkerConfig,
+    worker::read_file_deadline,
+};
+use crate::db::Db;
+use crate::domain::Error;
+use crate::embedded::{
+    DataDir, Durability, EmbeddedError, EmbeddedPostgres, EmbeddedS3, PostgresOptions, S3Options,
+};
+use crate::storage::Storage;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where PostgreSQL and the objects are kept
+    #[arg(long, value_name = "DIR", default_value = "./filesys-data")]
+    data_dir: PathBuf,
+    /// Workers in this process [default: WORKER_REPLICAS, or 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    replicas: Option<u16>,
+}
+
+const DATABASE: &str = "filesys";
+const MAX_CONNECTIONS: usize = 10;
+const PARTITIONS: i32 = 3;
+/// Members of the in-process broker share the fate of their process: nobody has to notice a silent one.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the environment says; the parts it does not name are run here.
+struct Config {
+    http: HttpConfig,
+    worker: WorkerConfig,
+    file_deadline: Duration,
+    embedded: EmbeddedConfig,
+    database: Option<DatabaseConfig>,
+    kafka: Option<KafkaConfig>,
+    s3: Option<S3Config>,
+    bucket: String,
+}
+
+impl Config {
+    fn read(args: &Args, env: &mut Env) -> Result<Self, CommandError> {
+        let database = DatabaseConfig::is_named(env).then(|| DatabaseConfig::read(env));
+        let kafka = KafkaConfig::is_named(env).then(|| KafkaConfig::read(env));
+        let s3 = S3Config::is_named(env).then(|| S3Config::read(env));
+        if kafka.as_ref().is_some_and(|kafka| kafka.group_id.is_some()) {
+            env.problem("KAFKA_GROUP_ID can't be used with up, which joins two groups");
+        }
+        let config = Self {
+            http: HttpConfig::read(env),
+            worker: WorkerConfig::read(env, args.replicas.map(usize::from), 2),
+            file_deadline: read_file_deadline(env),
+            embedded: EmbeddedConfig::read(env),
+            database,
+            kafka,
+            s3,
+            bucket: S3Config::read_bucket(env),
+        };
+        env.finish()?;
+        Ok(config)
+    }
+}
+
+/// The services that end with this process.
+#[derive(Default)]
+struct Embedded {
+    postgres: Option<EmbeddedPostgres>,
+    s3: Option<EmbeddedS3>,
+}
+
+pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
+    let config = Config::read(&args, &mut env)?;
+    let stop = signals::stop_token()?;
+    let mut embedded = Embedded::default();
+    let result = run_on(&args, config, &mut embedded, &stop).await;
+    if let Some(s3) = embedded.s3 {
+        s3.stop().await;
+    }
+    if let Some(postgres) = embedded.postgres {
+        postgres.stop().await?;
+    }
+    result
+}
+
+async fn run_on(args: &Args, config: Config, embedded: &mut Embedded, stop: &CancellationToken) -> CommandResult {
+    let (database, s3) = services(args, &config, embedded).await?;
+    let storage = Storage::new(&s3).map_err(Error::from)?;
+    let broker: Arc<dyn Broker> = match &config.kafka {
+        Some(kafka) => Arc::new(Kafka::new(kafka, kafka.client_id.as_deref().unwrap_or("filesys"))),
+        None => Arc::new(LocalBroker::default()),
+    };
+    let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.partitions);
+    let session_timeout = config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.session_timeout);
+    prepare::schema(&database.url).await?;
+    if config.kafka.is_none() {
+        prepare::topics(&*broker, partitions).await?;
+    }
+    if config.s3.is_none() {
+        prepare::bucket(&storage).await?;
+    }
+    let worker = Worker {
+        config: config.worker,
+        broker: Arc::clone(&broker),
+        storage: storage.clone(),
+        group: worker::GROUP_ID.to_owned(),
+        client_id: worker::CLIENT_ID.to_owned(),
+        session_timeout,
+        shutdown_timeout: config.http.shutdown_timeout,
+    };
+    let serve = Serve {
+        http: config.http,
+        db: Db::new(&database.url, database.max_connections).map_err(Error::from)?,
+        broker,
+        storage,
+        file_deadline: config.file_deadline,
+        group: serve::GROUP_ID.to_owned(),
+        client_id: serve::CLIENT_ID.to_owned(),
+        session_timeout,
+        topic_partitions: partitions,
+        resume: config.kafka.is_none(),
+    };
+    roles(worker, serve, embedded, &s3.bucket, stop).await
+}
+
+/// The services, named ones as named, the others started.
+async fn services(
+    args: &Args,
+    config: &Config,
+    embedded: &mut Embedded,
+) -> Result<(DatabaseConfig, S3Config), CommandError> {
+    if let (Some(database), Some(s3)) = (&config.database, &config.s3) {
+        return Ok((database.clone(), s3.clone()));
+    }
+    let data_dir = DataDir::open(&args.data_dir)?;
+    let database = match &config.database {
+        Some(database) => database.clone(),
+        None => {
+            let options = PostgresOptions::new(data_dir.clone(), config.embedded.clone());
+            let postgres = embedded.postgres.insert(EmbeddedPostgres::start(options).await?);
+            postgres.create_database(DATABASE).await?;
+            postgres.database_config(DATABASE, MAX_CONNECTIONS)
+        }
+    };
+    let s3 = match &config.s3 {
+        Some(s3) => s3.clone(),
+        None => {
+            let options = S3Options { data_dir, durability: Durability::Full };
+            embedded.s3.insert(EmbeddedS3::start(options).await?).s3_config(&config.bucket)
+        }
+    };
+    Ok((database, s3))
+}
+
+/// Runs both roles until the signal, or until one of them or PostgreSQL ends by itself.
+async fn roles(
+    worker: Worker,
+    serve: Serve,
+    embedded: &Embedded,
+    bucket: &str,
+    stop: &CancellationToken,
+) -> CommandResult {
+    let (listening, address) = oneshot::channel();
+    // Workers end first, so that their last results are still recorded.
+    let worked = CancellationToken::new();
+    let mut worker = tokio::spawn(worker.run(stop.clone()));
+    let mut serve = tokio::spawn(serve.run(stop.clone(), worked.clone(), Some(listening)));
+    let lost = async {
+        match &embedded.postgres {
+            Some(postgres) => postgres.exited().await,
+            None => std::future::pending().await,
+        }
+    };
+    let watch = async {
+        if let Ok(address) = address.await {
+            say(address, embedded, bucket)?;
+        }
+        stop.cancelled().await;
+        Ok::<_, CommandError>(())
+    };
+    let (mut worker_result, mut serve_result) = (None, None);
+    let watched = tokio::select! {
+        result = watch => result,
+        error = lost => Err(error.into()),
+        result = &mut worker => {
+            worker_result = Some(joined(result));
+            Ok(())
+        }
+        result = &mut serve => {
+            serve_result = Some(joined(result));
+            Ok(())
+        }
+    };
+    stop.cancel();
+    let worker_result = match worker_result {
+        Some(result) => result,
+        None => joined(worker.await),
+    };
+    worked.cancel();
+    let serve_result = match serve_result {
+        Some(result) => result,
+        None => joined(serve.await),
+    };
+    watched.and(worker_result).and(serve_result)
+}
+
+fn joined(result: Result<CommandResult, tokio::task::JoinError>) -> CommandResult {
+    result.unwrap_or_else(|error| Err(CommandError::Failed(format!("a role ended unexpectedly: {error}"))))
+}
+
+/// How to look at it, in a few lines on stdout.
+fn say(address: SocketAddr, embedded: &Embedded, bucket: &str) -> CommandResult {
+    let mut out = std::io::stdout();
+    writeln!(out, "filesys is ready: http://{address}/")?;
+    if let Some(postgres) = &embedded.postgres {
+        writeln!(out, "  the rows:    {}", postgres.psql_hint(DATABASE))?;
+    }
+    if let Some(s3) = &embedded.s3 {
+        writeln!(out, "  the objects: {}", s3.aws_hint(bucket))?;
+    }
+    writeln!(out, "  Ctrl-C stops it; what is unfinished goes on at the next start")?;
+    Ok(())
+}
+
+impl From<EmbeddedError> for CommandError {
+    fn from(error: EmbeddedError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
