@@ -18,7 +18,11 @@ use crate::telemetry::logs;
 
 /// Creates files asynchronously: ask over HTTP, get an answer at once, fetch the file when it is made.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = "Settings come from the environment; see docs/CONFIG.md.")]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Settings come from the environment; see docs/CONFIG.md."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

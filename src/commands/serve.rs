@@ -77,7 +77,13 @@ impl Serve {
         worked: CancellationToken,
         listening: Option<oneshot::Sender<SocketAddr>>,
     ) -> CommandResult {
-        let Self { http, db, broker, storage, .. } = self;
+        let Self {
+            http,
+            db,
+            broker,
+            storage,
+            ..
+        } = self;
         let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
         let state = Data::new(AppState::new(ctx.clone(), Handle::current(), stop.clone()));
         let (server, address) =
@@ -86,7 +92,8 @@ impl Serve {
         let tasks = TaskTracker::new();
         // Behind HTTP in the order of the end: what it still stores must still be published.
         let background = CancellationToken::new();
-        let intake = tokio::spawn(request_file::run(ctx.clone(), queue));
+        let answered = CancellationToken::new();
+        let intake = tokio::spawn(request_file::run(ctx.clone(), queue, answered.clone()));
         // Before anything is published: a broker may keep for a group only what comes after it joined.
         let membership = Membership {
             group: self.group,
@@ -125,6 +132,7 @@ impl Serve {
         stop.cancelled().await;
         handle.stop(true).await;
         let served = serving.await;
+        answered.cancel();
         let stored = intake.await;
         worked.cancelled().await;
         background.cancel();
@@ -132,7 +140,9 @@ impl Serve {
         tasks.wait().await;
         log::info!("stopped");
         stored.map_err(|error| CommandError::Failed(error.to_string()))?;
-        served.map_err(|error| CommandError::Failed(error.to_string()))?.map_err(CommandError::from)
+        served
+            .map_err(|error| CommandError::Failed(error.to_string()))?
+            .map_err(CommandError::from)
     }
 }
 
@@ -142,7 +152,10 @@ async fn make_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken)
     let mut said = false;
     let work = async {
         loop {
-            let made = tokio::join!(prepare::topics(&*ctx.broker, partitions), prepare::bucket(&ctx.storage));
+            let made = tokio::join!(
+                prepare::topics(&*ctx.broker, partitions),
+                prepare::bucket(&ctx.storage)
+            );
             let error = match made {
                 (Ok(_), Ok(_)) => return log::info!("topics and bucket are there"),
                 (Err(error), _) | (_, Err(error)) => error,

@@ -99,7 +99,12 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     result
 }
 
-async fn run_on(args: &Args, config: Config, embedded: &mut Embedded, stop: &CancellationToken) -> CommandResult {
+async fn run_on(
+    args: &Args,
+    config: Config,
+    embedded: &mut Embedded,
+    stop: &CancellationToken,
+) -> CommandResult {
     let (database, s3) = services(args, &config, embedded).await?;
     let storage = Storage::new(&s3).map_err(Error::from)?;
     let broker: Arc<dyn Broker> = match &config.kafka {
@@ -107,7 +112,10 @@ async fn run_on(args: &Args, config: Config, embedded: &mut Embedded, stop: &Can
         None => Arc::new(LocalBroker::default()),
     };
     let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.partitions);
-    let session_timeout = config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.session_timeout);
+    let session_timeout = config
+        .kafka
+        .as_ref()
+        .map_or(SESSION_TIMEOUT, |kafka| kafka.session_timeout);
     prepare::schema(&database.url).await?;
     if config.kafka.is_none() {
         prepare::topics(&*broker, partitions).await?;
@@ -161,8 +169,14 @@ async fn services(
     let s3 = match &config.s3 {
         Some(s3) => s3.clone(),
         None => {
-            let options = S3Options { data_dir, durability: Durability::Full };
-            embedded.s3.insert(EmbeddedS3::start(options).await?).s3_config(&config.bucket)
+            let options = S3Options {
+                data_dir,
+                durability: Durability::Full,
+            };
+            embedded
+                .s3
+                .insert(EmbeddedS3::start(options).await?)
+                .s3_config(&config.bucket)
         }
     };
     Ok((database, s3))
@@ -221,7 +235,11 @@ async fn roles(
 }
 
 fn joined(result: Result<CommandResult, tokio::task::JoinError>) -> CommandResult {
-    result.unwrap_or_else(|error| Err(CommandError::Failed(format!("a role ended unexpectedly: {error}"))))
+    result.unwrap_or_else(|error| {
+        Err(CommandError::Failed(format!(
+            "a role ended unexpectedly: {error}"
+        )))
+    })
 }
 
 /// How to look at it, in a few lines on stdout.
@@ -234,7 +252,10 @@ fn say(address: SocketAddr, embedded: &Embedded, bucket: &str) -> CommandResult 
     if let Some(s3) = &embedded.s3 {
         writeln!(out, "  the objects: {}", s3.aws_hint(bucket))?;
     }
-    writeln!(out, "  Ctrl-C stops it; what is unfinished goes on at the next start")?;
+    writeln!(
+        out,
+        "  Ctrl-C stops it; what is unfinished goes on at the next start"
+    )?;
     Ok(())
 }
 
