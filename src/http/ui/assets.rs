@@ -1,0 +1,150 @@
+//! Style, script and icon, inside the binary; their addresses carry a hash of their bytes, so they are cached for ever.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use sha2::{Digest, Sha256};
+
+use crate::domain::{Error, ErrorKind};
+use crate::http::error::HttpError;
+
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+struct Asset {
+    stem: &'static str,
+    extension: &'static str,
+    content_type: &'static str,
+    bytes: &'static [u8],
+    /// `stem.hash.extension`
+    name: String,
+}
+
+static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../../templates/assets/app.css");
+    Asset::new("app", "css", "text/css; charset=utf-8", bytes)
+});
+static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../../templates/assets/app.js");
+    Asset::new("app", "js", "text/javascript; charset=utf-8", bytes)
+});
+static ICON: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../../templates/assets/icon.svg");
+    Asset::new("icon", "svg", "image/svg+xml", bytes)
+});
+
+impl Asset {
+    fn new(
+        stem: &'static str,
+        extension: &'static str,
+        content_type: &'static str,
+        bytes: &'static [u8],
+    ) -> Self {
+        let name = format!("{stem}.{}.{extension}", hash(bytes));
+        Self {
+            stem,
+            extension,
+            content_type,
+            bytes,
+            name,
+        }
+    }
+
+    /// Of any build: during a rolling upgrade a page of the other version may ask here.
+    fn is_called(&self, name: &str) -> bool {
+        let mut parts = name.split('.');
+        parts.next() == Some(self.stem)
+            && parts.next().is_some()
+            && parts.next() == Some(self.extension)
+            && parts.next().is_none()
+    }
+}
+
+pub fn style() -> String {
+    format!("/assets/{}", STYLE.name)
+}
+
+pub fn script() -> String {
+    format!("/assets/{}", SCRIPT.name)
+}
+
+pub fn icon() -> String {
+    format!("/assets/{}", ICON.name)
+}
+
+/// The first 64 bits of the SHA-256, in hexadecimal: enough to tell versions apart.
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .take(8)
+        .fold(String::new(), |mut text, byte| {
+            // Writing to a String can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// `GET /assets/{name}`: for ever cacheable under its own hash, not cacheable under another.
+pub async fn serve(name: web::Path<String>) -> Result<HttpResponse, HttpError> {
+    let found = [&*STYLE, &*SCRIPT, &*ICON]
+        .into_iter()
+        .find(|asset| asset.is_called(&name));
+    let asset = found.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            "asset_not_found",
+            "there is no asset with this name",
+        )
+    })?;
+    let cache = if asset.name == *name { FOR_EVER } else { "no-cache" };
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, asset.content_type))
+        .insert_header((header::CACHE_CONTROL, cache))
+        .body(asset.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn get(name: &str) -> Result<HttpResponse, HttpError> {
+        serve(web::Path::from(name.to_owned())).await
+    }
+
+    #[tokio::test]
+    async fn an_asset_is_cached_for_ever_only_under_its_own_hash() {
+        let ours = get(&STYLE.name).await.unwrap();
+        assert_eq!(ours.headers().get(header::CACHE_CONTROL).unwrap(), FOR_EVER);
+        assert_eq!(
+            ours.headers().get(header::CONTENT_TYPE).unwrap(),
+            "text/css; charset=utf-8"
+        );
+        let other = get("app.0000000000000000.css").await.unwrap();
+        assert_eq!(other.headers().get(header::CACHE_CONTROL).unwrap(), "no-cache");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_no_asset_is_not_found() {
+        for name in [
+            "",
+            "app",
+            "app.css",
+            "app.x.y.css",
+            "../app.x.css",
+            "icon.x.css",
+            "app.x.map",
+        ] {
+            assert!(get(name).await.is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_from_elsewhere() {
+        for asset in [&*STYLE, &*SCRIPT, &*ICON] {
+            let text = std::str::from_utf8(asset.bytes).unwrap();
+            let foreign = text.replace("http://www.w3.org/2000/svg", "").contains("://");
+            assert!(!foreign && !text.contains("data:"), "{}", asset.name);
+        }
+    }
+}

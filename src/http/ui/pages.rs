@@ -1,0 +1,233 @@
+//! The pages' handlers: read the request, call a verb, render. Without JavaScript everything works by form and link.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, ETag, EntityTag};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::csrf;
+use super::form::CreateForm;
+use super::views::{FileFragment, FilePage, FilesFragment, FilesPage};
+use crate::actions::{find_files, request_file};
+use crate::domain::{
+    Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Timestamp, Transition,
+};
+use crate::http::AppState;
+use crate::http::error::HttpError;
+use crate::http::etag;
+
+/// A page holds its browser's form token: nobody else may keep it, and going back asks again.
+const CACHE: &str = "private, no-cache";
+
+/// The query of `/` and of its fragment.
+#[derive(Debug, Default, Deserialize)]
+struct ListQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+    status: Option<String>,
+    q: Option<String>,
+    refresh: Option<String>,
+    created: Option<String>,
+}
+
+impl ListQuery {
+    fn read(request: &HttpRequest) -> Result<Self> {
+        let query = web::Query::<Self>::from_query(request.query_string());
+        query.map(web::Query::into_inner).map_err(|cause| {
+            let detail = "the query of this address can't be read: each parameter may come once";
+            Error::new(ErrorKind::Malformed, "invalid_query", detail).because(cause)
+        })
+    }
+
+    fn page_request(&self) -> Result<PageRequest> {
+        let cursor = self.cursor.as_deref().filter(|text| !text.is_empty());
+        PageRequest::new(
+            self.limit.as_deref(),
+            cursor,
+            self.status.as_deref(),
+            self.q.as_deref(),
+        )
+    }
+
+    fn refresh(&self) -> bool {
+        self.refresh.as_deref() == Some("on")
+    }
+}
+
+/// `GET /`
+pub async fn list(app: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    let query = ListQuery::read(&request)?;
+    let asked = query.page_request()?;
+    let (page, stats) = read_list(&app, &asked).await?;
+    let live = fragment(&asked, &page, &stats, query.refresh());
+    let created = query.created.as_deref().and_then(|id| id.parse().ok());
+    with_form(&request, StatusCode::OK, live, CreateForm::default(), created)
+}
+
+/// `GET /ui/files/fragment`: what the script of `/` polls.
+pub async fn list_fragment(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, HttpError> {
+    let query = ListQuery::read(&request)?;
+    let asked = query.page_request()?;
+    let (page, stats) = read_list(&app, &asked).await?;
+    let live = fragment(&asked, &page, &stats, query.refresh());
+    unless_known(&request, live.etag(), &live)
+}
+
+/// `POST /ui/files`: 303 to the list, or 422 with the form as it was typed.
+pub async fn create(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    form: web::Form<CreateForm>,
+) -> Result<HttpResponse, HttpError> {
+    let form = form.into_inner();
+    csrf::check(&request, &form.csrf_token)?;
+    let refused = match form.to_new_file() {
+        Ok(new) => {
+            let file = app
+                .run(|ctx| async move { request_file::request(&ctx, new).await })
+                .await?;
+            let location = format!("/?created={}", file.id);
+            return Ok(see_other(location));
+        }
+        Err(error) => error,
+    };
+    let asked = PageRequest::new(None, None, None, None)?;
+    let (page, stats) = read_list(&app, &asked).await?;
+    let form = CreateForm {
+        errors: refused.fields,
+        ..form
+    };
+    let live = fragment(&asked, &page, &stats, false);
+    with_form(&request, StatusCode::UNPROCESSABLE_ENTITY, live, form, None)
+}
+
+/// `GET /ui/files`: where a reload of a refused form ends up.
+pub async fn to_list() -> HttpResponse {
+    see_other("/".to_owned())
+}
+
+/// `GET /ui/files/{id}`
+pub async fn show(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, HttpError> {
+    let refresh = ListQuery::read(&request)?.refresh();
+    let (file, timeline) = read_file(&app, &id).await?;
+    let live = FileFragment {
+        file: &file,
+        timeline: &timeline,
+        now: Timestamp::now(),
+    };
+    page_of(StatusCode::OK, &FilePage { live, refresh })
+}
+
+/// `GET /ui/files/{id}/fragment`: what the script of that page polls.
+pub async fn show_fragment(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, HttpError> {
+    let (file, timeline) = read_file(&app, &id).await?;
+    let live = FileFragment {
+        file: &file,
+        timeline: &timeline,
+        now: Timestamp::now(),
+    };
+    unless_known(&request, live.etag(), &live)
+}
+
+async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)> {
+    let asked = asked.clone();
+    let read = |ctx| async move { tokio::try_join!(find_files::page(&ctx, &asked), find_files::stats(&ctx)) };
+    app.run(read).await
+}
+
+async fn read_file(app: &AppState, id: &str) -> Result<(File, Vec<Transition>)> {
+    let id: FileId = id
+        .parse()
+        .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_id", format!("{cause}")))?;
+    let read =
+        |ctx| async move { tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id)) };
+    app.run(read).await
+}
+
+fn fragment<'a>(
+    request: &'a PageRequest,
+    page: &'a Page,
+    stats: &'a Stats,
+    refresh: bool,
+) -> FilesFragment<'a> {
+    FilesFragment {
+        request,
+        page,
+        stats,
+        now: Timestamp::now(),
+        refresh,
+    }
+}
+
+fn with_form(
+    request: &HttpRequest,
+    status: StatusCode,
+    live: FilesFragment<'_>,
+    form: CreateForm,
+    created: Option<FileId>,
+) -> Result<HttpResponse, HttpError> {
+    let token = csrf::token(request);
+    let form = CreateForm {
+        csrf_token: token.value,
+        ..form
+    };
+    let page = FilesPage {
+        live,
+        form: &form,
+        created,
+    };
+    let mut response = page_of(status, &page)?;
+    if let Some(cookie) = token.cookie {
+        response
+            .add_cookie(&cookie)
+            .map_err(|cause| Error::internal("the form's cookie could not be set").because(cause))?;
+    }
+    Ok(response)
+}
+
+fn page_of(status: StatusCode, template: &impl Template) -> Result<HttpResponse, HttpError> {
+    html(&mut HttpResponse::build(status), template)
+}
+
+/// 304 when the browser shows this version already.
+fn unless_known(
+    request: &HttpRequest,
+    tag: EntityTag,
+    template: &impl Template,
+) -> Result<HttpResponse, HttpError> {
+    if etag::is_known(request, &tag) {
+        return Ok(HttpResponse::NotModified()
+            .insert_header(ETag(tag))
+            .insert_header((header::CACHE_CONTROL, CACHE))
+            .finish());
+    }
+    html(HttpResponse::Ok().insert_header(ETag(tag)), template)
+}
+
+fn html(response: &mut HttpResponseBuilder, template: &impl Template) -> Result<HttpResponse, HttpError> {
+    let body = template
+        .render()
+        .map_err(|cause| Error::internal("the page could not be rendered").because(cause))?;
+    Ok(response
+        .content_type(header::ContentType::html())
+        .insert_header((header::CACHE_CONTROL, CACHE))
+        .body(body))
+}
+
+fn see_other(location: String) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, location))
+        .finish()
+}

@@ -1,0 +1,176 @@
+//! What each template is given: domain values and `now`; the templates call `human` and `links` for the words.
+
+use actix_web::http::header::EntityTag;
+use askama::Template;
+use serde::Serialize;
+
+use super::form::CreateForm;
+use super::{assets, human, links};
+use crate::domain::page::LIMIT_DEFAULT;
+use crate::domain::{File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
+use crate::http::etag;
+
+/// `/`: the form, the counts, the list.
+#[derive(Template)]
+#[template(path = "files/list.html")]
+pub struct FilesPage<'a> {
+    pub live: FilesFragment<'a>,
+    pub form: &'a CreateForm,
+    /// Shown once, after the redirect that follows a created file.
+    pub created: Option<FileId>,
+}
+
+/// The part of `/` that changes by itself.
+#[derive(Template)]
+#[template(path = "files/_list.html")]
+pub struct FilesFragment<'a> {
+    pub request: &'a PageRequest,
+    pub page: &'a Page,
+    pub stats: &'a Stats,
+    pub now: Timestamp,
+    /// The page reloads itself without JavaScript, and therefore has no form.
+    pub refresh: bool,
+}
+
+/// `/ui/files/{id}`.
+#[derive(Template)]
+#[template(path = "files/show.html")]
+pub struct FilePage<'a> {
+    pub live: FileFragment<'a>,
+    pub refresh: bool,
+}
+
+/// The part of `/ui/files/{id}` that changes by itself.
+#[derive(Template)]
+#[template(path = "files/_show.html")]
+pub struct FileFragment<'a> {
+    pub file: &'a File,
+    pub timeline: &'a [Transition],
+    pub now: Timestamp,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage<'a> {
+    pub status: u16,
+    pub title: &'a str,
+    pub detail: &'a str,
+    pub request_id: &'a str,
+}
+
+/// The statuses that have a tile, with their counts; the order of a file's life.
+fn tiles(stats: &Stats) -> [(Status, i64); 4] {
+    [
+        (Status::Pending, stats.pending),
+        (Status::Processing, stats.processing),
+        (Status::Completed, stats.completed),
+        (Status::Failed, stats.failed),
+    ]
+}
+
+/// One part of the bar above the tiles, in thousandths of its width.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Share {
+    pub status: Status,
+    pub start: i64,
+    pub width: i64,
+}
+
+/// Parts that touch each other and fill the bar; none when nothing is counted.
+fn shares(stats: &Stats) -> Vec<Share> {
+    let total: i64 = tiles(stats).iter().map(|(_, count)| count).sum();
+    let mut before = 0;
+    let mut parts = Vec::new();
+    for (status, count) in tiles(stats) {
+        if count > 0 {
+            let start = before * 1000 / total;
+            before += count;
+            let width = before * 1000 / total - start;
+            parts.push(Share { status, start, width });
+        }
+    }
+    parts
+}
+
+impl FilesFragment<'_> {
+    /// Changes when the files or the counts do. Weak, because the spelled-out ages may differ under the same tag.
+    pub fn etag(&self) -> EntityTag {
+        let stats = Stats {
+            oldest_unfinished_seconds: None,
+            ..self.stats.clone()
+        };
+        let next = self.page.next.map(|cursor| cursor.encode());
+        tag(&(
+            &self.page.files,
+            next,
+            stats,
+            links::here(self.request, self.refresh),
+        ))
+    }
+
+    pub fn tiles(&self) -> [(Status, i64); 4] {
+        tiles(self.stats)
+    }
+
+    pub fn shares(&self) -> Vec<Share> {
+        shares(self.stats)
+    }
+
+    pub fn poll(&self) -> String {
+        links::fragment(self.request, self.refresh)
+    }
+
+    pub fn is_narrowed(&self) -> bool {
+        self.request.status.is_some() || self.request.query.is_some()
+    }
+
+    pub fn query(&self) -> &str {
+        self.request.query.as_deref().unwrap_or_default()
+    }
+
+    /// When the longest waiting file was asked for, to the second.
+    pub fn oldest_unfinished(&self) -> Option<Timestamp> {
+        let age = std::time::Duration::try_from_secs_f64(self.stats.oldest_unfinished_seconds?).ok()?;
+        let at = self
+            .now
+            .as_datetime()
+            .checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
+        Some(Timestamp::from(at))
+    }
+}
+
+impl FileFragment<'_> {
+    pub fn etag(&self) -> EntityTag {
+        tag(&(self.file, self.timeline))
+    }
+
+    pub fn poll(&self) -> String {
+        format!("{}/fragment", links::file(self.file.id))
+    }
+}
+
+/// The shape of the page belongs to the version, so another build gives another tag.
+fn tag(seen: &impl Serialize) -> EntityTag {
+    // Plain structs of strings and numbers always serialise; were it otherwise, an empty tag only costs a repaint.
+    let seen = serde_json::to_vec(&(assets::style(), assets::script(), env!("CARGO_PKG_VERSION"), seen));
+    etag::weak(&seen.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_the_bar_touch_and_fill_it() {
+        let stats = Stats {
+            pending: 1,
+            completed: 1,
+            failed: 1,
+            ..Stats::default()
+        };
+        let parts = shares(&stats);
+        let ends: Vec<_> = parts.iter().map(|part| (part.start, part.width)).collect();
+        assert_eq!(ends, [(0, 333), (333, 333), (666, 334)]);
+        assert_eq!(shares(&Stats::default()), []);
+    }
+}
