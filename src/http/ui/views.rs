@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::form::CreateForm;
 use super::{assets, human, links};
 use crate::domain::page::LIMIT_DEFAULT;
-use crate::domain::{File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
+use crate::domain::{Cursor, File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
 use crate::http::etag;
 
 /// `/`: the form, the counts, the list.
@@ -99,7 +99,7 @@ impl FilesFragment<'_> {
             oldest_unfinished_seconds: None,
             ..self.stats.clone()
         };
-        let next = self.page.next.map(|cursor| cursor.encode());
+        let next = self.page.next.map(Cursor::encode);
         tag(&(
             &self.page.files,
             next,
