@@ -23,20 +23,18 @@ pub struct Token {
 /// The browser's token, so that forms open in several tabs all stay valid; otherwise a fresh one.
 pub fn token(request: &HttpRequest) -> Token {
     let kept = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned());
-    match kept.filter(|value| is_well_formed(value)) {
-        Some(value) => Token { value, cookie: None },
-        None => {
-            let value = fresh();
-            let cookie = Cookie::build(COOKIE, value.clone())
-                .path("/")
-                .http_only(true)
-                .same_site(SameSite::Strict)
-                .finish();
-            Token {
-                value,
-                cookie: Some(cookie),
-            }
-        }
+    if let Some(value) = kept.filter(|value| is_well_formed(value)) {
+        return Token { value, cookie: None };
+    }
+    let value = fresh();
+    let cookie = Cookie::build(COOKIE, value.clone())
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .finish();
+    Token {
+        value,
+        cookie: Some(cookie),
     }
 }
 

@@ -11,6 +11,7 @@ mod tests;
 mod views;
 
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{Route, guard};
 use askama::Template;
 
 use self::views::ErrorPage;
@@ -21,17 +22,22 @@ pub fn configure(cfg: &mut ServiceConfig) {
     let forms = web::FormConfig::default()
         .limit(form::BODY_LIMIT)
         .error_handler(|cause, _| HttpError::from(form::unreadable(&cause)).into());
-    cfg.route("/", web::get().to(pages::list))
+    cfg.route("/", get().to(pages::list))
         .service(
             web::resource("/ui/files")
                 .app_data(forms)
-                .route(web::get().to(pages::to_list))
+                .route(get().to(pages::to_list))
                 .route(web::post().to(pages::create)),
         )
-        .route("/ui/files/fragment", web::get().to(pages::list_fragment))
-        .route("/ui/files/{id}", web::get().to(pages::show))
-        .route("/ui/files/{id}/fragment", web::get().to(pages::show_fragment))
-        .route("/assets/{name}", web::get().to(assets::serve));
+        .route("/ui/files/fragment", get().to(pages::list_fragment))
+        .route("/ui/files/{id}", get().to(pages::show))
+        .route("/ui/files/{id}/fragment", get().to(pages::show_fragment))
+        .route("/assets/{name}", get().to(assets::serve));
+}
+
+/// GET and HEAD: the server leaves out the body of the latter.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// An error as a page; needs nothing that could fail. Empty `request_id`: none is shown.

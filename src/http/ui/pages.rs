@@ -1,7 +1,7 @@
 //! The pages' handlers: read the request, call a verb, render. Without JavaScript everything works by form and link.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
+use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use askama::Template;
 use serde::Deserialize;
@@ -15,6 +15,10 @@ use crate::domain::{
 };
 use crate::http::AppState;
 use crate::http::error::HttpError;
+use crate::http::etag;
+
+/// A page holds its browser's form token: nobody else may keep it, and going back asks again.
+const CACHE: &str = "private, no-cache";
 
 /// The query of `/` and of its fragment.
 #[derive(Debug, Default, Deserialize)]
@@ -52,10 +56,10 @@ impl ListQuery {
 }
 
 /// `GET /`
-pub async fn list(state: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+pub async fn list(app: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, HttpError> {
     let query = ListQuery::read(&request)?;
     let asked = query.page_request()?;
-    let (page, stats) = read_list(&state, &asked).await?;
+    let (page, stats) = read_list(&app, &asked).await?;
     let live = fragment(&asked, &page, &stats, query.refresh());
     let created = query.created.as_deref().and_then(|id| id.parse().ok());
     with_form(&request, StatusCode::OK, live, CreateForm::default(), created)
@@ -63,19 +67,19 @@ pub async fn list(state: web::Data<AppState>, request: HttpRequest) -> Result<Ht
 
 /// `GET /ui/files/fragment`: what the script of `/` polls.
 pub async fn list_fragment(
-    state: web::Data<AppState>,
+    app: web::Data<AppState>,
     request: HttpRequest,
 ) -> Result<HttpResponse, HttpError> {
     let query = ListQuery::read(&request)?;
     let asked = query.page_request()?;
-    let (page, stats) = read_list(&state, &asked).await?;
+    let (page, stats) = read_list(&app, &asked).await?;
     let live = fragment(&asked, &page, &stats, query.refresh());
-    unless_known(&request, &live.etag(), &live)
+    unless_known(&request, live.etag(), &live)
 }
 
 /// `POST /ui/files`: 303 to the list, or 422 with the form as it was typed.
 pub async fn create(
-    state: web::Data<AppState>,
+    app: web::Data<AppState>,
     request: HttpRequest,
     form: web::Form<CreateForm>,
 ) -> Result<HttpResponse, HttpError> {
@@ -83,7 +87,7 @@ pub async fn create(
     csrf::check(&request, &form.csrf_token)?;
     let refused = match form.to_new_file() {
         Ok(new) => {
-            let file = state
+            let file = app
                 .run(|ctx| async move { request_file::request(&ctx, new).await })
                 .await?;
             let location = format!("/?created={}", file.id);
@@ -92,7 +96,7 @@ pub async fn create(
         Err(error) => error,
     };
     let asked = PageRequest::new(None, None, None, None)?;
-    let (page, stats) = read_list(&state, &asked).await?;
+    let (page, stats) = read_list(&app, &asked).await?;
     let form = CreateForm {
         errors: refused.fields,
         ..form
@@ -108,12 +112,12 @@ pub async fn to_list() -> HttpResponse {
 
 /// `GET /ui/files/{id}`
 pub async fn show(
-    state: web::Data<AppState>,
+    app: web::Data<AppState>,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, HttpError> {
     let refresh = ListQuery::read(&request)?.refresh();
-    let (file, timeline) = read_file(&state, &id).await?;
+    let (file, timeline) = read_file(&app, &id).await?;
     let live = FileFragment {
         file: &file,
         timeline: &timeline,
@@ -124,32 +128,32 @@ pub async fn show(
 
 /// `GET /ui/files/{id}/fragment`: what the script of that page polls.
 pub async fn show_fragment(
-    state: web::Data<AppState>,
+    app: web::Data<AppState>,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, HttpError> {
-    let (file, timeline) = read_file(&state, &id).await?;
+    let (file, timeline) = read_file(&app, &id).await?;
     let live = FileFragment {
         file: &file,
         timeline: &timeline,
         now: Timestamp::now(),
     };
-    unless_known(&request, &live.etag(), &live)
+    unless_known(&request, live.etag(), &live)
 }
 
-async fn read_list(state: &AppState, asked: &PageRequest) -> Result<(Page, Stats)> {
+async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)> {
     let asked = asked.clone();
     let read = |ctx| async move { tokio::try_join!(find_files::page(&ctx, &asked), find_files::stats(&ctx)) };
-    state.run(read).await
+    app.run(read).await
 }
 
-async fn read_file(state: &AppState, id: &str) -> Result<(File, Vec<Transition>)> {
+async fn read_file(app: &AppState, id: &str) -> Result<(File, Vec<Transition>)> {
     let id: FileId = id
         .parse()
         .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_id", format!("{cause}")))?;
     let read =
         |ctx| async move { tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id)) };
-    state.run(read).await
+    app.run(read).await
 }
 
 fn fragment<'a>(
@@ -200,27 +204,16 @@ fn page_of(status: StatusCode, template: &impl Template) -> Result<HttpResponse,
 /// 304 when the browser shows this version already.
 fn unless_known(
     request: &HttpRequest,
-    etag: &str,
+    tag: EntityTag,
     template: &impl Template,
 ) -> Result<HttpResponse, HttpError> {
-    let is_known = |tag: &EntityTag| etag.parse().is_ok_and(|ours| tag.weak_eq(&ours));
-    let known = match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(is_known),
-        Err(_) => false,
-    };
-    let mut response = HttpResponse::build(if known {
-        StatusCode::NOT_MODIFIED
-    } else {
-        StatusCode::OK
-    });
-    response.insert_header((header::ETAG, etag));
-    if known {
-        return Ok(response
-            .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+    if etag::is_known(request, &tag) {
+        return Ok(HttpResponse::NotModified()
+            .insert_header(ETag(tag))
+            .insert_header((header::CACHE_CONTROL, CACHE))
             .finish());
     }
-    html(&mut response, template)
+    html(HttpResponse::Ok().insert_header(ETag(tag)), template)
 }
 
 fn html(response: &mut HttpResponseBuilder, template: &impl Template) -> Result<HttpResponse, HttpError> {
@@ -229,7 +222,7 @@ fn html(response: &mut HttpResponseBuilder, template: &impl Template) -> Result<
         .map_err(|cause| Error::internal("the page could not be rendered").because(cause))?;
     Ok(response
         .content_type(header::ContentType::html())
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::CACHE_CONTROL, CACHE))
         .body(body))
 }
 

@@ -1,1 +1,238 @@
-//! placeholder
+//! What the pages look like from outside: escaping, the form, empty lists, nothing inline.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use super::form::CreateForm;
+use super::views::{FileFragment, FilePage, FilesFragment, FilesPage};
+use crate::domain::{
+    Attempt, Cursor, File, FileId, Format, Page, PageRequest, Stats, Status, Timestamp, Transition,
+};
+
+const HOSTILE: &str = "</title></textarea><script>alert('x')</script>\"&";
+
+fn now() -> Timestamp {
+    serde_json::from_str("\"2026-01-03T00:00:00Z\"").unwrap()
+}
+
+fn file(id: i64, title: &str, status: Status) -> File {
+    File {
+        id: FileId(id),
+        title: title.to_owned(),
+        description: Some(title.to_owned()),
+        status,
+        s3_location: (status == Status::Completed).then(|| "s3://bucket/files/1_a_1.txt".to_owned()),
+        created_at: now(),
+        updated_at: now(),
+        format: Format::Txt,
+        content_type: Format::Txt.media_type().to_owned(),
+        size: (status == Status::Completed).then_some(1234),
+        sha256: None,
+        attempt: Attempt::FIRST,
+        error: (status == Status::Failed).then(|| title.to_owned()),
+    }
+}
+
+fn all_statuses() -> Page {
+    let files = (1..)
+        .zip(Status::ALL)
+        .map(|(id, status)| file(id, HOSTILE, status));
+    Page {
+        files: files.collect(),
+        next: Some(Cursor { before: FileId(1) }),
+    }
+}
+
+/// The list page of these files, as asked for.
+fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) -> String {
+    let stats = Stats {
+        oldest_unfinished_seconds: Some(125.0),
+        ..Stats::default()
+    };
+    let live = FilesFragment {
+        request,
+        page,
+        stats: &stats,
+        now: now(),
+        refresh,
+    };
+    let created = None;
+    FilesPage { live, form, created }.render().unwrap()
+}
+
+fn plain() -> PageRequest {
+    PageRequest::new(None, None, None, None).unwrap()
+}
+
+fn show(file: &File, timeline: &[Transition]) -> String {
+    let live = FileFragment {
+        file,
+        timeline,
+        now: now(),
+    };
+    FilePage { live, refresh: true }.render().unwrap()
+}
+
+fn every_page() -> Vec<String> {
+    let hostile = PageRequest::new(None, None, None, Some(HOSTILE)).unwrap();
+    let form = CreateForm {
+        title: HOSTILE.to_owned(),
+        description: HOSTILE.to_owned(),
+        ..CreateForm::default()
+    };
+    let mut pages = vec![
+        list(&all_statuses(), &hostile, &form, false),
+        list(&all_statuses(), &hostile, &form, true),
+        super::error_page(404, HOSTILE, HOSTILE, HOSTILE),
+    ];
+    for status in Status::ALL {
+        let line = Transition {
+            at: now(),
+            from: None,
+            to: status,
+            attempt: Attempt(2),
+            worker: Some(HOSTILE.to_owned()),
+            partition: Some(1),
+            offset: Some(42),
+            duration_ms: Some(1500),
+            error: Some(HOSTILE.to_owned()),
+        };
+        pages.push(show(&file(1, HOSTILE, status), &[line]));
+    }
+    pages
+}
+
+#[test]
+fn what_people_typed_is_text_and_never_markup() {
+    for page in every_page() {
+        assert!(
+            !page.contains("<script>") && !page.contains("</title></"),
+            "{page}"
+        );
+        assert!(page.contains("&#60;script&#62;"), "{page}");
+        assert_eq!(page.matches("<script").count(), 1, "{page}");
+    }
+}
+
+#[test]
+fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
+    for page in every_page() {
+        for forbidden in [" style=", "<style", " onclick=", "javascript:", "://", "data:"] {
+            let page = page.replace("s3://bucket/", "");
+            assert!(!page.contains(forbidden), "{forbidden}: {page}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_form_keeps_what_was_typed_and_says_what_is_wrong_next_to_it() {
+    let typed = CreateForm {
+        csrf_token: "token".to_owned(),
+        title: " \t".to_owned(),
+        description: "\nfirst line is empty".to_owned(),
+        ..CreateForm::default()
+    };
+    let refused = typed.to_new_file().unwrap_err();
+    let form = CreateForm {
+        errors: refused.fields,
+        ..typed
+    };
+    let page = list(&all_statuses(), &plain(), &form, false);
+    for part in [
+        "<title>Not created: Files",
+        "name=\"csrf_token\" value=\"token\"",
+        "value=\" \t\"",
+        // One line break is the parser's, the second is the person's.
+        ">\n\nfirst line is empty</textarea>",
+        "aria-invalid=\"true\" aria-describedby=\"title-error\"",
+        "id=\"title-error\">Title is required",
+        "<a href=\"#title\">",
+        "tabindex=\"-1\" autofocus",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("description-error"));
+}
+
+#[test]
+fn only_a_completed_file_can_be_downloaded() {
+    let page = list(&all_statuses(), &plain(), &CreateForm::default(), false);
+    let links: Vec<_> = page.match_indices("/content\"").collect();
+    assert_eq!(links.len(), 1);
+    assert!(page.contains("href=\"/files/3/content\""));
+    for status in Status::ALL {
+        let page = show(&file(7, "a", status), &[]);
+        assert_eq!(
+            page.contains("href=\"/files/7/content\""),
+            status == Status::Completed
+        );
+    }
+}
+
+#[test]
+fn an_empty_list_says_why_it_is_empty() {
+    let none = Page {
+        files: Vec::new(),
+        next: None,
+    };
+    let cursor = Cursor { before: FileId(1) }.encode();
+    for (request, words) in [
+        (plain(), "No files yet."),
+        (
+            PageRequest::new(None, None, None, Some("x")).unwrap(),
+            "No file matches.",
+        ),
+        (
+            PageRequest::new(None, None, Some("failed"), None).unwrap(),
+            "No file matches.",
+        ),
+        (
+            PageRequest::new(None, Some(&cursor), None, None).unwrap(),
+            "the end of the list",
+        ),
+    ] {
+        let page = list(&none, &request, &CreateForm::default(), false);
+        assert!(page.contains(words), "{words}: {page}");
+    }
+}
+
+#[test]
+fn the_page_that_reloads_itself_has_no_form_to_lose() {
+    const RELOAD: &str = "<noscript><meta http-equiv=\"refresh\" content=\"2\"></noscript>";
+    let still = list(&all_statuses(), &plain(), &CreateForm::default(), false);
+    assert!(
+        still.contains("<textarea") && !still.contains(RELOAD) && still.contains("href=\"/?refresh=on\"")
+    );
+    let moving = list(&all_statuses(), &plain(), &CreateForm::default(), true);
+    assert!(!moving.contains("<textarea") && moving.contains(RELOAD) && moving.contains("refresh=on"));
+}
+
+#[test]
+fn a_page_that_only_grew_older_keeps_its_tag() {
+    let (page, request) = (all_statuses(), plain());
+    let tag = |stats: &Stats, seconds, refresh| {
+        let now = now().plus(Duration::from_secs(seconds));
+        let request = &request;
+        FilesFragment {
+            request,
+            page: &page,
+            stats,
+            now,
+            refresh,
+        }
+        .etag()
+    };
+    let young = Stats::default();
+    let old = Stats {
+        oldest_unfinished_seconds: Some(9.0),
+        ..Stats::default()
+    };
+    let more = Stats {
+        pending: 1,
+        ..Stats::default()
+    };
+    assert_eq!(tag(&young, 0, false), tag(&old, 3600, false));
+    assert_ne!(tag(&young, 0, false), tag(&more, 0, false));
+    assert_ne!(tag(&young, 0, false), tag(&young, 0, true));
+}

@@ -1,12 +1,14 @@
 //! What each template is given: domain values and `now`; the templates call `human` and `links` for the words.
 
+use actix_web::http::header::EntityTag;
 use askama::Template;
 use serde::Serialize;
 
 use super::form::CreateForm;
 use super::{assets, human, links};
 use crate::domain::page::LIMIT_DEFAULT;
-use crate::domain::{File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
+use crate::domain::{Cursor, File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
+use crate::http::etag;
 
 /// `/`: the form, the counts, the list.
 #[derive(Template)]
@@ -92,13 +94,13 @@ fn shares(stats: &Stats) -> Vec<Share> {
 
 impl FilesFragment<'_> {
     /// Changes when the files or the counts do. Weak, because the spelled-out ages may differ under the same tag.
-    pub fn etag(&self) -> String {
+    pub fn etag(&self) -> EntityTag {
         let stats = Stats {
             oldest_unfinished_seconds: None,
             ..self.stats.clone()
         };
-        let next = self.page.next.map(|cursor| cursor.encode());
-        etag(&(
+        let next = self.page.next.map(Cursor::encode);
+        tag(&(
             &self.page.files,
             next,
             stats,
@@ -138,8 +140,8 @@ impl FilesFragment<'_> {
 }
 
 impl FileFragment<'_> {
-    pub fn etag(&self) -> String {
-        etag(&(self.file, self.timeline))
+    pub fn etag(&self) -> EntityTag {
+        tag(&(self.file, self.timeline))
     }
 
     pub fn poll(&self) -> String {
@@ -148,10 +150,10 @@ impl FileFragment<'_> {
 }
 
 /// The shape of the page belongs to the version, so another build gives another tag.
-fn etag(seen: &impl Serialize) -> String {
+fn tag(seen: &impl Serialize) -> EntityTag {
     // Plain structs of strings and numbers always serialise; were it otherwise, an empty tag only costs a repaint.
     let seen = serde_json::to_vec(&(assets::style(), assets::script(), env!("CARGO_PKG_VERSION"), seen));
-    format!("W/\"{}\"", assets::hash(&seen.unwrap_or_default()))
+    etag::weak(&seen.unwrap_or_default())
 }
 
 #[cfg(test)]
