@@ -162,6 +162,57 @@ async fn closing_the_pipe_as_our_death_does_shuts_the_server_down_cleanly() {
     );
 }
 
+/// The other half of the next test: its process is killed while it holds a server.
+#[tokio::test]
+#[ignore = "run by a test, in a process of its own"]
+async fn a_server_held_until_killed() {
+    let dir = Env::of_process().text(&["HELD_DIR"]).unwrap();
+    let postgres = start(Path::new(&dir)).await;
+    query(&postgres, "CREATE TABLE kept AS SELECT 42 AS n").await;
+    fs::write(Path::new(&dir).join("held"), "").unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_killed_process_takes_its_server_along_and_gives_up_the_directory() {
+    let dir = temp_dir();
+    let mut holder = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "embedded::postgres::tests::a_server_held_until_killed",
+        ])
+        .env("HELD_DIR", dir.path())
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let held = async {
+        while !dir.path().join("held").exists() {
+            sleep(postmaster::POLL).await;
+        }
+    };
+    timeout(2 * LIMIT, held).await.unwrap();
+    assert!(matches!(
+        DataDir::open(dir.path()),
+        Err(EmbeddedError::Locked { .. })
+    ));
+    let data = dir.path().canonicalize().unwrap().join("postgres");
+    let left_over = PidFile::read(&data).unwrap();
+    assert!(left_over.is_running(&data));
+    holder.kill().await.unwrap();
+
+    let gone = async {
+        while left_over.is_running(&data) {
+            sleep(postmaster::POLL).await;
+        }
+    };
+    timeout(LIMIT, gone).await.unwrap();
+    let next = start(dir.path()).await;
+    assert_eq!(query(&next, "SELECT n FROM kept").await, "42");
+    next.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_whose_watchdog_was_killed_is_stopped_by_the_next_start() {
     let dir = temp_dir();

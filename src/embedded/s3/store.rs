@@ -46,29 +46,18 @@ impl Store {
         }
         let object = self.root.join(bucket).join(key);
         let sidecars = sidecars(&self.root, bucket, key);
-        let root = self.root.clone();
-        let sync = move || {
-            for path in std::iter::once(&object).chain(&sidecars) {
-                match File::open(path) {
-                    Ok(file) => file.sync_all()?,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            for dir in object
-                .ancestors()
-                .skip(1)
-                .take_while(|dir| dir.starts_with(&root))
-            {
-                File::open(dir)?.sync_all()?;
-            }
-            Ok(())
-        };
-        match tokio::task::spawn_blocking(sync).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(S3Error::internal_error(error)),
-            Err(error) => Err(S3Error::internal_error(error)),
+        // At once, so that they share the file system's own commit.
+        let [headers, sums] = sidecars;
+        let dirs = object
+            .ancestors()
+            .skip(1)
+            .take_while(|dir| dir.starts_with(&self.root));
+        let dirs: Vec<PathBuf> = dirs.map(Path::to_owned).collect();
+        futures_util::try_join!(sync_file(object), sync_file(headers), sync_file(sums))?;
+        for dir in dirs {
+            sync_file(dir).await?;
         }
+        Ok(())
     }
 
     /// `s3s-fs` deletes the object alone.
@@ -84,7 +73,7 @@ impl Store {
 }
 
 /// Where `s3s-fs` keeps an object's headers, and its checksums and `ETag`.
-fn sidecars(root: &Path, bucket: &str, key: &str) -> [PathBuf; 2] {
+pub(super) fn sidecars(root: &Path, bucket: &str, key: &str) -> [PathBuf; 2] {
     let bucket = BASE64_URL_SAFE_NO_PAD.encode(bucket);
     let key = BASE64_URL_SAFE_NO_PAD.encode(key);
     ["metadata", "internal"].map(|kind| root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
@@ -195,5 +184,18 @@ impl S3 for Store {
         req: S3Request<AbortMultipartUploadInput>,
     ) -> Reply<AbortMultipartUploadOutput> {
         self.files.abort_multipart_upload(req).await
+    }
+}
+
+async fn sync_file(path: PathBuf) -> S3Result<()> {
+    let sync = move || match File::open(path) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    match tokio::task::spawn_blocking(sync).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(S3Error::internal_error(error)),
+        Err(error) => Err(S3Error::internal_error(error)),
     }
 }
