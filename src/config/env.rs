@@ -44,7 +44,11 @@ impl Env {
 
     /// Ok if nothing was wrong with what was read so far.
     pub fn finish(&mut self) -> Result<(), ConfigError> {
-        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError(std::mem::take(&mut self.problems))) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError(std::mem::take(&mut self.problems)))
+        }
     }
 
     pub fn is_set(&self, names: &[&str]) -> bool {

@@ -14,7 +14,9 @@ use crate::domain::Timestamp;
 pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     let mut builder = Builder::new();
     // The embedded S3 server logs whole requests, signatures included: only when asked for by name.
-    builder.filter_module("s3s_fs", LevelFilter::Warn).filter_module("tracing::span", LevelFilter::Off);
+    builder
+        .filter_module("s3s_fs", LevelFilter::Warn)
+        .filter_module("tracing::span", LevelFilter::Off);
     builder.parse_filters(&config.filter).target(Target::Stderr);
     match config.format {
         LogFormat::Text => builder.format_timestamp_millis(),

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::HttpRequest;
 use uuid::Uuid;
 
 use super::error::{HttpError, Problem, of_status, wants_page};
