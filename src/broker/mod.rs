@@ -4,6 +4,7 @@ pub mod conformance;
 pub mod dead_letter;
 pub mod kafka;
 pub mod local;
+pub mod partitioner;
 pub mod record;
 
 use std::collections::BTreeMap;
