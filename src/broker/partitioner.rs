@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A key's murmur2 hash modulo the number of partitions; without a key the next one in turn.
 pub fn partition_for(key: Option<&[u8]>, round_robin: &AtomicUsize, partitions: i32) -> i32 {
     let count = partitions.max(1).cast_unsigned();
-    let number = match key {
-        // Java's "to positive" clears the sign, it does not negate.
-        Some(key) => murmur2(key) & 0x7fff_ffff,
-        None => {
+    let number = key.map_or_else(
+        || {
             let turn = round_robin.fetch_add(1, Ordering::Relaxed);
             u32::try_from(turn % usize::try_from(count).unwrap_or(1)).unwrap_or(0)
-        }
-    };
+        },
+        // Java's "to positive" clears the sign, it does not negate.
+        |key| murmur2(key) & 0x7fff_ffff,
+    );
     (number % count).cast_signed()
 }
 
@@ -55,6 +55,14 @@ mod tests {
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_negative_hash_loses_its_sign() {
+        let turn = AtomicUsize::new(0);
+        for (key, partition) in [("21", 0), ("foobar", 0), ("a-little-bit-longer-string", 2)] {
+            assert_eq!(partition_for(Some(key.as_bytes()), &turn, 3), partition, "{key}");
         }
     }
 

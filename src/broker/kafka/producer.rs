@@ -15,12 +15,17 @@ use super::{limit, size};
 use crate::broker::partitioner::partition_for;
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
 
-/// Kafka's own `message.max.bytes` by default; a broker may allow less.
-const MAX_RECORD_BYTES: usize = 1 << 20;
-/// What Kafka's format adds to a record's key, value and headers, generously.
-const RECORD_OVERHEAD: usize = 100;
-const BATCH_BYTES: usize = 900_000;
+/// What brokers take by default (`message.max.bytes`), less what Kafka's format adds. A broker may take less.
+const MAX_RECORD_BYTES: usize = (1 << 20) - 100;
 const BATCH_RECORDS: usize = 1_000;
+const BATCH_BYTES: usize = 900_000;
+/// rskafka writes a request of more than its buffer's 8 KiB in two parts and sets no `TCP_NODELAY`: over loopback
+/// one of less than a segment (64 KiB) then waits 40 ms for the first part's delayed acknowledgement. So what has
+/// piled up goes in requests below the one size while it is not above the other.
+const ONE_WRITE_BYTES: usize = 7_000;
+const ONE_SEGMENT_BYTES: usize = 80_000;
+/// What Kafka's format adds to most records.
+const RECORD_OVERHEAD: usize = 12;
 /// Records a partition's queue takes before `publish` waits.
 const QUEUE_RECORDS: usize = 2 * BATCH_RECORDS;
 
@@ -100,7 +105,7 @@ impl Producer {
         record: Record,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Outcome>, BrokerError> {
-        let bytes = size(&record) + RECORD_OVERHEAD;
+        let bytes = size(&record);
         if bytes > MAX_RECORD_BYTES {
             return Err(BrokerError::Rejected(format!(
                 "{bytes} bytes are more than the {MAX_RECORD_BYTES} a record may have"
@@ -151,10 +156,15 @@ async fn run_lane(client: Arc<Client>, at: TopicPartition, mut queue: mpsc::Rece
 
 /// As many records from the front as one request takes, at least one.
 fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
-    let mut bytes = 0;
+    let bytes = |pending: &Pending| size(&pending.record) + RECORD_OVERHEAD;
+    let limit = match waiting.iter().map(bytes).sum::<usize>() {
+        ..ONE_SEGMENT_BYTES => ONE_WRITE_BYTES,
+        ONE_SEGMENT_BYTES.. => BATCH_BYTES,
+    };
+    let mut sum = 0;
     let fitting = waiting.iter().take_while(|pending| {
-        bytes += size(&pending.record) + RECORD_OVERHEAD;
-        bytes <= BATCH_BYTES
+        sum += bytes(pending);
+        sum <= limit
     });
     let count = fitting.count().max(1).min(waiting.len());
     waiting.drain(..count).collect()
@@ -244,18 +254,20 @@ mod tests {
         }
     }
 
+    fn batches(sizes: &[usize]) -> Vec<usize> {
+        let mut waiting: VecDeque<Pending> = sizes.iter().copied().map(pending).collect();
+        std::iter::from_fn(|| Some(take_batch(&mut waiting).len()).filter(|&count| count > 0)).collect()
+    }
+
     #[test]
-    fn a_batch_takes_what_fits_and_at_least_one() {
-        let mut waiting: VecDeque<Pending> = [BATCH_BYTES, 10, BATCH_BYTES / 2, BATCH_BYTES / 2, 10]
-            .map(pending)
-            .into();
-        assert_eq!(
-            take_batch(&mut waiting).len(),
-            1,
-            "one alone may be larger than a batch"
-        );
-        assert_eq!(take_batch(&mut waiting).len(), 2);
-        assert_eq!(take_batch(&mut waiting).len(), 2);
-        assert!(take_batch(&mut waiting).is_empty());
+    fn a_large_pile_goes_in_large_batches_of_at_least_one_record() {
+        let half = BATCH_BYTES / 2 - RECORD_OVERHEAD;
+        assert_eq!(batches(&[BATCH_BYTES, half, half, 10, half]), [1, 2, 2]);
+    }
+
+    #[test]
+    fn a_small_pile_goes_in_requests_of_one_write() {
+        assert_eq!(batches(&[3_000, 3_000, 3_000, 20_000, 10]), [2, 1, 1, 1]);
+        assert_eq!(batches(&[100; 60]), [60], "that is {} bytes", 60 * 112);
     }
 }

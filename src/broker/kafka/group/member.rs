@@ -56,15 +56,32 @@ fn run_commits(consumer: &Weak<BaseConsumer<Context>>, commits: &mpsc::Receiver<
             continue;
         }
         let outcome = match consumer.upgrade() {
-            Some(consumer) => offset_list(&next_offsets)
-                .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync))
-                .map_err(|error| errors::from_commit(&error)),
-            None => Err(BrokerError::Unavailable(
-                "the member has left its group".to_owned(),
-            )),
+            Some(consumer) => commit(&consumer, next_offsets),
+            None => Err(unavailable("the member has left its group")),
         };
         let _ = reply.send(outcome);
     }
+}
+
+/// Only for what we own. The coordinator itself takes a former member's commit while the group has no members.
+fn commit(consumer: &BaseConsumer<Context>, next_offsets: Vec<Position>) -> Result<(), BrokerError> {
+    let refused = |error| errors::from_commit(&error);
+    let assignment = consumer.assignment().map_err(refused)?;
+    let is_ours = |next: &Position| assignment.find_partition(&next.topic, next.partition).is_some();
+    let (ours, lost): (Vec<_>, Vec<_>) = next_offsets.into_iter().partition(is_ours);
+    if !ours.is_empty() {
+        offset_list(&ours)
+            .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync))
+            .map_err(refused)?;
+    }
+    match lost.first() {
+        Some(lost) => Err(unavailable(&format!("{lost} is not this member's to commit"))),
+        None => Ok(()),
+    }
+}
+
+fn unavailable(why: &str) -> BrokerError {
+    BrokerError::Unavailable(why.to_owned())
 }
 
 #[async_trait]
@@ -82,9 +99,9 @@ impl Member for KafkaMember {
         let _ = self.commits.send(Commit { next_offsets, reply });
         match timeout(limit::COMMIT, outcome).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(BrokerError::Unavailable("the committing thread ended".to_owned())),
-            Err(_) => Err(BrokerError::Unavailable(
-                "the group's coordinator did not answer a commit in time".to_owned(),
+            Ok(Err(_)) => Err(unavailable("the committing thread ended")),
+            Err(_) => Err(unavailable(
+                "the group's coordinator did not answer a commit in time",
             )),
         }
     }

@@ -26,7 +26,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// Bounds how late room in the inbox is noticed.
 const POLL_WHILE_PAUSED: Duration = Duration::from_millis(5);
 
-const HEARTBEAT_AT_MOST: Duration = Duration::from_secs(3);
+/// Heartbeats tell the members that one has joined or left, so this is how long a hand-over takes.
+const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
 /// The thread polls whatever the application does, so only a revocation's reply counts against this.
 const POLL_INTERVAL_AT_LEAST: Duration = Duration::from_mins(5);
 
