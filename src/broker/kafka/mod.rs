@@ -1,1 +1,98 @@
-//! (being written)
+//! Apache Kafka: rskafka publishes, reads and manages topics; librdkafka (rdkafka) holds group membership only.
+
+mod client;
+mod errors;
+mod group;
+mod producer;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::client::Client;
+use self::producer::Producer;
+use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
+use crate::config::kafka::KafkaConfig;
+
+/// How long each step may take. rskafka itself sets no limit on connecting or on a request.
+mod limit {
+    use std::time::Duration;
+
+    /// Connecting and asking for metadata.
+    pub const METADATA: Duration = Duration::from_secs(5);
+    /// One batch to one partition.
+    pub const PRODUCE: Duration = Duration::from_secs(10);
+    /// A whole `publish`, the wait in the queue included.
+    pub const PUBLISH: Duration = Duration::from_secs(20);
+    pub const READ: Duration = Duration::from_secs(5);
+    /// Making topics until each partition has a leader.
+    pub const CREATE_TOPICS: Duration = Duration::from_secs(30);
+    pub const COMMIT: Duration = Duration::from_secs(10);
+    /// The goodbye to the group's coordinator.
+    pub const LEAVE: Duration = Duration::from_secs(5);
+    /// rskafka's own retries within a call give up after this, so that we learn why.
+    pub const RETRIES: Duration = Duration::from_secs(4);
+    /// A topic that was just made may be unknown to some brokers for this long.
+    pub const APPEARS: Duration = Duration::from_millis(500);
+}
+
+/// A Kafka cluster. Cheap to make and to clone; connects at the first call and again after a failure.
+#[derive(Clone)]
+pub struct Kafka {
+    brokers: Arc<[String]>,
+    client: Arc<Client>,
+    producer: Arc<Producer>,
+}
+
+impl Kafka {
+    pub fn new(config: &KafkaConfig, client_id: &str) -> Self {
+        let client = Arc::new(Client::new(&config.brokers, client_id));
+        Self {
+            brokers: config.brokers.clone().into(),
+            producer: Arc::new(Producer::new(Arc::clone(&client))),
+            client,
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for Kafka {
+    async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
+        self.producer.publish(topic, records).await
+    }
+
+    async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {
+        let member = group::join(&self.brokers, membership)?;
+        Ok(Box::new(member))
+    }
+
+    async fn read(&self, from: &Position, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+        reader::read(&self.client, from, max).await
+    }
+
+    async fn watermarks(&self, topic: &str) -> Result<Vec<Watermarks>, BrokerError> {
+        reader::watermarks(&self.client, topic).await
+    }
+
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<Vec<String>, BrokerError> {
+        topics::ensure(&self.client, topics).await
+    }
+
+    async fn topics(&self) -> Result<BTreeMap<String, i32>, BrokerError> {
+        topics::list(&self.client).await
+    }
+}
+
+/// Bytes of key, value and headers.
+fn size(record: &Record) -> usize {
+    let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+    let headers = record.headers.iter();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    length(&record.key) + length(&record.value) + headers
+}

@@ -1,0 +1,223 @@
+//! librdkafka's callbacks on the member's thread: partitions come and go, and something is wrong.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::inbox::Inbox;
+use super::offset_list;
+use crate::broker::kafka::errors;
+use crate::broker::{BrokerError, Position, TopicPartition};
+
+/// The same trouble is told again when it was absent for this long.
+const TROUBLE_IS_OVER: Duration = Duration::from_secs(30);
+const REPLY_POLL: Duration = Duration::from_millis(5);
+
+pub(super) struct Context {
+    pub inbox: Arc<Inbox>,
+    /// As subscribed; interned.
+    topics: Vec<Arc<str>>,
+    /// How long a revocation may stay without a reply. The group waits for it.
+    reply_limit: Duration,
+    paused: Mutex<BTreeSet<TopicPartition>>,
+    /// When each trouble, by code and text of the topic's, was last seen.
+    troubles: Mutex<HashMap<String, Instant>>,
+}
+
+impl Context {
+    pub fn new(inbox: Arc<Inbox>, topics: &[String], session_timeout: Duration) -> Self {
+        Self {
+            inbox,
+            topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
+            reply_limit: session_timeout / 2,
+            paused: Mutex::default(),
+            troubles: Mutex::default(),
+        }
+    }
+
+    pub fn topic(&self, name: &str) -> Arc<str> {
+        let known = self.topics.iter().find(|topic| &***topic == name);
+        known.map_or_else(|| name.into(), Arc::clone)
+    }
+
+    /// Partitions that librdkafka fetches nothing of.
+    pub fn paused(&self) -> MutexGuard<'_, BTreeSet<TopicPartition>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops fetching. Only for a partition that has just given a record: on resuming, librdkafka goes on
+    /// after the last one it gave, which a partition that gave none yet doesn't have.
+    pub fn pause(&self, consumer: &BaseConsumer<Self>, partition: TopicPartition) {
+        match consumer.pause(&partition_list([&partition])) {
+            Ok(()) => {
+                self.paused().insert(partition);
+            }
+            Err(error) => log::warn!(partition:? = partition; "pausing failed: {error}"),
+        }
+    }
+
+    pub fn resume_all(&self, consumer: &BaseConsumer<Self>) {
+        let paused = std::mem::take(&mut *self.paused());
+        if let Err(error) = consumer.resume(&partition_list(&paused)) {
+            log::warn!(partitions:? = paused; "resuming failed: {error}");
+            *self.paused() = paused;
+        }
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let partitions = self.partitions(list);
+        if !partitions.is_empty() {
+            log::debug!(partitions:? = partitions; "partitions assigned");
+            self.inbox.assigned(partitions);
+        }
+        // Also an empty list is to be answered, or the group waits.
+        let outcome = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
+        };
+        self.report(outcome);
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let partitions = self.partitions(list);
+        if !partitions.is_empty() {
+            let is_lost = consumer.assignment_lost();
+            log::debug!(partitions:? = partitions, lost = is_lost; "partitions revoked");
+            let reply = self.inbox.revoke(partitions.clone());
+            let offsets = reply.map_or_else(Vec::new, |reply| self.wait_for(reply));
+            // What is lost may have another owner already, which a commit would set back.
+            if !is_lost && !offsets.is_empty() {
+                self.commit(consumer, &offsets);
+            }
+            self.forget_pause(consumer, &partitions);
+        }
+        let outcome = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+        };
+        self.report(outcome);
+    }
+
+    /// Empty when the reply was dropped or came too late, or the member is leaving.
+    fn wait_for(&self, mut reply: oneshot::Receiver<Vec<Position>>) -> Vec<Position> {
+        let deadline = Instant::now() + self.reply_limit;
+        loop {
+            match reply.try_recv() {
+                Ok(offsets) => return offsets,
+                Err(TryRecvError::Closed) => return Vec::new(),
+                Err(TryRecvError::Empty) if self.inbox.is_closed() => return Vec::new(),
+                Err(TryRecvError::Empty) if Instant::now() >= deadline => {
+                    log::warn!("partitions go without a reply in time; their work may be done twice");
+                    return Vec::new();
+                }
+                Err(TryRecvError::Empty) => thread::sleep(REPLY_POLL),
+            }
+        }
+    }
+
+    fn commit(&self, consumer: &BaseConsumer<Self>, offsets: &[Position]) {
+        let outcome = offset_list(offsets).and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
+        if let Err(error) = outcome {
+            self.inbox.trouble(errors::from_commit(&error));
+        }
+    }
+
+    /// librdkafka keeps a partition's pause while others own it.
+    fn forget_pause(&self, consumer: &BaseConsumer<Self>, partitions: &[TopicPartition]) {
+        let mut paused = self.paused();
+        let gone: Vec<_> = partitions
+            .iter()
+            .filter(|partition| paused.remove(partition))
+            .collect();
+        if !gone.is_empty()
+            && let Err(error) = consumer.resume(&partition_list(gone))
+        {
+            log::warn!("resuming revoked partitions failed: {error}");
+        }
+    }
+
+    fn report(&self, outcome: KafkaResult<()>) {
+        if let Err(error) = outcome {
+            self.inbox.trouble(BrokerError::Unavailable(error.to_string()));
+        }
+    }
+
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<TopicPartition> {
+        let elements = list.elements();
+        let partitions = elements.iter().map(|element| TopicPartition {
+            topic: self.topic(element.topic()),
+            partition: element.partition(),
+        });
+        partitions.collect()
+    }
+
+    /// Whether this is not the same trouble as the last time going on.
+    fn is_news(&self, trouble: String) -> bool {
+        let now = Instant::now();
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.retain(|_, seen| now.duration_since(*seen) < TROUBLE_IS_OVER);
+        troubles.insert(trouble, now).is_none()
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign(consumer, list);
+        } else {
+            self.revoke(consumer, list);
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        log::debug!(code:? = code; "librdkafka: {reason}");
+        // One broker's connection; if the others are gone too, AllBrokersDown follows.
+        let one_broker = [
+            RDKafkaErrorCode::BrokerTransportFailure,
+            RDKafkaErrorCode::Resolve,
+        ];
+        if code.is_some_and(|code| one_broker.contains(&code)) {
+            return;
+        }
+        let error = errors::from_rdkafka(code, reason);
+        let what = match &error {
+            BrokerError::UnknownTopic(topic) => topic.clone(),
+            BrokerError::Unavailable(_) | BrokerError::Rejected(_) | BrokerError::Configuration(_) => {
+                format!("{code:?}")
+            }
+        };
+        if self.is_news(what) {
+            self.inbox.trouble(error);
+        }
+    }
+
+    /// One level lower than librdkafka sees it: what matters comes as `MemberEvent::Trouble`, once.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let level = match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => log::Level::Warn,
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => log::Level::Info,
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => log::Level::Debug,
+        };
+        log::log!(target: "librdkafka", level, "{facility}: {message}");
+    }
+}
+
+fn partition_list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.partition);
+    }
+    list
+}

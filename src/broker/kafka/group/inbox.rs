@@ -1,0 +1,222 @@
+//! Between the member's thread, which polls librdkafka, and `Member::next`: events first, then records, bounded.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::broker::kafka::size;
+use crate::broker::{BrokerError, Delivery, MemberEvent, Position, Revocation, TopicPartition};
+
+const FULL_RECORDS: usize = 1_000;
+const FULL_BYTES: usize = 8 << 20;
+
+#[derive(Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<MemberEvent>,
+    records: VecDeque<Delivery>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Cancel safe: what is taken is returned without another wait.
+    pub async fn next(&self, limit: usize) -> MemberEvent {
+        loop {
+            let arrived = self.arrived.notified();
+            if let Some(event) = self.state().take(limit) {
+                return event;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Whether the partition is to be paused: there is no room for more.
+    pub fn offer(&self, delivery: Delivery) -> bool {
+        let mut state = self.state();
+        state.bytes += memory(&delivery);
+        state.records.push_back(delivery);
+        let full = state.records.len() >= FULL_RECORDS || state.bytes >= FULL_BYTES;
+        drop(state);
+        self.arrived.notify_one();
+        full
+    }
+
+    /// Not before half of it is free: each pause makes librdkafka fetch again what it had fetched ahead.
+    pub fn has_room(&self) -> bool {
+        let state = self.state();
+        state.records.len() < FULL_RECORDS / 2 && state.bytes < FULL_BYTES / 2
+    }
+
+    pub fn assigned(&self, partitions: Vec<TopicPartition>) {
+        self.state().events.push_back(MemberEvent::Assigned(partitions));
+        self.arrived.notify_one();
+    }
+
+    /// Forgets the partitions' records that were not asked for yet. `None` when nobody is there to reply.
+    pub fn revoke(&self, partitions: Vec<TopicPartition>) -> Option<oneshot::Receiver<Vec<Position>>> {
+        let mut state = self.state();
+        state
+            .records
+            .retain(|delivery| !partitions.contains(&delivery.position.topic_partition()));
+        state.bytes = state.records.iter().map(memory).sum();
+        if state.closed {
+            return None;
+        }
+        let (reply, offsets) = oneshot::channel();
+        state
+            .events
+            .push_back(MemberEvent::Revoked(Revocation { partitions, reply }));
+        drop(state);
+        self.arrived.notify_one();
+        Some(offsets)
+    }
+
+    /// A trouble that nobody has heard of yet gives way to a newer one, so they don't pile up.
+    pub fn trouble(&self, error: BrokerError) {
+        let mut state = self.state();
+        state
+            .events
+            .retain(|event| !matches!(event, MemberEvent::Trouble(_)));
+        state.events.push_back(MemberEvent::Trouble(error));
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Nobody asks for events any more. Revocations not taken yet are thereby replied to.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.events.clear();
+        state.records.clear();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, limit: usize) -> Option<MemberEvent> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        let count = limit.min(self.records.len());
+        if count == 0 {
+            return None;
+        }
+        let records: Vec<Delivery> = self.records.drain(..count).collect();
+        self.bytes -= records.iter().map(memory).sum::<usize>();
+        Some(MemberEvent::Records(records))
+    }
+}
+
+fn memory(delivery: &Delivery) -> usize {
+    size_of::<Delivery>() + size(&delivery.record)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::broker::Record;
+
+    fn delivery(partition: i32, offset: i64) -> Delivery {
+        Delivery {
+            position: Position {
+                topic: "t".into(),
+                partition,
+                offset,
+            },
+            record: Record::default(),
+        }
+    }
+
+    fn offsets(event: Option<MemberEvent>) -> Vec<(i32, i64)> {
+        match event {
+            Some(MemberEvent::Records(records)) => records
+                .iter()
+                .map(|record| (record.position.partition, record.position.offset))
+                .collect(),
+            event => panic!("no records but {event:?}"),
+        }
+    }
+
+    fn partition(partition: i32) -> TopicPartition {
+        TopicPartition {
+            topic: Arc::from("t"),
+            partition,
+        }
+    }
+
+    #[test]
+    fn what_is_revoked_is_never_delivered_and_the_rest_is() {
+        let inbox = Inbox::default();
+        for offset in 0..3 {
+            inbox.offer(delivery(0, offset));
+            inbox.offer(delivery(1, offset));
+        }
+        let mut reply = inbox.revoke(vec![partition(0)]).unwrap();
+        match inbox.next(10).now_or_never() {
+            Some(MemberEvent::Revoked(revocation)) => {
+                assert_eq!(revocation.partitions, [partition(0)]);
+                revocation.reply.send(Vec::new()).unwrap();
+            }
+            event => panic!("not revoked first but {event:?}"),
+        }
+        assert!(reply.try_recv().is_ok());
+        assert_eq!(offsets(inbox.next(2).now_or_never()), [(1, 0), (1, 1)]);
+        assert_eq!(offsets(inbox.next(2).now_or_never()), [(1, 2)]);
+        assert!(inbox.next(2).now_or_never().is_none());
+        assert_eq!(inbox.state().bytes, 0);
+    }
+
+    #[test]
+    fn with_limit_0_only_events_come() {
+        let inbox = Inbox::default();
+        inbox.offer(delivery(0, 0));
+        assert!(inbox.next(0).now_or_never().is_none());
+        inbox.assigned(vec![partition(1)]);
+        assert!(matches!(
+            inbox.next(0).now_or_never(),
+            Some(MemberEvent::Assigned(_))
+        ));
+    }
+
+    #[test]
+    fn it_says_when_it_is_full_and_has_room_again_when_half_is_taken() {
+        let inbox = Inbox::default();
+        let mut offset = 0;
+        while !inbox.offer(delivery(0, offset)) {
+            offset += 1;
+        }
+        assert_eq!(offset + 1, i64::try_from(FULL_RECORDS).unwrap());
+        assert!(!inbox.has_room());
+        inbox.next(FULL_RECORDS / 2).now_or_never().unwrap();
+        assert!(!inbox.has_room());
+        inbox.next(1).now_or_never().unwrap();
+        assert!(inbox.has_room());
+    }
+
+    #[test]
+    fn closing_replies_to_revocations_that_nobody_took() {
+        let inbox = Inbox::default();
+        let mut reply = inbox.revoke(vec![partition(0)]).unwrap();
+        inbox.close();
+        assert_eq!(reply.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert!(inbox.revoke(vec![partition(1)]).is_none());
+    }
+}

@@ -1,0 +1,96 @@
+//! Against a real Apache Kafka, named by `TEST_KAFKA_BROKERS`; those that kill it start their own with `TEST_KAFKA_SCRIPT`.
+
+mod groups;
+mod outages;
+mod publishing;
+mod worker;
+
+use std::env;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+
+use super::*;
+
+/// For whatever a loaded machine may take its time for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The shortest that brokers allow.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// `None`, said on stderr, where no Kafka was named.
+fn kafka() -> Option<Kafka> {
+    let Ok(brokers) = env::var("TEST_KAFKA_BROKERS") else {
+        eprintln!("not run: TEST_KAFKA_BROKERS is not set");
+        return None;
+    };
+    Some(kafka_at(&brokers))
+}
+
+fn kafka_at(brokers: &str) -> Kafka {
+    let config = KafkaConfig {
+        brokers: brokers.split(',').map(str::to_owned).collect(),
+        client_id: None,
+        group_id: None,
+        partitions: 3,
+        session_timeout: SESSION_TIMEOUT,
+    };
+    Kafka::new(&config, "filesys-tests")
+}
+
+fn membership(group: &str, topic: &str) -> Membership {
+    Membership {
+        group: group.to_owned(),
+        client_id: format!("member-{}", unique()),
+        topics: vec![topic.to_owned()],
+        session_timeout: SESSION_TIMEOUT,
+    }
+}
+
+fn unique() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// For what Kafka's trait has no need of.
+fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", env::var("TEST_KAFKA_BROKERS").unwrap())
+        .create()
+        .unwrap()
+}
+
+async fn made_topic(kafka: &Kafka, partitions: i32) -> String {
+    let name = format!("kafka-{}", unique());
+    let spec = TopicSpec {
+        name: name.clone(),
+        partitions,
+    };
+    let made = within("making a topic", kafka.ensure_topics(&[spec])).await;
+    assert_eq!(made.unwrap(), [name.clone()]);
+    name
+}
+
+fn record(value: impl Into<Bytes>) -> Record {
+    Record {
+        value: Some(value.into()),
+        ..Record::default()
+    }
+}
+
+/// Their values are the numbers.
+fn numbered(numbers: std::ops::Range<usize>) -> Vec<Record> {
+    numbers.map(|number| record(number.to_string())).collect()
+}
+
+async fn publish(kafka: &Kafka, topic: &str, records: Vec<Record>) -> Vec<Position> {
+    let outcomes = within("publishing", kafka.publish(topic, records)).await;
+    outcomes.into_iter().map(Result::unwrap).collect()
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(PATIENCE, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what} takes more than {PATIENCE:?}"))
+}

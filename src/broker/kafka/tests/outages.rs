@@ -1,0 +1,187 @@
+//! Brokers that are away, silent, killed and back again.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use super::worker::{Ledger, Worker};
+use super::*;
+
+/// Each call's limit with what little comes before it.
+const BOUND: Duration = Duration::from_secs(8);
+
+async fn every_call_says_unavailable(kafka: &Kafka) {
+    let from = Position {
+        topic: "t".into(),
+        partition: 0,
+        offset: 0,
+    };
+    let specs = [TopicSpec {
+        name: "t".to_owned(),
+        partitions: 1,
+    }];
+    let began = Instant::now();
+    let (published, read, watermarks, topics, made) = tokio::join!(
+        kafka.publish("t", numbered(0..2)),
+        kafka.read(&from, 1),
+        kafka.watermarks("t"),
+        kafka.topics(),
+        kafka.ensure_topics(&specs),
+    );
+    let errors = [
+        published[0].as_ref().err(),
+        published[1].as_ref().err(),
+        read.as_ref().err(),
+        watermarks.as_ref().err(),
+        topics.as_ref().err(),
+        made.as_ref().err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Some(BrokerError::Unavailable(_))), "{error:?}");
+    }
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn calls_end_in_time_while_nobody_listens() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let kafka = kafka_at(&port.to_string());
+    every_call_says_unavailable(&kafka).await;
+}
+
+#[tokio::test]
+async fn calls_end_in_time_while_the_broker_accepts_and_never_answers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let kafka = kafka_at(&listener.local_addr().unwrap().to_string());
+    every_call_says_unavailable(&kafka).await;
+}
+
+#[tokio::test]
+async fn a_member_waits_for_brokers_that_are_away_says_so_once_and_leaves_at_once() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let kafka = kafka_at(&port.to_string());
+    let ledger = Ledger::default();
+    let worker = Worker::start(&kafka, membership("g", "t"), &ledger, Duration::ZERO).await;
+    ledger.wait("trouble", |book| !book.troubles.is_empty()).await;
+    // Several attempts to connect later.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(
+        ledger.read(|book| matches!(&book.troubles[..], [BrokerError::Unavailable(_)])),
+        "{:?}",
+        ledger.read(|book| book.troubles.clone())
+    );
+    let began = Instant::now();
+    worker.leave().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// A broker of the test's own, in a folder of its own.
+struct OwnKafka {
+    script: PathBuf,
+    folder: tempfile::TempDir,
+    address: String,
+}
+
+impl OwnKafka {
+    async fn start() -> Option<Self> {
+        let Ok(script) = env::var("TEST_KAFKA_SCRIPT") else {
+            eprintln!("not run: TEST_KAFKA_SCRIPT is not set (scripts/kafka)");
+            return None;
+        };
+        let free = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ports = [free().await, free().await].map(|free| free.local_addr().unwrap().port().to_string());
+        let mut kafka = Self {
+            script: script.into(),
+            folder: tempfile::tempdir().unwrap(),
+            address: String::new(),
+        };
+        kafka.address = kafka
+            .run(&["start", "--port", &ports[0], "--controller-port", &ports[1]])
+            .await;
+        Some(kafka)
+    }
+
+    async fn start_again(&self) {
+        let port = self.address.rsplit(':').next().unwrap();
+        self.run(&["start", "--port", port]).await;
+    }
+
+    async fn run(&self, args: &[&str]) -> String {
+        let output = Self::command(&self.script, self.folder.path())
+            .args(args)
+            .output();
+        let output = within("scripts/kafka", output).await.unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn command(script: &Path, folder: &Path) -> Command {
+        let mut command = Command::new(script);
+        command.env("FILESYS_SERVICES_DIR", folder);
+        command
+    }
+}
+
+impl Drop for OwnKafka {
+    fn drop(&mut self) {
+        let mut stop = Self::command(&self.script, self.folder.path());
+        let _ = stop.as_std_mut().arg("kill").status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_and_members_heal_after_the_broker_was_killed_and_restarted() {
+    let Some(own) = OwnKafka::start().await else {
+        return;
+    };
+    let kafka = kafka_at(&own.address);
+    let topic = made_topic(&kafka, 3).await;
+    let ledger = Ledger::default();
+    let join = || Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO);
+    let workers = [join().await, join().await];
+    publish(&kafka, &topic, numbered(0..10)).await;
+    ledger.wait("records", |book| book.handled.len() == 10).await;
+
+    own.run(&["kill"]).await;
+    let began = Instant::now();
+    let outcomes = within("publishing", kafka.publish(&topic, numbered(10..20))).await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Err(BrokerError::Unavailable(_))))
+    );
+    println!("publishing failed after {:?}", began.elapsed());
+    // Longer than the session timeout, so that the members lose everything.
+    tokio::time::sleep(SESSION_TIMEOUT).await;
+    own.start_again().await;
+
+    let back = Instant::now();
+    let publishing = async {
+        loop {
+            let outcomes = kafka.publish(&topic, numbered(10..20)).await;
+            if outcomes.iter().all(Result::is_ok) {
+                return;
+            }
+        }
+    };
+    within("publishing again", publishing).await;
+    println!("published {:?} after the broker was back", back.elapsed());
+    ledger.wait("new records", |book| book.handled.len() == 20).await;
+    println!("consumed {:?} after the broker was back", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
+    println!("troubles: {:?}", ledger.read(|book| book.troubles.clone()));
+    assert!(ledger.read(|book| book.troubles.len()) <= 6);
+    for worker in workers {
+        worker.leave().await;
+    }
+}
