@@ -59,6 +59,14 @@ mod tests {
     }
 
     #[test]
+    fn a_negative_hash_loses_its_sign() {
+        let turn = AtomicUsize::new(0);
+        for (key, partition) in [("21", 0), ("foobar", 0), ("a-little-bit-longer-string", 2)] {
+            assert_eq!(partition_for(Some(key.as_bytes()), &turn, 3), partition, "{key}");
+        }
+    }
+
+    #[test]
     fn a_key_always_goes_to_the_same_partition() {
         let turn = AtomicUsize::new(0);
         for key in [&b""[..], b"1", b"42", b"foobar"] {
