@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::consumer::{Consumer, drive, total};
 use super::{Names, fill, publish, record, record_for, sorted_numbers, within};
-use crate::broker::{Broker, MemberEvent};
+use crate::broker::Broker;
 
 /// Joins and takes events until it has got so many records.
 async fn consumed(broker: &dyn Broker, names: &Names, count: usize) -> Consumer {
@@ -41,6 +41,8 @@ pub async fn records_published_while_nobody_is_joined_are_delivered_later(
 pub async fn the_next_member_starts_at_the_committed_offset(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
     fill(&*broker, &topic, 10).await;
+    // Needs all records, so that none goes because of the commit.
+    let other = Consumer::join(&*broker, &topic, &names.other_group()).await;
     let consumer = consumed(&*broker, &names, 30).await;
     let mut next_offsets = consumer.next_offsets();
     next_offsets.retain(|next| next.partition != 0);
@@ -61,6 +63,7 @@ pub async fn the_next_member_starts_at_the_committed_offset(broker: Arc<dyn Brok
     assert_eq!(consumer.offsets_of(1), [7, 8, 9]);
     assert_eq!(consumer.offsets_of(2), [7, 8, 9]);
     consumer.leave().await;
+    other.leave().await;
 }
 
 pub async fn uncommitted_records_come_again_after_a_leave(broker: Arc<dyn Broker>, names: Names) {
@@ -83,17 +86,18 @@ pub async fn uncommitted_records_come_again_after_a_drop(broker: Arc<dyn Broker>
 
 pub async fn a_waiting_member_is_woken_by_a_publish(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
-    let mut consumer = consumed(&*broker, &names, 0).await;
-    let waiting = tokio::spawn(async move {
-        let mut consumers = [consumer];
-        drive("being woken", 10, &mut consumers, |all| total(all) == 1).await;
-        [consumer] = consumers;
-        consumer
-    });
-    publish(&*broker, &topic, vec![record(7)]).await;
-    let consumer = within("waiting", waiting).await.unwrap();
-    assert_eq!(sorted_numbers(&consumer.records), [7]);
-    consumer.leave().await;
+    let mut consumers = [Consumer::join(&*broker, &topic, &names.group()).await];
+    drive("all partitions", 10, &mut consumers, |all| {
+        all[0].owned.len() == 3
+    })
+    .await;
+    for n in 0..30 {
+        // Polled in this order: waiting comes first.
+        let waiting = drive("being woken", 10, &mut consumers, |all| total(all) > n);
+        let publishing = publish(&*broker, &topic, vec![record(n)]);
+        tokio::join!(biased; waiting, publishing);
+    }
+    assert!(sorted_numbers(&consumers[0].records).into_iter().eq(0..30));
 }
 
 pub async fn with_limit_0_all_but_records_come(broker: Arc<dyn Broker>, names: Names) {
@@ -149,15 +153,11 @@ pub async fn a_cancelled_next_loses_nothing(broker: Arc<dyn Broker>, names: Name
         if n == 100 {
             consumers.push(Consumer::join(&*broker, &topic, &names.group()).await);
         }
-        for consumer in &mut consumers {
-            cancelled += u32::from(!takes_what_is_there(consumer).await);
-        }
+        cancelled += hammer(&mut consumers).await;
     }
     let hammering = async {
         while total(&consumers) < 300 || consumers.iter().any(|consumer| consumer.owned.is_empty()) {
-            for consumer in &mut consumers {
-                cancelled += u32::from(!takes_what_is_there(consumer).await);
-            }
+            cancelled += hammer(&mut consumers).await;
         }
     };
     within("all records", hammering).await;
@@ -166,15 +166,29 @@ pub async fn a_cancelled_next_loses_nothing(broker: Arc<dyn Broker>, names: Name
     assert!(sorted_numbers(records).into_iter().eq(0..300));
 }
 
-/// Cancels `next` as soon as it would wait.
-async fn takes_what_is_there(consumer: &mut Consumer) -> bool {
-    let event: MemberEvent = tokio::select! {
-        biased;
-        event = consumer.member.next(2) => event,
-        () = tokio::task::yield_now() => return false,
-    };
-    consumer.handle(event);
-    true
+/// Calls every member's `next` twice and cancels it as soon as it would wait: at once, then after others have run.
+/// Returns how often that was.
+async fn hammer(consumers: &mut [Consumer]) -> u32 {
+    let mut cancelled = 0;
+    for consumer in consumers {
+        for patient in [false, true] {
+            let others = async {
+                if patient {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let event = tokio::select! {
+                biased;
+                event = consumer.member.next(2) => Some(event),
+                () = others => None,
+            };
+            cancelled += u32::from(event.is_none());
+            if let Some(event) = event {
+                consumer.handle(event);
+            }
+        }
+    }
+    cancelled
 }
 
 pub async fn every_group_gets_everything(broker: Arc<dyn Broker>, names: Names) {

@@ -122,6 +122,23 @@ async fn only_the_partitions_that_must_move_are_revoked() {
 }
 
 #[tokio::test]
+async fn a_waiting_member_is_woken_when_partitions_are_to_change_hands() {
+    let broker = LocalBroker::default();
+    let mut first = join(&broker, "g", LONG).await;
+    event(&mut first, 0).await;
+    // Polled in this order: waiting comes first.
+    let (partitions, ()) = tokio::join!(biased; assigned(&mut first), make(&broker, "t", 2));
+    assert_eq!(partitions, [0, 1], "a topic is made");
+    let (revocation, mut second) = tokio::join!(biased; revoked(&mut first), join(&broker, "g", LONG));
+    assert_eq!(numbers(&revocation.partitions), [1], "a member joins");
+    let (partitions, _) =
+        tokio::join!(biased; assigned(&mut second), async { revocation.reply.send(vec![]) });
+    assert_eq!(partitions, [1], "a revocation is replied to");
+    let (partitions, ()) = tokio::join!(biased; assigned(&mut second), first.leave());
+    assert_eq!(partitions, [0], "a member leaves");
+}
+
+#[tokio::test]
 async fn a_commit_by_a_member_that_lost_the_partition_is_refused() {
     let broker = broker(2).await;
     broker.publish("t", (0..8).map(|_| record(1)).collect()).await;
