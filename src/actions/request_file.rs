@@ -43,20 +43,22 @@ pub async fn request(ctx: &ServeContext, new: NewFile) -> Result<File> {
     answer.await.map_err(|_| busy())?
 }
 
-/// Stores what piles up in the queue, one commit after the other, until every sender is gone. A lone request waits
-/// for nothing.
-pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>) {
-    // Ours would keep the queue open for ever.
+/// Stores what piles up in the queue, one commit after the other, until `stop`; what is queued by then is still
+/// stored. A lone request waits for nothing.
+pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: CancellationToken) {
     let ServeContext {
         db,
         file_deadline,
         outbox,
-        intake,
         ..
     } = ctx;
-    drop(intake);
     let mut batch = Vec::new();
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+            count = queue.recv_many(&mut batch, BATCH) => if count == 0 { return },
+        }
         let (requests, replies): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|intake| (intake.new, intake.reply)).unzip();
         let answers: Vec<Result<File>> = match store(&db, file_deadline, requests).await {
