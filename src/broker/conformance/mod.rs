@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::kafka::Kafka;
 use super::local::LocalBroker;
 use super::partitioner::partition_for;
 use super::{Broker, Delivery, Position, Record, TopicSpec};
@@ -58,14 +59,14 @@ impl Names {
 /// `None` without `TEST_KAFKA_BROKERS`.
 fn kafka() -> Option<Arc<dyn Broker>> {
     let brokers = std::env::var("TEST_KAFKA_BROKERS").ok()?;
-    let _config = KafkaConfig {
+    let config = KafkaConfig {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         client_id: None,
         group_id: None,
         partitions: PARTITIONS,
         session_timeout: Duration::from_secs(10),
     };
-    None // Some(Arc::new(Kafka::new(&config, "conformance")))
+    Some(Arc::new(Kafka::new(&config, "conformance")))
 }
 
 macro_rules! cases {
