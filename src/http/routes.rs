@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard
 
 use super::api::{download, files, health};
 use super::error::HttpError;
-use super::ui;
+use super::ui::{self, assets, pages};
 use crate::domain::{Error, ErrorKind};
 
 pub(super) fn configure(cfg: &mut ServiceConfig) {
@@ -34,7 +34,35 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             vec![get().to(files::timeline)],
             "GET, HEAD",
         ))
-        .configure(ui::configure)
+        .service(resource("/", vec![get().to(pages::list)], "GET, HEAD"))
+        .service(
+            resource(
+                "/ui/files",
+                vec![get().to(pages::to_list), web::post().to(pages::create)],
+                "GET, HEAD, POST",
+            )
+            .app_data(ui::form_config()),
+        )
+        .service(resource(
+            "/ui/files/fragment",
+            vec![get().to(pages::list_fragment)],
+            "GET, HEAD",
+        ))
+        .service(resource(
+            "/ui/files/{id}",
+            vec![get().to(pages::show)],
+            "GET, HEAD",
+        ))
+        .service(resource(
+            "/ui/files/{id}/fragment",
+            vec![get().to(pages::show_fragment)],
+            "GET, HEAD",
+        ))
+        .service(resource(
+            "/assets/{name}",
+            vec![get().to(assets::serve)],
+            "GET, HEAD",
+        ))
         .default_service(web::to(nothing_here));
 }
 

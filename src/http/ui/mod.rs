@@ -10,34 +10,17 @@ pub mod pages;
 mod tests;
 mod views;
 
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{Route, guard};
+use actix_web::web::FormConfig;
 use askama::Template;
 
 use self::views::ErrorPage;
 use crate::http::error::HttpError;
 
-/// Every address of the browser side.
-pub fn configure(cfg: &mut ServiceConfig) {
-    let forms = web::FormConfig::default()
+/// How forms are read: within a limit, with errors of ours.
+pub(super) fn form_config() -> FormConfig {
+    FormConfig::default()
         .limit(form::BODY_LIMIT)
-        .error_handler(|cause, _| HttpError::from(form::unreadable(&cause)).into());
-    cfg.route("/", get().to(pages::list))
-        .service(
-            web::resource("/ui/files")
-                .app_data(forms)
-                .route(get().to(pages::to_list))
-                .route(web::post().to(pages::create)),
-        )
-        .route("/ui/files/fragment", get().to(pages::list_fragment))
-        .route("/ui/files/{id}", get().to(pages::show))
-        .route("/ui/files/{id}/fragment", get().to(pages::show_fragment))
-        .route("/assets/{name}", get().to(assets::serve));
-}
-
-/// GET and HEAD: the server leaves out the body of the latter.
-fn get() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+        .error_handler(|cause, _| HttpError::from(form::unreadable(&cause)).into())
 }
 
 /// An error as a page; needs nothing that could fail. Empty `request_id`: none is shown.
