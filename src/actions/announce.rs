@@ -13,10 +13,7 @@ use crate::domain::{Error, EventId, Result};
 pub(super) fn headers(event_id: EventId) -> BTreeMap<String, Bytes> {
     BTreeMap::from([
         (header::EVENT_ID.to_owned(), Bytes::from(event_id.to_string())),
-        (
-            header::SCHEMA_VERSION.to_owned(),
-            Bytes::from_static(header::SCHEMA_VERSION_1.as_bytes()),
-        ),
+        (header::SCHEMA_VERSION.to_owned(), Bytes::from_static(header::SCHEMA_VERSION_1.as_bytes())),
     ])
 }
 

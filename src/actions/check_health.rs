@@ -40,9 +40,7 @@ pub enum Dependency {
 pub async fn check(ctx: &ServeContext) -> Health {
     let (database, kafka, storage) = tokio::join!(
         probe("postgresql", async { ctx.db.ping().await.map_err(Error::from) }),
-        probe("kafka", async {
-            ctx.broker.topics().await.map(drop).map_err(Error::from)
-        }),
+        probe("kafka", async { ctx.broker.topics().await.map(drop).map_err(Error::from) }),
         probe("s3", async { ctx.storage.ping().await.map_err(Error::from) }),
     );
     let status = match (database, kafka, storage) {
@@ -50,12 +48,7 @@ pub async fn check(ctx: &ServeContext) -> Health {
         (Dependency::Up, Dependency::Up, Dependency::Up) => Readiness::Ready,
         (Dependency::Up, _, _) => Readiness::Degraded,
     };
-    Health {
-        status,
-        database,
-        kafka,
-        storage,
-    }
+    Health { status, database, kafka, storage }
 }
 
 async fn probe(name: &str, call: impl Future<Output = Result<(), Error>>) -> Dependency {

@@ -32,17 +32,7 @@ impl ServeContext {
         file_deadline: Duration,
     ) -> (Self, mpsc::Receiver<Intake>) {
         let (intake, queue) = mpsc::channel(super::request_file::QUEUE);
-        (
-            Self {
-                db,
-                broker,
-                storage,
-                file_deadline,
-                outbox: Arc::new(Notify::new()),
-                intake,
-            },
-            queue,
-        )
+        (Self { db, broker, storage, file_deadline, outbox: Arc::new(Notify::new()), intake }, queue)
     }
 }
 

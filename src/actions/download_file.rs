@@ -23,11 +23,7 @@ pub async fn find(ctx: &ServeContext, id: FileId) -> Result<File> {
             "file_has_no_content",
             format!("the file is {status}; it has no content"),
         )),
-        Status::Deleted => Err(Error::new(
-            ErrorKind::Gone,
-            "file_deleted",
-            "the file was deleted",
-        )),
+        Status::Deleted => Err(Error::new(ErrorKind::Gone, "file_deleted", "the file was deleted")),
     }
 }
 
@@ -39,17 +35,12 @@ pub async fn open(
     range: Option<ByteRange>,
 ) -> Result<(Option<u64>, impl Stream<Item = std::io::Result<Bytes>> + use<>)> {
     let bucket = ctx.storage.bucket_name();
-    let own = file
-        .s3_location
-        .as_deref()
-        .and_then(|location| key::own_key(&bucket, file.id, location));
+    let own = file.s3_location.as_deref().and_then(|location| key::own_key(&bucket, file.id, location));
     let Some(key) = own else {
         return Err(Error::internal("the file's location is not in our bucket"));
     };
     let (size, bytes) = ctx.storage.open(key, range).await?;
-    let recorded = range
-        .map(ByteRange::length)
-        .or(file.size.and_then(|size| u64::try_from(size).ok()));
+    let recorded = range.map(ByteRange::length).or(file.size.and_then(|size| u64::try_from(size).ok()));
     if let (Some(stored), Some(recorded)) = (size, recorded)
         && stored != recorded
     {

@@ -12,11 +12,7 @@ pub async fn page(ctx: &ServeContext, request: &PageRequest) -> Result<Page> {
 /// Deleted files are found, with that status.
 pub async fn one(ctx: &ServeContext, id: FileId) -> Result<File> {
     ctx.db.file(id).await?.ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
-            "file_not_found",
-            format!("there is no file with id {id}"),
-        )
+        Error::new(ErrorKind::NotFound, "file_not_found", format!("there is no file with id {id}"))
     })
 }
 

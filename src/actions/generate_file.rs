@@ -26,16 +26,9 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
     let (partition, offset) = (origin.partition, origin.offset);
     log::info!(file_id, attempt, partition, offset; "processing started");
-    let start = result(
-        request.file_id,
-        Some(request.attempt),
-        Outcome::Processing,
-        origin,
-    );
-    let (announced, stored) = tokio::join!(
-        announce::result(&*ctx.broker, &start),
-        make(ctx, request, started)
-    );
+    let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
+    let (announced, stored) =
+        tokio::join!(announce::result(&*ctx.broker, &start), make(ctx, request, started));
     if let Err(error) = announced {
         // Only the end has to be known.
         log::warn!(file_id, attempt, error:% = error.chain(); "start not announced");
@@ -63,10 +56,8 @@ pub async fn fail(
     origin: &Origin,
     error: &Error,
 ) -> Result<()> {
-    let failed = FileResult {
-        error: Some(error.detail.clone()),
-        ..result(file_id, attempt, Outcome::Failed, origin)
-    };
+    let failed =
+        FileResult { error: Some(error.detail.clone()), ..result(file_id, attempt, Outcome::Failed, origin) };
     announce::result(&*ctx.broker, &failed).await?;
     log::error!(
         file_id = file_id.0, partition = origin.partition, offset = origin.offset, error:% = error.chain();

@@ -15,10 +15,7 @@ pub async fn schema(url: &SecretString) -> Result<Vec<String>> {
 
 /// Returns the names of the topics made now; existing ones stay as they are.
 pub async fn topics(broker: &dyn Broker, partitions: i32) -> Result<Vec<String>> {
-    let specs = topic::ALL.map(|name| TopicSpec {
-        name: name.to_owned(),
-        partitions,
-    });
+    let specs = topic::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions });
     Ok(broker.ensure_topics(&specs).await?)
 }
 

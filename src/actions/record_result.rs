@@ -25,10 +25,7 @@ pub async fn apply(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<(
     }
     let count = checked.len();
     let now = Timestamp::now();
-    let applied = ctx
-        .db
-        .move_files(ids, now, move |files| decide(files, checked, now))
-        .await;
+    let applied = ctx.db.move_files(ids, now, move |files| decide(&files, checked, now)).await;
     applied.unwrap_or_else(|error| {
         let text = error.to_string();
         log::warn!(results = count, error = text; "results not recorded");
@@ -36,11 +33,7 @@ pub async fn apply(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<(
         let (kind, code, detail) = (first.kind, first.code, first.detail.clone());
         let mut first = Some(first);
         (0..count)
-            .map(|_| {
-                Err(first
-                    .take()
-                    .unwrap_or_else(|| Error::new(kind, code, &*detail).because(&*text)))
-            })
+            .map(|_| Err(first.take().unwrap_or_else(|| Error::new(kind, code, &*detail).because(&*text))))
             .collect()
     })
 }
@@ -51,10 +44,7 @@ fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     if let Some(location) = &result.s3_location
         && key::own_key(bucket, result.file_id, location).is_none()
     {
-        return refuse(format!(
-            "s3Location is not an object of file {} in bucket {bucket}",
-            result.file_id
-        ));
+        return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
     }
     let is_hex =
         |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -75,22 +65,12 @@ fn clean(text: &str, max_chars: usize) -> String {
 }
 
 fn decide(
-    files: Vec<File>,
+    files: &[File],
     results: Vec<Result<FileResult>>,
     now: Timestamp,
 ) -> (Vec<Change>, Vec<Result<()>>) {
-    let mut states: BTreeMap<FileId, State> = files
-        .iter()
-        .map(|file| {
-            (
-                file.id,
-                State {
-                    status: file.status,
-                    attempt: file.attempt,
-                },
-            )
-        })
-        .collect();
+    let mut states: BTreeMap<FileId, State> =
+        files.iter().map(|file| (file.id, State { status: file.status, attempt: file.attempt })).collect();
     let mut changes = Vec::new();
     let answers = results
         .into_iter()
@@ -123,11 +103,7 @@ fn decide(
 fn change(result: FileResult, from: State, to: State, now: Timestamp) -> Change {
     log::info!(file_id = result.file_id.0, attempt = to.attempt.0, status = to.status.name(); "file updated");
     let error = match result.status {
-        Outcome::Failed => Some(
-            result
-                .error
-                .unwrap_or_else(|| "the worker gave no reason".to_owned()),
-        ),
+        Outcome::Failed => Some(result.error.unwrap_or_else(|| "the worker gave no reason".to_owned())),
         Outcome::Processing | Outcome::Completed => None,
     };
     let done = result.status == Outcome::Completed;

@@ -47,9 +47,7 @@ pub async fn once(ctx: &ServeContext) -> Result<Round> {
     let broker = ctx.broker.clone();
     let mut round = ctx
         .db
-        .relay_outbox(BATCH, Timestamp::now(), |rows| async move {
-            publish(&*broker, rows).await
-        })
+        .relay_outbox(BATCH, Timestamp::now(), |rows| async move { publish(&*broker, rows).await })
         .await?;
     if !round.parked.is_empty() {
         // Settled as far as this relay is concerned.
@@ -68,16 +66,11 @@ async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> Vec<Fate> {
             value: Some(Bytes::from(row.value)),
             headers: announce::headers(row.event_id),
         };
-        by_topic
-            .entry(row.topic)
-            .or_default()
-            .push((index, row.file_id, record));
+        by_topic.entry(row.topic).or_default().push((index, row.file_id, record));
     }
     let topics = by_topic.into_iter().map(|(topic, rows)| async move {
-        let (places, records): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .map(|(index, file_id, record)| ((index, file_id), record))
-            .unzip();
+        let (places, records): (Vec<_>, Vec<_>) =
+            rows.into_iter().map(|(index, file_id, record)| ((index, file_id), record)).unzip();
         let answers = broker.publish(&topic, records).await;
         (topic, places, answers)
     });

@@ -29,29 +29,17 @@ pub struct Intake {
 /// same.
 pub async fn request(ctx: &ServeContext, new: NewFile) -> Result<File> {
     let busy = || {
-        Error::new(
-            ErrorKind::Unavailable,
-            "overloaded",
-            "too many requests are waiting; try again shortly",
-        )
+        Error::new(ErrorKind::Unavailable, "overloaded", "too many requests are waiting; try again shortly")
     };
     let (reply, answer) = oneshot::channel();
-    ctx.intake
-        .send_timeout(Intake { new, reply }, QUEUE_WAIT)
-        .await
-        .map_err(|_| busy())?;
+    ctx.intake.send_timeout(Intake { new, reply }, QUEUE_WAIT).await.map_err(|_| busy())?;
     answer.await.map_err(|_| busy())?
 }
 
 /// Stores what piles up in the queue, one commit after the other, until `stop`; what is queued by then is still
 /// stored. A lone request waits for nothing.
 pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: CancellationToken) {
-    let ServeContext {
-        db,
-        file_deadline,
-        outbox,
-        ..
-    } = ctx;
+    let ServeContext { db, file_deadline, outbox, .. } = ctx;
     let mut batch = Vec::new();
     loop {
         tokio::select! {
@@ -70,12 +58,7 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
                 // One error for all of them; the copies carry its text.
                 replies
                     .iter()
-                    .map(|_| {
-                        Err(first
-                            .take()
-                            .unwrap_or_else(|| DbError::Unavailable(text.clone()))
-                            .into())
-                    })
+                    .map(|_| Err(first.take().unwrap_or_else(|| DbError::Unavailable(text.clone())).into()))
                     .collect()
             }
         };
@@ -96,14 +79,7 @@ async fn store(db: &crate::db::Db, deadline: Duration, requests: Vec<NewFile>) -
         let file = accepted(id, &new, now);
         let message = serde_json::to_vec(&create_message(&file)).map_err(|e| DbError::Bug(e.to_string()))?;
         let deadline_at = now.plus(deadline);
-        rows.push(NewRow {
-            id,
-            new,
-            created_at: now,
-            deadline_at,
-            event_id: Uuid::now_v7(),
-            message,
-        });
+        rows.push(NewRow { id, new, created_at: now, deadline_at, event_id: Uuid::now_v7(), message });
         files.push(file);
     }
     db.insert_files(topic::CREATE, rows).await?;

@@ -34,11 +34,7 @@ pub async fn resume(ctx: &ServeContext) -> Result<usize> {
 
 /// Fails files past their deadline, now and then, until `stop`.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    while stop
-        .run_until_cancelled(tokio::time::sleep(EVERY))
-        .await
-        .is_some()
-    {
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         if let Err(error) = expire(&ctx).await {
             log::warn!(error:% = error.chain(); "deadlines not checked");
         }
@@ -70,10 +66,8 @@ async fn move_all(ctx: &ServeContext, ids: Vec<FileId>, by: Move, error: Option<
     let now = Timestamp::now();
     let error = error.map(str::to_owned);
     let moved = ctx.db.move_files(ids, now, move |files| {
-        let changes: Vec<Change> = files
-            .into_iter()
-            .filter_map(|file| change(file, by, error.as_deref(), now))
-            .collect();
+        let changes: Vec<Change> =
+            files.into_iter().filter_map(|file| change(file, by, error.as_deref(), now)).collect();
         let count = changes.len();
         (changes, count)
     });
@@ -81,18 +75,12 @@ async fn move_all(ctx: &ServeContext, ids: Vec<FileId>, by: Move, error: Option<
 }
 
 fn change(file: File, by: Move, error: Option<&str>, now: Timestamp) -> Option<Change> {
-    let from = State {
-        status: file.status,
-        attempt: file.attempt,
-    };
+    let from = State { status: file.status, attempt: file.attempt };
     let Verdict::Apply(to) = judge(from, by, None) else {
         return None;
     };
     log::info!(file_id = file.id.0, attempt = to.attempt.0, status = to.status.name(), by = by.name(); "file moved");
-    let file = File {
-        attempt: to.attempt,
-        ..file
-    };
+    let file = File { attempt: to.attempt, ..file };
     let message = if by.raises_attempt() {
         Some(OutboxMessage {
             event_id: Uuid::now_v7(),

@@ -34,11 +34,7 @@ pub fn dead_letter(
         (header::ORIGINAL_PARTITION, Some(position.partition.to_string())),
         (header::ORIGINAL_OFFSET, Some(position.offset.to_string())),
     ];
-    headers.extend(
-        facts
-            .into_iter()
-            .filter_map(|(name, fact)| Some((name.to_owned(), Bytes::from(fact?)))),
-    );
+    headers.extend(facts.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), Bytes::from(fact?)))));
     Record {
         key: file_id.map_or_else(|| record.key.clone(), |id| Some(Bytes::from(id.to_string()))),
         value: record.value.clone(),
@@ -49,10 +45,7 @@ pub fn dead_letter(
 /// Runs of white space and control characters as one space; cut where it gets too long.
 fn one_line(cause: &str) -> String {
     let words = cause.split(|c: char| c.is_whitespace() || c.is_control());
-    let line = words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(MAX_CAUSE_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -68,11 +61,7 @@ mod tests {
 
     fn delivery() -> Delivery {
         Delivery {
-            position: Position {
-                topic: "file.create".into(),
-                partition: 2,
-                offset: 15,
-            },
+            position: Position { topic: "file.create".into(), partition: 2, offset: 15 },
             record: Record {
                 key: Some(Bytes::from_static(b"\xff key")),
                 value: Some(Bytes::from_static(b"{not json \xff")),

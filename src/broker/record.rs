@@ -30,10 +30,7 @@ pub struct Position {
 
 impl Position {
     pub fn topic_partition(&self) -> TopicPartition {
-        TopicPartition {
-            topic: Arc::clone(&self.topic),
-            partition: self.partition,
-        }
+        TopicPartition { topic: Arc::clone(&self.topic), partition: self.partition }
     }
 }
 

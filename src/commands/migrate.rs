@@ -26,11 +26,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let database = DatabaseConfig::read(&mut env);
     if args.status || args.revert {
         env.finish()?;
-        return if args.status {
-            status(&database).await
-        } else {
-            revert(&database).await
-        };
+        return if args.status { status(&database).await } else { revert(&database).await };
     }
     let kafka = KafkaConfig::read(&mut env);
     let s3 = S3Config::read(&mut env);
@@ -45,34 +41,21 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     }
     writeln!(out, "topics are there")?;
     let made = prepare::bucket(&Storage::new(&s3).map_err(Error::from)?).await?;
-    writeln!(
-        out,
-        "{} bucket {}",
-        if made { "made" } else { "there is" },
-        s3.bucket
-    )?;
+    writeln!(out, "{} bucket {}", if made { "made" } else { "there is" }, s3.bucket)?;
     Ok(())
 }
 
 async fn status(database: &DatabaseConfig) -> CommandResult {
     let mut out = std::io::stdout();
     for migration in migrations::status(&database.url).await.map_err(Error::from)? {
-        writeln!(
-            out,
-            "{}  {}",
-            if migration.applied { "applied" } else { "pending" },
-            migration.name
-        )?;
+        writeln!(out, "{}  {}", if migration.applied { "applied" } else { "pending" }, migration.name)?;
     }
     Ok(())
 }
 
 async fn revert(database: &DatabaseConfig) -> CommandResult {
     let reverted = migrations::revert(&database.url).await.map_err(Error::from)?;
-    let text = reverted.map_or_else(
-        || "nothing to revert".to_owned(),
-        |name| format!("reverted {name}"),
-    );
+    let text = reverted.map_or_else(|| "nothing to revert".to_owned(), |name| format!("reverted {name}"));
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())
 }

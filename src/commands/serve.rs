@@ -77,13 +77,7 @@ impl Serve {
         worked: CancellationToken,
         listening: Option<oneshot::Sender<SocketAddr>>,
     ) -> CommandResult {
-        let Self {
-            http,
-            db,
-            broker,
-            storage,
-            ..
-        } = self;
+        let Self { http, db, broker, storage, .. } = self;
         let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
         let state = Data::new(AppState::new(ctx.clone(), Handle::current(), stop.clone()));
         let (server, address) =
@@ -140,9 +134,7 @@ impl Serve {
         tasks.wait().await;
         log::info!("stopped");
         stored.map_err(|error| CommandError::Failed(error.to_string()))?;
-        served
-            .map_err(|error| CommandError::Failed(error.to_string()))?
-            .map_err(CommandError::from)
+        served.map_err(|error| CommandError::Failed(error.to_string()))?.map_err(CommandError::from)
     }
 }
 
@@ -152,10 +144,7 @@ async fn make_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken)
     let mut said = false;
     let work = async {
         loop {
-            let made = tokio::join!(
-                prepare::topics(&*ctx.broker, partitions),
-                prepare::bucket(&ctx.storage)
-            );
+            let made = tokio::join!(prepare::topics(&*ctx.broker, partitions), prepare::bucket(&ctx.storage));
             let error = match made {
                 (Ok(_), Ok(_)) => return log::info!("topics and bucket are there"),
                 (Err(error), _) | (_, Err(error)) => error,

@@ -29,7 +29,7 @@ use crate::storage::Storage;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where PostgreSQL and the objects are kept
+    /// Where the rows and the objects are kept
     #[arg(long, value_name = "DIR", default_value = "./filesys-data")]
     data_dir: PathBuf,
     /// Workers in this process [default: WORKER_REPLICAS, or 2]
@@ -112,10 +112,7 @@ async fn run_on(
         None => Arc::new(LocalBroker::default()),
     };
     let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.partitions);
-    let session_timeout = config
-        .kafka
-        .as_ref()
-        .map_or(SESSION_TIMEOUT, |kafka| kafka.session_timeout);
+    let session_timeout = config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.session_timeout);
     prepare::schema(&database.url).await?;
     if config.kafka.is_none() {
         prepare::topics(&*broker, partitions).await?;
@@ -169,14 +166,8 @@ async fn services(
     let s3 = match &config.s3 {
         Some(s3) => s3.clone(),
         None => {
-            let options = S3Options {
-                data_dir,
-                durability: Durability::Full,
-            };
-            embedded
-                .s3
-                .insert(EmbeddedS3::start(options).await?)
-                .s3_config(&config.bucket)
+            let options = S3Options { data_dir, durability: Durability::Full };
+            embedded.s3.insert(EmbeddedS3::start(options).await?).s3_config(&config.bucket)
         }
     };
     Ok((database, s3))
@@ -235,11 +226,7 @@ async fn roles(
 }
 
 fn joined(result: Result<CommandResult, tokio::task::JoinError>) -> CommandResult {
-    result.unwrap_or_else(|error| {
-        Err(CommandError::Failed(format!(
-            "a role ended unexpectedly: {error}"
-        )))
-    })
+    result.unwrap_or_else(|error| Err(CommandError::Failed(format!("a role ended unexpectedly: {error}"))))
 }
 
 /// How to look at it, in a few lines on stdout.
@@ -252,10 +239,7 @@ fn say(address: SocketAddr, embedded: &Embedded, bucket: &str) -> CommandResult 
     if let Some(s3) = &embedded.s3 {
         writeln!(out, "  the objects: {}", s3.aws_hint(bucket))?;
     }
-    writeln!(
-        out,
-        "  Ctrl-C stops it; what is unfinished goes on at the next start"
-    )?;
+    writeln!(out, "  Ctrl-C stops it; what is unfinished goes on at the next start")?;
     Ok(())
 }
 

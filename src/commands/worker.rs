@@ -85,10 +85,7 @@ impl Worker {
                 session_timeout: self.session_timeout,
             };
             let member = self.broker.join(membership).await.map_err(Error::from)?;
-            let handler = Arc::new(Requests {
-                ctx: ctx.clone(),
-                worker,
-            });
+            let handler = Arc::new(Requests { ctx: ctx.clone(), worker });
             tasks.spawn(runner::run(member, handler, settings, stop.clone()));
         }
         log::info!(replicas = self.config.replicas, group = self.group; "working");
@@ -102,9 +99,5 @@ impl Worker {
 /// How this machine calls itself; only for people to read.
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() {
-        "localhost".to_owned()
-    } else {
-        name.trim().to_owned()
-    }
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
 }

@@ -12,13 +12,8 @@ pub struct DatabaseConfig {
     pub max_connections: usize,
 }
 
-const PARTS: [&str; 5] = [
-    "DATABASE_HOST",
-    "DATABASE_PORT",
-    "DATABASE_USER",
-    "DATABASE_PASSWORD",
-    "DATABASE_NAME",
-];
+const PARTS: [&str; 5] =
+    ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_USER", "DATABASE_PASSWORD", "DATABASE_NAME"];
 
 impl DatabaseConfig {
     /// True when the environment names a database in either form.
@@ -47,10 +42,7 @@ impl DatabaseConfig {
         if !valid {
             env.problem("DATABASE_URL is not a URL like postgresql://user:password@host:5432/name");
         }
-        Self {
-            url: url.unwrap_or_default(),
-            max_connections,
-        }
+        Self { url: url.unwrap_or_default(), max_connections }
     }
 
     /// Host, port and database: what may be logged.
@@ -75,9 +67,7 @@ fn url_of_parts(env: &mut Env) -> Option<SecretString> {
     let built = url.set_host(Some(&host)).is_ok()
         && url.set_port(Some(port)).is_ok()
         && url.set_username(&user).is_ok()
-        && url
-            .set_password(password.as_ref().map(ExposeSecret::expose_secret))
-            .is_ok();
+        && url.set_password(password.as_ref().map(ExposeSecret::expose_secret)).is_ok();
     if !built {
         env.problem("DATABASE_HOST is not a host name");
     }
@@ -98,10 +88,7 @@ mod tests {
             ("DATABASE_NAME", "filedb"),
         ]);
         let config = DatabaseConfig::read(&mut env);
-        assert_eq!(
-            config.url.expose_secret(),
-            "postgresql://fileuser:p%40ss%2Fword@db:5432/filedb"
-        );
+        assert_eq!(config.url.expose_secret(), "postgresql://fileuser:p%40ss%2Fword@db:5432/filedb");
         assert_eq!(config.address(), "db:5432/filedb");
         assert!(!format!("{config:?}").contains("word"));
     }

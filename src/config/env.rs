@@ -23,19 +23,13 @@ impl Env {
     /// The only look at the process environment. Variables that are not Unicode are reported when asked for.
     pub fn of_process() -> Self {
         Self::of(std::env::vars_os().filter_map(|(name, value)| {
-            Some((
-                name.into_string().ok()?,
-                value.into_string().unwrap_or_else(|_| "\u{fffd}".to_owned()),
-            ))
+            Some((name.into_string().ok()?, value.into_string().unwrap_or_else(|_| "\u{fffd}".to_owned())))
         }))
     }
 
     pub fn of(vars: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self {
-            vars: vars.filter(|(_, value)| !value.trim().is_empty()).collect(),
-            problems: Vec::new(),
-        }
+        Self { vars: vars.filter(|(_, value)| !value.trim().is_empty()).collect(), problems: Vec::new() }
     }
 
     pub fn problem(&mut self, text: impl Into<String>) {
@@ -44,11 +38,7 @@ impl Env {
 
     /// Ok if nothing was wrong with what was read so far.
     pub fn finish(&mut self) -> Result<(), ConfigError> {
-        if self.problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError(std::mem::take(&mut self.problems)))
-        }
+        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError(std::mem::take(&mut self.problems))) }
     }
 
     pub fn is_set(&self, names: &[&str]) -> bool {
@@ -59,16 +49,12 @@ impl Env {
 
     /// The value under the first of `names` that is set; two names with different values are a conflict.
     pub fn text(&mut self, names: &[&str]) -> Option<String> {
-        let set: Vec<(&str, String)> = names
-            .iter()
-            .filter_map(|name| Some((*name, self.vars.get(*name)?.trim().to_owned())))
-            .collect();
+        let set: Vec<(&str, String)> =
+            names.iter().filter_map(|name| Some((*name, self.vars.get(*name)?.trim().to_owned()))).collect();
         if let [(first, a), .., (last, b)] = set.as_slice()
             && a != b
         {
-            self.problem(format!(
-                "{first} and {last} mean the same and have different values; set one"
-            ));
+            self.problem(format!("{first} and {last} mean the same and have different values; set one"));
         }
         set.into_iter().next().map(|(_, value)| value)
     }
@@ -176,10 +162,7 @@ mod tests {
     #[test]
     fn an_alias_with_the_same_value_is_no_conflict() {
         let mut env = Env::of([("KAFKA_BROKERS", "k:1"), ("KAFKA_BROKER", "k:1")]);
-        assert_eq!(
-            env.text(&["KAFKA_BROKERS", "KAFKA_BROKER"]).as_deref(),
-            Some("k:1")
-        );
+        assert_eq!(env.text(&["KAFKA_BROKERS", "KAFKA_BROKER"]).as_deref(), Some("k:1"));
         assert!(env.finish().is_ok());
     }
 

@@ -26,9 +26,5 @@ impl HttpConfig {
 
 /// How long in-flight work may take after a signal to stop; workers have it too.
 pub fn read_shutdown_timeout(env: &mut Env) -> Duration {
-    env.duration(
-        "SHUTDOWN_TIMEOUT",
-        Duration::from_secs(20),
-        Duration::from_secs(1),
-    )
+    env.duration("SHUTDOWN_TIMEOUT", Duration::from_secs(20), Duration::from_secs(1))
 }

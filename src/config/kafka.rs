@@ -14,7 +14,7 @@ pub struct KafkaConfig {
     pub group_id: Option<String>,
     /// Of topics that `migrate` makes.
     pub partitions: i32,
-    /// A member that is silent for this long loses its partitions.
+    /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
     pub session_timeout: Duration,
 }
 
@@ -40,11 +40,8 @@ impl KafkaConfig {
         if !brokers.iter().all(well_formed) {
             env.problem("KAFKA_BROKERS is not a list like kafka-1:9092,kafka-2:9092");
         }
-        let session_timeout = env.duration(
-            "KAFKA_SESSION_TIMEOUT",
-            Duration::from_secs(30),
-            Duration::from_millis(1),
-        );
+        let session_timeout =
+            env.duration("KAFKA_SESSION_TIMEOUT", Duration::from_secs(15), Duration::from_millis(1));
         if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
             env.problem("KAFKA_SESSION_TIMEOUT must be from 1s to 30m (a bare number is in milliseconds)");
         }

@@ -24,9 +24,7 @@ impl S3Config {
     }
 
     pub fn read(env: &mut Env) -> Self {
-        let endpoint = env
-            .text(&ENDPOINT)
-            .map(|text| text.trim_end_matches('/').to_owned());
+        let endpoint = env.text(&ENDPOINT).map(|text| text.trim_end_matches('/').to_owned());
         let is_http = |text: &String| {
             Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         };
@@ -39,9 +37,7 @@ impl S3Config {
         });
         Self {
             endpoint,
-            region: env
-                .text(&["S3_REGION", "AWS_REGION"])
-                .unwrap_or_else(|| "us-east-1".to_owned()),
+            region: env.text(&["S3_REGION", "AWS_REGION"]).unwrap_or_else(|| "us-east-1".to_owned()),
             bucket: Self::read_bucket(env),
             access_key_id: env.required(&["AWS_ACCESS_KEY_ID"], "the S3 access key"),
             secret_access_key,
@@ -50,9 +46,7 @@ impl S3Config {
 
     /// The bucket alone: embedded storage needs nothing else. Names follow S3's own rules.
     pub fn read_bucket(env: &mut Env) -> String {
-        let bucket = env
-            .text(&["S3_BUCKET"])
-            .unwrap_or_else(|| BUCKET_DEFAULT.to_owned());
+        let bucket = env.text(&["S3_BUCKET"]).unwrap_or_else(|| BUCKET_DEFAULT.to_owned());
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let valid = (3..=63).contains(&bucket.len())

@@ -26,9 +26,7 @@ impl TelemetryConfig {
                 LogFormat::Text
             }
         };
-        let filter = env
-            .text(&["RUST_LOG"])
-            .unwrap_or_else(|| "warn,filesys=info".to_owned());
+        let filter = env.text(&["RUST_LOG"]).unwrap_or_else(|| "warn,filesys=info".to_owned());
         Self { filter, format }
     }
 }

@@ -51,11 +51,7 @@ impl Handler for Requests {
 impl Requests {
     fn origin(&self, delivery: &Delivery) -> Origin {
         let at = &delivery.position;
-        Origin {
-            worker: self.worker.clone(),
-            partition: at.partition,
-            offset: at.offset,
-        }
+        Origin { worker: self.worker.clone(), partition: at.partition, offset: at.offset }
     }
 }
 
@@ -72,13 +68,7 @@ pub(super) fn named_file(value: Option<&[u8]>) -> Option<(FileId, Option<Attempt
         #[serde(default)]
         attempt: serde_json::Value,
     }
-    let named: Named = serde_json::from_slice(value?)
-        .ok()
-        .filter(|named: &Named| named.file_id.0 > 0)?;
-    let attempt = named
-        .attempt
-        .as_i64()
-        .and_then(|number| i32::try_from(number).ok())
-        .map(Attempt);
+    let named: Named = serde_json::from_slice(value?).ok().filter(|named: &Named| named.file_id.0 > 0)?;
+    let attempt = named.attempt.as_i64().and_then(|number| i32::try_from(number).ok()).map(Attempt);
     Some((named.file_id, attempt))
 }

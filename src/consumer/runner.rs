@@ -51,13 +51,7 @@ pub async fn run(
     settings: Settings,
     stop: CancellationToken,
 ) {
-    let mut runner = Runner {
-        member,
-        handler,
-        settings,
-        partitions: HashMap::new(),
-        jobs: Jobs::default(),
-    };
+    let mut runner = Runner { member, handler, settings, partitions: HashMap::new(), jobs: Jobs::default() };
     let mut commits = tokio::time::interval(COMMIT_EVERY);
     commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -86,8 +80,7 @@ impl Runner {
         match event {
             MemberEvent::Assigned(partitions) => {
                 log::info!(partitions = names(&partitions); "partitions assigned");
-                self.partitions
-                    .extend(partitions.into_iter().map(|partition| (partition, None)));
+                self.partitions.extend(partitions.into_iter().map(|partition| (partition, None)));
             }
             MemberEvent::Revoked(revocation) => self.give_back(revocation).await,
             MemberEvent::Records(deliveries) => self.take(deliveries),
@@ -102,14 +95,12 @@ impl Runner {
                 continue;
             };
             let offset = delivery.position.offset;
-            mark.get_or_insert_with(|| Watermark::starting_at(offset))
-                .begin(offset);
+            mark.get_or_insert_with(|| Watermark::starting_at(offset)).begin(offset);
             ours.push(delivery);
         }
         while !ours.is_empty() {
             let rest = ours.split_off(ours.len().min(self.settings.batch));
-            self.jobs
-                .start(Arc::clone(&self.handler), self.settings.max_tries, ours);
+            self.jobs.start(Arc::clone(&self.handler), self.settings.max_tries, ours);
             ours = rest;
         }
     }
@@ -125,11 +116,7 @@ impl Runner {
     fn to_commit(&self) -> Vec<Position> {
         let next = |(partition, mark): (&TopicPartition, &Option<Watermark>)| {
             let offset = mark.as_ref()?.to_commit()?;
-            Some(Position {
-                topic: Arc::clone(&partition.topic),
-                partition: partition.partition,
-                offset,
-            })
+            Some(Position { topic: Arc::clone(&partition.topic), partition: partition.partition, offset })
         };
         self.partitions.iter().filter_map(next).collect()
     }
@@ -168,21 +155,16 @@ impl Runner {
                 }
             }
         }
-        let offsets = self
-            .to_commit()
-            .into_iter()
-            .filter(|next| partitions.contains(&next.topic_partition()));
+        let offsets =
+            self.to_commit().into_iter().filter(|next| partitions.contains(&next.topic_partition()));
         // The group may have gone on without us; then the next owner repeats what is not committed.
         let _ = reply.send(offsets.collect());
-        self.partitions
-            .retain(|partition, _| !partitions.contains(partition));
+        self.partitions.retain(|partition, _| !partitions.contains(partition));
     }
 
     fn is_idle(&self, partitions: &[TopicPartition]) -> bool {
         let idle = |partition| {
-            self.partitions
-                .get(partition)
-                .is_none_or(|mark| mark.as_ref().is_none_or(Watermark::is_idle))
+            self.partitions.get(partition).is_none_or(|mark| mark.as_ref().is_none_or(Watermark::is_idle))
         };
         partitions.iter().all(idle)
     }
@@ -227,10 +209,8 @@ impl Jobs {
     }
 
     fn start(&mut self, handler: Arc<dyn Handler>, max_tries: u32, batch: Vec<Delivery>) {
-        let mut partitions: Vec<_> = batch
-            .iter()
-            .map(|delivery| delivery.position.topic_partition())
-            .collect();
+        let mut partitions: Vec<_> =
+            batch.iter().map(|delivery| delivery.position.topic_partition()).collect();
         partitions.sort_unstable();
         partitions.dedup();
         let handle = self.set.spawn(job::run(handler, max_tries, batch));

@@ -14,11 +14,7 @@ pub(super) struct Watermark {
 impl Watermark {
     /// `first` is the first offset that was delivered.
     pub(super) fn starting_at(first: i64) -> Self {
-        Self {
-            open: BTreeSet::new(),
-            next_unread: first,
-            committed: first,
-        }
+        Self { open: BTreeSet::new(), next_unread: first, committed: first }
     }
 
     pub(super) fn begin(&mut self, offset: i64) {

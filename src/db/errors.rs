@@ -25,6 +25,7 @@ impl From<PoolError> for DbError {
 }
 
 impl From<DieselError> for DbError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
     fn from(error: DieselError) -> Self {
         match error {
             DieselError::DatabaseError(kind, info) => match kind {

@@ -100,12 +100,7 @@ impl Db {
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
         let row: Option<FileRow> = self
             .run(async move |conn| {
-                files::table
-                    .find(id.0)
-                    .select(FileRow::as_select())
-                    .first(conn)
-                    .await
-                    .optional()
+                files::table.find(id.0).select(FileRow::as_select()).first(conn).await.optional()
             })
             .await?;
         Ok(row.map(File::from))
@@ -133,10 +128,7 @@ impl Db {
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         let more = files.len() > limit;
         files.truncate(limit);
-        let next = files
-            .last()
-            .filter(|_| more)
-            .map(|last| Cursor { before: last.id });
+        let next = files.last().filter(|_| more).map(|last| Cursor { before: last.id });
         Ok(Page { files, next })
     }
 

@@ -39,14 +39,11 @@ impl Db {
             let mut connection = AsyncPgConnection::establish(self.url.expose_secret())
                 .await
                 .map_err(|error| DbError::Unavailable(error.to_string()))?;
-            diesel::sql_query(format!("LISTEN {OUTBOX}"))
-                .execute(&mut connection)
-                .await?;
+            diesel::sql_query(format!("LISTEN {OUTBOX}")).execute(&mut connection).await?;
             Ok::<_, DbError>(connection)
         };
-        let mut connection = tokio::time::timeout(limits::CONNECT, open)
-            .await
-            .map_err(|_| DbError::TimedOut)??;
+        let mut connection =
+            tokio::time::timeout(limits::CONNECT, open).await.map_err(|_| DbError::TimedOut)??;
         wake.notify_one();
         let mut notifications = std::pin::pin!(connection.notifications_stream());
         while let Some(notification) = notifications.next().await {

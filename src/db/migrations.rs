@@ -40,10 +40,7 @@ pub async fn revert(url: &SecretString) -> Result<Option<String>, DbError> {
         if harness.applied_migrations().map_err(bug)?.is_empty() {
             return Ok(None);
         }
-        harness
-            .revert_last_migration(MIGRATIONS)
-            .map(|version| Some(version.to_string()))
-            .map_err(bug)
+        harness.revert_last_migration(MIGRATIONS).map(|version| Some(version.to_string())).map_err(bug)
     })
     .await
 }
@@ -51,12 +48,8 @@ pub async fn revert(url: &SecretString) -> Result<Option<String>, DbError> {
 /// Every version this executable knows, oldest first.
 pub async fn status(url: &SecretString) -> Result<Vec<MigrationStatus>, DbError> {
     with_lock(url, |harness| {
-        let applied: Vec<String> = harness
-            .applied_migrations()
-            .map_err(bug)?
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let applied: Vec<String> =
+            harness.applied_migrations().map_err(bug)?.iter().map(ToString::to_string).collect();
         let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(bug)?;
         Ok(known
             .iter()
@@ -85,9 +78,7 @@ async fn with_lock<T>(
         .map_err(|_| DbError::TimedOut)?
         .map_err(|error| DbError::Unavailable(error.to_string()))?;
     let lock = diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut connection);
-    tokio::time::timeout(LOCK_WAIT, lock)
-        .await
-        .map_err(|_| DbError::TimedOut)??;
+    tokio::time::timeout(LOCK_WAIT, lock).await.map_err(|_| DbError::TimedOut)??;
     let mut harness = AsyncMigrationHarness::new(connection);
     // The session ends with the connection, and the lock with the session.
     work(&mut harness)

@@ -56,10 +56,7 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        Ok(Self {
-            pool,
-            url: url.clone(),
-        })
+        Ok(Self { pool, url: url.clone() })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller
@@ -84,12 +81,7 @@ impl Db {
 
     /// One round trip: is PostgreSQL there, and is the schema the one this executable knows?
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.run(async |conn| {
-            diesel::sql_query("SELECT 1 FROM files LIMIT 0")
-                .execute(conn)
-                .await
-        })
-        .await?;
+        self.run(async |conn| diesel::sql_query("SELECT 1 FROM files LIMIT 0").execute(conn).await).await?;
         Ok(())
     }
 }

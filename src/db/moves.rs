@@ -8,7 +8,7 @@ use super::schema::files;
 use super::types::FileRow;
 use super::{Db, DbError};
 use crate::domain::status::State;
-use crate::domain::{EventId, File, FileId, Timestamp, Transition};
+use crate::domain::{EventId, File, FileId, Status, Timestamp, Transition};
 
 /// One applied move of one file.
 #[derive(Debug)]
@@ -88,10 +88,8 @@ SELECT pg_notify($6, '')";
 async fn write(conn: &mut AsyncPgConnection, changes: Vec<Change>, now: Timestamp) -> QueryResult<()> {
     update_rows(conn, &changes, now).await?;
     insert_history(conn, &changes, now).await?;
-    let messages: Vec<(FileId, OutboxMessage)> = changes
-        .into_iter()
-        .filter_map(|change| Some((change.id, change.message?)))
-        .collect();
+    let messages: Vec<(FileId, OutboxMessage)> =
+        changes.into_iter().filter_map(|change| Some((change.id, change.message?))).collect();
     if !messages.is_empty() {
         insert_messages(conn, messages).await?;
     }
@@ -121,7 +119,7 @@ async fn insert_history(conn: &mut AsyncPgConnection, changes: &[Change], now: T
     let lines = || changes.iter().map(|change| &change.transition);
     diesel::sql_query(HISTORY)
         .bind::<Array<BigInt>, _>(changes.iter().map(|c| c.id.0).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(lines().map(|t| t.from.map(|s| s.name())).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(lines().map(|t| t.from.map(Status::name)).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(lines().map(|t| t.to.name()).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(lines().map(|t| t.attempt.0).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(lines().map(|t| t.worker.as_deref()).collect::<Vec<_>>())

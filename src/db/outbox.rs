@@ -66,10 +66,7 @@ impl Db {
                     return Ok(Round::default());
                 }
                 let ids: Vec<(i64, FileId)> = rows.iter().map(|row| (row.id, FileId(row.file_id))).collect();
-                let mut round = Round {
-                    taken: ids.len(),
-                    ..Round::default()
-                };
+                let mut round = Round { taken: ids.len(), ..Round::default() };
                 let mut done = Vec::with_capacity(ids.len());
                 for ((id, file_id), fate) in ids.into_iter().zip(publish(rows).await) {
                     match fate {
@@ -88,9 +85,7 @@ impl Db {
                     }
                 }
                 round.published = done.len();
-                diesel::delete(outbox::table.filter(outbox::id.eq_any(done)))
-                    .execute(conn)
-                    .await?;
+                diesel::delete(outbox::table.filter(outbox::id.eq_any(done))).execute(conn).await?;
                 Ok(round)
             })
             .await
@@ -100,7 +95,6 @@ impl Db {
 
     /// Rows not in Kafka yet, parked ones included.
     pub async fn outbox_size(&self) -> Result<i64, DbError> {
-        self.run(async |conn| outbox::table.count().get_result(conn).await)
-            .await
+        self.run(async |conn| outbox::table.count().get_result(conn).await).await
     }
 }

@@ -1,5 +1,7 @@
 //! Counts by status and the age of the oldest unfinished file.
 
+use std::time::Duration;
+
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -39,8 +41,8 @@ impl Db {
             } = count;
         }
         stats.oldest_unfinished_seconds = oldest.map(|at| {
-            let age = now.as_datetime() - Timestamp::from(at).as_datetime();
-            age.as_seconds_f64().max(0.0)
+            let millis = now.epoch_millis() - Timestamp::from(at).epoch_millis();
+            Duration::from_millis(u64::try_from(millis).unwrap_or_default()).as_secs_f64()
         });
         Ok(stats)
     }

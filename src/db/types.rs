@@ -31,17 +31,11 @@ macro_rules! column {
 
 column!(IdColumn, FileId, BigInt, |id: i64| Ok(FileId(id)));
 column!(AttemptColumn, Attempt, Integer, |number: i32| Ok(Attempt(number)));
-column!(TimeColumn, Timestamp, Timestamptz, |at: DateTime<Utc>| Ok(
-    Timestamp::from(at)
-));
-column!(StatusColumn, Status, Text, |name: String| Status::from_name(
-    &name
-)
-.ok_or_else(|| format!("unknown status {name}").into()));
-column!(FormatColumn, Format, Text, |name: String| Format::from_name(
-    &name
-)
-.ok_or_else(|| format!("unknown format {name}").into()));
+column!(TimeColumn, Timestamp, Timestamptz, |at: DateTime<Utc>| Ok(Timestamp::from(at)));
+column!(StatusColumn, Status, Text, |name: String| Status::from_name(&name)
+    .ok_or_else(|| format!("unknown status {name}").into()));
+column!(FormatColumn, Format, Text, |name: String| Format::from_name(&name)
+    .ok_or_else(|| format!("unknown format {name}").into()));
 
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = files, check_for_backend(Pg))]

@@ -70,13 +70,7 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: ErrorKind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            code,
-            detail: detail.into(),
-            fields: Vec::new(),
-            source: None,
-        }
+        Self { kind, code, detail: detail.into(), fields: Vec::new(), source: None }
     }
 
     pub fn invalid(fields: Vec<FieldError>) -> Self {
@@ -84,10 +78,7 @@ impl Error {
             [one] => one.detail.clone(),
             many => format!("{} members of the request are not valid", many.len()),
         };
-        Self {
-            fields,
-            ..Self::new(ErrorKind::Invalid, "validation_failed", detail)
-        }
+        Self { fields, ..Self::new(ErrorKind::Invalid, "validation_failed", detail) }
     }
 
     pub fn internal(detail: impl Into<String>) -> Self {

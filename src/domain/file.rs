@@ -41,20 +41,13 @@ impl NewFile {
     pub fn new(title: Option<&str>, description: Option<String>, format: Option<&str>) -> Result<Self> {
         let title = title.map(str::trim).unwrap_or_default();
         let parsed = format.map_or(Some(Format::default()), Format::from_name);
-        let broken: Vec<FieldError> = [
-            title_problem(title),
-            description_problem(description.as_deref()),
-            format_problem(parsed),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let broken: Vec<FieldError> =
+            [title_problem(title), description_problem(description.as_deref()), format_problem(parsed)]
+                .into_iter()
+                .flatten()
+                .collect();
         match parsed {
-            Some(format) if broken.is_empty() => Ok(Self {
-                title: title.to_owned(),
-                description,
-                format,
-            }),
+            Some(format) if broken.is_empty() => Ok(Self { title: title.to_owned(), description, format }),
             _ => Err(Error::invalid(broken)),
         }
     }
@@ -64,45 +57,32 @@ fn title_problem(title: &str) -> Option<FieldError> {
     let detail = if title.is_empty() {
         "title is required: 1 to 255 characters".to_owned()
     } else if title.chars().count() > TITLE_MAX_CHARS {
-        format!(
-            "title has {} characters; at most {TITLE_MAX_CHARS} are allowed",
-            title.chars().count()
-        )
+        format!("title has {} characters; at most {TITLE_MAX_CHARS} are allowed", title.chars().count())
     } else if title.chars().any(char::is_control) {
         "title must not contain control characters".to_owned()
     } else {
         return None;
     };
-    Some(FieldError {
-        pointer: "/title",
-        detail,
-    })
+    Some(FieldError { pointer: "/title", detail })
 }
 
 fn description_problem(description: Option<&str>) -> Option<FieldError> {
     let text = description.unwrap_or_default();
     let detail = if text.len() > DESCRIPTION_MAX_BYTES {
-        format!(
-            "description has {} bytes; at most {DESCRIPTION_MAX_BYTES} are allowed",
-            text.len()
-        )
+        format!("description has {} bytes; at most {DESCRIPTION_MAX_BYTES} are allowed", text.len())
     } else if text.contains('\0') {
         "description must not contain U+0000".to_owned()
     } else {
         return None;
     };
-    Some(FieldError {
-        pointer: "/description",
-        detail,
-    })
+    Some(FieldError { pointer: "/description", detail })
 }
 
 fn format_problem(format: Option<Format>) -> Option<FieldError> {
     let names = || Format::ALL.map(Format::name).join(", ");
-    format.is_none().then(|| FieldError {
-        pointer: "/format",
-        detail: format!("format must be one of: {}", names()),
-    })
+    format
+        .is_none()
+        .then(|| FieldError { pointer: "/format", detail: format!("format must be one of: {}", names()) })
 }
 
 /// One line of `GET /files/{id}/timeline`.

@@ -27,11 +27,7 @@ impl FromStr for FileId {
     fn from_str(text: &str) -> Result<Self, InvalidFileId> {
         let canonical = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
         let id = text.parse::<i64>().map_err(|_| InvalidFileId)?;
-        if canonical {
-            Ok(Self(id))
-        } else {
-            Err(InvalidFileId)
-        }
+        if canonical { Ok(Self(id)) } else { Err(InvalidFileId) }
     }
 }
 
@@ -73,18 +69,7 @@ mod tests {
     fn a_file_id_has_exactly_one_spelling() {
         assert_eq!("42".parse(), Ok(FileId(42)));
         assert_eq!("9223372036854775807".parse(), Ok(FileId(i64::MAX)));
-        for text in [
-            "",
-            "0",
-            "-1",
-            "+1",
-            " 1",
-            "01",
-            "1.0",
-            "abc",
-            "9223372036854775808",
-            "１",
-        ] {
+        for text in ["", "0", "-1", "+1", " 1", "01", "1.0", "abc", "9223372036854775808", "１"] {
             assert_eq!(text.parse::<FileId>(), Err(InvalidFileId), "{text:?}");
         }
     }

@@ -81,27 +81,18 @@ pub enum MessageError {
     #[error("the record has no value")]
     Empty,
     #[error("the value is not a {what} message: {source}")]
-    Unreadable {
-        what: &'static str,
-        source: serde_json::Error,
-    },
+    Unreadable { what: &'static str, source: serde_json::Error },
     #[error("{0}")]
     Rule(String),
 }
 
 fn read<'a, T: Deserialize<'a>>(what: &'static str, value: Option<&'a [u8]>) -> Result<T, MessageError> {
-    let value = value
-        .filter(|bytes| !bytes.is_empty())
-        .ok_or(MessageError::Empty)?;
+    let value = value.filter(|bytes| !bytes.is_empty()).ok_or(MessageError::Empty)?;
     serde_json::from_slice(value).map_err(|source| MessageError::Unreadable { what, source })
 }
 
 fn positive(id: FileId) -> Result<(), MessageError> {
-    if id.0 > 0 {
-        Ok(())
-    } else {
-        Err(MessageError::Rule(format!("fileId {id} is not positive")))
-    }
+    if id.0 > 0 { Ok(()) } else { Err(MessageError::Rule(format!("fileId {id} is not positive"))) }
 }
 
 impl CreateFile {
@@ -109,10 +100,7 @@ impl CreateFile {
         let message: Self = read(topic::CREATE, value)?;
         positive(message.file_id)?;
         if message.attempt < Attempt::FIRST {
-            return Err(MessageError::Rule(format!(
-                "attempt {} is not positive",
-                message.attempt
-            )));
+            return Err(MessageError::Rule(format!("attempt {} is not positive", message.attempt)));
         }
         Ok(message)
     }
@@ -123,9 +111,7 @@ impl FileResult {
         let message: Self = read(topic::CREATED, value)?;
         positive(message.file_id)?;
         if message.status == Outcome::Completed && message.s3_location.is_none() {
-            return Err(MessageError::Rule(
-                "a completed result must have s3Location".to_owned(),
-            ));
+            return Err(MessageError::Rule("a completed result must have s3Location".to_owned()));
         }
         Ok(message)
     }

@@ -22,9 +22,8 @@ impl Cursor {
 
     pub fn decode(text: &str) -> Result<Self> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
-        let id = bytes
-            .as_deref()
-            .and_then(|b| std::str::from_utf8(b).ok()?.strip_prefix("files:")?.parse().ok());
+        let id =
+            bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()?.strip_prefix("files:")?.parse().ok());
         id.map(|before| Self { before }).ok_or_else(|| {
             let detail = "cursor is not one that this list gave out; start again without it";
             Error::new(ErrorKind::Malformed, "invalid_cursor", detail)
@@ -51,38 +50,27 @@ impl PageRequest {
         query: Option<&str>,
     ) -> Result<Self> {
         let malformed = |detail: String| Error::new(ErrorKind::Malformed, "invalid_query", detail);
-        let limit = match limit {
-            None => LIMIT_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|n| (1..=LIMIT_MAX).contains(n))
-                .ok_or_else(|| malformed(format!("limit must be a whole number from 1 to {LIMIT_MAX}")))?,
-        };
+        let limit =
+            match limit {
+                None => LIMIT_DEFAULT,
+                Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(|| {
+                    malformed(format!("limit must be a whole number from 1 to {LIMIT_MAX}"))
+                })?,
+            };
         let status = status
             .filter(|name| !name.is_empty())
             .map(|name| {
                 Status::from_name(name).ok_or_else(|| {
-                    malformed(format!(
-                        "status must be one of: {}",
-                        Status::ALL.map(Status::name).join(", ")
-                    ))
+                    malformed(format!("status must be one of: {}", Status::ALL.map(Status::name).join(", ")))
                 })
             })
             .transpose()?;
         let query = query.map(str::trim).filter(|text| !text.is_empty());
         if query.is_some_and(|text| text.chars().count() > QUERY_MAX_CHARS || text.contains('\0')) {
-            return Err(malformed(format!(
-                "q must have at most {QUERY_MAX_CHARS} characters and no U+0000"
-            )));
+            return Err(malformed(format!("q must have at most {QUERY_MAX_CHARS} characters and no U+0000")));
         }
         let cursor = cursor.map(Cursor::decode).transpose()?;
-        Ok(Self {
-            limit,
-            cursor,
-            status,
-            query: query.map(str::to_owned),
-        })
+        Ok(Self { limit, cursor, status, query: query.map(str::to_owned) })
     }
 }
 
@@ -101,33 +89,16 @@ mod tests {
     fn a_cursor_survives_the_round_trip_and_a_forged_one_is_refused() {
         let cursor = Cursor { before: FileId(77) };
         assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
-        for forged in [
-            "",
-            "x",
-            "ZmlsZXM6",
-            "NzQ",
-            "😀",
-            &BASE64_URL_SAFE_NO_PAD.encode("files:-1"),
-        ] {
-            assert_eq!(
-                Cursor::decode(forged).unwrap_err().code,
-                "invalid_cursor",
-                "{forged:?}"
-            );
+        for forged in ["", "x", "ZmlsZXM6", "NzQ", "😀", &BASE64_URL_SAFE_NO_PAD.encode("files:-1")] {
+            assert_eq!(Cursor::decode(forged).unwrap_err().code, "invalid_cursor", "{forged:?}");
         }
     }
 
     #[test]
     fn limits_outside_the_contract_are_refused() {
         for limit in ["0", "-1", "201", "1e9", "1000000000", "abc", ""] {
-            assert!(
-                PageRequest::new(Some(limit), None, None, None).is_err(),
-                "{limit:?}"
-            );
+            assert!(PageRequest::new(Some(limit), None, None, None).is_err(), "{limit:?}");
         }
-        assert_eq!(
-            PageRequest::new(None, None, Some(""), Some("  ")).unwrap().limit,
-            LIMIT_DEFAULT
-        );
+        assert_eq!(PageRequest::new(None, None, Some(""), Some("  ")).unwrap().limit, LIMIT_DEFAULT);
     }
 }

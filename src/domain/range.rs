@@ -17,10 +17,7 @@ impl ByteRange {
     /// `None` when the whole is to be sent: no bytes unit, several ranges, or not well-formed, all of which RFC 9110
     /// lets a server ignore. An error when no byte of it exists.
     pub fn parse(header: &str, size: u64) -> Result<Option<Self>> {
-        let Some((first, last)) = header
-            .trim()
-            .strip_prefix("bytes=")
-            .and_then(|spec| spec.split_once('-'))
+        let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-'))
         else {
             return Ok(None);
         };
@@ -32,27 +29,17 @@ impl ByteRange {
         let number = |text: &str| text.parse().unwrap_or(u64::MAX);
         let range = if first.is_empty() {
             let length = number(last).min(size);
-            Self {
-                first: size - length,
-                last: size.saturating_sub(1),
-            }
+            Self { first: size - length, last: size.saturating_sub(1) }
         } else {
             let last = if last.is_empty() { u64::MAX } else { number(last) };
             if number(first) > last {
                 return Ok(None);
             }
-            Self {
-                first: number(first),
-                last: last.min(size.saturating_sub(1)),
-            }
+            Self { first: number(first), last: last.min(size.saturating_sub(1)) }
         };
         if range.first >= size {
             let detail = format!("the file has {size} bytes; no byte of the range exists");
-            return Err(Error::new(
-                ErrorKind::RangeNotSatisfiable,
-                "range_not_satisfiable",
-                detail,
-            ));
+            return Err(Error::new(ErrorKind::RangeNotSatisfiable, "range_not_satisfiable", detail));
         }
         Ok(Some(range))
     }
@@ -64,11 +51,7 @@ mod tests {
 
     #[test]
     fn a_single_range_is_cut_to_the_size() {
-        let parse = |text| {
-            ByteRange::parse(text, 10)
-                .unwrap()
-                .map(|range| (range.first, range.last))
-        };
+        let parse = |text| ByteRange::parse(text, 10).unwrap().map(|range| (range.first, range.last));
         assert_eq!(parse("bytes=0-3"), Some((0, 3)));
         assert_eq!(parse("bytes=7-"), Some((7, 9)));
         assert_eq!(parse("bytes=-4"), Some((6, 9)));
@@ -78,28 +61,15 @@ mod tests {
 
     #[test]
     fn what_is_not_a_single_range_means_the_whole() {
-        for text in [
-            "",
-            "bytes",
-            "bytes=",
-            "bytes=-",
-            "bytes=a-b",
-            "bytes=5-2",
-            "bytes=0-1,3-4",
-            "items=0-1",
-        ] {
+        for text in ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "bytes=0-1,3-4", "items=0-1"]
+        {
             assert_eq!(ByteRange::parse(text, 10).unwrap(), None, "{text}");
         }
     }
 
     #[test]
     fn a_range_behind_the_end_cannot_be_satisfied() {
-        for (text, size) in [
-            ("bytes=10-", 10),
-            ("bytes=-0", 10),
-            ("bytes=0-0", 0),
-            ("bytes=-1", 0),
-        ] {
+        for (text, size) in [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-0", 0), ("bytes=-1", 0)] {
             assert!(ByteRange::parse(text, size).is_err(), "{text}");
         }
     }

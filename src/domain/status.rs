@@ -20,14 +20,8 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Processing,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Deleted,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled, Self::Deleted];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -166,15 +160,9 @@ pub fn judge(state: State, by: Move, attempt: Option<Attempt>) -> Verdict {
         return Verdict::Ignore(Ignored::UnknownAttempt);
     }
     match next(state.status, by) {
-        Some(status) if by.raises_attempt() => Verdict::Apply(State {
-            status,
-            attempt: attempt.next(),
-        }),
+        Some(status) if by.raises_attempt() => Verdict::Apply(State { status, attempt: attempt.next() }),
         Some(status) => Verdict::Apply(State { status, attempt }),
-        None if Status::ALL
-            .into_iter()
-            .any(|from| next(from, by) == Some(state.status)) =>
-        {
+        None if Status::ALL.into_iter().any(|from| next(from, by) == Some(state.status)) => {
             Verdict::Ignore(Ignored::Repeated)
         }
         None => Verdict::Ignore(Ignored::NotAllowed),
@@ -248,51 +236,24 @@ mod tests {
 
     #[test]
     fn a_result_of_an_older_attempt_changes_nothing() {
-        let state = State {
-            status: Status::Processing,
-            attempt: Attempt(2),
-        };
-        assert_eq!(
-            judge(state, Move::Complete, Some(Attempt(1))),
-            Verdict::Ignore(Ignored::Late)
-        );
-        assert_eq!(
-            judge(state, Move::Complete, Some(Attempt(3))),
-            Verdict::Ignore(Ignored::UnknownAttempt)
-        );
+        let state = State { status: Status::Processing, attempt: Attempt(2) };
+        assert_eq!(judge(state, Move::Complete, Some(Attempt(1))), Verdict::Ignore(Ignored::Late));
+        assert_eq!(judge(state, Move::Complete, Some(Attempt(3))), Verdict::Ignore(Ignored::UnknownAttempt));
     }
 
     #[test]
     fn a_result_without_an_attempt_speaks_of_the_current_one() {
-        let state = State {
-            status: Status::Pending,
-            attempt: Attempt(4),
-        };
-        let done = State {
-            status: Status::Completed,
-            attempt: Attempt(4),
-        };
+        let state = State { status: Status::Pending, attempt: Attempt(4) };
+        let done = State { status: Status::Completed, attempt: Attempt(4) };
         assert_eq!(judge(state, Move::Complete, None), Verdict::Apply(done));
-        assert_eq!(
-            judge(done, Move::Complete, None),
-            Verdict::Ignore(Ignored::Repeated)
-        );
-        assert_eq!(
-            judge(done, Move::Cancel, None),
-            Verdict::Ignore(Ignored::NotAllowed)
-        );
+        assert_eq!(judge(done, Move::Complete, None), Verdict::Ignore(Ignored::Repeated));
+        assert_eq!(judge(done, Move::Cancel, None), Verdict::Ignore(Ignored::NotAllowed));
     }
 
     #[test]
     fn a_rescue_keeps_the_status_and_raises_the_attempt() {
-        let state = State {
-            status: Status::Processing,
-            attempt: Attempt(1),
-        };
-        let rescued = State {
-            status: Status::Processing,
-            attempt: Attempt(2),
-        };
+        let state = State { status: Status::Processing, attempt: Attempt(1) };
+        let rescued = State { status: Status::Processing, attempt: Attempt(2) };
         assert_eq!(judge(state, Move::Rescue, None), Verdict::Apply(rescued));
     }
 }

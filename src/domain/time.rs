@@ -25,9 +25,7 @@ impl Timestamp {
     /// The time `duration` later; the latest representable one when that would overflow.
     #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Self {
-        let later = chrono::Duration::from_std(duration)
-            .ok()
-            .and_then(|d| self.0.checked_add_signed(d));
+        let later = chrono::Duration::from_std(duration).ok().and_then(|d| self.0.checked_add_signed(d));
         later.map_or(Self(DateTime::<Utc>::MAX_UTC), Self::from)
     }
 }

@@ -26,11 +26,7 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
         // Started by root, PostgreSQL runs as another user, who must be able to pass through. Files are 0600.
         let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(path)
-            .map_err(EmbeddedError::io(path))?;
+        DirBuilder::new().recursive(true).mode(mode).create(path).map_err(EmbeddedError::io(path))?;
         let path = path.canonicalize().map_err(EmbeddedError::io(path))?;
         let lock = lock(&path)?;
         Ok(Self(Arc::new(Locked { path, _lock: lock })))
@@ -51,11 +47,7 @@ impl DataDir {
         let write = || {
             let staged = self.join(&format!("{name}.new"));
             let _ = fs::remove_file(&staged);
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&staged)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             fs::rename(&staged, &path)?;
@@ -125,10 +117,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = DataDir::open(dir.path()).unwrap();
         let refused = DataDir::open(dir.path()).unwrap_err().to_string();
-        assert!(
-            refused.contains(&format!("process {}", std::process::id())),
-            "{refused}"
-        );
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         let clone = first.clone();
         drop(first);
         assert!(DataDir::open(dir.path()).is_err());

@@ -51,27 +51,16 @@ pub enum EmbeddedError {
     #[error("{what} took longer than {} s", limit.as_secs())]
     TimedOut { what: String, limit: Duration },
     #[error("PostgreSQL ended by itself ({status}); the end of {} says:\n{tail}", log.display())]
-    Exited {
-        status: String,
-        log: PathBuf,
-        tail: String,
-    },
+    Exited { status: String, log: PathBuf, tail: String },
     #[error("PostgreSQL did not start within {} s; the end of {} says:\n{tail}", limit.as_secs(), log.display())]
-    NotReady {
-        limit: Duration,
-        log: PathBuf,
-        tail: String,
-    },
+    NotReady { limit: Duration, log: PathBuf, tail: String },
     #[error("can't listen on 127.0.0.1: {0}")]
     Listen(io::Error),
 }
 
 impl EmbeddedError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { path: path.to_owned(), source }
     }
 }
 

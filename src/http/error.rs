@@ -90,20 +90,14 @@ impl<'a> Problem<'a> {
             return ("text/html; charset=utf-8", page);
         }
         // Plain strings and numbers: this can't fail.
-        (
-            "application/problem+json",
-            serde_json::to_string(self).unwrap_or_default(),
-        )
+        ("application/problem+json", serde_json::to_string(self).unwrap_or_default())
     }
 }
 
 /// Pages get pages; so does whoever asks for HTML by name.
 pub(super) fn wants_page(request: &HttpRequest) -> bool {
-    let accept = request
-        .headers()
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let accept =
+        request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = request.path();
     accept.contains("text/html") || (path == "/" || path.starts_with("/ui/")) && !accept.contains("json")
 }
@@ -121,10 +115,6 @@ pub(super) fn of_status(status: StatusCode, detail: String) -> Error {
         400..=499 => (ErrorKind::Malformed, "malformed_request"),
         _ => (ErrorKind::Internal, "internal"),
     };
-    let detail = if kind == ErrorKind::Internal {
-        "the request failed".to_owned()
-    } else {
-        detail
-    };
+    let detail = if kind == ErrorKind::Internal { "the request failed".to_owned() } else { detail };
     Error::new(kind, code, detail)
 }

@@ -11,10 +11,7 @@ use crate::domain::Error;
 /// Weak, since compression changes the bytes and not the meaning.
 pub(super) fn weak(bytes: &[u8]) -> EntityTag {
     let digest = Sha256::digest(bytes);
-    let text = digest
-        .iter()
-        .take(12)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let text = digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     EntityTag::new_weak(text)
 }
 
@@ -36,9 +33,7 @@ pub(super) fn json(
     let body =
         serde_json::to_vec(value).map_err(|e| Error::internal("the answer can't be written").because(e))?;
     let tag = weak(&body);
-    builder
-        .insert_header(ETag(tag.clone()))
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    builder.insert_header(ETag(tag.clone())).insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if is_known(request, &tag) {
         return Ok(builder.status(actix_web::http::StatusCode::NOT_MODIFIED).finish());
     }

@@ -18,22 +18,10 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             vec![get().to(files::list), web::post().to(files::create)],
             "GET, HEAD, POST",
         ))
-        .service(resource(
-            "/files/stats",
-            vec![get().to(files::stats)],
-            "GET, HEAD",
-        ))
+        .service(resource("/files/stats", vec![get().to(files::stats)], "GET, HEAD"))
         .service(resource("/files/{id}", vec![get().to(files::show)], "GET, HEAD"))
-        .service(resource(
-            "/files/{id}/content",
-            vec![get().to(download::content)],
-            "GET, HEAD",
-        ))
-        .service(resource(
-            "/files/{id}/timeline",
-            vec![get().to(files::timeline)],
-            "GET, HEAD",
-        ))
+        .service(resource("/files/{id}/content", vec![get().to(download::content)], "GET, HEAD"))
+        .service(resource("/files/{id}/timeline", vec![get().to(files::timeline)], "GET, HEAD"))
         .service(resource("/", vec![get().to(pages::list)], "GET, HEAD"))
         .service(
             resource(
@@ -43,26 +31,10 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             )
             .app_data(ui::form_config()),
         )
-        .service(resource(
-            "/ui/files/fragment",
-            vec![get().to(pages::list_fragment)],
-            "GET, HEAD",
-        ))
-        .service(resource(
-            "/ui/files/{id}",
-            vec![get().to(pages::show)],
-            "GET, HEAD",
-        ))
-        .service(resource(
-            "/ui/files/{id}/fragment",
-            vec![get().to(pages::show_fragment)],
-            "GET, HEAD",
-        ))
-        .service(resource(
-            "/assets/{name}",
-            vec![get().to(assets::serve)],
-            "GET, HEAD",
-        ))
+        .service(resource("/ui/files/fragment", vec![get().to(pages::list_fragment)], "GET, HEAD"))
+        .service(resource("/ui/files/{id}", vec![get().to(pages::show)], "GET, HEAD"))
+        .service(resource("/ui/files/{id}/fragment", vec![get().to(pages::show_fragment)], "GET, HEAD"))
+        .service(resource("/assets/{name}", vec![get().to(assets::serve)], "GET, HEAD"))
         .default_service(web::to(nothing_here));
 }
 
@@ -74,32 +46,19 @@ fn get() -> Route {
 /// A path and what it answers; every other method gets 405 with `Allow` (RFC 9110 §15.5.6).
 fn resource(path: &'static str, routes: Vec<Route>, allow: &'static str) -> Resource {
     let other = web::to(move |request: HttpRequest| async move { not_allowed(request.method(), allow) });
-    routes
-        .into_iter()
-        .fold(web::resource(path), Resource::route)
-        .default_service(other)
+    routes.into_iter().fold(web::resource(path), Resource::route).default_service(other)
 }
 
 fn not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
     let detail = format!("{method} is not possible here; use {allow}");
-    let error = HttpError(Error::new(
-        ErrorKind::MethodNotAllowed,
-        "method_not_allowed",
-        detail,
-    ));
+    let error = HttpError(Error::new(ErrorKind::MethodNotAllowed, "method_not_allowed", detail));
     let status = error.status_code();
     let mut response = HttpResponse::from_error(error);
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::ALLOW, header::HeaderValue::from_static(allow));
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
     response
 }
 
 async fn nothing_here() -> Result<HttpResponse, HttpError> {
-    Err(HttpError(Error::new(
-        ErrorKind::NotFound,
-        "not_found",
-        "there is nothing at this address",
-    )))
+    Err(HttpError(Error::new(ErrorKind::NotFound, "not_found", "there is nothing at this address")))
 }

@@ -16,11 +16,7 @@ pub struct AppState {
 
 impl AppState {
     pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken) -> Self {
-        Self {
-            ctx,
-            runtime,
-            stopping,
-        }
+        Self { ctx, runtime, stopping }
     }
 
     /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that
@@ -31,7 +27,6 @@ impl AppState {
         T: Send + 'static,
     {
         let task = self.runtime.spawn(verb(self.ctx.clone()));
-        task.await
-            .unwrap_or_else(|error| Err(Error::internal("the request failed").because(error)))
+        task.await.unwrap_or_else(|error| Err(Error::internal("the request failed").because(error)))
     }
 }

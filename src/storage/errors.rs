@@ -24,13 +24,7 @@ pub enum StorageError {
 impl StorageError {
     /// By HTTP status; `text` is the answer's body, cut to what a log line can hold.
     pub(super) fn of_status(status: u16, text: &str) -> Self {
-        let text: String = text
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .chars()
-            .take(300)
-            .collect();
+        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
         match status {
             404 => Self::NotFound(text),
             401 | 403 => Self::Denied(format!("{status} {text}")),
@@ -42,6 +36,7 @@ impl StorageError {
 }
 
 impl From<S3Error> for StorageError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
     fn from(error: S3Error) -> Self {
         match error {
             S3Error::HttpFailWithBody(status, text) => Self::of_status(status, &text),
@@ -67,11 +62,9 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         let outside = match &error {
-            StorageError::NotFound(_) => Self::new(
-                ErrorKind::Gone,
-                "object_missing",
-                "the file's content is no longer in the store",
-            ),
+            StorageError::NotFound(_) => {
+                Self::new(ErrorKind::Gone, "object_missing", "the file's content is no longer in the store")
+            }
             // Wrong credentials are mended outside; until then it is an outage.
             StorageError::Unavailable(_) | StorageError::TimedOut | StorageError::Denied(_) => Self::new(
                 ErrorKind::Unavailable,

@@ -7,28 +7,16 @@ const SLUG_MAX: usize = 80;
 /// `files/{id}_{slug}_{created_at in epoch ms}.{ext}`. Depends on the request alone, so every attempt writes the
 /// same object.
 pub fn object_key(id: FileId, title: &str, created_at: Timestamp, format: Format) -> String {
-    format!(
-        "files/{id}_{}_{}.{}",
-        slug(title),
-        created_at.epoch_millis(),
-        format.name()
-    )
+    format!("files/{id}_{}_{}.{}", slug(title), created_at.epoch_millis(), format.name())
 }
 
 /// The title in lower case, runs of other than `a-z0-9` as one `_`, none at the ends, at most 80 characters.
 fn slug(title: &str) -> String {
     let lower = title.to_lowercase();
     let words = lower.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()));
-    let joined = words
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join("_");
+    let joined = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
     let cut = joined[..joined.len().min(SLUG_MAX)].trim_end_matches('_');
-    if cut.is_empty() {
-        "untitled".to_owned()
-    } else {
-        cut.to_owned()
-    }
+    if cut.is_empty() { "untitled".to_owned() } else { cut.to_owned() }
 }
 
 pub fn location(bucket: &str, key: &str) -> String {
@@ -38,10 +26,7 @@ pub fn location(bucket: &str, key: &str) -> String {
 /// The key of a location in `bucket` that can be this file's; other workers of the source system put a time of
 /// their own at the end. `None` for everything else: a location is not trusted.
 pub fn own_key<'a>(bucket: &str, id: FileId, location: &'a str) -> Option<&'a str> {
-    let key = location
-        .strip_prefix("s3://")?
-        .strip_prefix(bucket)?
-        .strip_prefix('/')?;
+    let key = location.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')?;
     let name = key.strip_prefix("files/")?.strip_prefix(&format!("{id}_"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (!name.is_empty() && !name.contains("..") && name.chars().all(plain) && location.len() <= 500)

@@ -53,14 +53,8 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 impl Storage {
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
         let region = match &config.endpoint {
-            Some(endpoint) => Region::Custom {
-                region: config.region.clone(),
-                endpoint: endpoint.clone(),
-            },
-            None => config
-                .region
-                .parse()
-                .map_err(|_| StorageError::Other("unknown region".to_owned()))?,
+            Some(endpoint) => Region::Custom { region: config.region.clone(), endpoint: endpoint.clone() },
+            None => config.region.parse().map_err(|_| StorageError::Other("unknown region".to_owned()))?,
         };
         let secret = config.secret_access_key.expose_secret();
         let credentials = Credentials::new(Some(&config.access_key_id), Some(secret), None, None, None)
@@ -80,9 +74,7 @@ impl Storage {
 
     /// One round trip: is the store there, do our credentials work, is the bucket there?
     pub async fn ping(&self) -> Result<(), StorageError> {
-        let list = self
-            .bucket
-            .list_page("files/".to_owned(), None, None, None, Some(1));
+        let list = self.bucket.list_page("files/".to_owned(), None, None, None, Some(1));
         limited(limits::REQUEST, list).await?;
         Ok(())
     }
@@ -104,29 +96,15 @@ impl Storage {
                  <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
             )
         };
-        let url = self
-            .bucket
-            .presign_put("", limits::SIGNATURE_SECS, None, None)
-            .await?;
-        let put = self
-            .bucket
-            .http_client()
-            .put(url)
-            .timeout(limits::REQUEST)
-            .body(body)
-            .send();
-        let answer = put
-            .await
-            .map_err(|error| StorageError::Unavailable(errors::causes(&error)))?;
+        let url = self.bucket.presign_put("", limits::SIGNATURE_SECS, None, None).await?;
+        let put = self.bucket.http_client().put(url).timeout(limits::REQUEST).body(body).send();
+        let answer = put.await.map_err(|error| StorageError::Unavailable(errors::causes(&error)))?;
         let status = answer.status().as_u16();
         match status {
             200..=299 => Ok(true),
             // Another process was quicker.
             409 => self.ping().await.map(|()| false),
-            _ => Err(StorageError::of_status(
-                status,
-                &answer.text().await.unwrap_or_default(),
-            )),
+            _ => Err(StorageError::of_status(status, &answer.text().await.unwrap_or_default())),
         }
     }
 
@@ -139,22 +117,16 @@ impl Storage {
             HeaderValue::from_str(&expected).map_err(|error| StorageError::Other(error.to_string()))?;
         headers.insert(CHECKSUM, value);
         let put =
-            self.bucket
-                .put_object_with_content_type_and_headers(key, bytes, content_type, Some(headers));
-        let answer = limited(limits::REQUEST, put).await.map_err(|error| match error {
+            self.bucket.put_object_with_content_type_and_headers(key, bytes, content_type, Some(headers));
+        let answer = match limited(limits::REQUEST, put).await {
             // Nothing but the bucket can be missing here; it may come back.
-            StorageError::NotFound(text) => StorageError::Unavailable(text),
-            other => other,
-        })?;
-        let stored = Stored {
-            size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-            sha256: hex(&digest),
+            Err(StorageError::NotFound(text)) => return Err(StorageError::Unavailable(text)),
+            answer => answer?,
         };
+        let stored = Stored { size: i64::try_from(bytes.len()).unwrap_or(i64::MAX), sha256: hex(&digest) };
         match answer.headers().get(CHECKSUM) {
             Some(confirmed) if *confirmed == expected => Ok(stored),
-            Some(other) => Err(StorageError::Corrupt(format!(
-                "{key}: sent {expected}, stored {other}"
-            ))),
+            Some(other) => Err(StorageError::Corrupt(format!("{key}: sent {expected}, stored {other}"))),
             // A store without checksums: read it back.
             None => self.verify(key, &stored).await.map(|()| stored),
         }
@@ -166,10 +138,7 @@ impl Storage {
         if found == expected.sha256 {
             return Ok(());
         }
-        Err(StorageError::Corrupt(format!(
-            "{key}: sent {}, stored {found}",
-            expected.sha256
-        )))
+        Err(StorageError::Corrupt(format!("{key}: sent {}, stored {found}", expected.sha256)))
     }
 
     /// Opens an object for reading: its size as the store tells it (of the range when one is asked for), and its
@@ -178,13 +147,7 @@ impl Storage {
         &self,
         key: &str,
         range: Option<ByteRange>,
-    ) -> Result<
-        (
-            Option<u64>,
-            impl Stream<Item = Result<Bytes, StorageError>> + use<>,
-        ),
-        StorageError,
-    > {
+    ) -> Result<(Option<u64>, impl Stream<Item = Result<Bytes, StorageError>> + use<>), StorageError> {
         let url = self.bucket.presign_get(key, limits::SIGNATURE_SECS, None).await?;
         let mut request = self.bucket.http_client().get(url);
         if let Some(ByteRange { first, last }) = range {
@@ -196,10 +159,7 @@ impl Storage {
             .map_err(|error| StorageError::Unavailable(errors::causes(&error)))?;
         let status = answer.status().as_u16();
         if !answer.status().is_success() {
-            return Err(StorageError::of_status(
-                status,
-                &answer.text().await.unwrap_or_default(),
-            ));
+            return Err(StorageError::of_status(status, &answer.text().await.unwrap_or_default()));
         }
         let size = answer.content_length();
         let body = Box::pin(answer.bytes_stream());
@@ -220,19 +180,14 @@ async fn limited<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, s3::error::S3Error>>,
 ) -> Result<T, StorageError> {
-    tokio::time::timeout(limit, call)
-        .await
-        .map_err(|_| StorageError::TimedOut)?
-        .map_err(StorageError::from)
+    tokio::time::timeout(limit, call).await.map_err(|_| StorageError::TimedOut)?.map_err(StorageError::from)
 }
 
 fn hex(digest: &[u8]) -> String {
     use std::fmt::Write;
-    digest
-        .iter()
-        .fold(String::with_capacity(digest.len() * 2), |mut text, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    digest.iter().fold(String::with_capacity(digest.len() * 2), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -16,7 +16,9 @@ pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     // The embedded S3 server logs whole requests, signatures included: only when asked for by name.
     builder
         .filter_module("s3s_fs", LevelFilter::Warn)
-        .filter_module("tracing::span", LevelFilter::Off);
+        .filter_module("tracing::span", LevelFilter::Off)
+        // Says at every try what our own lines say once.
+        .filter_module("rskafka", LevelFilter::Off);
     builder.parse_filters(&config.filter).target(Target::Stderr);
     match config.format {
         LogFormat::Text => builder.format_timestamp_millis(),

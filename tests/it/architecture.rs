@@ -110,22 +110,15 @@ struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            rule,
-            text,
-            line,
-        } = self;
+        let Self { file, rule, text, line } = self;
         write!(f, "src/{file}:{line}: {text} ({rule:?})")
     }
 }
 
 /// Everything that is wrong with a tree; a file's repetitions of the same thing count once.
 fn violations(tree: &Tree) -> Vec<Violation> {
-    let parsed: BTreeMap<&str, Source> = tree
-        .iter()
-        .map(|(file, text)| (&**file, Source::of(file, text)))
-        .collect();
+    let parsed: BTreeMap<&str, Source> =
+        tree.iter().map(|(file, text)| (&**file, Source::of(file, text))).collect();
     let for_tests: BTreeSet<&Vec<String>> = parsed.values().flat_map(|source| &source.test_modules).collect();
     let mut found = Vec::new();
     let mut edges: BTreeMap<(&str, &str), (&str, usize)> = BTreeMap::new();
@@ -152,12 +145,7 @@ fn violations(tree: &Tree) -> Vec<Violation> {
 
 fn violation(file: &str, line: usize, rule: Rule, text: String) -> Violation {
     let file = file.to_owned();
-    Violation {
-        file,
-        rule,
-        text,
-        line,
-    }
+    Violation { file, rule, text, line }
 }
 
 fn shape_problems(file: &str, text: &str) -> Vec<Violation> {
@@ -181,14 +169,7 @@ fn name_problems(file: &str, source: &Source) -> Vec<Violation> {
     let inner = source.declared.iter().map(|(name, line)| (name, *line));
     own.chain(inner)
         .filter(|(name, _)| EMPTY_NAMES.contains(&name.as_str()))
-        .map(|(name, line)| {
-            violation(
-                file,
-                line,
-                Rule::Name,
-                format!("a module named {name} says nothing"),
-            )
-        })
+        .map(|(name, line)| violation(file, line, Rule::Name, format!("a module named {name} says nothing")))
         .collect()
 }
 
@@ -273,43 +254,21 @@ mod tests {
             "pub use crate::broker as queue;",
             "pub(in crate::broker) struct S;",
         ] {
-            assert_eq!(
-                broken(&[("db/files.rs", code)]),
-                ["db/files.rs:2 Direction"],
-                "{code}"
-            );
+            assert_eq!(broken(&[("db/files.rs", code)]), ["db/files.rs:2 Direction"], "{code}");
         }
     }
 
     #[test]
     fn what_the_table_allows_is_not_reported() {
         let allowed = [
-            (
-                "main.rs",
-                "fn main() { filesys::commands::run(filesys::config::read()); }",
-            ),
+            ("main.rs", "fn main() { filesys::commands::run(filesys::config::read()); }"),
             ("lib.rs", "pub mod domain; pub mod db;"),
-            (
-                "domain/file.rs",
-                "use super::Error; pub(crate) struct S; pub(super) struct T;",
-            ),
+            ("domain/file.rs", "use super::Error; pub(crate) struct S; pub(super) struct T;"),
             ("config/env.rs", "fn f() { std::env::vars_os(); }"),
-            (
-                "db/mod.rs",
-                "pub mod files; use crate::{config, domain}; use files::Row; use self::files::Id;",
-            ),
-            (
-                "db/files.rs",
-                "use super::schema; fn f() { diesel::insert(config::X); }",
-            ),
-            (
-                "consumer/runner.rs",
-                "use crate::broker::Member; use crate::actions;",
-            ),
-            (
-                "actions/relay.rs",
-                "use crate::{broker, db}; fn f() { std::env::temp_dir(); }",
-            ),
+            ("db/mod.rs", "pub mod files; use crate::{config, domain}; use files::Row; use self::files::Id;"),
+            ("db/files.rs", "use super::schema; fn f() { diesel::insert(config::X); }"),
+            ("consumer/runner.rs", "use crate::broker::Member; use crate::actions;"),
+            ("actions/relay.rs", "use crate::{broker, db}; fn f() { std::env::temp_dir(); }"),
             ("commands/up.rs", "use crate::{embedded, http, db};"),
         ];
         assert_eq!(broken(&allowed), [""; 0]);
@@ -328,53 +287,26 @@ mod tests {
             ("telemetry/mod.rs", "use crate::config::X;"),
             ("config/mod.rs", "\nuse crate::telemetry::Y;"),
         ]);
-        assert_eq!(
-            found,
-            [
-                "config/mod.rs:3 Direction",
-                "config/mod.rs:3 Pair",
-                "telemetry/mod.rs:2 Pair"
-            ]
-        );
+        assert_eq!(found, ["config/mod.rs:3 Direction", "config/mod.rs:3 Pair", "telemetry/mod.rs:2 Pair"]);
     }
 
     #[test]
     fn a_module_that_the_table_does_not_know_is_caught() {
         assert_eq!(broken(&[("plugins/mod.rs", "")]), ["plugins/mod.rs:1 Direction"]);
-        assert_eq!(
-            broken(&[("http/mod.rs", "use crate::Shortcut;")]),
-            ["http/mod.rs:2 Direction"]
-        );
-        assert_eq!(
-            broken(&[("http/mod.rs", "use crate::*;")]),
-            ["http/mod.rs:2 Direction"]
-        );
+        assert_eq!(broken(&[("http/mod.rs", "use crate::Shortcut;")]), ["http/mod.rs:2 Direction"]);
+        assert_eq!(broken(&[("http/mod.rs", "use crate::*;")]), ["http/mod.rs:2 Direction"]);
     }
 
     #[test]
     fn an_outside_crate_away_from_home_is_caught() {
         for (guarded, _) in HOMES {
             let code = format!("fn f() {{ {guarded}::x(); }}");
-            assert_eq!(
-                broken(&[("actions/a.rs", &code)]),
-                ["actions/a.rs:2 Home"],
-                "{guarded}"
-            );
+            assert_eq!(broken(&[("actions/a.rs", &code)]), ["actions/a.rs:2 Home"], "{guarded}");
             let code = format!("use {guarded};");
-            assert_eq!(
-                broken(&[("actions/a.rs", &code)]),
-                ["actions/a.rs:2 Home"],
-                "{guarded}"
-            );
+            assert_eq!(broken(&[("actions/a.rs", &code)]), ["actions/a.rs:2 Home"], "{guarded}");
         }
-        assert_eq!(
-            broken(&[("broker/local.rs", "use rskafka::client;")]),
-            ["broker/local.rs:2 Home"]
-        );
-        assert_eq!(
-            broken(&[("broker/kafka/reader.rs", "use rskafka::client;")]),
-            [""; 0]
-        );
+        assert_eq!(broken(&[("broker/local.rs", "use rskafka::client;")]), ["broker/local.rs:2 Home"]);
+        assert_eq!(broken(&[("broker/kafka/reader.rs", "use rskafka::client;")]), [""; 0]);
     }
 
     #[test]
@@ -387,10 +319,7 @@ mod tests {
             "use ::std::env::var;",
         ] {
             let found = broken(&[("config/http.rs", code)]);
-            assert!(
-                found.contains(&"config/http.rs:2 Home".to_owned()),
-                "{code}: {found:?}"
-            );
+            assert!(found.contains(&"config/http.rs:2 Home".to_owned()), "{code}: {found:?}");
         }
     }
 
@@ -398,10 +327,7 @@ mod tests {
     fn a_module_or_variable_named_like_a_crate_is_not_the_crate() {
         let found = broken(&[
             ("config/mod.rs", "pub mod s3; pub use s3::S3Config;"),
-            (
-                "actions/a.rs",
-                "use crate::config::s3; fn f() { s3::read(); let nix = 1; g(nix); }",
-            ),
+            ("actions/a.rs", "use crate::config::s3; fn f() { s3::read(); let nix = 1; g(nix); }"),
         ]);
         assert_eq!(found, [""; 0]);
     }
@@ -409,10 +335,7 @@ mod tests {
     #[test]
     fn test_code_may_use_anything() {
         let found = broken(&[
-            (
-                "db/mod.rs",
-                "#[cfg(test)] mod fixtures; #[cfg(test)] mod tests { use crate::http::X; }",
-            ),
+            ("db/mod.rs", "#[cfg(test)] mod fixtures; #[cfg(test)] mod tests { use crate::http::X; }"),
             ("db/fixtures.rs", "use crate::broker::Record; use clap::Parser;"),
             (
                 "db/files.rs",
@@ -433,37 +356,20 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_say_what_it_is_for_is_caught() {
-        for text in [
-            "",
-            "fn f() {}",
-            "//! Files.",
-            "//!",
-            "// What this file is for, said in the wrong place.",
-        ] {
+        for text in
+            ["", "fn f() {}", "//! Files.", "//!", "// What this file is for, said in the wrong place."]
+        {
             let found = violations(&Tree::from([("db/files.rs".to_owned(), text.to_owned())]));
-            assert_eq!(
-                found.iter().map(|v| v.rule).collect::<Vec<_>>(),
-                [Rule::Purpose],
-                "{text}"
-            );
+            assert_eq!(found.iter().map(|v| v.rule).collect::<Vec<_>>(), [Rule::Purpose], "{text}");
         }
     }
 
     #[test]
     fn a_module_name_that_says_nothing_is_caught() {
         for name in EMPTY_NAMES {
-            assert_eq!(
-                broken(&[(&format!("db/{name}.rs"), "")]),
-                [format!("db/{name}.rs:1 Name")]
-            );
-            assert_eq!(
-                broken(&[(&format!("db/{name}/mod.rs"), "")]),
-                [format!("db/{name}/mod.rs:1 Name")]
-            );
-            assert_eq!(
-                broken(&[("db/files.rs", &format!("mod {name} {{}}"))]),
-                ["db/files.rs:2 Name"]
-            );
+            assert_eq!(broken(&[(&format!("db/{name}.rs"), "")]), [format!("db/{name}.rs:1 Name")]);
+            assert_eq!(broken(&[(&format!("db/{name}/mod.rs"), "")]), [format!("db/{name}/mod.rs:1 Name")]);
+            assert_eq!(broken(&[("db/files.rs", &format!("mod {name} {{}}"))]), ["db/files.rs:2 Name"]);
         }
     }
 }

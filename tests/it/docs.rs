@@ -58,12 +58,9 @@ fn agree(file: &str, block: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let open = format!("<!-- generated: {block} -->\n");
-    let (before, rest) = text
-        .split_once(&open)
-        .unwrap_or_else(|| panic!("{file} has no block {block}"));
-    let (written, after) = rest
-        .split_once("<!-- end -->")
-        .unwrap_or_else(|| panic!("{file}: {block} has no end"));
+    let (before, rest) = text.split_once(&open).unwrap_or_else(|| panic!("{file} has no block {block}"));
+    let (written, after) =
+        rest.split_once("<!-- end -->").unwrap_or_else(|| panic!("{file}: {block} has no end"));
     if written == generated {
         return;
     }

@@ -82,22 +82,11 @@ impl Consumer {
     }
 
     fn count(&mut self, delivery: &Delivery) {
-        let Position {
-            topic,
-            partition,
-            offset,
-        } = &delivery.position;
+        let Position { topic, partition, offset } = &delivery.position;
         assert_eq!(*topic, self.topic);
-        assert!(
-            self.owned.contains(partition),
-            "a record of {partition}, which isn't ours"
-        );
+        assert!(self.owned.contains(partition), "a record of {partition}, which isn't ours");
         let expected = self.next.insert(*partition, offset + 1);
-        assert!(
-            expected.is_none_or(|expected| expected == *offset),
-            "a gap before {}",
-            delivery.position
-        );
+        assert!(expected.is_none_or(|expected| expected == *offset), "a gap before {}", delivery.position);
     }
 
     /// Of everything consumed.
@@ -112,16 +101,11 @@ impl Consumer {
 
     pub fn offsets_of(&self, partition: i32) -> Vec<i64> {
         let positions = self.records.iter().map(|delivery| &delivery.position);
-        positions
-            .filter(|at| at.partition == partition)
-            .map(|at| at.offset)
-            .collect()
+        positions.filter(|at| at.partition == partition).map(|at| at.offset).collect()
     }
 
     pub async fn commit(&self) {
-        within("committing", self.member.commit(self.next_offsets()))
-            .await
-            .unwrap();
+        within("committing", self.member.commit(self.next_offsets())).await.unwrap();
     }
 
     pub async fn leave(self) {
@@ -141,19 +125,12 @@ pub async fn drive(
             let nexts = consumers.iter_mut().map(|consumer| consumer.member.next(limit));
             let (event, index, _) = select_all(nexts).await;
             if let MemberEvent::Records(records) = &event {
-                assert!(
-                    records.len() <= limit,
-                    "{} records, at most {limit}",
-                    records.len()
-                );
+                assert!(records.len() <= limit, "{} records, at most {limit}", records.len());
             }
             consumers[index].handle(event);
             let owned = consumers.iter().flat_map(|consumer| &consumer.owned);
             let mut seen = BTreeSet::new();
-            assert!(
-                owned.into_iter().all(|partition| seen.insert(*partition)),
-                "two owners of a partition"
-            );
+            assert!(owned.into_iter().all(|partition| seen.insert(*partition)), "two owners of a partition");
         }
     };
     within(what, driven).await;

@@ -49,17 +49,11 @@ pub async fn the_next_member_starts_at_the_committed_offset(broker: Arc<dyn Brok
     for next in &mut next_offsets {
         next.offset = 7;
     }
-    within("committing", consumer.member.commit(next_offsets))
-        .await
-        .unwrap();
+    within("committing", consumer.member.commit(next_offsets)).await.unwrap();
     consumer.leave().await;
 
     let consumer = consumed(&*broker, &names, 16).await;
-    assert_eq!(
-        consumer.offsets_of(0),
-        (0..10).collect::<Vec<_>>(),
-        "nothing committed"
-    );
+    assert_eq!(consumer.offsets_of(0), (0..10).collect::<Vec<_>>(), "nothing committed");
     assert_eq!(consumer.offsets_of(1), [7, 8, 9]);
     assert_eq!(consumer.offsets_of(2), [7, 8, 9]);
     consumer.leave().await;
@@ -87,10 +81,7 @@ pub async fn uncommitted_records_come_again_after_a_drop(broker: Arc<dyn Broker>
 pub async fn a_waiting_member_is_woken_by_a_publish(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
     let mut consumers = [Consumer::join(&*broker, &topic, &names.group()).await];
-    drive("all partitions", 10, &mut consumers, |all| {
-        all[0].owned.len() == 3
-    })
-    .await;
+    drive("all partitions", 10, &mut consumers, |all| all[0].owned.len() == 3).await;
     for n in 0..30 {
         // Polled in this order: waiting comes first.
         let waiting = drive("being woken", 10, &mut consumers, |all| total(all) > n);
@@ -111,9 +102,7 @@ pub async fn with_limit_0_all_but_records_come(broker: Arc<dyn Broker>, names: N
             publish(&*broker, &topic, vec![record(n)]).await;
         }
     };
-    let [consumer] = &mut consumers[..] else {
-        unreachable!()
-    };
+    let [consumer] = &mut consumers[..] else { unreachable!() };
     tokio::select! {
         () = drive("nothing", 0, std::slice::from_mut(consumer), |_| false) => {}
         () = publishing => {}
@@ -144,12 +133,7 @@ pub async fn a_cancelled_next_loses_nothing(broker: Arc<dyn Broker>, names: Name
     let mut cancelled = 0;
     for n in 0..300 {
         // One by one, so that most calls find nothing, and with a rebalance on the way.
-        publish(
-            &*broker,
-            &topic,
-            vec![record_for(i32::try_from(n % 3).unwrap(), n)],
-        )
-        .await;
+        publish(&*broker, &topic, vec![record_for(i32::try_from(n % 3).unwrap(), n)]).await;
         if n == 100 {
             consumers.push(Consumer::join(&*broker, &topic, &names.group()).await);
         }

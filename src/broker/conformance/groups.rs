@@ -13,15 +13,9 @@ async fn members(broker: &dyn Broker, names: &Names, expected: &[usize]) -> Vec<
     for _ in expected {
         consumers.push(Consumer::join(broker, &names.topic(), &names.group()).await);
         let first = &mut consumers[..];
-        drive("an assignment", 10, first, |all| {
-            shares(all).iter().sum::<usize>() == 3
-        })
-        .await;
+        drive("an assignment", 10, first, |all| shares(all).iter().sum::<usize>() == 3).await;
     }
-    drive("the assignment", 10, &mut consumers, |all| {
-        shares(all) == expected
-    })
-    .await;
+    drive("the assignment", 10, &mut consumers, |all| shares(all) == expected).await;
     consumers
 }
 
@@ -51,10 +45,7 @@ pub async fn a_fourth_member_stands_by_until_one_leaves(broker: Arc<dyn Broker>,
     let mut consumers = members(&*broker, &names, &[0, 1, 1, 1]).await;
     let owner = consumers.iter().position(|consumer| !consumer.owned.is_empty());
     consumers.remove(owner.unwrap()).leave().await;
-    drive("the stand-by to take over", 10, &mut consumers, |all| {
-        shares(all) == [1, 1, 1]
-    })
-    .await;
+    drive("the stand-by to take over", 10, &mut consumers, |all| shares(all) == [1, 1, 1]).await;
     leave(consumers).await;
 }
 
@@ -63,10 +54,7 @@ async fn first_and_second(broker: &dyn Broker, names: &Names) -> (Consumer, Cons
     let topic = names.made_topic(broker).await;
     fill(broker, &topic, 10).await;
     let mut first = [Consumer::join(broker, &topic, &names.group()).await];
-    drive("all partitions", 10, &mut first, |all| {
-        all[0].owned.len() == 3 && total(all) == 30
-    })
-    .await;
+    drive("all partitions", 10, &mut first, |all| all[0].owned.len() == 3 && total(all) == 30).await;
     let [mut first] = first;
     let mut second = Consumer::join(broker, &topic, &names.group()).await;
     let revoked = async {
@@ -90,9 +78,7 @@ pub async fn a_joining_member_waits_for_the_revocations_reply(broker: Arc<dyn Br
     let (mut first, mut second, revocation) = first_and_second(&*broker, &names).await;
     let round_trips = async {
         for _ in 0..20 {
-            within("watermarks", broker.watermarks(&names.topic()))
-                .await
-                .unwrap();
+            within("watermarks", broker.watermarks(&names.topic())).await.unwrap();
             tokio::task::yield_now().await;
         }
     };
@@ -120,11 +106,7 @@ pub async fn a_joining_member_waits_for_the_revocations_reply(broker: Arc<dyn Br
     .await;
     for partition in &both[1].owned {
         assert!(going.contains(partition));
-        assert_eq!(
-            both[1].offsets_of(*partition),
-            [6, 7, 8, 9],
-            "starts where the reply says"
-        );
+        assert_eq!(both[1].offsets_of(*partition), [6, 7, 8, 9], "starts where the reply says");
     }
     leave(both.into()).await;
 }
@@ -139,11 +121,7 @@ pub async fn a_dropped_revocation_lets_the_partitions_go(broker: Arc<dyn Broker>
     })
     .await;
     for partition in &both[1].owned {
-        assert_eq!(
-            both[1].offsets_of(*partition),
-            (0..10).collect::<Vec<_>>(),
-            "nothing committed"
-        );
+        assert_eq!(both[1].offsets_of(*partition), (0..10).collect::<Vec<_>>(), "nothing committed");
     }
     leave(both.into()).await;
 }
@@ -160,10 +138,7 @@ pub async fn no_record_of_a_revoked_partition_comes_after_the_reply(broker: Arc<
     })
     .await;
     consumers.push(Consumer::join(&*broker, &topic, &names.group()).await);
-    drive("the rest", 1, &mut consumers, |all| {
-        total(all) >= 300 && shares(all) == [1, 2]
-    })
-    .await;
+    drive("the rest", 1, &mut consumers, |all| total(all) >= 300 && shares(all) == [1, 2]).await;
     let records = consumers.iter().flat_map(|consumer| &consumer.records);
     assert!(sorted_numbers(records).into_iter().eq(0..300), "each record once");
     leave(consumers).await;
@@ -183,24 +158,12 @@ pub async fn members_come_and_go_and_every_record_comes_once(broker: Arc<dyn Bro
             gone.extend(consumer.records.iter().cloned());
             consumer.leave().await;
         }
-        publish(
-            &*broker,
-            &topic,
-            (published..published + 30).map(record).collect(),
-        )
-        .await;
+        publish(&*broker, &topic, (published..published + 30).map(record).collect()).await;
         published += 30;
         let before = gone.len();
-        drive("the records", 4, &mut consumers, |all| {
-            before + total(all) >= published
-        })
-        .await;
+        drive("the records", 4, &mut consumers, |all| before + total(all) >= published).await;
     }
     let left = consumers.iter().flat_map(|consumer| &consumer.records);
-    assert!(
-        sorted_numbers(gone.iter().chain(left))
-            .into_iter()
-            .eq(0..published)
-    );
+    assert!(sorted_numbers(gone.iter().chain(left)).into_iter().eq(0..published));
     leave(consumers).await;
 }

@@ -46,10 +46,7 @@ impl Names {
 
     /// The topic, made.
     async fn made_topic(&self, broker: &dyn Broker) -> String {
-        let spec = TopicSpec {
-            name: self.topic(),
-            partitions: PARTITIONS,
-        };
+        let spec = TopicSpec { name: self.topic(), partitions: PARTITIONS };
         let made = within("making a topic", broker.ensure_topics(&[spec])).await;
         assert_eq!(made.unwrap(), [self.topic()]);
         self.topic()
@@ -141,18 +138,12 @@ fn record_for(partition: i32, number: usize) -> Record {
     let turn = AtomicUsize::new(0);
     let mut keys = (0..).map(|n: u32| n.to_string());
     let key = keys.find(|key| partition_for(Some(key.as_bytes()), &turn, PARTITIONS) == partition);
-    Record {
-        key: key.map(Bytes::from),
-        ..record(number)
-    }
+    Record { key: key.map(Bytes::from), ..record(number) }
 }
 
 /// Its value is the number; it has no key.
 fn record(number: usize) -> Record {
-    Record {
-        value: Some(Bytes::from(number.to_string())),
-        ..Record::default()
-    }
+    Record { value: Some(Bytes::from(number.to_string())), ..Record::default() }
 }
 
 fn number(delivery: &Delivery) -> usize {
@@ -179,19 +170,10 @@ async fn fill(broker: &dyn Broker, topic: &str, each: usize) {
     let partitions = usize::try_from(PARTITIONS).unwrap();
     let partition_of = |number: usize| i32::try_from(number % partitions).unwrap();
     let numbers = 0..each * partitions;
-    publish(
-        broker,
-        topic,
-        numbers.map(|n| record_for(partition_of(n), n)).collect(),
-    )
-    .await;
+    publish(broker, topic, numbers.map(|n| record_for(partition_of(n), n)).collect()).await;
 }
 
 async fn read(broker: &dyn Broker, topic: &str, partition: i32, offset: i64, max: usize) -> Vec<Delivery> {
-    let from = Position {
-        topic: Arc::from(topic),
-        partition,
-        offset,
-    };
+    let from = Position { topic: Arc::from(topic), partition, offset };
     within("reading", broker.read(&from, max)).await.unwrap()
 }

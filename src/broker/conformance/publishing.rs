@@ -30,17 +30,12 @@ pub async fn records_of_a_partition_keep_their_order(broker: Arc<dyn Broker>, na
 pub async fn a_key_goes_to_the_partition_of_its_hash(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
     let keys: Vec<String> = (0..20).map(|n| n.to_string()).chain([String::new()]).collect();
-    let keyed = |key: &String| Record {
-        key: Some(Bytes::from(key.clone())),
-        ..record(0)
-    };
+    let keyed = |key: &String| Record { key: Some(Bytes::from(key.clone())), ..record(0) };
     for _ in 0..2 {
         let positions = publish(&*broker, &topic, keys.iter().map(keyed).collect()).await;
         let partitions: Vec<i32> = positions.iter().map(|position| position.partition).collect();
         let turn = AtomicUsize::new(0);
-        let hashed = keys
-            .iter()
-            .map(|key| partition_for(Some(key.as_bytes()), &turn, PARTITIONS));
+        let hashed = keys.iter().map(|key| partition_for(Some(key.as_bytes()), &turn, PARTITIONS));
         assert_eq!(partitions, hashed.collect::<Vec<_>>());
     }
 }
@@ -104,16 +99,10 @@ pub async fn a_record_too_large_is_rejected_and_its_neighbours_are_stored(
     names: Names,
 ) {
     let topic = names.made_topic(&*broker).await;
-    let large = Record {
-        value: Some(Bytes::from(vec![b'x'; 2 << 20])),
-        ..record_for(1, 1)
-    };
+    let large = Record { value: Some(Bytes::from(vec![b'x'; 2 << 20])), ..record_for(1, 1) };
     let records = vec![record_for(1, 0), large, record_for(1, 2)];
     let results = within("publishing", broker.publish(&topic, records)).await;
-    assert!(
-        matches!(&results[..], [Ok(_), Err(BrokerError::Rejected(_)), Ok(_)]),
-        "{results:?}"
-    );
+    assert!(matches!(&results[..], [Ok(_), Err(BrokerError::Rejected(_)), Ok(_)]), "{results:?}");
     let stored = read(&*broker, &topic, 1, 0, 10).await;
     assert_eq!(stored.iter().map(number).collect::<Vec<_>>(), [0, 2]);
 }
@@ -121,20 +110,12 @@ pub async fn a_record_too_large_is_rejected_and_its_neighbours_are_stored(
 pub async fn an_unknown_topic_is_told(broker: Arc<dyn Broker>, names: Names) {
     let is_told =
         |error: &BrokerError| matches!(error, BrokerError::UnknownTopic(name) if *name == names.topic());
-    let results = within(
-        "publishing",
-        broker.publish(&names.topic(), vec![record(0), record(1)]),
-    )
-    .await;
+    let results = within("publishing", broker.publish(&names.topic(), vec![record(0), record(1)])).await;
     assert!(
         results.len() == 2 && results.iter().all(|result| result.as_ref().is_err_and(is_told)),
         "{results:?}"
     );
-    let from = Position {
-        topic: names.topic().into(),
-        partition: 0,
-        offset: 0,
-    };
+    let from = Position { topic: names.topic().into(), partition: 0, offset: 0 };
     let read = within("reading", broker.read(&from, 1)).await;
     assert!(read.as_ref().is_err_and(is_told), "{read:?}");
     let watermarks = within("asking for watermarks", broker.watermarks(&names.topic())).await;
@@ -144,10 +125,7 @@ pub async fn an_unknown_topic_is_told(broker: Arc<dyn Broker>, names: Names) {
 }
 
 pub async fn topics_are_made_once_and_stay_as_they_are(broker: Arc<dyn Broker>, names: Names) {
-    let spec = |suffix: &str, partitions| TopicSpec {
-        name: names.topic() + suffix,
-        partitions,
-    };
+    let spec = |suffix: &str, partitions| TopicSpec { name: names.topic() + suffix, partitions };
     let wanted = [spec("", PARTITIONS), spec("-single", 1)];
     let all_at_once = join_all((0..8).map(|_| broker.ensure_topics(&wanted)));
     let made = within("making topics", all_at_once).await.into_iter();
@@ -157,18 +135,12 @@ pub async fn topics_are_made_once_and_stay_as_they_are(broker: Arc<dyn Broker>, 
 
     publish(&*broker, &names.topic(), vec![record_for(2, 7)]).await;
     let wanted = [spec("", 5), spec("-new", 2), spec("-single", 3)];
-    let made = within("making topics", broker.ensure_topics(&wanted))
-        .await
-        .unwrap();
+    let made = within("making topics", broker.ensure_topics(&wanted)).await.unwrap();
     assert_eq!(made, [names.topic() + "-new"]);
 
     let topics = within("listing topics", broker.topics()).await.unwrap();
     for (suffix, partitions) in [("", PARTITIONS), ("-single", 1), ("-new", 2)] {
-        assert_eq!(
-            topics.get(&(names.topic() + suffix)),
-            Some(&partitions),
-            "{suffix}"
-        );
+        assert_eq!(topics.get(&(names.topic() + suffix)), Some(&partitions), "{suffix}");
     }
     assert_eq!(number(&read(&*broker, &names.topic(), 2, 0, 1).await[0]), 7);
 }
@@ -178,14 +150,8 @@ pub async fn watermarks_tell_the_oldest_and_the_next_offset(broker: Arc<dyn Brok
     let records = [(1, 5), (2, 1)].into_iter();
     let records = records.flat_map(|(partition, count)| (0..count).map(move |n| record_for(partition, n)));
     publish(&*broker, &topic, records.collect()).await;
-    let watermarks = within("asking for watermarks", broker.watermarks(&topic))
-        .await
-        .unwrap();
-    let expected = [(0, 0), (1, 5), (2, 1)].map(|(partition, high)| Watermarks {
-        partition,
-        low: 0,
-        high,
-    });
+    let watermarks = within("asking for watermarks", broker.watermarks(&topic)).await.unwrap();
+    let expected = [(0, 0), (1, 5), (2, 1)].map(|(partition, high)| Watermarks { partition, low: 0, high });
     assert_eq!(watermarks, expected);
 }
 
@@ -201,9 +167,5 @@ pub async fn reading_starts_anywhere(broker: Arc<dyn Broker>, names: Names) {
     assert_eq!(offsets(4, 3).await, [4, 5, 6], "from the middle");
     assert_eq!(offsets(9, 3).await, [9]);
     assert_eq!(offsets(10, 3).await, [0_i64; 0], "at the end");
-    assert_eq!(
-        offsets(-5, 2).await,
-        [0, 1],
-        "below the oldest: from the oldest on"
-    );
+    assert_eq!(offsets(-5, 2).await, [0, 1], "below the oldest: from the oldest on");
 }

@@ -152,10 +152,7 @@ impl Client {
     /// Unless another call has replaced it already.
     async fn discard(&self, failed: &Arc<Connection>) {
         let mut current = self.connection.lock().await;
-        if current
-            .as_ref()
-            .is_some_and(|connection| Arc::ptr_eq(connection, failed))
-        {
+        if current.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, failed)) {
             *current = None;
         }
     }
@@ -167,10 +164,8 @@ impl Connection {
         if let Some(partition) = known {
             return Ok(partition);
         }
-        let partition = self
-            .client
-            .partition_client(&*at.topic, at.partition, UnknownTopicHandling::Error)
-            .await?;
+        let partition =
+            self.client.partition_client(&*at.topic, at.partition, UnknownTopicHandling::Error).await?;
         let mut partitions = self.partitions();
         let partition = partitions.entry(at.clone()).or_insert(Arc::new(partition));
         Ok(Arc::clone(partition))
@@ -193,9 +188,7 @@ impl Connection {
             return Ok(Arc::clone(topics));
         }
         let listed = self.client.list_topics().await?;
-        let topics = listed
-            .into_iter()
-            .filter_map(|topic| Some((topic.name, topic.partitions.last()? + 1)));
+        let topics = listed.into_iter().filter_map(|topic| Some((topic.name, topic.partitions.last()? + 1)));
         let topics = Topics::new(topics.collect());
         *known = Some((Instant::now(), Arc::clone(&topics)));
         Ok(topics)

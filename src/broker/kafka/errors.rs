@@ -50,10 +50,7 @@ pub(super) fn breaks_the_client(error: &Error) -> bool {
 }
 
 pub(super) fn is_unknown_topic(error: &Error) -> bool {
-    let unknown = [
-        ProtocolError::UnknownTopicOrPartition,
-        ProtocolError::UnknownTopicId,
-    ];
+    let unknown = [ProtocolError::UnknownTopicOrPartition, ProtocolError::UnknownTopicId];
     protocol_error(error).is_some_and(|code| unknown.contains(&code))
 }
 
@@ -70,11 +67,7 @@ pub(super) fn from_rskafka(topic: &str, error: &Error) -> BrokerError {
 }
 
 fn refusal(topic: &str, code: ProtocolError, error: &Error) -> String {
-    if let Error::ServerError {
-        error_message: Some(message),
-        ..
-    } = error
-    {
+    if let Error::ServerError { error_message: Some(message), .. } = error {
         return format!("{topic}: {code:?}: {message}");
     }
     format!("{topic}: {code:?}")
@@ -135,22 +128,10 @@ mod tests {
         assert!(
             matches!(kind(ProtocolError::UnknownTopicOrPartition), BrokerError::UnknownTopic(topic) if topic == "t")
         );
-        assert!(matches!(
-            kind(ProtocolError::MessageTooLarge),
-            BrokerError::Rejected(_)
-        ));
-        assert!(matches!(
-            kind(ProtocolError::TopicAuthorizationFailed),
-            BrokerError::Configuration(_)
-        ));
-        assert!(matches!(
-            kind(ProtocolError::NotEnoughReplicas),
-            BrokerError::Unavailable(_)
-        ));
-        assert!(matches!(
-            from_rskafka("t", &Error::Timeout),
-            BrokerError::Unavailable(_)
-        ));
+        assert!(matches!(kind(ProtocolError::MessageTooLarge), BrokerError::Rejected(_)));
+        assert!(matches!(kind(ProtocolError::TopicAuthorizationFailed), BrokerError::Configuration(_)));
+        assert!(matches!(kind(ProtocolError::NotEnoughReplicas), BrokerError::Unavailable(_)));
+        assert!(matches!(from_rskafka("t", &Error::Timeout), BrokerError::Unavailable(_)));
     }
 
     #[test]

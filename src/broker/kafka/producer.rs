@@ -52,11 +52,7 @@ struct Pending {
 
 impl Producer {
     pub fn new(client: Arc<Client>) -> Self {
-        Self {
-            client,
-            round_robin: Mutex::default(),
-            lanes: Mutex::default(),
-        }
+        Self { client, round_robin: Mutex::default(), lanes: Mutex::default() }
     }
 
     pub async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Outcome> {
@@ -70,10 +66,7 @@ impl Producer {
         for record in records {
             let partition = partition_for(record.key.as_deref(), &round_robin, partitions);
             let topic = Arc::clone(&topic);
-            receipts.push(
-                self.enqueue(TopicPartition { topic, partition }, record, deadline)
-                    .await,
-            );
+            receipts.push(self.enqueue(TopicPartition { topic, partition }, record, deadline).await);
         }
         let mut outcomes = Vec::with_capacity(receipts.len());
         for receipt in receipts {
@@ -128,9 +121,7 @@ impl Producer {
         }
         let (queue, records) = mpsc::channel(QUEUE_RECORDS);
         while lanes.tasks.try_join_next().is_some() {}
-        lanes
-            .tasks
-            .spawn(run_lane(Arc::clone(&self.client), at.clone(), records));
+        lanes.tasks.spawn(run_lane(Arc::clone(&self.client), at.clone(), records));
         lanes.queues.insert(at, queue.clone());
         queue
     }
@@ -187,11 +178,7 @@ async fn send(client: &Client, at: &TopicPartition, batch: Vec<Pending>) {
                 for (pending, offset) in part.into_iter().zip(offsets) {
                     let TopicPartition { topic, partition } = at.clone();
                     // The publisher may have stopped waiting.
-                    let _ = pending.reply.send(Ok(Position {
-                        topic,
-                        partition,
-                        offset,
-                    }));
+                    let _ = pending.reply.send(Ok(Position { topic, partition, offset }));
                 }
             }
             Err(BrokerError::Rejected(_)) if part.len() > 1 => {
@@ -227,9 +214,7 @@ fn to_rskafka(record: &Record) -> rskafka::record::Record {
     rskafka::record::Record {
         key: record.key.as_ref().map(|key| key.to_vec()),
         value: record.value.as_ref().map(|value| value.to_vec()),
-        headers: headers
-            .map(|(name, value)| (name.clone(), value.to_vec()))
-            .collect(),
+        headers: headers.map(|(name, value)| (name.clone(), value.to_vec())).collect(),
         timestamp: Utc::now(),
     }
 }
@@ -246,10 +231,7 @@ mod tests {
 
     fn pending(bytes: usize) -> Pending {
         Pending {
-            record: Record {
-                value: Some(Bytes::from(vec![b'x'; bytes])),
-                ..Record::default()
-            },
+            record: Record { value: Some(Bytes::from(vec![b'x'; bytes])), ..Record::default() },
             reply: oneshot::channel().0,
         }
     }

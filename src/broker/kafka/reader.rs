@@ -68,10 +68,7 @@ pub(super) async fn watermarks(client: &Client, topic: &str) -> Result<Vec<Water
     let partitions = client.partition_count(topic).await?;
     let topic: Arc<str> = topic.into();
     let of_one = async |partition: i32| {
-        let at = TopicPartition {
-            topic: Arc::clone(&topic),
-            partition,
-        };
+        let at = TopicPartition { topic: Arc::clone(&topic), partition };
         client
             .call_partition(&at, limit::READ, async |client: Arc<PartitionClient>| {
                 Ok(Watermarks {
@@ -88,11 +85,7 @@ pub(super) async fn watermarks(client: &Client, topic: &str) -> Result<Vec<Water
 fn to_delivery(from: &Position, read: RecordAndOffset) -> Delivery {
     let headers = read.record.headers.into_iter();
     Delivery {
-        position: Position {
-            topic: Arc::clone(&from.topic),
-            partition: from.partition,
-            offset: read.offset,
-        },
+        position: Position { topic: Arc::clone(&from.topic), partition: from.partition, offset: read.offset },
         record: Record {
             key: read.record.key.map(Bytes::from),
             value: read.record.value.map(Bytes::from),

@@ -26,11 +26,8 @@ pub(super) async fn ensure(client: &Client, topics: &[TopicSpec]) -> Result<Vec<
     let there = list(client).await?;
     let mut made = Vec::new();
     for topic in topics.iter().filter(|topic| !there.contains_key(&topic.name)) {
-        let is_ours = client
-            .call(&topic.name, limit::METADATA, |connection| {
-                create(connection, topic)
-            })
-            .await?;
+        let is_ours =
+            client.call(&topic.name, limit::METADATA, |connection| create(connection, topic)).await?;
         if is_ours {
             made.push(topic.name.clone());
         }
@@ -46,9 +43,7 @@ async fn create(connection: Arc<Connection>, topic: &TopicSpec) -> Result<bool, 
     let controller = connection.client.controller_client()?;
     let limit_ms = i32::try_from(limit::METADATA.as_millis()).unwrap_or(i32::MAX);
     for replicas in [REPLICAS, REPLICAS_SMALL_CLUSTER] {
-        let outcome = controller
-            .create_topic(&topic.name, topic.partitions, replicas, limit_ms)
-            .await;
+        let outcome = controller.create_topic(&topic.name, topic.partitions, replicas, limit_ms).await;
         let Err(error) = outcome else { return Ok(true) };
         match errors::protocol_error(&error) {
             Some(ProtocolError::TopicAlreadyExists) => return Ok(false),
@@ -71,14 +66,9 @@ async fn wait_for_leaders(client: &Client, topic: &str, deadline: Instant) -> Re
 
 async fn find_leaders(client: &Client, topic: &str) -> Result<(), BrokerError> {
     for partition in 0..client.partition_count(topic).await? {
-        let at = TopicPartition {
-            topic: topic.into(),
-            partition,
-        };
+        let at = TopicPartition { topic: topic.into(), partition };
         // Connecting to a partition asks its leader whether it knows that it is.
-        client
-            .call_partition(&at, limit::METADATA, async |_| Ok(()))
-            .await?;
+        client.call_partition(&at, limit::METADATA, async |_| Ok(())).await?;
     }
     Ok(())
 }

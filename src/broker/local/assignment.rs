@@ -16,12 +16,8 @@ pub struct Share<'a> {
 /// no member has two more than another that could take one.
 pub fn balance(shares: &mut [Share<'_>], members: &[(MemberId, &[String])]) {
     let eligible = |topic: &str| {
-        let members = members
-            .iter()
-            .map(|(id, topics)| (*id, topics.iter().any(|t| t == topic)));
-        members
-            .filter_map(|(id, may_own)| may_own.then_some(id))
-            .collect::<Vec<_>>()
+        let members = members.iter().map(|(id, topics)| (*id, topics.iter().any(|t| t == topic)));
+        members.filter_map(|(id, may_own)| may_own.then_some(id)).collect::<Vec<_>>()
     };
     // In join order the first of the least loaded.
     let least = |topic: &str, load: &BTreeMap<MemberId, usize>| {
@@ -66,10 +62,7 @@ mod tests {
     fn balanced(mut owners: Vec<Option<MemberId>>, members: &[MemberId]) -> Vec<Option<MemberId>> {
         let topics = ["t".to_owned()];
         let members: Vec<(MemberId, &[String])> = members.iter().map(|id| (*id, &topics[..])).collect();
-        let mut shares: Vec<Share> = owners
-            .iter_mut()
-            .map(|owner| Share { topic: "t", owner })
-            .collect();
+        let mut shares: Vec<Share> = owners.iter_mut().map(|owner| Share { topic: "t", owner }).collect();
         balance(&mut shares, &members);
         owners
     }
@@ -93,11 +86,8 @@ mod tests {
         let (a, ab) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
         let mut owners = [None; 6];
         let topics = ["a", "a", "a", "b", "b", "c"];
-        let mut shares: Vec<Share> = owners
-            .iter_mut()
-            .zip(topics)
-            .map(|(owner, topic)| Share { topic, owner })
-            .collect();
+        let mut shares: Vec<Share> =
+            owners.iter_mut().zip(topics).map(|(owner, topic)| Share { topic, owner }).collect();
         balance(&mut shares, &[(1, &ab), (2, &a)]);
         assert_eq!(owners.iter().filter(|owner| **owner == Some(2)).count(), 2);
         assert_eq!(owners[3..], [Some(1), Some(1), None]);

@@ -99,12 +99,8 @@ impl Group {
         let members: Vec<(MemberId, &[String])> =
             self.seats.iter().map(|(id, seat)| (*id, &*seat.topics)).collect();
         let slots = self.slots.iter_mut();
-        let mut shares: Vec<Share> = slots
-            .map(|(at, slot)| Share {
-                topic: &at.topic,
-                owner: &mut slot.target,
-            })
-            .collect();
+        let mut shares: Vec<Share> =
+            slots.map(|(at, slot)| Share { topic: &at.topic, owner: &mut slot.target }).collect();
         balance(&mut shares, &members);
         self.wake_all();
     }
@@ -136,10 +132,7 @@ impl Group {
     /// The partitions the member is to give back and does not know of yet.
     pub fn to_revoke(&self, id: MemberId) -> Vec<TopicPartition> {
         let slots = self.slots.iter();
-        slots
-            .filter(|(_, slot)| slot.is_to_be_revoked_from(id))
-            .map(|(at, _)| at.clone())
-            .collect()
+        slots.filter(|(_, slot)| slot.is_to_be_revoked_from(id)).map(|(at, _)| at.clone()).collect()
     }
 
     /// The member knows. `wait` calls [`Self::give_back`] when the reply is there or its time is up.
@@ -147,10 +140,7 @@ impl Group {
         let wait = Arc::new(wait);
         let slots = self.slots.values_mut();
         for slot in slots.filter(|slot| slot.is_to_be_revoked_from(id)) {
-            slot.holder = Holder::Leaving {
-                member: id,
-                _wait: Arc::clone(&wait),
-            };
+            slot.holder = Holder::Leaving { member: id, _wait: Arc::clone(&wait) };
         }
     }
 
@@ -182,13 +172,10 @@ impl Group {
     /// The next records of the member's partitions, at most `limit`. `turn` says which partition goes first; a
     /// number that rises with every call lets none wait for ever.
     pub fn fetch(&mut self, id: MemberId, topics: &Topics, limit: usize, turn: usize) -> Vec<Delivery> {
-        let owned = self
-            .slots
-            .iter_mut()
-            .filter_map(|(at, slot)| match &mut slot.holder {
-                Holder::Owner { member, next } if *member == id => Some((at, next)),
-                Holder::Nobody | Holder::Owner { .. } | Holder::Leaving { .. } => None,
-            });
+        let owned = self.slots.iter_mut().filter_map(|(at, slot)| match &mut slot.holder {
+            Holder::Owner { member, next } if *member == id => Some((at, next)),
+            Holder::Nobody | Holder::Owner { .. } | Holder::Leaving { .. } => None,
+        });
         let mut owned: Vec<(&TopicPartition, &mut i64)> = owned.collect();
         if let Some(first) = turn.checked_rem(owned.len()) {
             owned.rotate_left(first);
@@ -199,11 +186,7 @@ impl Group {
             for (offset, record) in log.read(*next).take(limit - deliveries.len()) {
                 *next = offset + 1;
                 deliveries.push(Delivery {
-                    position: Position {
-                        topic: Arc::clone(&at.topic),
-                        partition: at.partition,
-                        offset,
-                    },
+                    position: Position { topic: Arc::clone(&at.topic), partition: at.partition, offset },
                     record: record.clone(),
                 });
             }
@@ -218,9 +201,7 @@ impl Group {
             match self.slots.get_mut(&next.topic_partition()) {
                 Some(slot) if slot.is_held_by(id) => slot.committed = Some(next.offset),
                 Some(_) | None => {
-                    result = Err(BrokerError::Rejected(format!(
-                        "{next} is another member's to commit"
-                    )));
+                    result = Err(BrokerError::Rejected(format!("{next} is another member's to commit")));
                 }
             }
         }

@@ -76,9 +76,7 @@ impl LocalMember {
             let next_offsets = answer.ok().and_then(Result::ok).unwrap_or_default();
             // When the broker is gone, so is everything it would tell.
             if let Some(state) = state.upgrade() {
-                LocalBroker { state }
-                    .state()
-                    .give_back(&group, id, &partitions, &next_offsets);
+                LocalBroker { state }.state().give_back(&group, id, &partitions, &next_offsets);
             }
         }))
     }

@@ -51,19 +51,10 @@ impl Broker for LocalBroker {
     async fn read(&self, from: &Position, max: usize) -> Result<Vec<Delivery>, BrokerError> {
         let state = self.state();
         let topic = state.topic(&from.topic)?;
-        let log = usize::try_from(from.partition)
-            .ok()
-            .and_then(|index| topic.logs.get(index));
-        let records = log
-            .ok_or_else(|| unknown(&from.topic))?
-            .read(from.offset)
-            .take(max);
+        let log = usize::try_from(from.partition).ok().and_then(|index| topic.logs.get(index));
+        let records = log.ok_or_else(|| unknown(&from.topic))?.read(from.offset).take(max);
         let delivery = |(offset, record): (i64, &Record)| Delivery {
-            position: Position {
-                topic: Arc::clone(&topic.name),
-                partition: from.partition,
-                offset,
-            },
+            position: Position { topic: Arc::clone(&topic.name), partition: from.partition, offset },
             record: record.clone(),
         };
         Ok(records.map(delivery).collect())
@@ -73,11 +64,8 @@ impl Broker for LocalBroker {
         let state = self.state();
         let topic = state.topic(topic)?;
         let partitions = (0..).zip(&topic.logs);
-        let watermarks = partitions.map(|(partition, log)| Watermarks {
-            partition,
-            low: log.low(),
-            high: log.high(),
-        });
+        let watermarks =
+            partitions.map(|(partition, log)| Watermarks { partition, low: log.low(), high: log.high() });
         Ok(watermarks.collect())
     }
 
@@ -88,9 +76,7 @@ impl Broker for LocalBroker {
     async fn topics(&self) -> Result<BTreeMap<String, i32>, BrokerError> {
         let state = self.state();
         let topics = state.topics.values();
-        Ok(topics
-            .map(|topic| (topic.name.to_string(), topic.partition_count()))
-            .collect())
+        Ok(topics.map(|topic| (topic.name.to_string(), topic.partition_count())).collect())
     }
 }
 

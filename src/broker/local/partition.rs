@@ -28,9 +28,7 @@ pub fn size(record: &Record) -> usize {
     let headers = record.headers.iter();
     part(&record.key)
         + part(&record.value)
-        + headers
-            .map(|(name, value)| name.len() + value.len())
-            .sum::<usize>()
+        + headers.map(|(name, value)| name.len() + value.len()).sum::<usize>()
 }
 
 impl Log {
@@ -93,10 +91,7 @@ mod tests {
     use super::*;
 
     fn record(bytes: usize) -> Record {
-        Record {
-            value: Some(Bytes::from(vec![0; bytes])),
-            ..Record::default()
-        }
+        Record { value: Some(Bytes::from(vec![0; bytes])), ..Record::default() }
     }
 
     fn offsets(log: &Log, from: i64) -> Vec<i64> {

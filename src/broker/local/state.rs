@@ -46,10 +46,7 @@ impl Topic {
     }
 
     fn at(&self, partition: i32) -> TopicPartition {
-        TopicPartition {
-            topic: Arc::clone(&self.name),
-            partition,
-        }
+        TopicPartition { topic: Arc::clone(&self.name), partition }
     }
 
     pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
@@ -64,9 +61,7 @@ impl Topic {
             return Err(BrokerError::Rejected(reason));
         }
         let partition = partition_for(record.key.as_deref(), &self.round_robin, self.partition_count());
-        let log = usize::try_from(partition)
-            .ok()
-            .and_then(|index| self.logs.get_mut(index));
+        let log = usize::try_from(partition).ok().and_then(|index| self.logs.get_mut(index));
         let log = log.ok_or_else(|| unknown(&self.name))?;
         if keep_all && !log.has_room_for(&record) {
             let reason = format!("{}-{partition} is full until its groups commit", self.name);
@@ -76,19 +71,12 @@ impl Topic {
         if !keep_all {
             log.drop_excess();
         }
-        Ok(Position {
-            topic: Arc::clone(&self.name),
-            partition,
-            offset,
-        })
+        Ok(Position { topic: Arc::clone(&self.name), partition, offset })
     }
 }
 
 pub fn log_of<'a>(topics: &'a Topics, at: &TopicPartition) -> Option<&'a Log> {
-    topics
-        .get(&at.topic)?
-        .logs
-        .get(usize::try_from(at.partition).ok()?)
+    topics.get(&at.topic)?.logs.get(usize::try_from(at.partition).ok()?)
 }
 
 pub fn unknown(topic: &str) -> BrokerError {
@@ -126,17 +114,10 @@ impl State {
             return records.iter().map(|_| Err(unknown(topic))).collect();
         };
         let first = topic.at(0);
-        let is_followed = self
-            .groups
-            .values()
-            .any(|group| group.needs_from(&first).is_some());
+        let is_followed = self.groups.values().any(|group| group.needs_from(&first).is_some());
         let records = records.into_iter();
         let results: Vec<_> = records.map(|record| topic.append(record, is_followed)).collect();
-        let grown: BTreeSet<i32> = results
-            .iter()
-            .flatten()
-            .map(|position| position.partition)
-            .collect();
+        let grown: BTreeSet<i32> = results.iter().flatten().map(|position| position.partition).collect();
         for at in grown.into_iter().map(|partition| topic.at(partition)) {
             for group in self.groups.values() {
                 group.wake_owner(&at);
@@ -193,11 +174,7 @@ impl State {
     }
 
     fn drop_consumed(&mut self, at: &TopicPartition) {
-        let needed = self
-            .groups
-            .values()
-            .filter_map(|group| group.needs_from(at))
-            .min();
+        let needed = self.groups.values().filter_map(|group| group.needs_from(at)).min();
         let logs = self.topics.get_mut(&at.topic).map(|topic| &mut topic.logs);
         if let Some(needed) = needed
             && let Some(log) = logs.and_then(|logs| logs.get_mut(usize::try_from(at.partition).ok()?))

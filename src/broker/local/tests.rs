@@ -23,10 +23,7 @@ async fn broker(partitions: i32) -> LocalBroker {
 
 async fn make(broker: &LocalBroker, name: &str, partitions: i32) {
     let name = name.to_owned();
-    broker
-        .ensure_topics(&[TopicSpec { name, partitions }])
-        .await
-        .unwrap();
+    broker.ensure_topics(&[TopicSpec { name, partitions }]).await.unwrap();
 }
 
 async fn join(broker: &LocalBroker, group: &str, session_timeout: Duration) -> Box<dyn Member> {
@@ -42,18 +39,11 @@ async fn join(broker: &LocalBroker, group: &str, session_timeout: Duration) -> B
 const LONG: Duration = Duration::from_mins(1);
 
 fn record(bytes: usize) -> Record {
-    Record {
-        value: Some(Bytes::from(vec![b'x'; bytes])),
-        ..Record::default()
-    }
+    Record { value: Some(Bytes::from(vec![b'x'; bytes])), ..Record::default() }
 }
 
 fn next_offset(partition: i32, offset: i64) -> Position {
-    Position {
-        topic: "t".into(),
-        partition,
-        offset,
-    }
+    Position { topic: "t".into(), partition, offset }
 }
 
 async fn event(member: &mut Box<dyn Member>, limit: usize) -> MemberEvent {
@@ -62,25 +52,19 @@ async fn event(member: &mut Box<dyn Member>, limit: usize) -> MemberEvent {
 
 async fn assigned(member: &mut Box<dyn Member>) -> Vec<i32> {
     let event = event(member, 0).await;
-    let MemberEvent::Assigned(partitions) = event else {
-        panic!("{event:?}")
-    };
+    let MemberEvent::Assigned(partitions) = event else { panic!("{event:?}") };
     numbers(&partitions)
 }
 
 async fn revoked(member: &mut Box<dyn Member>) -> Revocation {
     let event = event(member, 0).await;
-    let MemberEvent::Revoked(revocation) = event else {
-        panic!("{event:?}")
-    };
+    let MemberEvent::Revoked(revocation) = event else { panic!("{event:?}") };
     revocation
 }
 
 async fn records(member: &mut Box<dyn Member>, limit: usize) -> Vec<Delivery> {
     let event = event(member, limit).await;
-    let MemberEvent::Records(records) = event else {
-        panic!("{event:?}")
-    };
+    let MemberEvent::Records(records) = event else { panic!("{event:?}") };
     records
 }
 
@@ -90,9 +74,7 @@ fn numbers(partitions: &[TopicPartition]) -> Vec<i32> {
 
 async fn watermarks(broker: &LocalBroker) -> Vec<(i64, i64)> {
     let watermarks = broker.watermarks("t").await.unwrap().into_iter();
-    watermarks
-        .map(|Watermarks { low, high, .. }| (low, high))
-        .collect()
+    watermarks.map(|Watermarks { low, high, .. }| (low, high)).collect()
 }
 
 #[tokio::test]
@@ -112,10 +94,7 @@ async fn only_the_partitions_that_must_move_are_revoked() {
     assert_eq!(assigned(&mut third).await, [1]);
     let mut fourth = join(&broker, "g", LONG).await;
     for member in [&mut first, &mut second, &mut third, &mut fourth] {
-        assert!(
-            member.next(1).now_or_never().is_none(),
-            "nothing moves for the fourth"
-        );
+        assert!(member.next(1).now_or_never().is_none(), "nothing moves for the fourth");
     }
     third.leave().await;
     assert_eq!(assigned(&mut fourth).await, [1]);
@@ -154,11 +133,7 @@ async fn a_commit_by_a_member_that_lost_the_partition_is_refused() {
     let late = first.commit(vec![next_offset(0, 3), next_offset(1, 4)]).await;
     assert!(matches!(late, Err(BrokerError::Rejected(_))), "{late:?}");
     assert_eq!(records(&mut second, 9).await[0].position, next_offset(1, 2));
-    assert_eq!(
-        watermarks(&broker).await,
-        [(3, 4), (2, 4)],
-        "its own partition's commit counts"
-    );
+    assert_eq!(watermarks(&broker).await, [(3, 4), (2, 4)], "its own partition's commit counts");
 }
 
 #[tokio::test]
@@ -170,10 +145,7 @@ async fn a_revocation_that_is_not_replied_to_ends_with_the_session_timeout() {
     let revocation = revoked(&mut first).await;
     assert!(second.next(0).now_or_never().is_none());
     assert_eq!(assigned(&mut second).await, [1]);
-    assert!(
-        revocation.reply.send(vec![next_offset(1, 1)]).is_err(),
-        "too late"
-    );
+    assert!(revocation.reply.send(vec![next_offset(1, 1)]).is_err(), "too late");
     assert!(first.commit(vec![next_offset(1, 1)]).await.is_err());
     first.commit(vec![next_offset(0, 0)]).await.unwrap();
 }
@@ -199,9 +171,7 @@ async fn records_below_every_groups_commit_are_dropped() {
     let broker = broker(1).await;
     let mut one = join(&broker, "one", LONG).await;
     let mut other = join(&broker, "other", LONG).await;
-    broker
-        .publish("t", (0..20_000).map(|_| record(1)).collect())
-        .await;
+    broker.publish("t", (0..20_000).map(|_| record(1)).collect()).await;
     assert_eq!(watermarks(&broker).await, [(0, 20_000)], "groups need them all");
     assigned(&mut one).await;
     assigned(&mut other).await;
@@ -210,10 +180,7 @@ async fn records_below_every_groups_commit_are_dropped() {
     other.commit(vec![next_offset(0, 12_000)]).await.unwrap();
     assert_eq!(watermarks(&broker).await, [(12_000, 20_000)]);
     let read = broker.read(&next_offset(0, 3), 1).await.unwrap();
-    assert_eq!(
-        read[0].position.offset, 12_000,
-        "below the low watermark starts at it"
-    );
+    assert_eq!(read[0].position.offset, 12_000, "below the low watermark starts at it");
     assert_eq!(records(&mut one, 1).await[0].position.offset, 12_000);
     for past_the_end in [30_000, -7] {
         one.commit(vec![next_offset(0, past_the_end)]).await.unwrap();
@@ -224,9 +191,7 @@ async fn records_below_every_groups_commit_are_dropped() {
 #[tokio::test]
 async fn a_partition_without_a_group_keeps_the_newest_records() {
     let broker = broker(1).await;
-    broker
-        .publish("t", (0..10_500).map(|_| record(1)).collect())
-        .await;
+    broker.publish("t", (0..10_500).map(|_| record(1)).collect()).await;
     assert_eq!(watermarks(&broker).await, [(500, 10_500)]);
     let mut member = join(&broker, "g", LONG).await;
     assigned(&mut member).await;
@@ -238,9 +203,7 @@ async fn a_full_partition_takes_records_again_after_a_commit() {
     let broker = broker(1).await;
     let mut member = join(&broker, "g", LONG).await;
     assigned(&mut member).await;
-    let results = broker
-        .publish("t", (0..80).map(|_| record(1_000_000)).collect())
-        .await;
+    let results = broker.publish("t", (0..80).map(|_| record(1_000_000)).collect()).await;
     let stored = results.iter().take_while(|result| result.is_ok()).count();
     assert!((60..70).contains(&stored), "{stored}");
     assert!(matches!(results[stored], Err(BrokerError::Unavailable(_))));
@@ -255,17 +218,11 @@ async fn a_topic_made_after_the_join_is_told_and_then_assigned() {
     let broker = LocalBroker::default();
     let mut member = join(&broker, "g", LONG).await;
     let event = member.next(1).await;
-    assert!(
-        matches!(event, MemberEvent::Trouble(BrokerError::UnknownTopic(_))),
-        "{event:?}"
-    );
+    assert!(matches!(event, MemberEvent::Trouble(BrokerError::UnknownTopic(_))), "{event:?}");
     assert!(member.next(1).now_or_never().is_none());
     make(&broker, "t", 2).await;
     assert_eq!(assigned(&mut member).await, [0, 1]);
-    let impossible = TopicSpec {
-        name: "u".to_owned(),
-        partitions: 0,
-    };
+    let impossible = TopicSpec { name: "u".to_owned(), partitions: 0 };
     assert!(broker.ensure_topics(&[impossible]).await.is_err());
 }
 
@@ -277,12 +234,7 @@ async fn a_partition_with_many_records_does_not_starve_the_others() {
     assigned(&mut member).await;
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
-        seen.extend(
-            records(&mut member, 10)
-                .await
-                .iter()
-                .map(|delivery| delivery.position.partition),
-        );
+        seen.extend(records(&mut member, 10).await.iter().map(|delivery| delivery.position.partition));
     }
     assert_eq!(seen.len(), 3);
 }
@@ -311,10 +263,7 @@ async fn busy_publishers_and_members_lose_and_double_nothing() {
     eprintln!("{PUBLISHED} records in {:?}", started.elapsed());
     assert_eq!(counted.load(Ordering::Relaxed), PUBLISHED);
     let watermarks = watermarks(&broker).await;
-    assert!(
-        watermarks.iter().all(|(low, high)| low == high),
-        "what is committed goes: {watermarks:?}"
-    );
+    assert!(watermarks.iter().all(|(low, high)| low == high), "what is committed goes: {watermarks:?}");
 }
 
 /// Commits batch by batch, until all records are counted.
@@ -327,10 +276,9 @@ async fn consume(mut member: Box<dyn Member>, counted: Arc<AtomicUsize>, all: Ca
         let MemberEvent::Records(records) = event else {
             continue;
         };
-        let next_offsets = records.iter().map(|delivery| Position {
-            offset: delivery.position.offset + 1,
-            ..delivery.position.clone()
-        });
+        let next_offsets = records
+            .iter()
+            .map(|delivery| Position { offset: delivery.position.offset + 1, ..delivery.position.clone() });
         member.commit(next_offsets.collect()).await.unwrap();
         if counted.fetch_add(records.len(), Ordering::Relaxed) + records.len() == PUBLISHED {
             all.cancel();

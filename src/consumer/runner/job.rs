@@ -23,10 +23,7 @@ struct Item {
 /// Returns once every record of the batch is settled: handled, or put aside. Aborting it leaves them unsettled.
 pub(super) async fn run(handler: Arc<dyn Handler>, max_tries: u32, batch: Vec<Delivery>) -> Vec<Position> {
     let settled = batch.iter().map(|delivery| delivery.position.clone()).collect();
-    let mut open: Vec<Item> = batch
-        .into_iter()
-        .map(|delivery| Item { delivery, tries: 0 })
-        .collect();
+    let mut open: Vec<Item> = batch.into_iter().map(|delivery| Item { delivery, tries: 0 }).collect();
     let mut waits = waits();
     loop {
         open = attempt(&*handler, max_tries, open).await;
@@ -52,10 +49,7 @@ async fn attempt(handler: &dyn Handler, max_tries: u32, open: Vec<Item>) -> Vec<
     let (batch, tries): (Vec<Delivery>, Vec<u32>) = open.into_iter().map(|i| (i.delivery, i.tries)).unzip();
     let answers = match AssertUnwindSafe(handler.handle(&batch)).catch_unwind().await {
         Ok(answers) => answers,
-        Err(_) => batch
-            .iter()
-            .map(|_| Err(Error::internal("the handler panicked")))
-            .collect(),
+        Err(_) => batch.iter().map(|_| Err(Error::internal("the handler panicked"))).collect(),
     };
     let mut again = Vec::new();
     for ((delivery, tries), answer) in batch.into_iter().zip(tries).zip(answers) {
@@ -75,10 +69,7 @@ async fn attempt(handler: &dyn Handler, max_tries: u32, open: Vec<Item>) -> Vec<
         } else if let Err(trouble) = handler.give_up(&delivery, &error).await {
             // Nothing is dropped: it stays open until it can be put aside.
             say(&delivery, &trouble, tries, "record can't be put aside");
-            again.push(Item {
-                delivery,
-                tries: max_tries.saturating_sub(1),
-            });
+            again.push(Item { delivery, tries: max_tries.saturating_sub(1) });
         }
     }
     again

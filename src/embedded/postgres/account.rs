@@ -47,11 +47,7 @@ impl Account {
             .iter()
             .find_map(|name| User::from_name(name).ok().flatten())
             .ok_or(EmbeddedError::NoAccount)?;
-        Ok(Some(Self {
-            name: user.name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-        }))
+        Ok(Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
     }
 
     pub fn own(&self, path: &Path) -> io::Result<()> {

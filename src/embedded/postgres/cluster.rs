@@ -38,11 +38,7 @@ impl Cluster {
     ) -> Result<Self, EmbeddedError> {
         let data = Self::path(dir);
         let exists = data.join("PG_VERSION").is_file();
-        let cluster = Self {
-            account: Account::choose(&data)?,
-            password: password(dir, exists)?,
-            data,
-        };
+        let cluster = Self { account: Account::choose(&data)?, password: password(dir, exists)?, data };
         if let Some(account) = &cluster.account {
             account.check_access(dir.path()).await?;
         }
@@ -63,8 +59,7 @@ impl Cluster {
         remove_staging(dir).map_err(EmbeddedError::io(dir.path()))?;
         let staging = dir.join(&format!("{STAGING}{}", Uuid::new_v4().simple()));
         let password_file = staging.join("password");
-        self.prepare(&staging, &password_file)
-            .map_err(EmbeddedError::io(&staging))?;
+        self.prepare(&staging, &password_file).map_err(EmbeddedError::io(&staging))?;
 
         let mut command = programs.command("initdb");
         command
@@ -75,11 +70,7 @@ impl Cluster {
             .args(["--username", ROLE, "--auth=scram-sha-256"])
             .args(["--encoding=UTF8", "--data-checksums"]);
         if programs.major_version().await? >= 17 {
-            command.args([
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-            ]);
+            command.args(["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]);
         } else {
             command.arg("--locale=C.UTF-8");
         }
@@ -102,11 +93,7 @@ impl Cluster {
 
     fn prepare(&self, staging: &Path, password_file: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(staging)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(password_file)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(password_file)?;
         writeln!(file, "{}", self.password.expose_secret())?;
         if let Some(account) = &self.account {
             account.own(staging)?;
@@ -119,21 +106,15 @@ impl Cluster {
 /// The password lives in libpq's own password file, so that `psql` can use it; made before the cluster is.
 fn password(dir: &DataDir, cluster_exists: bool) -> Result<SecretString, EmbeddedError> {
     let kept = dir.read(PGPASS)?;
-    let field = kept
-        .as_deref()
-        .and_then(|line| line.trim_end().rsplit(':').next());
+    let field = kept.as_deref().and_then(|line| line.trim_end().rsplit(':').next());
     match field.filter(|password| !password.is_empty()) {
         Some(password) => Ok(SecretString::from(password)),
-        None if cluster_exists => Err(EmbeddedError::NoPassword {
-            data: Cluster::path(dir),
-            pgpass: dir.join(PGPASS),
-        }),
+        None if cluster_exists => {
+            Err(EmbeddedError::NoPassword { data: Cluster::path(dir), pgpass: dir.join(PGPASS) })
+        }
         None => {
             let password = generated_secret();
-            dir.write_private(
-                PGPASS,
-                &format!("127.0.0.1:*:*:{ROLE}:{}\n", password.expose_secret()),
-            )?;
+            dir.write_private(PGPASS, &format!("127.0.0.1:*:*:{ROLE}:{}\n", password.expose_secret()))?;
             Ok(password)
         }
     }

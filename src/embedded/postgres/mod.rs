@@ -41,12 +41,7 @@ pub struct PostgresOptions {
 
 impl PostgresOptions {
     pub fn new(data_dir: DataDir, config: EmbeddedConfig) -> Self {
-        Self {
-            data_dir,
-            config,
-            durability: Durability::Full,
-            max_connections: 100,
-        }
+        Self { data_dir, config, durability: Durability::Full, max_connections: 100 }
     }
 }
 
@@ -86,13 +81,7 @@ impl EmbeddedPostgres {
             sleep(Duration::from_millis(200)).await;
         };
         log::info!(port = port; "postgresql is ready");
-        Ok(Self {
-            server,
-            programs,
-            password: cluster.password,
-            port,
-            data_dir: options.data_dir,
-        })
+        Ok(Self { server, programs, password: cluster.password, port, data_dir: options.data_dir })
     }
 
     pub fn port(&self) -> u16 {
@@ -109,10 +98,7 @@ impl EmbeddedPostgres {
     }
 
     pub fn database_config(&self, database: &str, max_connections: usize) -> DatabaseConfig {
-        DatabaseConfig {
-            url: self.database_url(database),
-            max_connections,
-        }
+        DatabaseConfig { url: self.database_url(database), max_connections }
     }
 
     /// A password file as libpq reads it.
@@ -142,10 +128,7 @@ impl EmbeddedPostgres {
         if output.status.success() || stderr.contains("already exists") {
             return Ok(());
         }
-        Err(EmbeddedError::Program {
-            program: "createdb".to_owned(),
-            output: stderr.trim_end().to_owned(),
-        })
+        Err(EmbeddedError::Program { program: "createdb".to_owned(), output: stderr.trim_end().to_owned() })
     }
 
     /// Resolves when the server has ended, which it does not while all is well.

@@ -48,9 +48,7 @@ impl PidFile {
             return false;
         };
         let mut arguments = arguments.split(|byte| *byte == 0);
-        let is_postgres = arguments
-            .next()
-            .is_some_and(|program| program.ends_with(b"postgres"));
+        let is_postgres = arguments.next().is_some_and(|program| program.ends_with(b"postgres"));
         is_postgres && arguments.any(|argument| argument == data.as_os_str().as_encoded_bytes())
     }
 
@@ -86,10 +84,7 @@ pub(super) async fn stop_left_over(data: &Path) -> Result<(), EmbeddedError> {
         return Ok(());
     }
     Err(EmbeddedError::TimedOut {
-        what: format!(
-            "stopping the PostgreSQL that a killed run left behind (process {})",
-            server.pid
-        ),
+        what: format!("stopping the PostgreSQL that a killed run left behind (process {})", server.pid),
         limit: FAST_LIMIT + IMMEDIATE_LIMIT,
     })
 }

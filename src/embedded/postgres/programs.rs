@@ -23,10 +23,7 @@ impl Programs {
     pub async fn find(config: &EmbeddedConfig, data: &Path) -> Result<Self, EmbeddedError> {
         let (candidates, searched) = match &config.postgres_bin {
             Some(bin) => (vec![bin.clone()], format!("PG_BIN ({})", bin.display())),
-            None => (
-                candidates(config, data).await,
-                format!("PATH, pg_config --bindir and {DEBIAN}/*/bin"),
-            ),
+            None => (candidates(config, data).await, format!("PATH, pg_config --bindir and {DEBIAN}/*/bin")),
         };
         candidates
             .into_iter()
@@ -58,12 +55,10 @@ impl Programs {
         let text = succeed(command, Duration::from_secs(10)).await?;
         let version = text.split_once(") ").map_or("", |(_, rest)| rest);
         let digits = version.split(|c: char| !c.is_ascii_digit()).next();
-        digits
-            .and_then(|digits| digits.parse().ok())
-            .ok_or_else(|| EmbeddedError::Program {
-                program: "postgres --version".to_owned(),
-                output: text.clone(),
-            })
+        digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| EmbeddedError::Program {
+            program: "postgres --version".to_owned(),
+            output: text.clone(),
+        })
     }
 }
 
@@ -78,12 +73,7 @@ async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
         found.extend(target.and_then(|file| file.parent().map(Path::to_owned)));
         found.push(dir.clone());
     }
-    if let Some(pg_config) = config
-        .path
-        .iter()
-        .map(|dir| dir.join("pg_config"))
-        .find(|p| p.is_file())
-    {
+    if let Some(pg_config) = config.path.iter().map(|dir| dir.join("pg_config")).find(|p| p.is_file()) {
         let mut command = Command::new(pg_config);
         command.arg("--bindir");
         if let Ok(dir) = succeed(command, Duration::from_secs(10)).await {
@@ -96,11 +86,7 @@ async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     debian.sort_unstable_by(|a, b| b.cmp(a));
-    found.extend(
-        debian
-            .iter()
-            .map(|version| Path::new(DEBIAN).join(version.to_string()).join("bin")),
-    );
+    found.extend(debian.iter().map(|version| Path::new(DEBIAN).join(version.to_string()).join("bin")));
     found
 }
 
@@ -108,10 +94,7 @@ async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
 pub(super) async fn run(command: Command, limit: Duration) -> Result<Output, EmbeddedError> {
     let program = name(&command);
     let path = PathBuf::from(command.get_program());
-    let output = tokio::process::Command::from(command)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let output = tokio::process::Command::from(command).stdin(Stdio::null()).kill_on_drop(true).output();
     match tokio::time::timeout(limit, output).await {
         Ok(output) => output.map_err(EmbeddedError::io(&path)),
         Err(_) => Err(EmbeddedError::TimedOut { what: program, limit }),
@@ -127,11 +110,7 @@ pub(super) async fn succeed(command: Command, limit: Duration) -> Result<String,
     }
     Err(EmbeddedError::Program {
         program,
-        output: format!(
-            "{}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim_end()
-        ),
+        output: format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim_end()),
     })
 }
 
@@ -149,10 +128,7 @@ mod tests {
     #[tokio::test]
     async fn a_pg_bin_without_the_programs_says_how_to_install_them() {
         let dir = tempfile::tempdir().unwrap();
-        let config = EmbeddedConfig {
-            postgres_bin: Some(dir.path().to_owned()),
-            path: Vec::new(),
-        };
+        let config = EmbeddedConfig { postgres_bin: Some(dir.path().to_owned()), path: Vec::new() };
         let error = Programs::find(&config, dir.path()).await.unwrap_err();
         assert!(matches!(error, EmbeddedError::NoPostgres { .. }));
         let text = error.to_string();
@@ -170,10 +146,7 @@ mod tests {
             fs::write(real.join(program), "").unwrap();
         }
         std::os::unix::fs::symlink(real.join("postgres"), linked.join("postgres")).unwrap();
-        let config = EmbeddedConfig {
-            postgres_bin: None,
-            path: vec![linked],
-        };
+        let config = EmbeddedConfig { postgres_bin: None, path: vec![linked] };
         let programs = Programs::find(&config, dir.path()).await.unwrap();
         assert_eq!(programs.bin, real.canonicalize().unwrap());
     }

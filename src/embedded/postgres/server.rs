@@ -55,10 +55,7 @@ impl Server {
         let (log, log_file) = Log::open(log_path.clone()).map_err(EmbeddedError::io(&log_path))?;
         let mut command = programs.command("/bin/sh");
         command.args(["-c", WATCHDOG, "sh"]);
-        command
-            .arg(programs.path("postgres"))
-            .arg("-D")
-            .arg(&cluster.data);
+        command.arg(programs.path("postgres")).arg("-D").arg(&cluster.data);
         for setting in settings(options, port) {
             command.arg("-c").arg(setting);
         }
@@ -71,13 +68,7 @@ impl Server {
             .name("postgres-exit".to_owned())
             .spawn(move || wait(child, &sender))
             .map_err(EmbeddedError::io(&cluster.data))?;
-        Ok(Self {
-            pipe,
-            exit,
-            waiter,
-            data: cluster.data.clone(),
-            log,
-        })
+        Ok(Self { pipe, exit, waiter, data: cluster.data.clone(), log })
     }
 
     /// Waits until it accepts connections. `before` is the pid file as it was before the start.
@@ -109,11 +100,7 @@ impl Server {
     }
 
     pub fn not_ready(&self, limit: Duration) -> EmbeddedError {
-        EmbeddedError::NotReady {
-            limit,
-            tail: self.log.tail(),
-            log: self.log.path.clone(),
-        }
+        EmbeddedError::NotReady { limit, tail: self.log.tail(), log: self.log.path.clone() }
     }
 
     pub fn log_tail(&self) -> String {
@@ -123,10 +110,7 @@ impl Server {
     /// Shuts down and waits for the end: cleanly, or else immediately.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
         drop(self.pipe);
-        if timeout(FAST_LIMIT, self.exit.wait_for(Option::is_some))
-            .await
-            .is_err()
-        {
+        if timeout(FAST_LIMIT, self.exit.wait_for(Option::is_some)).await.is_err() {
             stop_immediately(&self.data);
             timeout(IMMEDIATE_LIMIT, self.exit.wait_for(Option::is_some))
                 .await
@@ -182,12 +166,8 @@ fn settings(options: &PostgresOptions, port: u16) -> Vec<String> {
 
 fn start(mut command: Command, log: File) -> io::Result<(Child, ChildStdin)> {
     // A group of its own: Ctrl-C in the terminal is for us, who drain first and then stop the server.
-    let mut child = command
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()?;
+    let mut child =
+        command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
     match child.stdin.take() {
         Some(pipe) => Ok((child, pipe)),
         None => Err(io::Error::other("the watchdog has no stdin")),
@@ -208,11 +188,7 @@ impl Log {
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_KEPT) {
             fs::rename(&path, path.with_extension("log.old"))?;
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         let start = file.metadata()?.len();
         Ok((Self { path, start }, file))
     }

@@ -54,10 +54,7 @@ fn send(pid: i32, signal: Signal) {
 /// The process that our child runs the server under.
 fn parent_of(pid: i32) -> i32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("PPid:"))
-        .unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
     line.trim().parse().unwrap()
 }
 
@@ -85,9 +82,7 @@ async fn data_port_and_password_outlive_a_restart() {
 async fn a_real_cluster_is_durable_checksummed_utf8_and_on_loopback_only() {
     let dir = temp_dir();
     let data_dir = DataDir::open(dir.path()).unwrap();
-    let postgres = EmbeddedPostgres::start(PostgresOptions::new(data_dir, config()))
-        .await
-        .unwrap();
+    let postgres = EmbeddedPostgres::start(PostgresOptions::new(data_dir, config())).await.unwrap();
     for (setting, value) in [
         ("fsync", "on"),
         ("synchronous_commit", "on"),
@@ -98,11 +93,7 @@ async fn a_real_cluster_is_durable_checksummed_utf8_and_on_loopback_only() {
         ("password_encryption", "scram-sha-256"),
         ("max_connections", "100"),
     ] {
-        assert_eq!(
-            query(&postgres, &format!("SHOW {setting}")).await,
-            value,
-            "{setting}"
-        );
+        assert_eq!(query(&postgres, &format!("SHOW {setting}")).await, value, "{setting}");
     }
     assert_eq!(query(&postgres, "SELECT lower('ÄÖ')").await, "äö");
     let mode = fs::metadata(postgres.pgpass_path()).unwrap().mode();
@@ -110,11 +101,7 @@ async fn a_real_cluster_is_durable_checksummed_utf8_and_on_loopback_only() {
     let owner = fs::metadata(dir.path().join("postgres")).unwrap().uid();
     assert_ne!(owner, 0, "PostgreSQL never runs as root");
     assert_eq!(owner == Uid::effective().as_raw(), !Uid::effective().is_root());
-    assert!(
-        !postgres
-            .psql_hint("filedb")
-            .contains(postgres.password.expose_secret())
-    );
+    assert!(!postgres.psql_hint("filedb").contains(postgres.password.expose_secret()));
     postgres.stop().await.unwrap();
 }
 
@@ -123,10 +110,9 @@ async fn a_wrong_password_is_refused() {
     let dir = temp_dir();
     let postgres = start(dir.path()).await;
     let mut command = postgres.programs.command("psql");
-    command.args(["-c", "SELECT 1"]).arg(format!(
-        "postgresql://{ROLE}:wrong@127.0.0.1:{}/postgres",
-        postgres.port()
-    ));
+    command
+        .args(["-c", "SELECT 1"])
+        .arg(format!("postgresql://{ROLE}:wrong@127.0.0.1:{}/postgres", postgres.port()));
     let error = programs::succeed(command, LIMIT).await.unwrap_err().to_string();
     assert!(error.contains("password authentication failed"), "{error}");
     postgres.stop().await.unwrap();
@@ -138,11 +124,7 @@ async fn a_database_is_made_once() {
     let postgres = start(dir.path()).await;
     postgres.create_database("filedb").await.unwrap();
     postgres.create_database("filedb").await.unwrap();
-    let count = query(
-        &postgres,
-        "SELECT count(*) FROM pg_database WHERE datname = 'filedb'",
-    )
-    .await;
+    let count = query(&postgres, "SELECT count(*) FROM pg_database WHERE datname = 'filedb'").await;
     assert_eq!(count, "1");
     postgres.stop().await.unwrap();
 }
@@ -156,10 +138,7 @@ async fn closing_the_pipe_as_our_death_does_shuts_the_server_down_cleanly() {
     drop(postgres);
     timeout(LIMIT, exited).await.unwrap();
     assert!(!file.is_running(&data));
-    assert!(
-        PidFile::read(&data).is_none(),
-        "a clean shutdown removes its pid file"
-    );
+    assert!(PidFile::read(&data).is_none(), "a clean shutdown removes its pid file");
 }
 
 /// The other half of the next test: its process is killed while it holds a server.
@@ -177,11 +156,7 @@ async fn a_server_held_until_killed() {
 async fn a_killed_process_takes_its_server_along_and_gives_up_the_directory() {
     let dir = temp_dir();
     let mut holder = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "embedded::postgres::tests::a_server_held_until_killed",
-        ])
+        .args(["--ignored", "--exact", "embedded::postgres::tests::a_server_held_until_killed"])
         .env("HELD_DIR", dir.path())
         .stdout(std::process::Stdio::null())
         .kill_on_drop(true)
@@ -193,10 +168,7 @@ async fn a_killed_process_takes_its_server_along_and_gives_up_the_directory() {
         }
     };
     timeout(2 * LIMIT, held).await.unwrap();
-    assert!(matches!(
-        DataDir::open(dir.path()),
-        Err(EmbeddedError::Locked { .. })
-    ));
+    assert!(matches!(DataDir::open(dir.path()), Err(EmbeddedError::Locked { .. })));
     let data = dir.path().canonicalize().unwrap().join("postgres");
     let left_over = PidFile::read(&data).unwrap();
     assert!(left_over.is_running(&data));
@@ -227,10 +199,7 @@ async fn a_server_whose_watchdog_was_killed_is_stopped_by_the_next_start() {
     let lock = first.data_dir.clone();
     std::mem::forget(first);
 
-    let second = EmbeddedPostgres::start(PostgresOptions {
-        data_dir: lock,
-        ..options(temp_dir().path())
-    });
+    let second = EmbeddedPostgres::start(PostgresOptions { data_dir: lock, ..options(temp_dir().path()) });
     let second = second.await.unwrap();
     assert!(!left_over.is_running(&data));
     assert_eq!(query(&second, "SELECT n FROM kept").await, "42");

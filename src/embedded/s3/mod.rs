@@ -56,9 +56,7 @@ impl EmbeddedS3 {
         let data_dir = options.data_dir;
         let credentials = Credentials::kept(&data_dir)?;
         let objects = data_dir.join("objects");
-        tokio::fs::create_dir_all(&objects)
-            .await
-            .map_err(EmbeddedError::io(&objects))?;
+        tokio::fs::create_dir_all(&objects).await.map_err(EmbeddedError::io(&objects))?;
         let store = Store::open(&objects, options.durability)?;
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(
@@ -73,13 +71,7 @@ impl EmbeddedS3 {
         let stop = CancellationToken::new();
         let task = tokio::spawn(accept(listener, service.build(), stop.clone()));
         log::info!(port = address.port(); "s3 server is ready");
-        Ok(Self {
-            address,
-            credentials,
-            data_dir,
-            stop,
-            task: Some(task),
-        })
+        Ok(Self { address, credentials, data_dir, stop, task: Some(task) })
     }
 
     pub fn endpoint(&self) -> String {
@@ -143,10 +135,7 @@ impl Credentials {
             return Ok(kept);
         }
         let made = Self {
-            access_key_id: format!(
-                "FILESYS{:.13}",
-                Uuid::new_v4().simple().to_string().to_uppercase()
-            ),
+            access_key_id: format!("FILESYS{:.13}", Uuid::new_v4().simple().to_string().to_uppercase()),
             secret_access_key: generated_secret(),
         };
         dir.write_private(
@@ -166,10 +155,7 @@ impl Credentials {
                 .filter_map(|line| line.split_once('='))
                 .find_map(|(key, value)| (key.trim() == name).then(|| value.trim().to_owned()))
         };
-        Some(Self {
-            access_key_id: value(KEY_ID)?,
-            secret_access_key: SecretString::from(value(SECRET)?),
-        })
+        Some(Self { access_key_id: value(KEY_ID)?, secret_access_key: SecretString::from(value(SECRET)?) })
     }
 }
 
@@ -193,9 +179,7 @@ async fn accept(listener: TcpListener, service: S3Service, stop: CancellationTok
         }
     }
     drop(listener);
-    let drained = timeout(STOP_LIMIT, async {
-        while connections.join_next().await.is_some() {}
-    });
+    let drained = timeout(STOP_LIMIT, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         log::warn!(connections = connections.len(); "s3 server cuts connections that do not end");
         connections.shutdown().await;

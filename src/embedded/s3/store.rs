@@ -32,11 +32,7 @@ impl Store {
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let files = FileSystem::new(root)
             .map_err(|error| EmbeddedError::io(root)(io::Error::other(format!("{error:?}"))))?;
-        Ok(Self {
-            files,
-            root: root.to_owned(),
-            durability,
-        })
+        Ok(Self { files, root: root.to_owned(), durability })
     }
 
     /// Once this returns, the object and what describes it survive a power cut.
@@ -48,10 +44,7 @@ impl Store {
         let sidecars = sidecars(&self.root, bucket, key);
         // At once, so that they share the file system's own commit.
         let [headers, sums] = sidecars;
-        let dirs = object
-            .ancestors()
-            .skip(1)
-            .take_while(|dir| dir.starts_with(&self.root));
+        let dirs = object.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
         let dirs: Vec<PathBuf> = dirs.map(Path::to_owned).collect();
         futures_util::try_join!(sync_file(object), sync_file(headers), sync_file(sums))?;
         for dir in dirs {
@@ -117,13 +110,7 @@ impl S3 for Store {
     async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> Reply<DeleteObjectsOutput> {
         let bucket = req.input.bucket.clone();
         let reply = self.files.delete_objects(req).await?;
-        for key in reply
-            .output
-            .deleted
-            .iter()
-            .flatten()
-            .filter_map(|deleted| deleted.key.as_ref())
-        {
+        for key in reply.output.deleted.iter().flatten().filter_map(|deleted| deleted.key.as_ref()) {
             self.remove_sidecars(&bucket, key);
         }
         Ok(reply)

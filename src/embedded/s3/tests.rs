@@ -17,16 +17,11 @@ const KEY: &str = "files/42_my_important_document_1767398400000.txt";
 
 async fn start(dir: &Path, durability: Durability) -> EmbeddedS3 {
     let data_dir = DataDir::open(dir).unwrap();
-    EmbeddedS3::start(S3Options { data_dir, durability })
-        .await
-        .unwrap()
+    EmbeddedS3::start(S3Options { data_dir, durability }).await.unwrap()
 }
 
 fn access(config: &S3Config) -> (Region, ClientCredentials) {
-    let region = Region::Custom {
-        region: config.region.clone(),
-        endpoint: config.endpoint.clone().unwrap(),
-    };
+    let region = Region::Custom { region: config.region.clone(), endpoint: config.endpoint.clone().unwrap() };
     let secret = config.secret_access_key.expose_secret();
     let credentials = ClientCredentials::new(Some(&config.access_key_id), Some(secret), None, None, None);
     (region, credentials.unwrap())
@@ -34,17 +29,14 @@ fn access(config: &S3Config) -> (Region, ClientCredentials) {
 
 fn client(server: &EmbeddedS3) -> Box<Bucket> {
     let (region, credentials) = access(&server.s3_config(BUCKET));
-    Bucket::new(BUCKET, region, credentials)
-        .unwrap()
-        .with_path_style()
+    Bucket::new(BUCKET, region, credentials).unwrap().with_path_style()
 }
 
 async fn make_bucket(server: &EmbeddedS3) -> Result<u16, u16> {
     let (region, credentials) = access(&server.s3_config(BUCKET));
     let made =
         Bucket::create_with_path_style(BUCKET, region, credentials, BucketConfiguration::default()).await;
-    made.map(|response| response.response_code)
-        .map_err(|error| status(&error))
+    made.map(|response| response.response_code).map_err(|error| status(&error))
 }
 
 fn status(error: &S3Error) -> u16 {
@@ -75,10 +67,7 @@ async fn objects_buckets_port_and_credentials_outlive_a_restart() {
     assert_eq!(second.endpoint(), endpoint);
     assert_eq!(second.access_key_id(), key_id);
     assert_eq!(make_bucket(&second).await, Err(409));
-    assert_eq!(
-        client(&second).get_object(KEY).await.unwrap().bytes(),
-        "content".as_bytes()
-    );
+    assert_eq!(client(&second).get_object(KEY).await.unwrap().bytes(), "content".as_bytes());
     second.stop().await;
 }
 
@@ -116,11 +105,7 @@ async fn ranges_listing_deleting_and_missing_objects_behave_as_in_s3() {
     let range = bucket.get_object_range(KEY, 2, Some(4)).await.unwrap();
     assert_eq!((range.status_code(), range.bytes().as_ref()), (206, &b"234"[..]));
     let listed = bucket.list("files/".to_owned(), None).await.unwrap();
-    let keys: Vec<&str> = listed
-        .iter()
-        .flat_map(|page| &page.contents)
-        .map(|o| o.key.as_str())
-        .collect();
+    let keys: Vec<&str> = listed.iter().flat_map(|page| &page.contents).map(|o| o.key.as_str()).collect();
     assert_eq!(keys, [KEY, "files/7_other_1.txt"]);
 
     assert_eq!(bucket.delete_object(KEY).await.unwrap().status_code(), 204);
@@ -138,11 +123,7 @@ async fn an_object_is_described_by_two_files_that_go_with_it() {
     let bucket = client(&server);
     bucket.put_object(KEY, b"content").await.unwrap();
     let objects = dir.path().join("objects");
-    assert!(
-        store::sidecars(&objects, BUCKET, KEY)
-            .iter()
-            .all(|path| path.is_file())
-    );
+    assert!(store::sidecars(&objects, BUCKET, KEY).iter().all(|path| path.is_file()));
     bucket.delete_object(KEY).await.unwrap();
     let names = std::fs::read_dir(&objects).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
@@ -160,9 +141,7 @@ async fn requests_without_the_credentials_are_refused() {
     let mut config = server.s3_config(BUCKET);
     config.secret_access_key = SecretString::from("wrong");
     let (region, credentials) = access(&config);
-    let stranger = Bucket::new(BUCKET, region, credentials)
-        .unwrap()
-        .with_path_style();
+    let stranger = Bucket::new(BUCKET, region, credentials).unwrap().with_path_style();
     assert_eq!(status(&stranger.put_object(KEY, b"x").await.unwrap_err()), 403);
     server.stop().await;
 }
@@ -179,10 +158,7 @@ async fn an_upload_that_breaks_off_leaves_no_object() {
     let url = bucket.presign_put(KEY, 60, None, None).await.unwrap();
     let path = url.strip_prefix(&server.endpoint()).unwrap();
     let mut socket = TcpStream::connect(server.address).await.unwrap();
-    let head = format!(
-        "PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 1000000\r\n\r\n",
-        server.address
-    );
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 1000000\r\n\r\n", server.address);
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(&[b'x'; 500_000]).await.unwrap();
     drop(socket);
@@ -222,13 +198,8 @@ async fn a_large_object_goes_and_comes_in_parts() {
     let server = start(dir.path(), Durability::Fast).await;
     make_bucket(&server).await.unwrap();
     let bucket = client(&server);
-    let content: Vec<u8> = (0..20_000_000_u32)
-        .map(|n| u8::try_from(n % 251).unwrap())
-        .collect();
-    bucket
-        .put_object_stream(&mut content.as_slice(), KEY)
-        .await
-        .unwrap();
+    let content: Vec<u8> = (0..20_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    bucket.put_object_stream(&mut content.as_slice(), KEY).await.unwrap();
     assert!(bucket.get_object(KEY).await.unwrap().bytes() == content.as_slice());
     server.stop().await;
 }

@@ -21,9 +21,7 @@ pub(in crate::http) async fn content(
     state: Data<AppState>,
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
-    let file = state
-        .run(|ctx| async move { download_file::find(&ctx, id).await })
-        .await?;
+    let file = state.run(|ctx| async move { download_file::find(&ctx, id).await }).await?;
     let tag = file.sha256.clone().map(EntityTag::new_strong);
     let mut response = headers(&file, tag.as_ref());
     if tag.as_ref().is_some_and(|tag| etag::is_known(&request, tag)) {
@@ -34,9 +32,8 @@ pub(in crate::http) async fn content(
         Ok(range) => range,
         Err(error) => return Ok(unsatisfiable(error, size.unwrap_or_default())),
     };
-    let (length, bytes) = state
-        .run(|ctx| async move { download_file::open(&ctx, &file, range).await })
-        .await?;
+    let (length, bytes) =
+        state.run(|ctx| async move { download_file::open(&ctx, &file, range).await }).await?;
     if let (Some(ByteRange { first, last }), Some(size)) = (range, size) {
         response.status(StatusCode::PARTIAL_CONTENT);
         response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
@@ -78,11 +75,7 @@ fn headers(file: &File, tag: Option<&EntityTag>) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     let name = format!("{}.{}", file.title.replace(['/', '\\'], "_"), file.format.name());
     let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || " ._-()".contains(c) {
-            c
-        } else {
-            '_'
-        }
+        if c.is_ascii_alphanumeric() || " ._-()".contains(c) { c } else { '_' }
     };
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,

@@ -15,13 +15,9 @@ use crate::http::state::AppState;
 type Answer = Result<HttpResponse, HttpError>;
 
 pub(in crate::http) async fn create(state: Data<AppState>, NewFileBody(new): NewFileBody) -> Answer {
-    let file = state
-        .run(|ctx| async move { request_file::request(&ctx, new).await })
-        .await?;
+    let file = state.run(|ctx| async move { request_file::request(&ctx, new).await }).await?;
     let location = format!("/files/{}", file.id);
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, location))
-        .json(file))
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(file))
 }
 
 pub(in crate::http) async fn list(
@@ -30,15 +26,10 @@ pub(in crate::http) async fn list(
     PageQuery(query): PageQuery,
 ) -> Answer {
     let slice = query.clone();
-    let page = state
-        .run(|ctx| async move { find_files::page(&ctx, &slice).await })
-        .await?;
+    let page = state.run(|ctx| async move { find_files::page(&ctx, &slice).await }).await?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
-        response.insert_header((
-            header::LINK,
-            format!("<{}>; rel=\"next\"", next_link(&query, next)),
-        ));
+        response.insert_header((header::LINK, format!("<{}>; rel=\"next\"", next_link(&query, next))));
     }
     etag::json(&request, &page.files, response)
 }
@@ -57,22 +48,16 @@ fn next_link(query: &PageRequest, next: Cursor) -> String {
 }
 
 pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
-    let file = state
-        .run(|ctx| async move { find_files::one(&ctx, id).await })
-        .await?;
+    let file = state.run(|ctx| async move { find_files::one(&ctx, id).await }).await?;
     etag::json(&request, &file, HttpResponse::Ok())
 }
 
 pub(in crate::http) async fn timeline(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
-    let lines = state
-        .run(|ctx| async move { find_files::timeline(&ctx, id).await })
-        .await?;
+    let lines = state.run(|ctx| async move { find_files::timeline(&ctx, id).await }).await?;
     etag::json(&request, &lines, HttpResponse::Ok())
 }
 
 pub(in crate::http) async fn stats(request: HttpRequest, state: Data<AppState>) -> Answer {
-    let stats = state
-        .run(|ctx| async move { find_files::stats(&ctx).await })
-        .await?;
+    let stats = state.run(|ctx| async move { find_files::stats(&ctx).await }).await?;
     etag::json(&request, &stats, HttpResponse::Ok())
 }

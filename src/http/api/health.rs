@@ -17,9 +17,7 @@ pub(in crate::http) async fn alive() -> HttpResponse {
 
 /// 200 when files can be asked for, 503 otherwise; the body tells each dependency's state.
 pub(in crate::http) async fn ready(state: Data<AppState>) -> Result<HttpResponse, HttpError> {
-    let mut health = state
-        .run(|ctx| async move { Ok(check_health::check(&ctx).await) })
-        .await?;
+    let mut health = state.run(|ctx| async move { Ok(check_health::check(&ctx).await) }).await?;
     if state.stopping.is_cancelled() {
         health.status = Readiness::Stopping;
     }
@@ -30,7 +28,5 @@ pub(in crate::http) async fn ready(state: Data<AppState>) -> Result<HttpResponse
     if matches!(health.status, Readiness::Unavailable | Readiness::Stopping) {
         response.insert_header((header::RETRY_AFTER, "1"));
     }
-    Ok(response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(health))
+    Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(health))
 }

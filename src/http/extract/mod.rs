@@ -26,12 +26,7 @@ impl FromRequest for Id {
     type Future = std::future::Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = request
-            .match_info()
-            .get("id")
-            .unwrap_or_default()
-            .parse()
-            .map(Self);
+        let id = request.match_info().get("id").unwrap_or_default().parse().map(Self);
         std::future::ready(id.map_err(|e: crate::domain::ids::InvalidFileId| {
             HttpError(Error::new(ErrorKind::Malformed, "invalid_file_id", e.to_string()))
         }))
@@ -94,10 +89,7 @@ fn new_file(raw: RawNewFile) -> Result<NewFile, Error> {
         None | Some(serde_json::Value::Null) => None,
         Some(serde_json::Value::String(text)) => Some(text),
         Some(_) => {
-            wrong.push(FieldError {
-                pointer,
-                detail: format!("{} must be a string", &pointer[1..]),
-            });
+            wrong.push(FieldError { pointer, detail: format!("{} must be a string", &pointer[1..]) });
             None
         }
     };
@@ -125,17 +117,14 @@ fn json_body<T: DeserializeOwned + 'static>(
             })),
             Err(_) => {
                 let detail = format!("the body did not arrive within {} seconds", BODY_TIME.as_secs());
-                Err(HttpError(Error::new(
-                    ErrorKind::Timeout,
-                    "request_timeout",
-                    detail,
-                )))
+                Err(HttpError(Error::new(ErrorKind::Timeout, "request_timeout", detail)))
             }
         }
     }
     .boxed_local()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
 fn refused(cause: &JsonPayloadError) -> Error {
     match cause {
         JsonPayloadError::ContentType => Error::new(

@@ -33,10 +33,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "same-origin");
     set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    set(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
@@ -52,15 +49,9 @@ pub(super) async fn around<B: MessageBody + 'static>(
 fn request_id(request: &ServiceRequest) -> String {
     let sane = |text: &&str| {
         (1..=128).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
     };
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(sane);
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane);
     given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
@@ -75,13 +66,12 @@ fn with_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> Servi
     }
     let cause = response.response().error();
     let bare;
-    let error = match cause.and_then(|cause| cause.as_error::<HttpError>()) {
-        Some(HttpError(error)) => error,
-        None => {
-            let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
-            bare = of_status(status, cause.map_or(reason, ToString::to_string));
-            &bare
-        }
+    let error = if let Some(HttpError(error)) = cause.and_then(|cause| cause.as_error()) {
+        error
+    } else {
+        let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
+        bare = of_status(status, cause.map_or(reason, ToString::to_string));
+        &bare
     };
     log_once(error, response.request(), id);
     let problem = Problem::new(error, id);

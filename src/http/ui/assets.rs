@@ -42,13 +42,7 @@ impl Asset {
         bytes: &'static [u8],
     ) -> Self {
         let name = format!("{stem}.{}.{extension}", hash(bytes));
-        Self {
-            stem,
-            extension,
-            content_type,
-            bytes,
-            name,
-        }
+        Self { stem, extension, content_type, bytes, name }
     }
 
     /// Of any build: during a rolling upgrade a page of the other version may ask here.
@@ -75,27 +69,18 @@ pub fn icon() -> String {
 
 /// The first 64 bits of the SHA-256, in hexadecimal: enough to tell versions apart.
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .take(8)
-        .fold(String::new(), |mut text, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// `GET /assets/{name}`: for ever cacheable under its own hash, not cacheable under another.
 pub async fn serve(name: web::Path<String>) -> Result<HttpResponse, HttpError> {
-    let found = [&*STYLE, &*SCRIPT, &*ICON]
-        .into_iter()
-        .find(|asset| asset.is_called(&name));
+    let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.is_called(&name));
     let asset = found.ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
-            "asset_not_found",
-            "there is no asset with this name",
-        )
+        Error::new(ErrorKind::NotFound, "asset_not_found", "there is no asset with this name")
     })?;
     let cache = if asset.name == *name { FOR_EVER } else { "no-cache" };
     Ok(HttpResponse::Ok()
@@ -116,25 +101,14 @@ mod tests {
     async fn an_asset_is_cached_for_ever_only_under_its_own_hash() {
         let ours = get(&STYLE.name).await.unwrap();
         assert_eq!(ours.headers().get(header::CACHE_CONTROL).unwrap(), FOR_EVER);
-        assert_eq!(
-            ours.headers().get(header::CONTENT_TYPE).unwrap(),
-            "text/css; charset=utf-8"
-        );
+        assert_eq!(ours.headers().get(header::CONTENT_TYPE).unwrap(), "text/css; charset=utf-8");
         let other = get("app.0000000000000000.css").await.unwrap();
         assert_eq!(other.headers().get(header::CACHE_CONTROL).unwrap(), "no-cache");
     }
 
     #[tokio::test]
     async fn a_name_that_is_no_asset_is_not_found() {
-        for name in [
-            "",
-            "app",
-            "app.css",
-            "app.x.y.css",
-            "../app.x.css",
-            "icon.x.css",
-            "app.x.map",
-        ] {
+        for name in ["", "app", "app.css", "app.x.y.css", "../app.x.css", "icon.x.css", "app.x.map"] {
             assert!(get(name).await.is_err(), "{name:?}");
         }
     }

@@ -27,15 +27,9 @@ pub fn token(request: &HttpRequest) -> Token {
         return Token { value, cookie: None };
     }
     let value = fresh();
-    let cookie = Cookie::build(COOKIE, value.clone())
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .finish();
-    Token {
-        value,
-        cookie: Some(cookie),
-    }
+    let cookie =
+        Cookie::build(COOKIE, value.clone()).path("/").http_only(true).same_site(SameSite::Strict).finish();
+    Token { value, cookie: Some(cookie) }
 }
 
 /// Errors are `Forbidden`, code `cross_site_form`. A client that sends neither `Sec-Fetch-Site` nor `Origin` is no
@@ -55,10 +49,7 @@ pub fn check(request: &HttpRequest, field: &str) -> Result<()> {
 
 fn comes_from_here(request: &HttpRequest) -> bool {
     let header = |name| {
-        request
-            .headers()
-            .get(name)
-            .map(|value: &header::HeaderValue| value.to_str().unwrap_or_default())
+        request.headers().get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or_default())
     };
     if let Some(site) = header(header::HeaderName::from_static("sec-fetch-site")) {
         return site == "same-origin" || site == "none";
@@ -81,9 +72,7 @@ fn authority(origin: &str) -> Option<String> {
 }
 
 fn is_well_formed(value: &str) -> bool {
-    BASE64_URL_SAFE_NO_PAD
-        .decode(value)
-        .is_ok_and(|bytes| bytes.len() == TOKEN_BYTES)
+    BASE64_URL_SAFE_NO_PAD.decode(value).is_ok_and(|bytes| bytes.len() == TOKEN_BYTES)
 }
 
 /// 244 bits from the operating system: a version 4 UUID is random but for six bits.
@@ -99,9 +88,8 @@ mod tests {
 
     fn post(headers: &[(&'static str, &str)], cookie: &str) -> HttpRequest {
         let base = TestRequest::post().cookie(Cookie::new(COOKIE, cookie.to_owned()));
-        let filled = headers.iter().fold(base, |request, (name, value)| {
-            request.insert_header((*name, *value))
-        });
+        let filled =
+            headers.iter().fold(base, |request, (name, value)| request.insert_header((*name, *value)));
         filled.to_http_request()
     }
 
@@ -137,13 +125,9 @@ mod tests {
     #[test]
     fn a_missing_empty_or_other_token_is_refused() {
         let token = fresh();
-        for (cookie, field) in [
-            ("", ""),
-            (token.as_str(), ""),
-            ("", token.as_str()),
-            (&token, &fresh()),
-            ("x", "x"),
-        ] {
+        for (cookie, field) in
+            [("", ""), (token.as_str(), ""), ("", token.as_str()), (&token, &fresh()), ("x", "x")]
+        {
             assert!(check(&post(&[], cookie), field).is_err(), "{cookie:?} {field:?}");
         }
         let bare = TestRequest::post().to_http_request();

@@ -60,24 +60,15 @@ mod tests {
 
     #[test]
     fn line_breaks_of_the_browser_become_plain_ones() {
-        let form = CreateForm {
-            title: "  a ".into(),
-            description: "1\r\n2\r3\n".into(),
-            ..CreateForm::default()
-        };
+        let form =
+            CreateForm { title: "  a ".into(), description: "1\r\n2\r3\n".into(), ..CreateForm::default() };
         let file = form.to_new_file().unwrap();
-        assert_eq!(
-            (file.title.as_str(), file.description.as_deref()),
-            ("a", Some("1\n2\n3\n"))
-        );
+        assert_eq!((file.title.as_str(), file.description.as_deref()), ("a", Some("1\n2\n3\n")));
     }
 
     #[test]
     fn an_untouched_description_is_none() {
-        let form = CreateForm {
-            title: "a".into(),
-            ..CreateForm::default()
-        };
+        let form = CreateForm { title: "a".into(), ..CreateForm::default() };
         assert_eq!(form.to_new_file().unwrap().description, None);
     }
 }

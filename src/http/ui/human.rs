@@ -6,11 +6,7 @@ use crate::domain::{Status, Timestamp, Transition};
 pub fn size(bytes: i64) -> String {
     const STEP: i64 = 1000;
     if bytes < STEP {
-        return if bytes == 1 {
-            "1 byte".to_owned()
-        } else {
-            format!("{bytes} bytes")
-        };
+        return if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") };
     }
     let mut unit = STEP;
     for name in ["kB", "MB", "GB"] {
@@ -123,14 +119,8 @@ pub fn snippet(text: &str) -> String {
 /// The detail of a domain error as a sentence of a page.
 pub fn sentence(detail: &str) -> String {
     let mut letters = detail.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_uppercase().collect::<String>());
-    let stop = if detail.ends_with(['.', '!', '?', '…']) {
-        ""
-    } else {
-        "."
-    };
+    let first = letters.next().map(|letter| letter.to_uppercase().collect::<String>());
+    let stop = if detail.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     format!("{}{}{stop}", first.unwrap_or_default(), letters.as_str())
 }
 
@@ -161,12 +151,7 @@ mod tests {
 
     #[test]
     fn counts_are_grouped_by_thousands() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (-12_345_678, "-12,345,678"),
-        ] {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-12_345_678, "-12,345,678")] {
             assert_eq!(count(number), text);
         }
     }
@@ -213,11 +198,7 @@ mod tests {
             error: None,
         };
         assert_eq!(happening(&line), "Handed to another worker");
-        let first = Transition {
-            from: None,
-            to: Status::Pending,
-            ..line
-        };
+        let first = Transition { from: None, to: Status::Pending, ..line };
         assert_eq!(happening(&first), "Asked for");
     }
 

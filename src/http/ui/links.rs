@@ -38,10 +38,7 @@ pub fn older(request: &PageRequest, cursor: Cursor, refresh: bool) -> String {
 /// The list narrowed to one status; asked for again, it shows all.
 pub fn only(request: &PageRequest, status: Status, refresh: bool) -> String {
     let status = (request.status != Some(status)).then_some(status);
-    let narrowed = PageRequest {
-        status,
-        ..request.clone()
-    };
+    let narrowed = PageRequest { status, ..request.clone() };
     address("/", &narrowed, None, refresh)
 }
 
@@ -68,11 +65,7 @@ fn address(path: &str, request: &PageRequest, cursor: Option<Cursor>, refresh: b
         query.append_pair("refresh", "on");
     }
     let query = query.finish();
-    if query.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{query}")
-    }
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
 #[cfg(test)]
@@ -105,10 +98,7 @@ mod tests {
         let mut failed = request(Some("failed"), Some("x"));
         failed.cursor = Some(Cursor { before: FileId(7) });
         assert_eq!(only(&failed, Status::Failed, false), "/?q=x");
-        assert_eq!(
-            only(&failed, Status::Pending, true),
-            "/?status=pending&q=x&refresh=on"
-        );
+        assert_eq!(only(&failed, Status::Pending, true), "/?status=pending&q=x&refresh=on");
     }
 
     #[test]

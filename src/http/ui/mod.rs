@@ -25,11 +25,6 @@ pub(super) fn form_config() -> FormConfig {
 
 /// An error as a page; needs nothing that could fail. Empty `request_id`: none is shown.
 pub fn error_page(status: u16, title: &str, detail: &str, request_id: &str) -> String {
-    let page = ErrorPage {
-        status,
-        title,
-        detail,
-        request_id,
-    };
+    let page = ErrorPage { status, title, detail, request_id };
     page.render().unwrap_or_else(|_| format!("{status}"))
 }

@@ -42,12 +42,7 @@ impl ListQuery {
 
     fn page_request(&self) -> Result<PageRequest> {
         let cursor = self.cursor.as_deref().filter(|text| !text.is_empty());
-        PageRequest::new(
-            self.limit.as_deref(),
-            cursor,
-            self.status.as_deref(),
-            self.q.as_deref(),
-        )
+        PageRequest::new(self.limit.as_deref(), cursor, self.status.as_deref(), self.q.as_deref())
     }
 
     fn refresh(&self) -> bool {
@@ -87,9 +82,7 @@ pub async fn create(
     csrf::check(&request, &form.csrf_token)?;
     let refused = match form.to_new_file() {
         Ok(new) => {
-            let file = app
-                .run(|ctx| async move { request_file::request(&ctx, new).await })
-                .await?;
+            let file = app.run(|ctx| async move { request_file::request(&ctx, new).await }).await?;
             let location = format!("/?created={}", file.id);
             return Ok(see_other(location));
         }
@@ -97,10 +90,7 @@ pub async fn create(
     };
     let asked = PageRequest::new(None, None, None, None)?;
     let (page, stats) = read_list(&app, &asked).await?;
-    let form = CreateForm {
-        errors: refused.fields,
-        ..form
-    };
+    let form = CreateForm { errors: refused.fields, ..form };
     let live = fragment(&asked, &page, &stats, false);
     with_form(&request, StatusCode::UNPROCESSABLE_ENTITY, live, form, None)
 }
@@ -118,11 +108,7 @@ pub async fn show(
 ) -> Result<HttpResponse, HttpError> {
     let refresh = ListQuery::read(&request)?.refresh();
     let (file, timeline) = read_file(&app, &id).await?;
-    let live = FileFragment {
-        file: &file,
-        timeline: &timeline,
-        now: Timestamp::now(),
-    };
+    let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now() };
     page_of(StatusCode::OK, &FilePage { live, refresh })
 }
 
@@ -133,11 +119,7 @@ pub async fn show_fragment(
     id: web::Path<String>,
 ) -> Result<HttpResponse, HttpError> {
     let (file, timeline) = read_file(&app, &id).await?;
-    let live = FileFragment {
-        file: &file,
-        timeline: &timeline,
-        now: Timestamp::now(),
-    };
+    let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now() };
     unless_known(&request, live.etag(), &live)
 }
 
@@ -148,9 +130,8 @@ async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)>
 }
 
 async fn read_file(app: &AppState, id: &str) -> Result<(File, Vec<Transition>)> {
-    let id: FileId = id
-        .parse()
-        .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_id", format!("{cause}")))?;
+    let id: FileId =
+        id.parse().map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_id", format!("{cause}")))?;
     let read =
         |ctx| async move { tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id)) };
     app.run(read).await
@@ -162,13 +143,7 @@ fn fragment<'a>(
     stats: &'a Stats,
     refresh: bool,
 ) -> FilesFragment<'a> {
-    FilesFragment {
-        request,
-        page,
-        stats,
-        now: Timestamp::now(),
-        refresh,
-    }
+    FilesFragment { request, page, stats, now: Timestamp::now(), refresh }
 }
 
 fn with_form(
@@ -179,15 +154,8 @@ fn with_form(
     created: Option<FileId>,
 ) -> Result<HttpResponse, HttpError> {
     let token = csrf::token(request);
-    let form = CreateForm {
-        csrf_token: token.value,
-        ..form
-    };
-    let page = FilesPage {
-        live,
-        form: &form,
-        created,
-    };
+    let form = CreateForm { csrf_token: token.value, ..form };
+    let page = FilesPage { live, form: &form, created };
     let mut response = page_of(status, &page)?;
     if let Some(cookie) = token.cookie {
         response
@@ -227,7 +195,5 @@ fn html(response: &mut HttpResponseBuilder, template: &impl Template) -> Result<
 }
 
 fn see_other(location: String) -> HttpResponse {
-    HttpResponse::SeeOther()
-        .insert_header((header::LOCATION, location))
-        .finish()
+    HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
 }

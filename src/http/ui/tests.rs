@@ -35,28 +35,14 @@ fn file(id: i64, title: &str, status: Status) -> File {
 }
 
 fn all_statuses() -> Page {
-    let files = (1..)
-        .zip(Status::ALL)
-        .map(|(id, status)| file(id, HOSTILE, status));
-    Page {
-        files: files.collect(),
-        next: Some(Cursor { before: FileId(1) }),
-    }
+    let files = (1..).zip(Status::ALL).map(|(id, status)| file(id, HOSTILE, status));
+    Page { files: files.collect(), next: Some(Cursor { before: FileId(1) }) }
 }
 
 /// The list page of these files, as asked for.
 fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) -> String {
-    let stats = Stats {
-        oldest_unfinished_seconds: Some(125.0),
-        ..Stats::default()
-    };
-    let live = FilesFragment {
-        request,
-        page,
-        stats: &stats,
-        now: now(),
-        refresh,
-    };
+    let stats = Stats { oldest_unfinished_seconds: Some(125.0), ..Stats::default() };
+    let live = FilesFragment { request, page, stats: &stats, now: now(), refresh };
     let created = None;
     FilesPage { live, form, created }.render().unwrap()
 }
@@ -66,21 +52,14 @@ fn plain() -> PageRequest {
 }
 
 fn show(file: &File, timeline: &[Transition]) -> String {
-    let live = FileFragment {
-        file,
-        timeline,
-        now: now(),
-    };
+    let live = FileFragment { file, timeline, now: now() };
     FilePage { live, refresh: true }.render().unwrap()
 }
 
 fn every_page() -> Vec<String> {
     let hostile = PageRequest::new(None, None, None, Some(HOSTILE)).unwrap();
-    let form = CreateForm {
-        title: HOSTILE.to_owned(),
-        description: HOSTILE.to_owned(),
-        ..CreateForm::default()
-    };
+    let form =
+        CreateForm { title: HOSTILE.to_owned(), description: HOSTILE.to_owned(), ..CreateForm::default() };
     let mut pages = vec![
         list(&all_statuses(), &hostile, &form, false),
         list(&all_statuses(), &hostile, &form, true),
@@ -106,10 +85,7 @@ fn every_page() -> Vec<String> {
 #[test]
 fn what_people_typed_is_text_and_never_markup() {
     for page in every_page() {
-        assert!(
-            !page.contains("<script>") && !page.contains("</title></"),
-            "{page}"
-        );
+        assert!(!page.contains("<script>") && !page.contains("</title></"), "{page}");
         assert!(page.contains("&#60;script&#62;"), "{page}");
         assert_eq!(page.matches("<script").count(), 1, "{page}");
     }
@@ -134,10 +110,7 @@ fn a_refused_form_keeps_what_was_typed_and_says_what_is_wrong_next_to_it() {
         ..CreateForm::default()
     };
     let refused = typed.to_new_file().unwrap_err();
-    let form = CreateForm {
-        errors: refused.fields,
-        ..typed
-    };
+    let form = CreateForm { errors: refused.fields, ..typed };
     let page = list(&all_statuses(), &plain(), &form, false);
     for part in [
         "<title>Not created: Files",
@@ -163,34 +136,19 @@ fn only_a_completed_file_can_be_downloaded() {
     assert!(page.contains("href=\"/files/3/content\""));
     for status in Status::ALL {
         let page = show(&file(7, "a", status), &[]);
-        assert_eq!(
-            page.contains("href=\"/files/7/content\""),
-            status == Status::Completed
-        );
+        assert_eq!(page.contains("href=\"/files/7/content\""), status == Status::Completed);
     }
 }
 
 #[test]
 fn an_empty_list_says_why_it_is_empty() {
-    let none = Page {
-        files: Vec::new(),
-        next: None,
-    };
+    let none = Page { files: Vec::new(), next: None };
     let cursor = Cursor { before: FileId(1) }.encode();
     for (request, words) in [
         (plain(), "No files yet."),
-        (
-            PageRequest::new(None, None, None, Some("x")).unwrap(),
-            "No file matches.",
-        ),
-        (
-            PageRequest::new(None, None, Some("failed"), None).unwrap(),
-            "No file matches.",
-        ),
-        (
-            PageRequest::new(None, Some(&cursor), None, None).unwrap(),
-            "the end of the list",
-        ),
+        (PageRequest::new(None, None, None, Some("x")).unwrap(), "No file matches."),
+        (PageRequest::new(None, None, Some("failed"), None).unwrap(), "No file matches."),
+        (PageRequest::new(None, Some(&cursor), None, None).unwrap(), "the end of the list"),
     ] {
         let page = list(&none, &request, &CreateForm::default(), false);
         assert!(page.contains(words), "{words}: {page}");
@@ -214,24 +172,11 @@ fn a_page_that_only_grew_older_keeps_its_tag() {
     let tag = |stats: &Stats, seconds, refresh| {
         let now = now().plus(Duration::from_secs(seconds));
         let request = &request;
-        FilesFragment {
-            request,
-            page: &page,
-            stats,
-            now,
-            refresh,
-        }
-        .etag()
+        FilesFragment { request, page: &page, stats, now, refresh }.etag()
     };
     let young = Stats::default();
-    let old = Stats {
-        oldest_unfinished_seconds: Some(9.0),
-        ..Stats::default()
-    };
-    let more = Stats {
-        pending: 1,
-        ..Stats::default()
-    };
+    let old = Stats { oldest_unfinished_seconds: Some(9.0), ..Stats::default() };
+    let more = Stats { pending: 1, ..Stats::default() };
     assert_eq!(tag(&young, 0, false), tag(&old, 3600, false));
     assert_ne!(tag(&young, 0, false), tag(&more, 0, false));
     assert_ne!(tag(&young, 0, false), tag(&young, 0, true));

@@ -95,17 +95,9 @@ fn shares(stats: &Stats) -> Vec<Share> {
 impl FilesFragment<'_> {
     /// Changes when the files or the counts do. Weak, because the spelled-out ages may differ under the same tag.
     pub fn etag(&self) -> EntityTag {
-        let stats = Stats {
-            oldest_unfinished_seconds: None,
-            ..self.stats.clone()
-        };
+        let stats = Stats { oldest_unfinished_seconds: None, ..self.stats.clone() };
         let next = self.page.next.map(Cursor::encode);
-        tag(&(
-            &self.page.files,
-            next,
-            stats,
-            links::here(self.request, self.refresh),
-        ))
+        tag(&(&self.page.files, next, stats, links::here(self.request, self.refresh)))
     }
 
     pub fn tiles(&self) -> [(Status, i64); 4] {
@@ -131,10 +123,7 @@ impl FilesFragment<'_> {
     /// When the longest waiting file was asked for, to the second.
     pub fn oldest_unfinished(&self) -> Option<Timestamp> {
         let age = std::time::Duration::try_from_secs_f64(self.stats.oldest_unfinished_seconds?).ok()?;
-        let at = self
-            .now
-            .as_datetime()
-            .checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
+        let at = self.now.as_datetime().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
         Some(Timestamp::from(at))
     }
 }
@@ -162,12 +151,7 @@ mod tests {
 
     #[test]
     fn the_shares_of_the_bar_touch_and_fill_it() {
-        let stats = Stats {
-            pending: 1,
-            completed: 1,
-            failed: 1,
-            ..Stats::default()
-        };
+        let stats = Stats { pending: 1, completed: 1, failed: 1, ..Stats::default() };
         let parts = shares(&stats);
         let ends: Vec<_> = parts.iter().map(|part| (part.start, part.width)).collect();
         assert_eq!(ends, [(0, 333), (333, 333), (666, 334)]);

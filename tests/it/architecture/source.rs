@@ -28,34 +28,17 @@ pub struct Source {
 impl Source {
     pub fn of(file: &str, text: &str) -> Self {
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{file}: {error}"));
-        let mut module: Vec<String> = file
-            .trim_end_matches(".rs")
-            .split('/')
-            .map(str::to_owned)
-            .collect();
+        let mut module: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
         if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
             module.pop();
         }
-        let mut reader = Reader {
-            module,
-            ..Reader::default()
-        };
+        let mut reader = Reader { module, ..Reader::default() };
         if !is_for_tests(&parsed.attrs) {
             reader.visit_file(&parsed);
         }
         let paths = reader.resolved();
-        let Reader {
-            module,
-            declared,
-            test_modules,
-            ..
-        } = reader;
-        Self {
-            module,
-            declared,
-            test_modules,
-            paths,
-        }
+        let Reader { module, declared, test_modules, .. } = reader;
+        Self { module, declared, test_modules, paths }
     }
 
     /// Other top-level modules that it names, with the line.
@@ -120,63 +103,37 @@ impl Reader {
     fn write(&mut self, parts: Vec<String>, is_global: bool, alias: Option<String>, at: Span) {
         let module = self.module.clone();
         let line = at.start().line;
-        self.written.push(Written {
-            parts,
-            is_global,
-            module,
-            alias,
-            line,
-        });
+        self.written.push(Written { parts, is_global, module, alias, line });
     }
 
     fn resolved(&self) -> Vec<(Target, usize)> {
         let resolve = |path: &Written, aliases| path.resolve(&self.declared, aliases);
         let none = HashMap::new();
-        let named = self
-            .written
-            .iter()
-            .filter_map(|path| Some((path.alias.as_deref()?, resolve(path, &none))));
+        let named =
+            self.written.iter().filter_map(|path| Some((path.alias.as_deref()?, resolve(path, &none))));
         let aliases: HashMap<&str, Target> = named.collect();
-        self.written
-            .iter()
-            .map(|path| (resolve(path, &aliases), path.line))
-            .collect()
+        self.written.iter().map(|path| (resolve(path, &aliases), path.line)).collect()
     }
 
     fn read_use(&mut self, tree: &UseTree, prefix: &[String], is_global: bool) {
         let with = |name: &Ident| [prefix, &[name.to_string()]].concat();
         match tree {
             UseTree::Path(path) => self.read_use(&path.tree, &with(&path.ident), is_global),
-            UseTree::Group(group) => group
-                .items
-                .iter()
-                .for_each(|tree| self.read_use(tree, prefix, is_global)),
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.read_use(tree, prefix, is_global))
+            }
             UseTree::Glob(glob) => {
                 let parts = [prefix, &["*".to_owned()]].concat();
                 self.write(parts, is_global, None, glob.star_token.spans[0]);
             }
             UseTree::Name(name) if name.ident == "self" && !prefix.is_empty() => {
-                self.write(
-                    prefix.to_vec(),
-                    is_global,
-                    prefix.last().cloned(),
-                    name.ident.span(),
-                );
+                self.write(prefix.to_vec(), is_global, prefix.last().cloned(), name.ident.span());
             }
             UseTree::Name(name) => {
-                self.write(
-                    with(&name.ident),
-                    is_global,
-                    Some(name.ident.to_string()),
-                    name.ident.span(),
-                );
+                self.write(with(&name.ident), is_global, Some(name.ident.to_string()), name.ident.span());
             }
             UseTree::Rename(name) => {
-                let parts = if name.ident == "self" {
-                    prefix.to_vec()
-                } else {
-                    with(&name.ident)
-                };
+                let parts = if name.ident == "self" { prefix.to_vec() } else { with(&name.ident) };
                 self.write(parts, is_global, Some(name.rename.to_string()), name.ident.span());
             }
         }
@@ -217,8 +174,7 @@ impl<'ast> Visit<'ast> for Reader {
         } else if let Item::Mod(module) = item
             && module.content.is_none()
         {
-            self.test_modules
-                .push([self.module.as_slice(), &[module.ident.to_string()]].concat());
+            self.test_modules.push([self.module.as_slice(), &[module.ident.to_string()]].concat());
         }
     }
 
@@ -230,8 +186,7 @@ impl<'ast> Visit<'ast> for Reader {
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
         let name = module.ident.to_string();
-        self.declared
-            .push((name.clone(), module.ident.span().start().line));
+        self.declared.push((name.clone(), module.ident.span().start().line));
         self.module.push(name);
         visit::visit_item_mod(self, module);
         self.module.pop();
@@ -245,17 +200,8 @@ impl<'ast> Visit<'ast> for Reader {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         // A single name is something local: a crate is named by `use` or with what is taken from it.
         if path.segments.len() > 1 {
-            let parts = path
-                .segments
-                .iter()
-                .map(|segment| segment.ident.to_string())
-                .collect();
-            self.write(
-                parts,
-                path.leading_colon.is_some(),
-                None,
-                path.segments[0].ident.span(),
-            );
+            let parts = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+            self.write(parts, path.leading_colon.is_some(), None, path.segments[0].ident.span());
         }
         visit::visit_path(self, path);
     }

@@ -134,10 +134,7 @@ impl Context {
     /// librdkafka keeps a partition's pause while others own it.
     fn forget_pause(&self, consumer: &BaseConsumer<Self>, partitions: &[TopicPartition]) {
         let mut paused = self.paused();
-        let gone: Vec<_> = partitions
-            .iter()
-            .filter(|partition| paused.remove(partition))
-            .collect();
+        let gone: Vec<_> = partitions.iter().filter(|partition| paused.remove(partition)).collect();
         if !gone.is_empty()
             && let Err(error) = consumer.resume(&partition_list(gone))
         {
@@ -184,10 +181,7 @@ impl ClientContext for Context {
         let code = error.rdkafka_error_code();
         log::debug!(code:? = code; "librdkafka: {reason}");
         // One broker's connection; if the others are gone too, AllBrokersDown follows.
-        let one_broker = [
-            RDKafkaErrorCode::BrokerTransportFailure,
-            RDKafkaErrorCode::Resolve,
-        ];
+        let one_broker = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve];
         if code.is_some_and(|code| one_broker.contains(&code)) {
             return;
         }

@@ -62,17 +62,13 @@ impl Inbox {
     /// Forgets the partitions' records that were not asked for yet. `None` when nobody is there to reply.
     pub fn revoke(&self, partitions: Vec<TopicPartition>) -> Option<oneshot::Receiver<Vec<Position>>> {
         let mut state = self.state();
-        state
-            .records
-            .retain(|delivery| !partitions.contains(&delivery.position.topic_partition()));
+        state.records.retain(|delivery| !partitions.contains(&delivery.position.topic_partition()));
         state.bytes = state.records.iter().map(memory).sum();
         if state.closed {
             return None;
         }
         let (reply, offsets) = oneshot::channel();
-        state
-            .events
-            .push_back(MemberEvent::Revoked(Revocation { partitions, reply }));
+        state.events.push_back(MemberEvent::Revoked(Revocation { partitions, reply }));
         drop(state);
         self.arrived.notify_one();
         Some(offsets)
@@ -81,9 +77,7 @@ impl Inbox {
     /// A trouble that nobody has heard of yet gives way to a newer one, so they don't pile up.
     pub fn trouble(&self, error: BrokerError) {
         let mut state = self.state();
-        state
-            .events
-            .retain(|event| !matches!(event, MemberEvent::Trouble(_)));
+        state.events.retain(|event| !matches!(event, MemberEvent::Trouble(_)));
         state.events.push_back(MemberEvent::Trouble(error));
         drop(state);
         self.arrived.notify_one();
@@ -135,31 +129,20 @@ mod tests {
     use crate::broker::Record;
 
     fn delivery(partition: i32, offset: i64) -> Delivery {
-        Delivery {
-            position: Position {
-                topic: "t".into(),
-                partition,
-                offset,
-            },
-            record: Record::default(),
-        }
+        Delivery { position: Position { topic: "t".into(), partition, offset }, record: Record::default() }
     }
 
     fn offsets(event: Option<MemberEvent>) -> Vec<(i32, i64)> {
         match event {
-            Some(MemberEvent::Records(records)) => records
-                .iter()
-                .map(|record| (record.position.partition, record.position.offset))
-                .collect(),
+            Some(MemberEvent::Records(records)) => {
+                records.iter().map(|record| (record.position.partition, record.position.offset)).collect()
+            }
             event => panic!("no records but {event:?}"),
         }
     }
 
     fn partition(partition: i32) -> TopicPartition {
-        TopicPartition {
-            topic: Arc::from("t"),
-            partition,
-        }
+        TopicPartition { topic: Arc::from("t"), partition }
     }
 
     #[test]
@@ -190,10 +173,7 @@ mod tests {
         inbox.offer(delivery(0, 0));
         assert!(inbox.next(0).now_or_never().is_none());
         inbox.assigned(vec![partition(1)]);
-        assert!(matches!(
-            inbox.next(0).now_or_never(),
-            Some(MemberEvent::Assigned(_))
-        ));
+        assert!(matches!(inbox.next(0).now_or_never(), Some(MemberEvent::Assigned(_))));
     }
 
     #[test]

@@ -41,11 +41,7 @@ impl KafkaMember {
             .name(format!("{client_id}-commit"))
             .spawn(move || run_commits(&consumer, &to_commit))
             .map_err(|error| BrokerError::Unavailable(format!("no thread for commits: {error}")))?;
-        Ok(Self {
-            inbox,
-            commits,
-            has_ended: Some(has_ended),
-        })
+        Ok(Self { inbox, commits, has_ended: Some(has_ended) })
     }
 }
 
@@ -100,9 +96,7 @@ impl Member for KafkaMember {
         match timeout(limit::COMMIT, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(unavailable("the committing thread ended")),
-            Err(_) => Err(unavailable(
-                "the group's coordinator did not answer a commit in time",
-            )),
+            Err(_) => Err(unavailable("the group's coordinator did not answer a commit in time")),
         }
     }
 

@@ -36,9 +36,8 @@ pub(super) fn join(brokers: &[String], membership: Membership) -> Result<KafkaMe
     let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
     let inbox = Arc::new(Inbox::default());
     let context = Context::new(Arc::clone(&inbox), &membership.topics, membership.session_timeout);
-    let consumer: BaseConsumer<Context> = settings(brokers, &membership)
-        .create_with_context(context)
-        .map_err(refused)?;
+    let consumer: BaseConsumer<Context> =
+        settings(brokers, &membership).create_with_context(context).map_err(refused)?;
     let topics: Vec<&str> = membership.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics).map_err(refused)?;
 

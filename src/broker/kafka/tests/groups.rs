@@ -21,17 +21,11 @@ async fn ten_thousand_records_come_once_each_through_three_members_that_join_on_
     for joined in 1..=3 {
         let pace = Duration::from_millis(5);
         workers.push(Worker::start(&kafka, membership(&topic, &topic), &ledger, pace).await);
-        ledger
-            .wait("records", |book| book.handled.len() >= joined * 1_000)
-            .await;
+        ledger.wait("records", |book| book.handled.len() >= joined * 1_000).await;
     }
     publish(&kafka, &topic, numbered(5_000..10_000)).await;
-    ledger
-        .wait("all records", |book| book.handled.len() == 10_000)
-        .await;
-    ledger
-        .wait("a third each", |book| Ledger::shares(book) == [1, 1, 1])
-        .await;
+    ledger.wait("all records", |book| book.handled.len() == 10_000).await;
+    ledger.wait("a third each", |book| Ledger::shares(book) == [1, 1, 1]).await;
     assert!(ledger.read(|book| book.handled.values().all(|&times| times == 1)));
     for worker in workers {
         worker.leave().await;
@@ -43,14 +37,7 @@ async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twi
     let Some(kafka) = kafka() else { return };
     let topic = made_topic(&kafka, 3).await;
     let ledger = Ledger::default();
-    let join = || {
-        Worker::start(
-            &kafka,
-            membership(&topic, &topic),
-            &ledger,
-            Duration::from_millis(1),
-        )
-    };
+    let join = || Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::from_millis(1));
     let (first, second, third) = (join().await, join().await, join().await);
     let publishing = async {
         for batch in 0..100 {
@@ -58,14 +45,10 @@ async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twi
         }
     };
     let moving = async {
-        ledger
-            .wait("a third each", |book| Ledger::shares(book) == [1, 1, 1])
-            .await;
+        ledger.wait("a third each", |book| Ledger::shares(book) == [1, 1, 1]).await;
         let began = Instant::now();
         first.leave().await;
-        ledger
-            .wait("the others", |book| Ledger::shares(book) == [1, 2])
-            .await;
+        ledger.wait("the others", |book| Ledger::shares(book) == [1, 2]).await;
         let after_leave = began.elapsed();
         let began = Instant::now();
         drop(second.stop().await);
@@ -75,9 +58,7 @@ async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twi
         assert!(after_leave.max(after_drop) < Duration::from_secs(2));
     };
     tokio::join!(publishing, moving);
-    ledger
-        .wait("all records", |book| book.handled.len() == 2_000)
-        .await;
+    ledger.wait("all records", |book| book.handled.len() == 2_000).await;
     assert!(ledger.read(|book| book.handled.values().all(|&times| times == 1)));
     third.leave().await;
 }
@@ -109,9 +90,7 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
     let killed = Instant::now();
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO).await;
-    ledger
-        .wait("all partitions", |book| Ledger::shares(book) == [3])
-        .await;
+    ledger.wait("all partitions", |book| Ledger::shares(book) == [3]).await;
     println!("partitions moved {:?} after kill -9", killed.elapsed());
     assert!(killed.elapsed() < 2 * SESSION_TIMEOUT);
     worker.leave().await;
@@ -122,16 +101,8 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
 async fn child_that_is_killed() {
     let topic = env::var("TEST_KAFKA_CHILD").unwrap();
     let ledger = Ledger::default();
-    let _worker = Worker::start(
-        &kafka().unwrap(),
-        membership(&topic, &topic),
-        &ledger,
-        Duration::ZERO,
-    )
-    .await;
-    ledger
-        .wait("all partitions", |book| Ledger::shares(book) == [3])
-        .await;
+    let _worker = Worker::start(&kafka().unwrap(), membership(&topic, &topic), &ledger, Duration::ZERO).await;
+    ledger.wait("all partitions", |book| Ledger::shares(book) == [3]).await;
     println!("\nowns 3");
     std::future::pending::<()>().await;
 }
@@ -143,15 +114,10 @@ async fn added_partitions_are_used_and_shared_without_a_restart() {
     let ledger = Ledger::default();
     let join = || Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO);
     let workers = [join().await, join().await, join().await];
-    ledger
-        .wait("a third each", |book| Ledger::shares(book) == [1, 1, 1])
-        .await;
+    ledger.wait("a third each", |book| Ledger::shares(book) == [1, 1, 1]).await;
 
     let six = [NewPartitions::new(&topic, 6)];
-    admin()
-        .create_partitions(&six, &AdminOptions::new())
-        .await
-        .unwrap();
+    admin().create_partitions(&six, &AdminOptions::new()).await.unwrap();
     let raised = Instant::now();
     let publishing = async {
         for n in 0.. {
@@ -164,13 +130,9 @@ async fn added_partitions_are_used_and_shared_without_a_restart() {
     };
     let published = within("a record in a new partition", publishing).await;
     println!("published to new partitions after {:?}", raised.elapsed());
-    ledger
-        .wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2])
-        .await;
+    ledger.wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2]).await;
     println!("two of six each after {:?}", raised.elapsed());
-    ledger
-        .wait("all records", |book| book.handled.len() == published)
-        .await;
+    ledger.wait("all records", |book| book.handled.len() == published).await;
     assert!(ledger.read(|book| book.handled.values().all(|&times| times == 1)));
     for worker in workers {
         worker.leave().await;
@@ -188,10 +150,7 @@ async fn a_missing_topic_is_trouble_once_and_is_consumed_when_it_appears() {
         ledger.read(|book| matches!(&book.troubles[..], [BrokerError::UnknownTopic(name)] if *name == topic))
     );
 
-    let spec = TopicSpec {
-        name: topic.clone(),
-        partitions: 2,
-    };
+    let spec = TopicSpec { name: topic.clone(), partitions: 2 };
     within("making it", kafka.ensure_topics(&[spec])).await.unwrap();
     publish(&kafka, &topic, numbered(0..10)).await;
     ledger.wait("its records", |book| book.handled.len() == 10).await;
@@ -203,11 +162,7 @@ async fn only_what_a_member_owns_is_committed() {
     let Some(kafka) = kafka() else { return };
     let topic = made_topic(&kafka, 1).await;
     let member = kafka.join(membership(&topic, &topic)).await.unwrap();
-    let next = Position {
-        topic: topic.as_str().into(),
-        partition: 0,
-        offset: 0,
-    };
+    let next = Position { topic: topic.as_str().into(), partition: 0, offset: 0 };
     // Before the assignment.
     let outcome = within("committing", member.commit(vec![next])).await;
     assert!(matches!(outcome, Err(BrokerError::Unavailable(_))), "{outcome:?}");

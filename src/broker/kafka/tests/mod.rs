@@ -56,28 +56,19 @@ fn unique() -> String {
 
 /// For what Kafka's trait has no need of.
 fn admin() -> AdminClient<DefaultClientContext> {
-    ClientConfig::new()
-        .set("bootstrap.servers", env::var("TEST_KAFKA_BROKERS").unwrap())
-        .create()
-        .unwrap()
+    ClientConfig::new().set("bootstrap.servers", env::var("TEST_KAFKA_BROKERS").unwrap()).create().unwrap()
 }
 
 async fn made_topic(kafka: &Kafka, partitions: i32) -> String {
     let name = format!("kafka-{}", unique());
-    let spec = TopicSpec {
-        name: name.clone(),
-        partitions,
-    };
+    let spec = TopicSpec { name: name.clone(), partitions };
     let made = within("making a topic", kafka.ensure_topics(&[spec])).await;
     assert_eq!(made.unwrap(), [name.clone()]);
     name
 }
 
 fn record(value: impl Into<Bytes>) -> Record {
-    Record {
-        value: Some(value.into()),
-        ..Record::default()
-    }
+    Record { value: Some(value.into()), ..Record::default() }
 }
 
 /// Their values are the numbers.

@@ -13,15 +13,8 @@ use super::*;
 const BOUND: Duration = Duration::from_secs(8);
 
 async fn every_call_says_unavailable(kafka: &Kafka) {
-    let from = Position {
-        topic: "t".into(),
-        partition: 0,
-        offset: 0,
-    };
-    let specs = [TopicSpec {
-        name: "t".to_owned(),
-        partitions: 1,
-    }];
+    let from = Position { topic: "t".into(), partition: 0, offset: 0 };
+    let specs = [TopicSpec { name: "t".to_owned(), partitions: 1 }];
     let began = Instant::now();
     let (published, read, watermarks, topics, made) = tokio::join!(
         kafka.publish("t", numbered(0..2)),
@@ -46,11 +39,7 @@ async fn every_call_says_unavailable(kafka: &Kafka) {
 
 #[tokio::test]
 async fn calls_end_in_time_while_nobody_listens() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let kafka = kafka_at(&port.to_string());
     every_call_says_unavailable(&kafka).await;
 }
@@ -64,11 +53,7 @@ async fn calls_end_in_time_while_the_broker_accepts_and_never_answers() {
 
 #[tokio::test]
 async fn a_member_waits_for_brokers_that_are_away_says_so_once_and_leaves_at_once() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let kafka = kafka_at(&port.to_string());
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership("g", "t"), &ledger, Duration::ZERO).await;
@@ -100,14 +85,9 @@ impl OwnKafka {
         };
         let free = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
         let ports = [free().await, free().await].map(|free| free.local_addr().unwrap().port().to_string());
-        let mut kafka = Self {
-            script: script.into(),
-            folder: tempfile::tempdir().unwrap(),
-            address: String::new(),
-        };
-        kafka.address = kafka
-            .run(&["start", "--port", &ports[0], "--controller-port", &ports[1]])
-            .await;
+        let mut kafka =
+            Self { script: script.into(), folder: tempfile::tempdir().unwrap(), address: String::new() };
+        kafka.address = kafka.run(&["start", "--port", &ports[0], "--controller-port", &ports[1]]).await;
         Some(kafka)
     }
 
@@ -117,9 +97,7 @@ impl OwnKafka {
     }
 
     async fn run(&self, args: &[&str]) -> String {
-        let output = Self::command(&self.script, self.folder.path())
-            .args(args)
-            .output();
+        let output = Self::command(&self.script, self.folder.path()).args(args).output();
         let output = within("scripts/kafka", output).await.unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -155,11 +133,7 @@ async fn publishers_and_members_heal_after_the_broker_was_killed_and_restarted()
     own.run(&["kill"]).await;
     let began = Instant::now();
     let outcomes = within("publishing", kafka.publish(&topic, numbered(10..20))).await;
-    assert!(
-        outcomes
-            .iter()
-            .all(|outcome| matches!(outcome, Err(BrokerError::Unavailable(_))))
-    );
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(BrokerError::Unavailable(_)))));
     println!("publishing failed after {:?}", began.elapsed());
     // Longer than the session timeout, so that the members lose everything.
     tokio::time::sleep(SESSION_TIMEOUT).await;

@@ -41,10 +41,7 @@ async fn many_records_share_round_trips() {
         }
     });
     futures_util::future::join_all(callers).await;
-    println!(
-        "2,000 records by 100 callers, one each time: {:?}",
-        began.elapsed()
-    );
+    println!("2,000 records by 100 callers, one each time: {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
@@ -53,10 +50,7 @@ async fn of_a_batch_only_the_record_that_the_broker_refuses_is_refused() {
     let Some(kafka) = kafka() else { return };
     let topic = format!("kafka-{}", unique());
     let spec = NewTopic::new(&topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "5000");
-    admin()
-        .create_topics(&[spec], &AdminOptions::new())
-        .await
-        .unwrap();
+    admin().create_topics(&[spec], &AdminOptions::new()).await.unwrap();
     let mut records = numbered(0..50);
     records.insert(20, record(vec![b'x'; 5_000]));
     let outcomes = within("publishing", kafka.publish(&topic, records)).await;
@@ -65,11 +59,7 @@ async fn of_a_batch_only_the_record_that_the_broker_refuses_is_refused() {
         assert_eq!(is_refused, index == 20, "{index}: {outcome:?}");
         assert!(outcome.is_ok() || is_refused);
     }
-    let from = Position {
-        topic: topic.as_str().into(),
-        partition: 0,
-        offset: 0,
-    };
+    let from = Position { topic: topic.as_str().into(), partition: 0, offset: 0 };
     let stored = within("reading", kafka.read(&from, 100)).await.unwrap();
     let values = stored.iter().map(|delivery| delivery.record.value.clone());
     assert!(values.eq(numbered(0..50).into_iter().map(|record| record.value)));
