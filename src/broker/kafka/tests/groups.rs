@@ -71,7 +71,7 @@ async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twi
         drop(second.stop().await);
         ledger.wait("the last", |book| Ledger::shares(book) == [3]).await;
         let after_drop = began.elapsed();
-        println!("partitions moved {after_leave:?} after a leave, {after_drop:?} after a drop");
+        eprintln!("partitions moved {after_leave:?} after a leave, {after_drop:?} after a drop");
         assert!(after_leave.max(after_drop) < Duration::from_secs(2));
     };
     tokio::join!(publishing, moving);
@@ -90,11 +90,11 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
         .args(["--exact", "--ignored", "--nocapture"])
         .arg("broker::kafka::tests::groups::child_that_is_killed")
         .env("TEST_KAFKA_CHILD", &topic)
-        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let owns_all = async {
         while let Some(line) = lines.next_line().await.unwrap() {
             if line.ends_with("owns 3") {
@@ -112,7 +112,7 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
     ledger
         .wait("all partitions", |book| Ledger::shares(book) == [3])
         .await;
-    println!("partitions moved {:?} after kill -9", killed.elapsed());
+    eprintln!("partitions moved {:?} after kill -9", killed.elapsed());
     assert!(killed.elapsed() < 2 * SESSION_TIMEOUT);
     worker.leave().await;
 }
@@ -132,7 +132,7 @@ async fn child_that_is_killed() {
     ledger
         .wait("all partitions", |book| Ledger::shares(book) == [3])
         .await;
-    println!("\nowns 3");
+    eprintln!("\nowns 3");
     std::future::pending::<()>().await;
 }
 
@@ -163,11 +163,11 @@ async fn added_partitions_are_used_and_shared_without_a_restart() {
         unreachable!()
     };
     let published = within("a record in a new partition", publishing).await;
-    println!("published to new partitions after {:?}", raised.elapsed());
+    eprintln!("published to new partitions after {:?}", raised.elapsed());
     ledger
         .wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2])
         .await;
-    println!("two of six each after {:?}", raised.elapsed());
+    eprintln!("two of six each after {:?}", raised.elapsed());
     ledger
         .wait("all records", |book| book.handled.len() == published)
         .await;
@@ -212,4 +212,24 @@ async fn only_what_a_member_owns_is_committed() {
     let outcome = within("committing", member.commit(vec![next])).await;
     assert!(matches!(outcome, Err(BrokerError::Unavailable(_))), "{outcome:?}");
     within("leaving", member.leave()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_can_commit_what_it_owns_at_any_moment_of_a_rebalance() {
+    let Some(kafka) = kafka() else { return };
+    let topic = made_topic(&kafka, 3).await;
+    let ledger = Ledger::default();
+    let join = || Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO);
+    publish(&kafka, &topic, numbered(0..300)).await;
+    for _ in 0..5 {
+        let workers = [join().await, join().await, join().await];
+        ledger
+            .wait("a third each", |book| Ledger::shares(book) == [1, 1, 1])
+            .await;
+        // Stopping commits, while those who left before still cause rebalances.
+        for worker in workers {
+            worker.leave().await;
+        }
+    }
+    assert!(ledger.read(|book| book.handled.values().all(|&times| times == 1)));
 }
