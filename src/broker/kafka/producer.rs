@@ -141,7 +141,13 @@ async fn run_lane(client: Arc<Client>, at: TopicPartition, mut queue: mpsc::Rece
         }
         waiting.retain(|pending| !pending.reply.is_closed());
         let batch = take_batch(&mut waiting);
-        send(&client, &at, batch).await;
+        if let Err(error) = send(&client, &at, batch).await {
+            // What comes later in the partition must not overtake what failed.
+            refuse(waiting.drain(..), &error);
+            while let Ok(pending) = queue.try_recv() {
+                refuse([pending], &error);
+            }
+        }
     }
 }
 
@@ -162,15 +168,10 @@ fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
 }
 
 /// Answers every record. A batch that the broker refuses is halved until only those to blame are refused.
-async fn send(client: &Client, at: &TopicPartition, batch: Vec<Pending>) {
+async fn send(client: &Client, at: &TopicPartition, batch: Vec<Pending>) -> Result<(), BrokerError> {
     let mut parts = VecDeque::from([batch]);
-    let mut failure = None;
     while let Some(mut part) = parts.pop_front() {
         if part.is_empty() {
-            continue;
-        }
-        if let Some(error) = &failure {
-            refuse(part, error);
             continue;
         }
         match produce(client, at, &part).await {
@@ -187,14 +188,17 @@ async fn send(client: &Client, at: &TopicPartition, batch: Vec<Pending>) {
                 parts.push_front(part);
             }
             Err(error @ BrokerError::Rejected(_)) => refuse(part, &error),
-            // What comes later in the partition must not overtake what failed here.
-            Err(error) => refuse(part, failure.insert(error)),
+            Err(error) => {
+                refuse(part.into_iter().chain(parts.into_iter().flatten()), &error);
+                return Err(error);
+            }
         }
     }
+    Ok(())
 }
 
-fn refuse(part: Vec<Pending>, error: &BrokerError) {
-    for pending in part {
+fn refuse(records: impl IntoIterator<Item = Pending>, error: &BrokerError) {
+    for pending in records {
         let _ = pending.reply.send(Err(error.clone()));
     }
 }

@@ -74,17 +74,18 @@ impl Context {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let partitions = self.partitions(list);
-        if !partitions.is_empty() {
-            log::debug!(partitions:? = partitions; "partitions assigned");
-            self.inbox.assigned(partitions);
-        }
         // Also an empty list is to be answered, or the group waits.
         let outcome = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
         };
         self.report(outcome);
+        let partitions = self.partitions(list);
+        if !partitions.is_empty() {
+            log::debug!(partitions:? = partitions; "partitions assigned");
+            // Not sooner: what is told to be ours can be committed. Its records come by this thread, so later.
+            self.inbox.assigned(partitions);
+        }
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -13,6 +15,8 @@ use super::inbox::Inbox;
 use super::offset_list;
 use crate::broker::kafka::{errors, limit};
 use crate::broker::{BrokerError, Member, MemberEvent, Position};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Dropping it leaves the group as `leave` does, without waiting for that.
 pub(in crate::broker::kafka) struct KafkaMember {
@@ -48,32 +52,48 @@ impl KafkaMember {
 /// Until the member is dropped. One whose caller stopped waiting is left out.
 fn run_commits(consumer: &Weak<BaseConsumer<Context>>, commits: &mpsc::Receiver<Commit>) {
     for Commit { next_offsets, reply } in commits {
-        if reply.is_closed() {
-            continue;
+        while !reply.is_closed() {
+            // Not held during the pause: the polling thread's is to be the last, its end leaves the group.
+            let outcome = match consumer.upgrade() {
+                Some(consumer) => commit(&consumer, &next_offsets),
+                None => Ok(Err(unavailable("the member has left its group"))),
+            };
+            if outcome.as_ref().is_err_and(is_between_generations) {
+                thread::sleep(RETRY_PAUSE);
+                continue;
+            }
+            let _ = reply.send(outcome.unwrap_or_else(|error| Err(errors::from_commit(&error))));
+            break;
         }
-        let outcome = match consumer.upgrade() {
-            Some(consumer) => commit(&consumer, next_offsets),
-            None => Err(unavailable("the member has left its group")),
-        };
-        let _ = reply.send(outcome);
     }
 }
 
 /// Only for what we own. The coordinator itself takes a former member's commit while the group has no members.
-fn commit(consumer: &BaseConsumer<Context>, next_offsets: Vec<Position>) -> Result<(), BrokerError> {
-    let refused = |error| errors::from_commit(&error);
-    let assignment = consumer.assignment().map_err(refused)?;
-    let is_ours = |next: &Position| assignment.find_partition(&next.topic, next.partition).is_some();
-    let (ours, lost): (Vec<_>, Vec<_>) = next_offsets.into_iter().partition(is_ours);
+fn commit(
+    consumer: &BaseConsumer<Context>,
+    next_offsets: &[Position],
+) -> KafkaResult<Result<(), BrokerError>> {
+    let assignment = consumer.assignment()?;
+    let is_ours = |next: &&Position| assignment.find_partition(&next.topic, next.partition).is_some();
+    let (ours, lost): (Vec<_>, Vec<_>) = next_offsets.iter().partition(is_ours);
     if !ours.is_empty() {
-        offset_list(&ours)
-            .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync))
-            .map_err(refused)?;
+        consumer.commit(&offset_list(ours)?, CommitMode::Sync)?;
     }
-    match lost.first() {
+    Ok(match lost.first() {
         Some(lost) => Err(unavailable(&format!("{lost} is not this member's to commit"))),
         None => Ok(()),
-    }
+    })
+}
+
+/// Others have joined or left and librdkafka doesn't know the new generation yet. What we own meanwhile stays ours.
+fn is_between_generations(error: &KafkaError) -> bool {
+    let passing = [
+        RDKafkaErrorCode::IllegalGeneration,
+        RDKafkaErrorCode::RebalanceInProgress,
+    ];
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| passing.contains(&code))
 }
 
 fn unavailable(why: &str) -> BrokerError {

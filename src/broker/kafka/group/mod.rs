@@ -136,8 +136,8 @@ fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {
     }
 }
 
-fn offset_list(offsets: &[Position]) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
+fn offset_list<'a>(offsets: impl IntoIterator<Item = &'a Position>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
     for next in offsets {
         list.add_partition_offset(&next.topic, next.partition, Offset::Offset(next.offset))?;
     }

@@ -1,5 +1,6 @@
 //! Members that come, go, are killed and fall behind, on a real Kafka.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::process::Command;
 
 use super::worker::{Ledger, Worker};
 use super::*;
+use crate::broker::{MemberEvent, TopicPartition};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_records_come_once_each_through_three_members_that_join_on_the_way() {
@@ -54,7 +56,7 @@ async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twi
         drop(second.stop().await);
         ledger.wait("the last", |book| Ledger::shares(book) == [3]).await;
         let after_drop = began.elapsed();
-        println!("partitions moved {after_leave:?} after a leave, {after_drop:?} after a drop");
+        eprintln!("partitions moved {after_leave:?} after a leave, {after_drop:?} after a drop");
         assert!(after_leave.max(after_drop) < Duration::from_secs(2));
     };
     tokio::join!(publishing, moving);
@@ -71,11 +73,11 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
         .args(["--exact", "--ignored", "--nocapture"])
         .arg("broker::kafka::tests::groups::child_that_is_killed")
         .env("TEST_KAFKA_CHILD", &topic)
-        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let owns_all = async {
         while let Some(line) = lines.next_line().await.unwrap() {
             if line.ends_with("owns 3") {
@@ -90,8 +92,10 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
     let killed = Instant::now();
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO).await;
-    ledger.wait("all partitions", |book| Ledger::shares(book) == [3]).await;
-    println!("partitions moved {:?} after kill -9", killed.elapsed());
+    ledger
+        .wait("all partitions", |book| Ledger::shares(book) == [3])
+        .await;
+    eprintln!("partitions moved {:?} after kill -9", killed.elapsed());
     assert!(killed.elapsed() < 2 * SESSION_TIMEOUT);
     worker.leave().await;
 }
@@ -101,9 +105,17 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
 async fn child_that_is_killed() {
     let topic = env::var("TEST_KAFKA_CHILD").unwrap();
     let ledger = Ledger::default();
-    let _worker = Worker::start(&kafka().unwrap(), membership(&topic, &topic), &ledger, Duration::ZERO).await;
-    ledger.wait("all partitions", |book| Ledger::shares(book) == [3]).await;
-    println!("\nowns 3");
+    let _worker = Worker::start(
+        &kafka().unwrap(),
+        membership(&topic, &topic),
+        &ledger,
+        Duration::ZERO,
+    )
+    .await;
+    ledger
+        .wait("all partitions", |book| Ledger::shares(book) == [3])
+        .await;
+    eprintln!("\nowns 3");
     std::future::pending::<()>().await;
 }
 
@@ -129,10 +141,14 @@ async fn added_partitions_are_used_and_shared_without_a_restart() {
         unreachable!()
     };
     let published = within("a record in a new partition", publishing).await;
-    println!("published to new partitions after {:?}", raised.elapsed());
-    ledger.wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2]).await;
-    println!("two of six each after {:?}", raised.elapsed());
-    ledger.wait("all records", |book| book.handled.len() == published).await;
+    eprintln!("published to new partitions after {:?}", raised.elapsed());
+    ledger
+        .wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2])
+        .await;
+    eprintln!("two of six each after {:?}", raised.elapsed());
+    ledger
+        .wait("all records", |book| book.handled.len() == published)
+        .await;
     assert!(ledger.read(|book| book.handled.values().all(|&times| times == 1)));
     for worker in workers {
         worker.leave().await;
@@ -166,5 +182,48 @@ async fn only_what_a_member_owns_is_committed() {
     // Before the assignment.
     let outcome = within("committing", member.commit(vec![next])).await;
     assert!(matches!(outcome, Err(BrokerError::Unavailable(_))), "{outcome:?}");
+    within("leaving", member.leave()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_can_commit_what_it_owns_at_any_moment_of_a_rebalance() {
+    let Some(kafka) = kafka() else { return };
+    let topic = made_topic(&kafka, 3).await;
+    let mut member = kafka.join(membership(&topic, &topic)).await.unwrap();
+    let mut owned = BTreeSet::new();
+    let mut commits = 0;
+    let committing = async {
+        loop {
+            match tokio::time::timeout(Duration::from_millis(1), member.next(1)).await {
+                Ok(MemberEvent::Assigned(partitions)) => owned.extend(partitions),
+                Ok(MemberEvent::Revoked(revocation)) => {
+                    owned.retain(|at| !revocation.partitions.contains(at));
+                }
+                Ok(MemberEvent::Records(_) | MemberEvent::Trouble(_)) | Err(_) => {}
+            }
+            let next = owned.iter().map(|at: &TopicPartition| Position {
+                topic: Arc::clone(&at.topic),
+                partition: at.partition,
+                offset: 0,
+            });
+            within("committing", member.commit(next.collect())).await.unwrap();
+            commits += owned.len();
+        }
+    };
+    let others = async {
+        for _ in 0..8 {
+            let ledger = Ledger::default();
+            let other = Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO).await;
+            ledger
+                .wait("a partition", |book| Ledger::shares(book) != [0])
+                .await;
+            other.leave().await;
+        }
+    };
+    tokio::select! {
+        () = committing => {}
+        () = others => {}
+    }
+    assert!(commits > 100, "{commits}");
     within("leaving", member.leave()).await;
 }

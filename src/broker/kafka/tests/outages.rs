@@ -118,44 +118,77 @@ impl Drop for OwnKafka {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishers_and_members_heal_after_the_broker_was_killed_and_restarted() {
+async fn an_outage_shorter_than_the_session_timeout_costs_no_partition() {
     let Some(own) = OwnKafka::start().await else {
         return;
     };
+    let session_timeout = Duration::from_secs(30);
+    let consumed = heals_after_a_kill(&own, session_timeout, Duration::ZERO).await;
+    assert!(consumed < Duration::from_secs(5), "{consumed:?}");
+}
+
+/// The members lose everything, and the restarted broker waits a session timeout for those that it remembers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_longer_outage_heals_within_a_session_timeout() {
+    let Some(own) = OwnKafka::start().await else {
+        return;
+    };
+    let consumed = heals_after_a_kill(&own, SESSION_TIMEOUT, SESSION_TIMEOUT).await;
+    assert!(
+        consumed < SESSION_TIMEOUT + Duration::from_secs(4),
+        "{consumed:?}"
+    );
+}
+
+/// How long after the broker was back the records published then were consumed.
+async fn heals_after_a_kill(own: &OwnKafka, session_timeout: Duration, outage: Duration) -> Duration {
     let kafka = kafka_at(&own.address);
     let topic = made_topic(&kafka, 3).await;
     let ledger = Ledger::default();
-    let join = || Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO);
+    let join = || {
+        let membership = Membership {
+            session_timeout,
+            ..membership(&topic, &topic)
+        };
+        Worker::start(&kafka, membership, &ledger, Duration::ZERO)
+    };
     let workers = [join().await, join().await];
     publish(&kafka, &topic, numbered(0..10)).await;
     ledger.wait("records", |book| book.handled.len() == 10).await;
+    let shares = ledger.read(|book| book.owned.clone());
 
     own.run(&["kill"]).await;
-    let began = Instant::now();
+    let killed = Instant::now();
     let outcomes = within("publishing", kafka.publish(&topic, numbered(10..20))).await;
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(BrokerError::Unavailable(_)))));
-    println!("publishing failed after {:?}", began.elapsed());
-    // Longer than the session timeout, so that the members lose everything.
-    tokio::time::sleep(SESSION_TIMEOUT).await;
+    let is_unavailable = |outcome| matches!(outcome, Err(BrokerError::Unavailable(_)));
+    assert!(outcomes.into_iter().all(is_unavailable));
+    eprintln!("publishing failed after {:?}", killed.elapsed());
+    tokio::time::sleep(outage).await;
     own.start_again().await;
 
-    let back = Instant::now();
+    let (back, outage) = (Instant::now(), killed.elapsed());
     let publishing = async {
-        loop {
-            let outcomes = kafka.publish(&topic, numbered(10..20)).await;
-            if outcomes.iter().all(Result::is_ok) {
-                return;
-            }
-        }
+        while !kafka
+            .publish(&topic, numbered(10..20))
+            .await
+            .iter()
+            .all(Result::is_ok)
+        {}
     };
     within("publishing again", publishing).await;
-    println!("published {:?} after the broker was back", back.elapsed());
+    let published = back.elapsed();
+    assert!(published < Duration::from_secs(5), "{published:?}");
     ledger.wait("new records", |book| book.handled.len() == 20).await;
-    println!("consumed {:?} after the broker was back", back.elapsed());
-    assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
-    println!("troubles: {:?}", ledger.read(|book| book.troubles.clone()));
-    assert!(ledger.read(|book| book.troubles.len()) <= 6);
+    let consumed = back.elapsed();
+    eprintln!(
+        "after an outage of {outage:?} published {published:?}, consumed {consumed:?} after the broker was back"
+    );
+
+    let (troubles, owned) = ledger.read(|book| (book.troubles.clone(), book.owned.clone()));
+    assert!(troubles.len() <= 2 * workers.len(), "{troubles:?}");
+    assert!(outage > session_timeout || owned == shares);
     for worker in workers {
         worker.leave().await;
     }
+    consumed
 }

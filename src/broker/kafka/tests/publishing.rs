@@ -19,7 +19,7 @@ async fn a_lone_record_does_not_wait_for_a_delayed_acknowledgement() {
         }
         took.sort_unstable();
         let (median, most) = (took[25], took[48]);
-        println!("a lone record of {bytes} bytes: median {median:?}, 95 % {most:?}");
+        eprintln!("a lone record of {bytes} bytes: median {median:?}, 95 % {most:?}");
         assert!(median < Duration::from_millis(35));
     }
 }
@@ -32,7 +32,7 @@ async fn many_records_share_round_trips() {
     let began = Instant::now();
     let records = (0..10_000).map(|_| record(vec![b'x'; 300])).collect();
     publish(&kafka, &topic, records).await;
-    println!("10,000 records of 300 bytes in one call: {:?}", began.elapsed());
+    eprintln!("10,000 records of 300 bytes in one call: {:?}", began.elapsed());
 
     let began = Instant::now();
     let callers = (0..100).map(|_| async {
@@ -41,7 +41,10 @@ async fn many_records_share_round_trips() {
         }
     });
     futures_util::future::join_all(callers).await;
-    println!("2,000 records by 100 callers, one each time: {:?}", began.elapsed());
+    eprintln!(
+        "2,000 records by 100 callers, one each time: {:?}",
+        began.elapsed()
+    );
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 

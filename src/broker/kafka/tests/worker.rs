@@ -100,7 +100,7 @@ async fn work(
         let event = tokio::select! {
             event = member.next(100) => event,
             () = stop.cancelled() => {
-                member.commit(positions(&next)).await.unwrap();
+                member.commit(positions(&next)).await.expect("what we own can be committed");
                 return member;
             }
         };
