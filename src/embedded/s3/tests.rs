@@ -40,10 +40,8 @@ async fn make_bucket(server: &EmbeddedS3) -> Result<u16, u16> {
 }
 
 fn status(error: &S3Error) -> u16 {
-    match error {
-        S3Error::HttpFailWithBody(status, _) => *status,
-        other => panic!("{other}"),
-    }
+    let S3Error::HttpFailWithBody(status, _) = error else { panic!("{error}") };
+    *status
 }
 
 fn checksum_of(content: &[u8]) -> HeaderMap {
@@ -160,7 +158,7 @@ async fn an_upload_that_breaks_off_leaves_no_object() {
     let mut socket = TcpStream::connect(server.address).await.unwrap();
     let head = format!("PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 1000000\r\n\r\n", server.address);
     socket.write_all(head.as_bytes()).await.unwrap();
-    socket.write_all(&[b'x'; 500_000]).await.unwrap();
+    socket.write_all(&vec![b'x'; 500_000]).await.unwrap();
     drop(socket);
     // Ends only when every connection has, so the upload is over.
     let objects = dir.path().join("objects");

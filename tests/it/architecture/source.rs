@@ -120,7 +120,7 @@ impl Reader {
         match tree {
             UseTree::Path(path) => self.read_use(&path.tree, &with(&path.ident), is_global),
             UseTree::Group(group) => {
-                group.items.iter().for_each(|tree| self.read_use(tree, prefix, is_global))
+                group.items.iter().for_each(|tree| self.read_use(tree, prefix, is_global));
             }
             UseTree::Glob(glob) => {
                 let parts = [prefix, &["*".to_owned()]].concat();

@@ -87,13 +87,8 @@ fn commit(
 
 /// Others have joined or left and librdkafka doesn't know the new generation yet. What we own meanwhile stays ours.
 fn is_between_generations(error: &KafkaError) -> bool {
-    let passing = [
-        RDKafkaErrorCode::IllegalGeneration,
-        RDKafkaErrorCode::RebalanceInProgress,
-    ];
-    error
-        .rdkafka_error_code()
-        .is_some_and(|code| passing.contains(&code))
+    let passing = [RDKafkaErrorCode::IllegalGeneration, RDKafkaErrorCode::RebalanceInProgress];
+    error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
 }
 
 fn unavailable(why: &str) -> BrokerError {

@@ -92,9 +92,7 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
     let killed = Instant::now();
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO).await;
-    ledger
-        .wait("all partitions", |book| Ledger::shares(book) == [3])
-        .await;
+    ledger.wait("all partitions", |book| Ledger::shares(book) == [3]).await;
     eprintln!("partitions moved {:?} after kill -9", killed.elapsed());
     assert!(killed.elapsed() < 2 * SESSION_TIMEOUT);
     worker.leave().await;
@@ -105,16 +103,8 @@ async fn a_killed_members_partitions_move_after_the_session_timeout() {
 async fn child_that_is_killed() {
     let topic = env::var("TEST_KAFKA_CHILD").unwrap();
     let ledger = Ledger::default();
-    let _worker = Worker::start(
-        &kafka().unwrap(),
-        membership(&topic, &topic),
-        &ledger,
-        Duration::ZERO,
-    )
-    .await;
-    ledger
-        .wait("all partitions", |book| Ledger::shares(book) == [3])
-        .await;
+    let _worker = Worker::start(&kafka().unwrap(), membership(&topic, &topic), &ledger, Duration::ZERO).await;
+    ledger.wait("all partitions", |book| Ledger::shares(book) == [3]).await;
     eprintln!("\nowns 3");
     std::future::pending::<()>().await;
 }
@@ -142,13 +132,9 @@ async fn added_partitions_are_used_and_shared_without_a_restart() {
     };
     let published = within("a record in a new partition", publishing).await;
     eprintln!("published to new partitions after {:?}", raised.elapsed());
-    ledger
-        .wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2])
-        .await;
+    ledger.wait("two of six each", |book| Ledger::shares(book) == [2, 2, 2]).await;
     eprintln!("two of six each after {:?}", raised.elapsed());
-    ledger
-        .wait("all records", |book| book.handled.len() == published)
-        .await;
+    ledger.wait("all records", |book| book.handled.len() == published).await;
     assert!(ledger.read(|book| book.handled.values().all(|&times| times == 1)));
     for worker in workers {
         worker.leave().await;
@@ -214,9 +200,7 @@ async fn a_member_can_commit_what_it_owns_at_any_moment_of_a_rebalance() {
         for _ in 0..8 {
             let ledger = Ledger::default();
             let other = Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO).await;
-            ledger
-                .wait("a partition", |book| Ledger::shares(book) != [0])
-                .await;
+            ledger.wait("a partition", |book| Ledger::shares(book) != [0]).await;
             other.leave().await;
         }
     };

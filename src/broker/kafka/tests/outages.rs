@@ -134,10 +134,7 @@ async fn a_longer_outage_heals_within_a_session_timeout() {
         return;
     };
     let consumed = heals_after_a_kill(&own, SESSION_TIMEOUT, SESSION_TIMEOUT).await;
-    assert!(
-        consumed < SESSION_TIMEOUT + Duration::from_secs(4),
-        "{consumed:?}"
-    );
+    assert!(consumed < SESSION_TIMEOUT + Duration::from_secs(4), "{consumed:?}");
 }
 
 /// How long after the broker was back the records published then were consumed.
@@ -146,10 +143,7 @@ async fn heals_after_a_kill(own: &OwnKafka, session_timeout: Duration, outage: D
     let topic = made_topic(&kafka, 3).await;
     let ledger = Ledger::default();
     let join = || {
-        let membership = Membership {
-            session_timeout,
-            ..membership(&topic, &topic)
-        };
+        let membership = Membership { session_timeout, ..membership(&topic, &topic) };
         Worker::start(&kafka, membership, &ledger, Duration::ZERO)
     };
     let workers = [join().await, join().await];
@@ -167,14 +161,8 @@ async fn heals_after_a_kill(own: &OwnKafka, session_timeout: Duration, outage: D
     own.start_again().await;
 
     let (back, outage) = (Instant::now(), killed.elapsed());
-    let publishing = async {
-        while !kafka
-            .publish(&topic, numbered(10..20))
-            .await
-            .iter()
-            .all(Result::is_ok)
-        {}
-    };
+    let publishing =
+        async { while !kafka.publish(&topic, numbered(10..20)).await.iter().all(Result::is_ok) {} };
     within("publishing again", publishing).await;
     let published = back.elapsed();
     assert!(published < Duration::from_secs(5), "{published:?}");

@@ -41,10 +41,7 @@ async fn many_records_share_round_trips() {
         }
     });
     futures_util::future::join_all(callers).await;
-    eprintln!(
-        "2,000 records by 100 callers, one each time: {:?}",
-        began.elapsed()
-    );
+    eprintln!("2,000 records by 100 callers, one each time: {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
