@@ -45,7 +45,7 @@ pub async fn open(
         && stored != recorded
     {
         log::error!(file_id = file.id.0, stored, recorded; "object altered");
-        let detail = "the stored content is not what was made; ask an operator to run filesys fsck";
+        let detail = "the stored content is not what was made; tell an operator";
         return Err(Error::new(ErrorKind::Internal, "object_altered", detail));
     }
     let id = file.id.0;

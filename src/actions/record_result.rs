@@ -17,25 +17,42 @@ const WORKER_MAX_CHARS: usize = 200;
 pub async fn apply(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<()>> {
     let bucket = ctx.storage.bucket_name();
     let checked: Vec<Result<FileResult>> = results.into_iter().map(|result| check(&bucket, result)).collect();
-    let mut ids: Vec<FileId> = checked.iter().flatten().map(|result| result.file_id).collect();
+    let readable: Vec<&FileResult> = checked.iter().flatten().collect();
+    let mut answers = record(ctx, &readable).await.into_iter();
+    let mut answer = || answers.next().unwrap_or_else(|| Err(Error::internal("a result without an answer")));
+    let places: Vec<Result<()>> =
+        checked.iter().map(|result| if result.is_ok() { answer() } else { Ok(()) }).collect();
+    checked.into_iter().zip(places).map(|(result, answer)| result.and(answer)).collect()
+}
+
+/// All in one transaction; if the database refuses that, each in its own, so that only the culprit suffers.
+async fn record(ctx: &ServeContext, results: &[&FileResult]) -> Vec<Result<()>> {
+    let error = match record_together(ctx, results).await {
+        Ok(answers) => return answers,
+        Err(error) => error,
+    };
+    log::warn!(results = results.len(), error:% = error.chain(); "results not recorded");
+    if error.kind != ErrorKind::Unavailable && results.len() > 1 {
+        let mut answers = Vec::with_capacity(results.len());
+        for result in results {
+            let alone = record_together(ctx, std::slice::from_ref(result)).await;
+            answers.push(alone.and_then(|answers| answers.into_iter().collect()));
+        }
+        return answers;
+    }
+    let copy = |_| Err(Error::new(error.kind, error.code, &*error.detail).because(error.chain()));
+    results.iter().map(copy).collect()
+}
+
+async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<Vec<Result<()>>> {
+    if results.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<FileId> = results.iter().map(|result| result.file_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    if ids.is_empty() {
-        return checked.into_iter().map(|result| result.map(drop)).collect();
-    }
-    let count = checked.len();
     let now = Timestamp::now();
-    let applied = ctx.db.move_files(ids, now, move |files| decide(&files, checked, now)).await;
-    applied.unwrap_or_else(|error| {
-        let text = error.to_string();
-        log::warn!(results = count, error = text; "results not recorded");
-        let first = Error::from(error);
-        let (kind, code, detail) = (first.kind, first.code, first.detail.clone());
-        let mut first = Some(first);
-        (0..count)
-            .map(|_| Err(first.take().unwrap_or_else(|| Error::new(kind, code, &*detail).because(&*text))))
-            .collect()
-    })
+    Ok(ctx.db.move_files(ids, now, |files| decide(&files, results, now)).await?)
 }
 
 /// What can be judged without the row. A result's location is not trusted.
@@ -64,18 +81,13 @@ fn clean(text: &str, max_chars: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(max_chars).collect()
 }
 
-fn decide(
-    files: &[File],
-    results: Vec<Result<FileResult>>,
-    now: Timestamp,
-) -> (Vec<Change>, Vec<Result<()>>) {
+fn decide(files: &[File], results: &[&FileResult], now: Timestamp) -> (Vec<Change>, Vec<Result<()>>) {
     let mut states: BTreeMap<FileId, State> =
         files.iter().map(|file| (file.id, State { status: file.status, attempt: file.attempt })).collect();
     let mut changes = Vec::new();
     let answers = results
-        .into_iter()
+        .iter()
         .map(|result| {
-            let result = result?;
             let state = states.get_mut(&result.file_id).ok_or_else(|| {
                 let detail = format!("there is no file with id {}", result.file_id);
                 Error::new(ErrorKind::NotFound, "file_not_found", detail)
@@ -100,26 +112,28 @@ fn decide(
     (changes, answers)
 }
 
-fn change(result: FileResult, from: State, to: State, now: Timestamp) -> Change {
+fn change(result: &FileResult, from: State, to: State, now: Timestamp) -> Change {
     log::info!(file_id = result.file_id.0, attempt = to.attempt.0, status = to.status.name(); "file updated");
     let error = match result.status {
-        Outcome::Failed => Some(result.error.unwrap_or_else(|| "the worker gave no reason".to_owned())),
+        Outcome::Failed => {
+            Some(result.error.clone().unwrap_or_else(|| "the worker gave no reason".to_owned()))
+        }
         Outcome::Processing | Outcome::Completed => None,
     };
     let done = result.status == Outcome::Completed;
     Change {
         id: result.file_id,
         state: to,
-        s3_location: result.s3_location.filter(|_| done),
+        s3_location: result.s3_location.clone().filter(|_| done),
         size: result.size.filter(|_| done),
-        sha256: result.sha256.filter(|_| done),
+        sha256: result.sha256.clone().filter(|_| done),
         error: error.clone(),
         transition: Transition {
             at: now,
             from: Some(from.status),
             to: to.status,
             attempt: to.attempt,
-            worker: result.worker,
+            worker: result.worker.clone(),
             partition: result.partition,
             offset: result.offset,
             duration_ms: result.duration_ms,

@@ -1,4 +1,4 @@
-//! What becomes of a record that can't be processed: its bytes, why, and where it came from (CONTRACT §4).
+//! What becomes of a record that can't be processed: its bytes, why, and where it came from (docs/EVENTS.md).
 
 use bytes::Bytes;
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::Data;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +78,7 @@ impl Serve {
     ) -> CommandResult {
         let Self { http, db, broker, storage, .. } = self;
         let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
-        let state = Data::new(AppState::new(ctx.clone(), Handle::current(), stop.clone()));
+        let state = AppState::new(ctx.clone(), Handle::current(), stop.clone());
         let (server, address) =
             server::bind(&http, state).map_err(|error| CommandError::Failed(error.to_string()))?;
 

@@ -113,7 +113,7 @@ impl Env {
         match (direct, self.text(&[&file_name])) {
             (Some(_), Some(_)) => {
                 self.problem(format!("{name} and {file_name} are both set; set one"));
-                None
+                Some(SecretString::default())
             }
             (direct, None) => direct.map(SecretString::from),
             (None, Some(path)) => match std::fs::read_to_string(path) {

@@ -41,7 +41,7 @@ impl KafkaConfig {
             env.problem("KAFKA_BROKERS is not a list like kafka-1:9092,kafka-2:9092");
         }
         let session_timeout =
-            env.duration("KAFKA_SESSION_TIMEOUT", Duration::from_secs(15), Duration::from_millis(1));
+            env.duration("KAFKA_SESSION_TIMEOUT", Duration::from_secs(10), Duration::from_millis(1));
         if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
             env.problem("KAFKA_SESSION_TIMEOUT must be from 1s to 30m (a bare number is in milliseconds)");
         }

@@ -42,6 +42,8 @@ impl Handler for Requests {
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
         let file = named_file(value(delivery));
         if let Some((file_id, attempt)) = file {
+            // As in a readable one: without an attempt it is the first.
+            let attempt = Some(attempt.unwrap_or_default());
             generate_file::fail(&self.ctx, file_id, attempt, &self.origin(delivery), error).await?;
         }
         dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::migration::{Migration, MigrationSource};
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -29,7 +29,7 @@ pub struct MigrationStatus {
 pub async fn migrate(url: &SecretString) -> Result<Vec<String>, DbError> {
     with_lock(url, |harness| {
         let done = harness.run_pending_migrations(MIGRATIONS).map_err(bug)?;
-        Ok(done.iter().map(ToString::to_string).collect())
+        done.iter().map(name).collect()
     })
     .await
 }
@@ -40,7 +40,8 @@ pub async fn revert(url: &SecretString) -> Result<Option<String>, DbError> {
         if harness.applied_migrations().map_err(bug)?.is_empty() {
             return Ok(None);
         }
-        harness.revert_last_migration(MIGRATIONS).map(|version| Some(version.to_string())).map_err(bug)
+        let version = harness.revert_last_migration(MIGRATIONS).map_err(bug)?;
+        name(&version).map(Some)
     })
     .await
 }
@@ -60,6 +61,13 @@ pub async fn status(url: &SecretString) -> Result<Vec<MigrationStatus>, DbError>
             .collect())
     })
     .await
+}
+
+/// The folder's name, which says more than the version.
+fn name(version: &MigrationVersion<'_>) -> Result<String, DbError> {
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(bug)?;
+    let found = known.iter().map(Migration::name).find(|name| name.version() == *version);
+    Ok(found.map_or_else(|| version.to_string(), ToString::to_string))
 }
 
 type Harness = AsyncMigrationHarness<AsyncPgConnection>;

@@ -31,8 +31,13 @@ pub mod limits {
     pub const POOL_WAIT: Duration = Duration::from_secs(5);
     /// The server gives up on a statement after this.
     pub const STATEMENT_MILLIS: u32 = 10_000;
+    /// The server ends a session whose transaction waits for us for this long: longer than `RELAY`.
+    pub const IDLE_MILLIS: u32 = 30_000;
     /// We give up on one piece of work (a statement or a transaction) after this, and on its connection.
     pub const WORK: Duration = Duration::from_secs(15);
+    /// As `WORK`, for a round of the relay, which publishes meanwhile: longer than a publish may take, so that one
+    /// that comes through is not forgotten.
+    pub const RELAY: Duration = Duration::from_secs(25);
 }
 
 /// A pool of connections. Cheap to clone.
@@ -65,18 +70,21 @@ impl Db {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
     ) -> Result<T, DbError> {
+        self.run_within(limits::WORK, work).await
+    }
+
+    async fn run_within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
+    ) -> Result<T, DbError> {
         let mut lease = Lease(Some(self.pool.get().await?));
-        let Some(connection) = lease.0.as_mut() else {
+        let Some(connection) = lease.0.as_mut() else { return Err(DbError::TimedOut) };
+        let Ok(result) = tokio::time::timeout(limit, work(connection)).await else {
             return Err(DbError::TimedOut);
         };
-        let result = tokio::time::timeout(limits::WORK, work(connection)).await;
-        match result {
-            Ok(result) => {
-                lease.give_back();
-                result.map_err(DbError::from)
-            }
-            Err(_) => Err(DbError::TimedOut),
-        }
+        lease.give_back();
+        Ok(result?)
     }
 
     /// One round trip: is PostgreSQL there, and is the schema the one this executable knows?
@@ -108,7 +116,7 @@ async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     let settings = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'",
         limits::STATEMENT_MILLIS,
-        Duration::from_secs(30).as_millis(),
+        limits::IDLE_MILLIS,
     );
     diesel_async::SimpleAsyncConnection::batch_execute(&mut connection, &settings)
         .await

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::schema::outbox;
-use super::{Db, DbError};
+use super::{Db, DbError, limits};
 use crate::domain::{EventId, FileId, Timestamp};
 
 #[derive(Debug, Queryable, Selectable)]
@@ -51,7 +51,7 @@ impl Db {
     where
         F: Future<Output = Vec<Fate>> + Send,
     {
-        self.run(async move |conn| {
+        self.run_within(limits::RELAY, async move |conn| {
             conn.transaction(async move |conn| {
                 let rows: Vec<OutboxRow> = outbox::table
                     .select(OutboxRow::as_select())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, FileId, Format, Timestamp};
+use super::{Attempt, FileId, Format, Object, Timestamp};
 
 pub mod topic {
     pub const CREATE: &str = "file.create";
@@ -88,7 +88,8 @@ pub enum MessageError {
 
 fn read<'a, T: Deserialize<'a>>(what: &'static str, value: Option<&'a [u8]>) -> Result<T, MessageError> {
     let value = value.filter(|bytes| !bytes.is_empty()).ok_or(MessageError::Empty)?;
-    serde_json::from_slice(value).map_err(|source| MessageError::Unreadable { what, source })
+    let read = serde_json::from_slice(value).map(|Object(message)| message);
+    read.map_err(|source| MessageError::Unreadable { what, source })
 }
 
 fn positive(id: FileId) -> Result<(), MessageError> {
@@ -139,6 +140,7 @@ mod tests {
             b"[]",
             b"{",
             b"null",
+            br#"[1,"t",null,"2026-01-04T12:00:00Z"]"#,
             &b"[".repeat(1 << 20),
             b"\xff\xfe",
             br#"{"fileId":-1,"title":"t","timestamp":"2026-01-04T12:00:00Z"}"#,

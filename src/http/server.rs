@@ -33,11 +33,12 @@ pub struct BindError {
 }
 
 /// Binds at once; serves when the returned future is polled. Signals are the caller's business.
-pub fn bind(config: &HttpConfig, state: Data<AppState>) -> Result<(Server, SocketAddr), BindError> {
+pub fn bind(config: &HttpConfig, state: AppState) -> Result<(Server, SocketAddr), BindError> {
     let wanted = SocketAddr::new(config.host, config.port);
     let failed = |source| BindError { address: wanted, source };
     let listener = TcpListener::bind(wanted).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let state = Data::new(state);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::clone(&state))

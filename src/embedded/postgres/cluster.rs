@@ -14,6 +14,10 @@ use super::programs::{Programs, succeed};
 use super::{PGPASS, ROLE};
 use crate::embedded::{DataDir, Durability, EmbeddedError, generated_secret};
 
+/// Names the directory that the cluster is in when it can't be in the data directory.
+const HOME: &str = "postgres.home";
+/// Where such directories are made.
+const ELSEWHERE: &str = "/var/lib/filesys";
 const STAGING: &str = "postgres.initdb-";
 const INITDB_LIMIT: Duration = Duration::from_mins(2);
 
@@ -27,7 +31,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub fn path(dir: &DataDir) -> PathBuf {
-        dir.join("postgres")
+        home(dir).join("postgres")
     }
 
     /// Opens the cluster of a data directory, or makes it.
@@ -36,12 +40,18 @@ impl Cluster {
         programs: &Programs,
         durability: Durability,
     ) -> Result<Self, EmbeddedError> {
+        let account = Account::choose(&Self::path(dir))?;
+        if let Some(account) = &account {
+            let access = account.check_access(&home(dir)).await;
+            if access.is_err() && !Self::path(dir).exists() && move_home(dir).is_ok() {
+                account.check_access(&home(dir)).await?;
+            } else {
+                access?;
+            }
+        }
         let data = Self::path(dir);
         let exists = data.join("PG_VERSION").is_file();
-        let cluster = Self { account: Account::choose(&data)?, password: password(dir, exists)?, data };
-        if let Some(account) = &cluster.account {
-            account.check_access(dir.path()).await?;
-        }
+        let cluster = Self { account, password: password(dir, exists)?, data };
         if !exists {
             cluster.make(dir, programs, durability).await?;
         }
@@ -56,8 +66,9 @@ impl Cluster {
         programs: &Programs,
         durability: Durability,
     ) -> Result<(), EmbeddedError> {
-        remove_staging(dir).map_err(EmbeddedError::io(dir.path()))?;
-        let staging = dir.join(&format!("{STAGING}{}", Uuid::new_v4().simple()));
+        let home = home(dir);
+        remove_staging(&home).map_err(EmbeddedError::io(&home))?;
+        let staging = home.join(format!("{STAGING}{}", Uuid::new_v4().simple()));
         let password_file = staging.join("password");
         self.prepare(&staging, &password_file).map_err(EmbeddedError::io(&staging))?;
 
@@ -85,7 +96,7 @@ impl Cluster {
 
         let finish = || {
             fs::rename(staging.join("data"), &self.data)?;
-            File::open(dir.path())?.sync_all()?;
+            File::open(&home)?.sync_all()?;
             fs::remove_dir_all(&staging)
         };
         finish().map_err(EmbeddedError::io(&self.data))
@@ -101,6 +112,22 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// The directory that holds the cluster: the data directory, unless a file there names another.
+fn home(dir: &DataDir) -> PathBuf {
+    let elsewhere = dir.read(HOME).ok().flatten();
+    elsewhere.map_or_else(|| dir.path().to_owned(), |path| PathBuf::from(path.trim_end()))
+}
+
+/// Started by root in a directory that only root may enter (a home, say), the server's user needs a place of its
+/// own; a new data directory gets a new one.
+fn move_home(dir: &DataDir) -> Result<(), EmbeddedError> {
+    let path = Path::new(ELSEWHERE).join(Uuid::new_v4().simple().to_string());
+    DirBuilder::new().recursive(true).mode(0o711).create(&path).map_err(EmbeddedError::io(&path))?;
+    let name = path.display().to_string();
+    log::warn!(path = name; "postgresql's user may not enter the data directory; its files go elsewhere");
+    dir.write_private(HOME, &format!("{name}\n"))
 }
 
 /// The password lives in libpq's own password file, so that `psql` can use it; made before the cluster is.
@@ -120,8 +147,8 @@ fn password(dir: &DataDir, cluster_exists: bool) -> Result<SecretString, Embedde
     }
 }
 
-fn remove_staging(dir: &DataDir) -> io::Result<()> {
-    for entry in fs::read_dir(dir.path())? {
+fn remove_staging(home: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(home)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(STAGING) {
             fs::remove_dir_all(entry.path())?;

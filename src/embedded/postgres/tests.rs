@@ -265,13 +265,33 @@ async fn a_server_that_can_not_start_says_why() {
 }
 
 #[tokio::test]
-async fn a_directory_the_servers_user_may_not_enter_is_named() {
+async fn a_server_whose_user_may_not_enter_the_data_directory_keeps_its_files_elsewhere() {
     if !Uid::effective().is_root() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("a/b");
     fs::create_dir_all(&inner).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let first = EmbeddedPostgres::start(options(&inner)).await.unwrap();
+    let data = Cluster::path(&first.data_dir);
+    first.stop().await.unwrap();
+    assert!(!data.starts_with(dir.path()));
+    let again = EmbeddedPostgres::start(options(&inner)).await.unwrap();
+    assert_eq!(Cluster::path(&again.data_dir), data);
+    again.stop().await.unwrap();
+    fs::remove_dir_all(data.parent().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_the_servers_user_may_no_longer_enter_is_named() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let dir = temp_dir();
+    let inner = dir.path().join("a/b");
+    fs::create_dir_all(&inner).unwrap();
+    EmbeddedPostgres::start(options(&inner)).await.unwrap().stop().await.unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let error = EmbeddedPostgres::start(options(&inner)).await.unwrap_err();
     let EmbeddedError::NotTraversable { path, .. } = &error else {

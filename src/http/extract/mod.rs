@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{HttpError, of_status};
-use crate::domain::{Error, ErrorKind, FieldError, FileId, NewFile, PageRequest};
+use crate::domain::{Error, ErrorKind, FieldError, FileId, NewFile, Object, PageRequest};
 
 /// A title and 64 KiB of description, every byte of it escaped as `\u00XX`, and room.
 pub(super) const BODY_LIMIT: usize = 512 * 1024;
@@ -78,8 +78,8 @@ impl FromRequest for NewFileBody {
     type Future = LocalBoxFuture<'static, Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = json_body::<RawNewFile>(request, payload);
-        async move { Ok(Self(new_file(body.await?)?)) }.boxed_local()
+        let body = json_body::<Object<RawNewFile>>(request, payload);
+        async move { Ok(Self(new_file(body.await?.0)?)) }.boxed_local()
     }
 }
 

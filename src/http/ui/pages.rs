@@ -130,8 +130,9 @@ async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)>
 }
 
 async fn read_file(app: &AppState, id: &str) -> Result<(File, Vec<Transition>)> {
-    let id: FileId =
-        id.parse().map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_id", format!("{cause}")))?;
+    let id: FileId = id
+        .parse()
+        .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_file_id", format!("{cause}")))?;
     let read =
         |ctx| async move { tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id)) };
     app.run(read).await
