@@ -29,7 +29,7 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Settings {
     /// Batches under way at once.
     pub concurrency: usize,
-    /// Records in one batch.
+    /// Records in one batch, all of one partition.
     pub batch: usize,
     /// Tries of one record that fails by itself (not by an outage).
     pub max_tries: u32,
@@ -88,20 +88,23 @@ impl Runner {
         }
     }
 
+    /// A batch works for one partition, so that giving back another never cuts it off.
     fn take(&mut self, deliveries: Vec<Delivery>) {
-        let mut ours = Vec::with_capacity(deliveries.len());
+        let mut batches: HashMap<TopicPartition, Vec<Delivery>> = HashMap::new();
         for delivery in deliveries {
-            let Some(mark) = self.partitions.get_mut(&delivery.position.topic_partition()) else {
-                continue;
-            };
+            let partition = delivery.position.topic_partition();
+            let Some(mark) = self.partitions.get_mut(&partition) else { continue };
             let offset = delivery.position.offset;
             mark.get_or_insert_with(|| Watermark::starting_at(offset)).begin(offset);
-            ours.push(delivery);
+            let batch = batches.entry(partition.clone()).or_default();
+            batch.push(delivery);
+            if batch.len() == self.settings.batch {
+                let full = std::mem::take(batch);
+                self.jobs.start(&self.handler, self.settings.max_tries, partition, full);
+            }
         }
-        while !ours.is_empty() {
-            let rest = ours.split_off(ours.len().min(self.settings.batch));
-            self.jobs.start(Arc::clone(&self.handler), self.settings.max_tries, ours);
-            ours = rest;
+        for (partition, batch) in batches.into_iter().filter(|(_, batch)| !batch.is_empty()) {
+            self.jobs.start(&self.handler, self.settings.max_tries, partition, batch);
         }
     }
 
@@ -192,11 +195,11 @@ fn names(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(name).collect::<Vec<_>>().join(",")
 }
 
-/// The batches under way, and which partitions each of them works for.
+/// The batches under way, and the partition that each of them works for.
 #[derive(Default)]
 struct Jobs {
     set: JoinSet<Vec<Position>>,
-    handles: HashMap<tokio::task::Id, (AbortHandle, Vec<TopicPartition>)>,
+    handles: HashMap<tokio::task::Id, (AbortHandle, TopicPartition)>,
 }
 
 impl Jobs {
@@ -208,13 +211,15 @@ impl Jobs {
         self.set.is_empty()
     }
 
-    fn start(&mut self, handler: Arc<dyn Handler>, max_tries: u32, batch: Vec<Delivery>) {
-        let mut partitions: Vec<_> =
-            batch.iter().map(|delivery| delivery.position.topic_partition()).collect();
-        partitions.sort_unstable();
-        partitions.dedup();
-        let handle = self.set.spawn(job::run(handler, max_tries, batch));
-        self.handles.insert(handle.id(), (handle, partitions));
+    fn start(
+        &mut self,
+        handler: &Arc<dyn Handler>,
+        max_tries: u32,
+        partition: TopicPartition,
+        batch: Vec<Delivery>,
+    ) {
+        let handle = self.set.spawn(job::run(Arc::clone(handler), max_tries, batch));
+        self.handles.insert(handle.id(), (handle, partition));
     }
 
     /// What the next batch to end has settled; `None` when none is under way. Cancel safe.
@@ -229,10 +234,8 @@ impl Jobs {
     }
 
     fn abort(&self, partitions: &[TopicPartition]) {
-        for (handle, of) in self.handles.values() {
-            if of.iter().any(|partition| partitions.contains(partition)) {
-                handle.abort();
-            }
+        for (handle, _) in self.handles.values().filter(|(_, of)| partitions.contains(of)) {
+            handle.abort();
         }
     }
 
