@@ -1,5 +1,6 @@
 //! The subcommands: each wires one role from the tools and runs it. A subcommand's name is its file's.
 
+mod healthcheck;
 mod migrate;
 mod serve;
 mod signals;
@@ -39,6 +40,8 @@ enum Command {
     Worker(worker::Args),
     /// Make or update schema, topics and bucket
     Migrate(migrate::Args),
+    /// Ask the server on this machine whether it is well; exit code 0 if so
+    Healthcheck(healthcheck::Args),
 }
 
 /// Why a command ended; each kind has its exit code.
@@ -90,6 +93,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Serve => serve::run(env).await,
         Command::Worker(args) => worker::run(args, env).await,
         Command::Migrate(args) => migrate::run(args, env).await,
+        Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }
 }
 
