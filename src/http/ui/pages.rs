@@ -16,6 +16,7 @@ use crate::domain::{
 use crate::http::AppState;
 use crate::http::error::HttpError;
 use crate::http::etag;
+use crate::http::extract::Id;
 
 /// A page holds its browser's form token: nobody else may keep it, and going back asks again.
 const CACHE: &str = "private, no-cache";
@@ -104,10 +105,10 @@ pub async fn to_list() -> HttpResponse {
 pub async fn show(
     app: web::Data<AppState>,
     request: HttpRequest,
-    id: web::Path<String>,
+    Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
     let refresh = ListQuery::read(&request)?.refresh();
-    let (file, timeline) = read_file(&app, &id).await?;
+    let (file, timeline) = read_file(&app, id).await?;
     let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now() };
     page_of(StatusCode::OK, &FilePage { live, refresh })
 }
@@ -116,9 +117,9 @@ pub async fn show(
 pub async fn show_fragment(
     app: web::Data<AppState>,
     request: HttpRequest,
-    id: web::Path<String>,
+    Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
-    let (file, timeline) = read_file(&app, &id).await?;
+    let (file, timeline) = read_file(&app, id).await?;
     let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now() };
     unless_known(&request, live.etag(), &live)
 }
@@ -129,10 +130,7 @@ async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)>
     app.run(read).await
 }
 
-async fn read_file(app: &AppState, id: &str) -> Result<(File, Vec<Transition>)> {
-    let id: FileId = id
-        .parse()
-        .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_file_id", format!("{cause}")))?;
+async fn read_file(app: &AppState, id: FileId) -> Result<(File, Vec<Transition>)> {
     let read =
         |ctx| async move { tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id)) };
     app.run(read).await
