@@ -77,7 +77,7 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// `GET /assets/{name}`: for ever cacheable under its own hash, not cacheable under another.
-pub async fn serve(name: web::Path<String>) -> Result<HttpResponse, HttpError> {
+pub(in crate::http) async fn serve(name: web::Path<String>) -> Result<HttpResponse, HttpError> {
     let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.is_called(&name));
     let asset = found.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "asset_not_found", "there is no asset with this name")

@@ -1,11 +1,11 @@
 //! The pages: server-rendered, usable without JavaScript, kept current by one small script.
 
-pub mod assets;
+pub(super) mod assets;
 mod csrf;
 mod form;
 mod human;
 mod links;
-pub mod pages;
+pub(super) mod pages;
 #[cfg(test)]
 mod tests;
 mod views;

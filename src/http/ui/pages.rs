@@ -52,7 +52,10 @@ impl ListQuery {
 }
 
 /// `GET /`
-pub async fn list(app: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+pub(in crate::http) async fn list(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+) -> Result<HttpResponse, HttpError> {
     let query = ListQuery::read(&request)?;
     let asked = query.page_request()?;
     let (page, stats) = read_list(&app, &asked).await?;
@@ -62,7 +65,7 @@ pub async fn list(app: web::Data<AppState>, request: HttpRequest) -> Result<Http
 }
 
 /// `GET /ui/files/fragment`: what the script of `/` polls.
-pub async fn list_fragment(
+pub(in crate::http) async fn list_fragment(
     app: web::Data<AppState>,
     request: HttpRequest,
 ) -> Result<HttpResponse, HttpError> {
@@ -74,7 +77,7 @@ pub async fn list_fragment(
 }
 
 /// `POST /ui/files`: 303 to the list, or 422 with the form as it was typed.
-pub async fn create(
+pub(in crate::http) async fn create(
     app: web::Data<AppState>,
     request: HttpRequest,
     form: web::Form<CreateForm>,
@@ -97,12 +100,12 @@ pub async fn create(
 }
 
 /// `GET /ui/files`: where a reload of a refused form ends up.
-pub async fn to_list() -> HttpResponse {
+pub(in crate::http) async fn to_list() -> HttpResponse {
     see_other("/".to_owned())
 }
 
 /// `GET /ui/files/{id}`
-pub async fn show(
+pub(in crate::http) async fn show(
     app: web::Data<AppState>,
     request: HttpRequest,
     Id(id): Id,
@@ -114,7 +117,7 @@ pub async fn show(
 }
 
 /// `GET /ui/files/{id}/fragment`: what the script of that page polls.
-pub async fn show_fragment(
+pub(in crate::http) async fn show_fragment(
     app: web::Data<AppState>,
     request: HttpRequest,
     Id(id): Id,
