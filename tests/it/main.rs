@@ -3,6 +3,8 @@
 
 mod api;
 mod architecture;
+mod db;
 mod docs;
 mod flows;
 mod support;
+mod worker;

@@ -4,6 +4,7 @@ pub mod app;
 pub mod client;
 pub mod process;
 pub mod raw;
+pub mod roles;
 pub mod services;
 
 use std::time::{Duration, Instant};
