@@ -14,11 +14,16 @@ CREATE TABLE transitions (
 );
 
 COMMENT ON TABLE transitions IS 'Append-only: every change of a file''s status or attempt';
+COMMENT ON COLUMN transitions.id IS 'Order of the lines of one file';
+COMMENT ON COLUMN transitions.file_id IS 'Whose line it is; goes with the file';
 COMMENT ON COLUMN transitions.at IS 'When the row changed';
 COMMENT ON COLUMN transitions.from_status IS 'NULL on the first line of a file';
+COMMENT ON COLUMN transitions.to_status IS 'The status afterwards; the one before when only the attempt changed';
+COMMENT ON COLUMN transitions.attempt IS 'The attempt afterwards';
 COMMENT ON COLUMN transitions.worker IS 'Who did the work, as it names itself';
 COMMENT ON COLUMN transitions.kafka_partition IS 'Where the request lay in file.create';
 COMMENT ON COLUMN transitions.kafka_offset IS 'Where the request lay in file.create';
 COMMENT ON COLUMN transitions.duration_ms IS 'From the record received to the result announced';
+COMMENT ON COLUMN transitions.error IS 'Why it failed, for people';
 
 CREATE INDEX transitions_file_id ON transitions (file_id, id);

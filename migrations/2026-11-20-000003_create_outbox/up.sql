@@ -14,10 +14,15 @@ CREATE TABLE outbox (
 );
 
 COMMENT ON TABLE outbox IS 'Kafka records to publish; a row is deleted once the broker has it';
+COMMENT ON COLUMN outbox.id IS 'Order of publishing, as far as transactions have committed';
 COMMENT ON COLUMN outbox.event_id IS 'Header event-id: the same on every copy of the record';
+COMMENT ON COLUMN outbox.topic IS 'Where the record goes';
 COMMENT ON COLUMN outbox.record_key IS 'NULL: round robin over the partitions';
 COMMENT ON COLUMN outbox.value IS 'JSON, as it goes into Kafka';
+COMMENT ON COLUMN outbox.file_id IS 'Whose message it is';
+COMMENT ON COLUMN outbox.created_at IS 'When its transaction began';
 COMMENT ON COLUMN outbox.parked_at IS 'Set when the broker will never accept it; those behind it flow on';
+COMMENT ON COLUMN outbox.park_reason IS 'What the broker said when it refused the record';
 
 CREATE INDEX outbox_ready ON outbox (id) WHERE parked_at IS NULL;
 CREATE INDEX outbox_file_id ON outbox (file_id);

@@ -1,5 +1,10 @@
 //! The integration tests: one binary, one module for each thing that must hold.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod api;
 mod architecture;
+mod db;
 mod docs;
+mod flows;
+mod support;
+mod worker;

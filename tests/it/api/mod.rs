@@ -1,0 +1,8 @@
+//! The JSON interface, as programs see it: the real executable, its own database and bucket for each test.
+
+mod bad_requests;
+mod caching;
+mod content;
+mod create;
+mod lists;
+mod operations;

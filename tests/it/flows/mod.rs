@@ -1,0 +1,3 @@
+//! Whole stories: processes that stop, die and come back, and the files that must not care.
+
+mod restarts;

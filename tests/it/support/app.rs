@@ -1,0 +1,106 @@
+//! `filesys up` on a database and a bucket of its own, and what is left of it for the next start.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use super::process::{Process, STOP_LIMIT};
+use super::{Api, Bucket, Database};
+
+/// What outlives a process: rows, objects, the log.
+pub struct Ground {
+    pub database: Database,
+    pub bucket: Bucket,
+    dir: TempDir,
+}
+
+impl Ground {
+    pub async fn new() -> Self {
+        Self {
+            database: Database::migrated().await,
+            bucket: Bucket::named_uniquely(),
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// `filesys up` with these settings besides the usual ones, which they override; ready when this returns.
+    pub async fn start(self, settings: &[(&str, &str)]) -> TestApp {
+        let data_dir = self.dir.path().join("data");
+        let mut process = Process::spawn(
+            &["up", "--data-dir", data_dir.to_str().unwrap()],
+            &self.env(settings),
+            &self.log(),
+        );
+        let line = process.line().await;
+        let url = line.strip_prefix("filesys is ready: ").expect("the first line is the address");
+        TestApp { api: Api::at(url), process, ground: self }
+    }
+
+    /// The whole environment of a process: nothing of ours leaks in.
+    pub fn env(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
+        let s3 = &self.bucket.config;
+        let endpoint = s3.endpoint.as_deref().unwrap();
+        let usual = [
+            ("PORT", "0"),
+            ("DATABASE_URL", self.database.url().expose_secret()),
+            ("S3_ENDPOINT", endpoint),
+            ("S3_BUCKET", &s3.bucket),
+            ("AWS_ACCESS_KEY_ID", &s3.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", s3.secret_access_key.expose_secret()),
+        ];
+        // The last one of a name wins.
+        let all = usual.iter().chain(settings);
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    pub fn log(&self) -> std::path::PathBuf {
+        self.dir.path().join("stderr.log")
+    }
+}
+
+/// A running `filesys up` and a client of its HTTP interface.
+pub struct TestApp {
+    pub api: Api,
+    // Before the ground: the process goes first, then what it stands on.
+    pub process: Process,
+    pub ground: Ground,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Ground::new().await.start(settings).await
+    }
+
+    pub async fn stop(self) -> Ground {
+        self.stop_within(STOP_LIMIT).await
+    }
+
+    pub async fn stop_within(self, limit: Duration) -> Ground {
+        self.process.stop_within(limit).await;
+        self.ground
+    }
+
+    pub async fn interrupt_twice(self) -> Ground {
+        self.process.interrupt_twice().await;
+        self.ground
+    }
+
+    pub async fn kill9(self) -> Ground {
+        self.process.kill9().await;
+        self.ground
+    }
+}
+
+impl Deref for TestApp {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}

@@ -1,0 +1,53 @@
+//! What tests stand on: services, processes, clients, and the one way to wait.
+
+pub mod app;
+pub mod client;
+pub mod process;
+pub mod raw;
+pub mod roles;
+pub mod services;
+
+use std::time::{Duration, Instant};
+
+pub use app::{Ground, TestApp};
+pub use client::{Answer, Api};
+pub use services::{Bucket, Database};
+
+/// For whatever a loaded machine may take its time for.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The only loop that pauses: looks until there is an answer. `Err` tells what was seen instead.
+pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE, what, look).await
+}
+
+pub async fn eventually_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let until = Instant::now() + limit;
+    loop {
+        match within(limit, what, look()).await {
+            Ok(answer) => return answer,
+            Err(seen) => assert!(Instant::now() < until, "{what}: not within {limit:?}; last seen: {seen}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+pub async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(limit, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
+}
+
+/// `Ok` when it holds; otherwise what was seen.
+pub fn holds(condition: bool, seen: impl std::fmt::Debug) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(format!("{seen:?}")) }
+}
+
+/// A name that nobody else uses: letters, digits, at most 63 characters.
+pub fn unique(what: &str) -> String {
+    format!("{what}{}", uuid::Uuid::new_v4().simple())
+}

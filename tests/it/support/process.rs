@@ -1,0 +1,93 @@
+//! The real executable as a child: started with a clean environment, asked to stop, killed, its log shown on failure.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::{PATIENCE, eventually, holds, within};
+
+/// An orderly end with nothing to wait for takes a fraction of this.
+pub const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running `filesys`. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Its stderr is appended to `log`.
+    pub fn spawn(args: &[&str], env: &[(String, String)], log: &Path) -> Self {
+        let stderr = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_filesys"))
+            .args(args)
+            .env_clear()
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, stdout, log: log.to_owned() }
+    }
+
+    /// The next line on stdout.
+    pub async fn line(&mut self) -> String {
+        let line = within(PATIENCE, "a line on stdout", self.stdout.next_line()).await;
+        line.unwrap().expect("stdout was closed")
+    }
+
+    /// Everything on stderr so far, of every process that has appended to it.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().expect("it has ended");
+        kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Asks it to stop: it must do so in good order and in good time, and nothing may have panicked.
+    pub async fn stop_within(mut self, limit: Duration) {
+        let asked = Instant::now();
+        self.signal(Signal::SIGTERM);
+        let status = within(limit, "stopping after SIGTERM", self.child.wait()).await.unwrap();
+        assert!(status.success(), "{status} after {:?}", asked.elapsed());
+        let log = self.log();
+        assert!(!log.contains("panicked"), "something panicked");
+    }
+
+    /// The second SIGINT ends it without waiting for anything.
+    pub async fn interrupt_twice(mut self) {
+        self.signal(Signal::SIGINT);
+        eventually("the first signal is noticed", async || {
+            let log = self.log();
+            holds(log.contains("a second signal exits at once"), log)
+        })
+        .await;
+        self.signal(Signal::SIGINT);
+        let status = within(STOP_LIMIT, "ending after two signals", self.child.wait()).await;
+        assert_eq!(status.unwrap().code(), Some(1));
+    }
+
+    /// SIGKILL; gone when this returns.
+    pub async fn kill9(mut self) {
+        within(STOP_LIMIT, "ending after SIGKILL", self.child.kill()).await.unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- log of filesys\n{}----", self.log());
+        }
+    }
+}

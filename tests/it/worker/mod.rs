@@ -1,0 +1,4 @@
+//! Records on their way through the consumers: poison among good ones, results that are not trusted.
+
+mod poison;
+mod results;

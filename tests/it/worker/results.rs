@@ -1,0 +1,179 @@
+//! What workers say: believed as far as it can be checked, put aside otherwise.
+
+use std::collections::BTreeMap;
+
+use filesys::domain::message::topic;
+use filesys::domain::{File, FileId, Status};
+use serde_json::{Value, json};
+
+use super::poison::{header, origin};
+use crate::support::eventually;
+use crate::support::roles::Roles;
+
+/// Requests are stored and results recorded; nobody makes files.
+async fn recorder() -> Roles {
+    Roles::new().await.with_results().await.with_intake()
+}
+
+fn location(roles: &Roles, id: FileId) -> String {
+    format!("s3://{}/files/{id}_a_1767398400000.txt", roles.bucket.name())
+}
+
+async fn say(roles: &Roles, result: &Value) {
+    roles.publish(topic::CREATED, Some(result.to_string().as_bytes())).await;
+}
+
+async fn wait_until(roles: &Roles, id: FileId, status: Status) -> File {
+    eventually(&format!("file {id} becomes {}", status.name()), async || {
+        let file = roles.file(id).await;
+        if file.status == status { Ok(file) } else { Err(format!("{file:?}")) }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_result_with_the_source_systems_members_alone_completes_the_file() {
+    let roles = recorder().await;
+    let file = roles.request("a").await;
+    let location = location(&roles, file.id);
+    say(
+        &roles,
+        &json!({"fileId": file.id, "title": "a", "s3Location": location, "status": "completed",
+                "timestamp": "2026-01-04T12:00:00.000Z"}),
+    )
+    .await;
+    let done = wait_until(&roles, file.id, Status::Completed).await;
+    assert_eq!(done.s3_location, Some(location));
+    assert_eq!((done.size, done.sha256, done.attempt.0), (None, None, 1));
+    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_location_that_is_not_the_files_own_changes_nothing() {
+    let roles = recorder().await;
+    let file = roles.request("a").await;
+    let (id, bucket) = (file.id, roles.bucket.name());
+    let foreign = [
+        format!("s3://another-bucket/files/{id}_a_1.txt"),
+        format!("s3://{bucket}/files/{}_a_1.txt", id.0 + 1),
+        format!("s3://{bucket}/files/{id}0_a_1.txt"),
+        format!("s3://{bucket}/files/{id}_/../../secret"),
+        format!("s3://{bucket}/other/{id}_a_1.txt"),
+        format!("s3://{bucket}x/files/{id}_a_1.txt"),
+        format!("http://{bucket}/files/{id}_a_1.txt"),
+        format!("s3://{bucket}/files/{id}_"),
+        format!("s3://{bucket}/files/{id}_{}.txt", "a".repeat(500)),
+        String::new(),
+    ];
+    for location in &foreign {
+        say(&roles, &json!({"fileId": id, "s3Location": location, "status": "completed"})).await;
+    }
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    assert_eq!(roles.file(id).await, file);
+    assert_eq!(roles.ctx.db.transitions(id).await.unwrap().len(), 1);
+    let letters = roles.records(topic::DEAD_LETTERS).await;
+    assert_eq!(letters.len(), foreign.len());
+    for letter in &letters {
+        assert!(header(letter, "x-error").contains("s3Location is not an object of file"));
+        assert_eq!(letter.record.key.as_deref(), Some(id.to_string().as_bytes()));
+    }
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_recorded() {
+    let roles = recorder().await;
+    let poison: [Option<&[u8]>; 12] = [
+        None,
+        Some(b""),
+        Some(b"not json"),
+        Some(b"\xff\xff"),
+        Some(b"[1]"),
+        Some(b"{}"),
+        Some(br#"{"fileId":0,"status":"failed"}"#),
+        Some(br#"{"fileId":1,"status":"finished"}"#),
+        Some(br#"{"fileId":1,"status":"completed"}"#),
+        Some(br#"{"fileId":1,"status":"processing","size":-1}"#),
+        Some(br#"{"fileId":1,"status":"processing","sha256":"ABC"}"#),
+        Some(br#"{"fileId":9223372036854775807,"status":"failed","error":"of nobody"}"#),
+    ];
+    let mut published = BTreeMap::new();
+    let mut asked = Vec::new();
+    for value in poison {
+        let file = roles.request("a").await;
+        published.insert(roles.publish(topic::CREATED, value).await, value);
+        say(
+            &roles,
+            &json!({"fileId": file.id, "s3Location": location(&roles, file.id), "status": "completed"}),
+        )
+        .await;
+        asked.push(file.id);
+    }
+    for id in asked {
+        wait_until(&roles, id, Status::Completed).await;
+    }
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    let letters = roles.records(topic::DEAD_LETTERS).await;
+    assert_eq!(letters.len(), poison.len(), "{letters:#?}");
+    for letter in &letters {
+        let value = published.remove(&origin(letter)).expect("put aside once");
+        assert_eq!(letter.record.value.as_deref(), value);
+        assert!(!header(letter, "x-error").is_empty());
+    }
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_recorded_with_its_reason_cut_to_what_a_page_can_show() {
+    let roles = recorder().await;
+    let file = roles.request("a").await;
+    let reason = format!("why\u{0} {}", "so ".repeat(2000));
+    say(
+        &roles,
+        &json!({"fileId": file.id, "status": "failed", "error": reason, "attempt": 1, "s3Location": null}),
+    )
+    .await;
+    let failed = wait_until(&roles, file.id, Status::Failed).await;
+    let error = failed.error.expect("a reason");
+    assert!(error.starts_with("why so so"), "{error}");
+    assert_eq!(error.chars().count(), 2000);
+    assert_eq!(failed.s3_location, None);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
+    let roles = recorder().await;
+    let file = roles.request("a").await;
+    let completed = |attempt: i32| {
+        json!({"fileId": file.id, "status": "completed", "attempt": attempt,
+               "s3Location": location(&roles, file.id)})
+    };
+    let told = [
+        completed(2),
+        completed(0),
+        json!({"fileId": file.id, "status": "processing", "attempt": 1}),
+        completed(1),
+        completed(1),
+        json!({"fileId": file.id, "status": "processing", "attempt": 1}),
+        json!({"fileId": file.id, "status": "failed", "attempt": 1, "error": "too late"}),
+    ];
+    for result in &told {
+        // One file's results keep their order: same key, same partition.
+        let record = filesys::broker::Record {
+            key: Some(file.id.to_string().into()),
+            value: Some(result.to_string().into()),
+            ..Default::default()
+        };
+        filesys::broker::Broker::publish(&roles.broker, topic::CREATED, vec![record]).await;
+    }
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    let lines = roles.ctx.db.transitions(file.id).await.unwrap();
+    let moves: Vec<Status> = lines.iter().map(|line| line.to).collect();
+    assert_eq!(moves, [Status::Pending, Status::Processing, Status::Completed]);
+    let done = roles.file(file.id).await;
+    assert_eq!((done.status, done.error), (Status::Completed, None));
+    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    roles.stop().await;
+}
