@@ -110,6 +110,8 @@ impl Serve {
             max_tries: 5,
             give_back: self.session_timeout / 3,
             drain: http.shutdown_timeout,
+            // The last results of workers that ended before us; an in-process broker forgets them.
+            finish_backlog: true,
         };
         let handler = Arc::new(Results { ctx: ctx.clone() });
         tasks.spawn(runner::run(member, handler, settings, background.clone()));

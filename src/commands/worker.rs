@@ -72,6 +72,7 @@ impl Worker {
             max_tries: self.config.max_attempts,
             give_back: self.session_timeout / 3,
             drain: self.shutdown_timeout,
+            finish_backlog: false,
         };
         let host = hostname();
         let tasks = TaskTracker::new();

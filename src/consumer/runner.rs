@@ -37,12 +37,16 @@ pub struct Settings {
     pub give_back: Duration,
     /// How long work under way may take to end when we stop.
     pub drain: Duration,
+    /// What has arrived by the time we stop is still handled, within `drain`.
+    pub finish_backlog: bool,
 }
 
 /// How often settled work is committed. A crash repeats at most this much of it.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 /// For the coordinator to take a commit, so that one that is silent does not hold up the work.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+/// When nothing has come for this long, everything that had arrived is taken.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// Works until `stop`, then drains, commits and leaves the group.
 pub async fn run(
@@ -55,7 +59,7 @@ pub async fn run(
     let mut commits = tokio::time::interval(COMMIT_EVERY);
     commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let room = (settings.concurrency - runner.jobs.len().min(settings.concurrency)) * settings.batch;
+        let room = runner.room();
         tokio::select! {
             () = stop.cancelled() => break,
             Some(done) = runner.jobs.next() => runner.settle(done),
@@ -76,6 +80,11 @@ struct Runner {
 }
 
 impl Runner {
+    /// How many more records may be taken now.
+    fn room(&self) -> usize {
+        self.settings.concurrency.saturating_sub(self.jobs.len()) * self.settings.batch
+    }
+
     async fn on_event(&mut self, event: MemberEvent) {
         match event {
             MemberEvent::Assigned(partitions) => {
@@ -172,8 +181,23 @@ impl Runner {
         partitions.iter().all(idle)
     }
 
+    async fn take_backlog(&mut self, until: Instant) {
+        loop {
+            let room = self.room();
+            tokio::select! {
+                Some(done) = self.jobs.next() => self.settle(done),
+                event = self.member.next(room) => self.on_event(event).await,
+                () = tokio::time::sleep(QUIET), if self.jobs.is_empty() => return,
+                () = tokio::time::sleep_until(until) => return,
+            }
+        }
+    }
+
     async fn stop(mut self) {
         let until = Instant::now() + self.settings.drain;
+        if self.settings.finish_backlog {
+            self.take_backlog(until).await;
+        }
         while !self.jobs.is_empty() {
             tokio::select! {
                 Some(done) = self.jobs.next() => self.settle(done),

@@ -37,6 +37,10 @@ pub(super) async fn around<B: MessageBody + 'static>(
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
+    // A sign to our own compression, which leaves it there; it must not go out (RFC 9110 §8.4.1).
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding == "identity") {
+        headers.remove(header::CONTENT_ENCODING);
+    }
     let request = response.request();
     log::debug!(
         method:% = request.method(), route = request.match_pattern(), status = response.status().as_u16(),
