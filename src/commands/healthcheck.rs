@@ -45,7 +45,7 @@ fn local(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        named => named,
+        IpAddr::V4(_) | IpAddr::V6(_) => host,
     }
 }
 

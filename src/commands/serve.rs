@@ -39,8 +39,9 @@ pub(super) struct Serve {
     pub(super) client_id: String,
     pub(super) session_timeout: Duration,
     pub(super) topic_partitions: i32,
-    /// The broker has forgotten what it was asked: publish unfinished files again at start.
-    pub(super) resume: bool,
+    /// The broker forgets everything with this process: publish unfinished files again at the start, and take in
+    /// every result at the end.
+    pub(super) broker_forgets: bool,
 }
 
 pub(super) async fn run(mut env: Env) -> CommandResult {
@@ -62,7 +63,7 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         client_id,
         session_timeout: kafka.session_timeout,
         topic_partitions: kafka.partitions,
-        resume: false,
+        broker_forgets: false,
     };
     role.run(stop.clone(), stop, None).await
 }
@@ -95,7 +96,7 @@ impl Serve {
             session_timeout: self.session_timeout,
         };
         let member = ctx.broker.join(membership).await.map_err(Error::from)?;
-        if self.resume {
+        if self.broker_forgets {
             rescue_files::resume(&ctx).await?;
         }
         tasks.spawn(relay_outbox::run(ctx.clone(), background.clone()));
@@ -110,8 +111,7 @@ impl Serve {
             max_tries: 5,
             give_back: self.session_timeout / 3,
             drain: http.shutdown_timeout,
-            // The last results of workers that ended before us; an in-process broker forgets them.
-            finish_backlog: true,
+            finish_backlog: self.broker_forgets,
         };
         let handler = Arc::new(Results { ctx: ctx.clone() });
         tasks.spawn(runner::run(member, handler, settings, background.clone()));

@@ -139,7 +139,7 @@ async fn run_on(
         client_id: serve::CLIENT_ID.to_owned(),
         session_timeout,
         topic_partitions: partitions,
-        resume: config.kafka.is_none(),
+        broker_forgets: config.kafka.is_none(),
     };
     roles(worker, serve, embedded, &s3.bucket, stop).await
 }
