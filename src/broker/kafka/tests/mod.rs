@@ -14,6 +14,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 
 use super::*;
+use crate::broker::conformance::not_run;
 
 /// For whatever a loaded machine may take its time for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -24,7 +25,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// `None`, said on stderr, where no Kafka was named.
 fn kafka() -> Option<Kafka> {
     let Ok(brokers) = env::var("TEST_KAFKA_BROKERS") else {
-        eprintln!("not run: TEST_KAFKA_BROKERS is not set");
+        not_run("a test of the Kafka client");
         return None;
     };
     Some(kafka_at(&brokers))

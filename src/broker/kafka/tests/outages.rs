@@ -80,7 +80,7 @@ struct OwnKafka {
 impl OwnKafka {
     async fn start() -> Option<Self> {
         let Ok(script) = env::var("TEST_KAFKA_SCRIPT") else {
-            eprintln!("not run: TEST_KAFKA_SCRIPT is not set (scripts/kafka)");
+            not_run("an outage of Kafka (it needs TEST_KAFKA_SCRIPT=scripts/kafka as well)");
             return None;
         };
         let free = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
