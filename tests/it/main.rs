@@ -7,4 +7,5 @@ mod db;
 mod docs;
 mod flows;
 mod support;
+mod ui;
 mod worker;

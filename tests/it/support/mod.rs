@@ -51,3 +51,11 @@ pub fn holds(condition: bool, seen: impl std::fmt::Debug) -> Result<(), String> 
 pub fn unique(what: &str) -> String {
     format!("{what}{}", uuid::Uuid::new_v4().simple())
 }
+
+/// Says that a test was not run, also when it passes: the harness keeps back only what is printed by macros.
+pub fn not_run(why: &str) {
+    use std::io::Write;
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Nobody to tell if stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{name} not run: {why}");
+}

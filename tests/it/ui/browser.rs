@@ -1,0 +1,160 @@
+//! A headless Chromium behind its driver: started on a free port, ended with the test.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::{PATIENCE, eventually, not_run, within};
+
+/// The session goes first, then the driver, then what the browser kept.
+pub struct Browser {
+    session: WebDriver,
+    _driver: Child,
+    dir: TempDir,
+}
+
+impl Browser {
+    /// On this page. `None`, said on stderr, where there is no browser.
+    pub async fn open(url: &str) -> Option<Self> {
+        let (Some(driver), Some(chromium)) =
+            (program(&["chromedriver"]), program(&["chromium", "chromium-browser", "google-chrome"]))
+        else {
+            not_run("chromedriver and chromium are not on the PATH");
+            return None;
+        };
+        let mut driver = Command::new(driver)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let port = within(PATIENCE, "chromedriver's port", port_of(&mut driver)).await;
+        let dir = tempfile::tempdir().unwrap();
+        let mut capabilities = DesiredCapabilities::chrome();
+        capabilities.set_binary(chromium.to_str().unwrap()).unwrap();
+        let profile = format!("--user-data-dir={}", dir.path().join("profile").display());
+        for argument in [
+            "--headless=new",
+            // Its sandbox needs rights that containers and root don't have; it sees our own pages only.
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--no-first-run",
+            "--no-proxy-server",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            "--window-size=1200,1600",
+            &profile,
+        ] {
+            capabilities.add_arg(argument).unwrap();
+        }
+        let downloads = dir.path().join("downloads");
+        std::fs::create_dir(&downloads).unwrap();
+        let settings =
+            json!({"download.default_directory": downloads, "download.prompt_for_download": false});
+        capabilities.add_experimental_option("prefs", settings).unwrap();
+        let session = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities);
+        let session = within(PATIENCE, "starting the browser", session).await.unwrap();
+        let browser = Self { session, _driver: driver, dir };
+        browser.goto(url).await;
+        Some(browser)
+    }
+
+    pub async fn goto(&self, url: &str) {
+        self.session.goto(url).await.unwrap();
+    }
+
+    pub async fn reload(&self) {
+        self.session.refresh().await.unwrap();
+    }
+
+    pub async fn address(&self) -> String {
+        self.session.current_url().await.unwrap().to_string()
+    }
+
+    /// There is such an element.
+    pub async fn has(&self, css: &str) -> bool {
+        self.session.find(By::Css(css)).await.is_ok()
+    }
+
+    pub async fn find(&self, css: &str) -> WebElement {
+        eventually(&format!("{css} is there"), async || {
+            self.session.find(By::Css(css)).await.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    pub async fn text(&self, css: &str) -> String {
+        self.find(css).await.text().await.unwrap()
+    }
+
+    /// The current text of a field.
+    pub async fn value(&self, css: &str) -> String {
+        self.find(css).await.prop("value").await.unwrap().unwrap_or_default()
+    }
+
+    pub async fn attribute(&self, css: &str, name: &str) -> Option<String> {
+        self.find(css).await.attr(name).await.unwrap()
+    }
+
+    pub async fn click(&self, css: &str) {
+        self.find(css).await.click().await.unwrap();
+    }
+
+    pub async fn type_into(&self, css: &str, text: &str) {
+        self.find(css).await.send_keys(text).await.unwrap();
+    }
+
+    /// What a script in the page gives back.
+    pub async fn run(&self, script: &str) -> Value {
+        self.session.execute(script, Vec::new()).await.unwrap().json().clone()
+    }
+
+    /// The first file that was downloaded whole: its name and its bytes.
+    pub async fn download(&self) -> (String, Vec<u8>) {
+        let downloads = self.dir.path().join("downloads");
+        eventually("a download is finished", async || {
+            let entries = std::fs::read_dir(&downloads).unwrap().map(|entry| entry.unwrap());
+            let names: Vec<String> =
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            let whole = |name: &&String| !name.starts_with('.') && !name.ends_with(".crdownload");
+            match names.iter().find(whole) {
+                Some(name) => Ok((name.clone(), std::fs::read(downloads.join(name)).unwrap())),
+                None => Err(format!("{names:?}")),
+            }
+        })
+        .await
+    }
+
+    pub async fn quit(self) {
+        within(PATIENCE, "ending the browser", self.session.quit()).await.unwrap();
+    }
+}
+
+fn program(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|file| file.is_file())
+}
+
+async fn port_of(driver: &mut Child) -> u16 {
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            return port.trim_end_matches('.').parse().unwrap();
+        }
+    }
+    panic!("chromedriver ended");
+}

@@ -1,0 +1,5 @@
+//! The pages, as people use them: in a real browser, and without JavaScript.
+
+mod browser;
+mod in_a_browser;
+mod without_javascript;

@@ -1,0 +1,143 @@
+//! The pages by links and forms alone, and who may post a form.
+
+use reqwest::Method;
+
+use crate::support::{Answer, TestApp};
+
+/// What a browser holds after it has loaded the page: the form's token and the cookie that must match it.
+struct Visitor<'a> {
+    app: &'a TestApp,
+    token: String,
+    cookie: String,
+}
+
+impl<'a> Visitor<'a> {
+    async fn of(app: &'a TestApp) -> Self {
+        let page = app.get("/").await.ok();
+        let cookie = page.header("set-cookie").expect("a cookie for the form");
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let text = page.text();
+        let token = between(&text, "name=\"csrf_token\" value=\"", "\"").to_owned();
+        Self { app, token, cookie }
+    }
+
+    async fn post(&self, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
+        let mut form = vec![("csrf_token", self.token.as_str())];
+        form.extend(fields);
+        self.post_form(&form, headers).await
+    }
+
+    async fn post_form(&self, form: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
+        let request = self.app.request(Method::POST, "/ui/files").header("cookie", &self.cookie);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.form(form)).await
+    }
+}
+
+fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
+    rest.split_once(after).unwrap().0
+}
+
+#[tokio::test]
+async fn a_file_is_asked_for_followed_and_downloaded_by_forms_and_links_alone() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::of(&app).await;
+    let posted = visitor.post(&[("title", " By form "), ("description", "one\r\ntwo")], &[]).await;
+    assert_eq!((posted.status, posted.header("location")), (303, Some("/?created=1")), "{}", posted.text());
+    let list = app.get("/?created=1").await.ok().text();
+    assert!(list.contains("is on its way") && list.contains(">By form</a>"), "{list}");
+
+    let file = app.page("/files").await.0.remove(0);
+    assert_eq!(file.description.as_deref(), Some("one\ntwo"));
+    app.wait_until_completed(file.id).await;
+    let refreshing = app.get("/?refresh=on").await.ok().text();
+    assert!(refreshing.contains("<noscript><meta http-equiv=\"refresh\""), "{refreshing}");
+    let link = between(&refreshing, "id=\"get-1\" class=\"button small quiet\" href=\"", "\"");
+    assert!(app.get(link).await.ok().text().contains("Title: By form\nDescription: one\ntwo\n"));
+    let page = app.get(between(&refreshing, "id=\"open-1\" class=\"title\" href=\"", "\"")).await.ok();
+    assert!(page.text().contains("<h1 class=\"title\" dir=\"auto\">By form</h1>"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_form_comes_back_with_its_text_and_the_reason() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::of(&app).await;
+    for (title, reason) in [("", "1 to 255 characters"), ("a\tb", "control characters")] {
+        let refused = visitor.post(&[("title", title), ("description", "<b>kept</b>")], &[]).await;
+        let text = refused.text();
+        assert_eq!(refused.status, 422, "{text}");
+        assert!(text.contains("The file was not created") && text.contains(reason), "{text}");
+        assert!(text.contains("\n&#60;b&#62;kept&#60;/b&#62;</textarea>"), "{text}");
+        assert!(!text.contains("<b>kept"), "{text}");
+    }
+    assert_eq!(app.stats().await.total, 0);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_that_another_site_sent_is_refused() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::of(&app).await;
+    let good = &[("title", "a")];
+    for headers in [
+        &[("sec-fetch-site", "cross-site")] as &[_],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+    ] {
+        let refused = visitor.post(good, headers).await;
+        assert_eq!(refused.status, 403, "{headers:?}");
+        assert_eq!(refused.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(refused.text().contains("sent from another site"), "{}", refused.text());
+    }
+    let stranger = Visitor::of(&app).await;
+    for token in ["", "short", stranger.token.as_str()] {
+        let refused = visitor.post_form(&[("csrf_token", token), ("title", "a")], &[]).await;
+        assert_eq!(refused.status, 403, "{token:?}");
+    }
+    let without_cookie = Visitor { cookie: "other=1".to_owned(), ..stranger };
+    assert_eq!(without_cookie.post(good, &[]).await.status, 403);
+    assert_eq!(app.stats().await.total, 0);
+
+    let origin = app.base.clone();
+    let accepted =
+        visitor.post(good, &[("sec-fetch-site", "same-origin"), ("origin", origin.as_str())]).await;
+    assert_eq!(accepted.status, 303);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_is_narrowed_and_turned_by_links() {
+    let app = TestApp::start().await;
+    app.post_files((0..5).map(|n| format!("file <{n}>"))).await;
+    app.wait_until_all_completed().await;
+    let first = app.get("/?limit=2").await.ok().text();
+    assert!(first.contains("file &#60;") && !first.contains("file <"), "{first}");
+    let older = between(&first, "id=\"older\" class=\"button quiet\" rel=\"next\" href=\"", "\"");
+    let second = app.get(&older.replace("&amp;", "&").replace("&#38;", "&")).await.ok().text();
+    assert_ne!(between(&first, "id=\"file-", "\""), between(&second, "id=\"file-", "\""));
+    assert!(second.contains("Newest files"));
+    let none = app.get("/?status=failed").await.ok().text();
+    assert!(none.contains("No file matches."), "{none}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_on_a_page_is_told_on_a_page() {
+    let app = TestApp::start().await;
+    for (path, status) in
+        [("/ui/files/abc", 400), ("/ui/files/7", 404), ("/?limit=0", 400), ("/?status=x", 400)]
+    {
+        let answer = app.get(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+        let id = answer.header("x-request-id").unwrap();
+        assert!(answer.text().contains(id), "{path} names the request");
+    }
+    let nothing = app.get_with("/nothing", "accept", "text/html,*/*;q=0.8").await;
+    assert_eq!((nothing.status, nothing.header("content-type")), (404, Some("text/html; charset=utf-8")));
+    app.stop().await;
+}
