@@ -1,4 +1,4 @@
-//! The nouns: files, statuses, messages, errors. Pure: no clock, no I/O, no other module of this crate.
+//! The nouns: files, statuses, messages, errors. No I/O, no other module of this crate; policies take the time as an argument.
 
 pub mod error;
 pub mod file;
