@@ -6,6 +6,7 @@ mod architecture;
 mod db;
 mod docs;
 mod flows;
+mod real;
 mod support;
 mod ui;
 mod worker;

@@ -1,0 +1,236 @@
+//! `serve` and `worker` as processes of their own on the Apache Kafka that `TEST_KAFKA_BROKERS` names.
+//!
+//! Topics have fixed names, so one cluster may hold the records of other runs. Every run therefore has consumer groups
+//! of its own and ids that no other run has: a foreign request is made into this run's bucket and its result put
+//! aside, a foreign result is put aside, and neither touches a file of this run.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use filesys::broker::kafka::Kafka;
+use filesys::broker::{Broker, Delivery, Position, Record};
+use filesys::config::{Env, KafkaConfig};
+use filesys::domain::message::topic;
+use filesys::domain::{File, FileId, Status};
+use serde_json::{Value, json};
+
+use crate::support::process::{Process, STOP_LIMIT};
+use crate::support::{Api, Ground, eventually, eventually_within, holds, not_run, unique};
+
+/// A killed member's partitions are given to others after the session timeout, and a cold broker takes its time.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The shortest that brokers allow.
+const SESSION_TIMEOUT: &str = "6s";
+
+/// One run: its data, its groups, and a client of the cluster.
+struct Run {
+    ground: Ground,
+    brokers: String,
+    kafka: Kafka,
+    serve_group: String,
+    worker_group: String,
+}
+
+impl Run {
+    /// `None`, said on stderr, where no Kafka was named.
+    async fn new() -> Option<Self> {
+        let Ok(brokers) = std::env::var("TEST_KAFKA_BROKERS") else {
+            not_run("TEST_KAFKA_BROKERS is not set");
+            return None;
+        };
+        let config = KafkaConfig::read(&mut Env::of([("KAFKA_BROKERS", brokers.as_str())]));
+        let ground = Ground::new().await;
+        // Microseconds: below 2^53, so still exact as a JSON number.
+        let first = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
+        let sql = format!("ALTER SEQUENCE files_id_seq RESTART WITH {first}");
+        ground.database.connect().await.batch_execute(&sql).await.unwrap();
+        Some(Self {
+            ground,
+            brokers,
+            kafka: Kafka::new(&config, "filesys-it"),
+            serve_group: unique("it-serve-"),
+            worker_group: unique("it-worker-"),
+        })
+    }
+
+    fn spawn(&self, args: &[&str], name: &str, group: &str, more: &[(&str, &str)]) -> Process {
+        let kafka = [
+            ("KAFKA_BROKERS", self.brokers.as_str()),
+            ("KAFKA_GROUP_ID", group),
+            ("KAFKA_SESSION_TIMEOUT", SESSION_TIMEOUT),
+        ];
+        let env = self.ground.env(&[&kafka, more].concat());
+        Process::spawn(args, &env, &self.ground.log().with_file_name(format!("{name}.log")))
+    }
+
+    /// Answers when this returns.
+    async fn serve(&self, name: &str) -> (Process, Api) {
+        let process = self.spawn(&["serve"], name, &self.serve_group, &[]);
+        let address = eventually("serve listens", async || {
+            let log = process.log();
+            let address =
+                log.split_once("listening address=").and_then(|(_, rest)| rest.split_whitespace().next());
+            address.map(str::to_owned).ok_or(log)
+        })
+        .await;
+        (process, Api::at(&format!("http://{address}")))
+    }
+
+    fn worker(&self, name: &str) -> Process {
+        let slowly = [("PROCESSING_DELAY_MS", "50"), ("WORKER_CONCURRENCY", "4")];
+        self.spawn(&["worker", "--replicas", "2"], name, &self.worker_group, &slowly)
+    }
+
+    async fn publish(&self, topic: &str, value: impl Into<Bytes>) -> Position {
+        let record = Record { value: Some(value.into()), ..Record::default() };
+        self.kafka.publish(topic, vec![record]).await.remove(0).unwrap()
+    }
+
+    /// The dead letter of the record that lay there.
+    async fn dead_letter_of(&self, at: &Position) -> Delivery {
+        let origin = [
+            ("x-original-topic", at.topic.to_string()),
+            ("x-original-partition", at.partition.to_string()),
+            ("x-original-offset", at.offset.to_string()),
+        ];
+        eventually_within(PATIENCE, "the record is put aside", async || {
+            let mut seen = 0;
+            for marks in self.kafka.watermarks(topic::DEAD_LETTERS).await.map_err(|e| e.to_string())? {
+                let mut next = marks.low;
+                while next < marks.high {
+                    let from = Position {
+                        topic: topic::DEAD_LETTERS.into(),
+                        partition: marks.partition,
+                        offset: next,
+                    };
+                    let letters = self.kafka.read(&from, 500).await.map_err(|e| e.to_string())?;
+                    next = letters.last().map_or(marks.high, |last| last.position.offset + 1);
+                    seen += letters.len();
+                    let ours = letters.into_iter().find(|letter| {
+                        let headers = &letter.record.headers;
+                        origin.iter().all(|(name, value)| {
+                            headers.get(*name).is_some_and(|found| found.as_ref() == value.as_bytes())
+                        })
+                    });
+                    if let Some(letter) = ours {
+                        return Ok(letter);
+                    }
+                }
+            }
+            Err(format!("{seen} others"))
+        })
+        .await
+    }
+
+    async fn wait_until_all_completed(&self, api: &Api) {
+        eventually_within(PATIENCE, "every file is completed and the outbox is empty", async || {
+            let stats = api.stats().await;
+            let outbox: i64 = self.ground.database.one("SELECT count(*) FROM outbox").await;
+            holds(stats.completed == stats.total && outbox == 0, (stats, outbox))
+        })
+        .await;
+    }
+}
+
+async fn ask(api: &Api, count: usize) -> Vec<File> {
+    api.post_files((0..count).map(|n| format!("file {n}"))).await
+}
+
+async fn wait_until_some_completed(api: &Api, count: i64) {
+    eventually_within(PATIENCE, &format!("{count} files are completed"), async || {
+        let stats = api.stats().await;
+        holds(stats.completed >= count, stats)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kafka_carries_every_file_between_processes_that_come_go_and_die() {
+    let Some(run) = Run::new().await else { return };
+    let (serve, api) = run.serve("serve-1").await;
+    let mut files = ask(&api, 5).await;
+    eventually_within(PATIENCE, "the topics are made and the requests published", async || {
+        let outbox: i64 = run.ground.database.one("SELECT count(*) FROM outbox").await;
+        holds(outbox == 0, outbox)
+    })
+    .await;
+
+    a_worker_of_the_source_system_is_understood(&run, &api, files[0].id).await;
+
+    let first = run.worker("worker-1");
+    run.wait_until_all_completed(&api).await;
+    for line in &api.timeline(files[1].id).await[1..] {
+        assert!(line.worker.as_deref().is_some_and(|name| name.starts_with("file-service-")), "{line:?}");
+        assert!(line.partition.is_some() && line.offset.is_some(), "{line:?}");
+    }
+
+    poison_is_put_aside_and_the_next_one_completes(&run, &api).await;
+
+    // A worker that dies is replaced by the rest of its group.
+    let second = run.worker("worker-2");
+    files.extend(ask(&api, 150).await);
+    wait_until_some_completed(&api, 20).await;
+    first.kill9().await;
+    run.wait_until_all_completed(&api).await;
+
+    // While serve is dead workers go on; what they said is recorded by the next one.
+    files.extend(ask(&api, 100).await);
+    wait_until_some_completed(&api, i64::try_from(files.len() - 90).unwrap()).await;
+    serve.kill9().await;
+    let (serve, api) = run.serve("serve-2").await;
+    run.wait_until_all_completed(&api).await;
+
+    let ours: BTreeSet<FileId> = files.iter().map(|file| file.id).collect();
+    let keys = run.ground.bucket.keys().await;
+    let of_ours = |id: &FileId| {
+        let prefix = format!("files/{id}_");
+        keys.iter().filter(|key| key.starts_with(&prefix)).count()
+    };
+    assert!(ours.iter().all(|id| of_ours(id) == 1), "one object for each file");
+    let backwards: i64 = run
+        .ground
+        .database
+        .one("SELECT count(*) FROM transitions WHERE (from_status, to_status) = ('processing', 'pending') OR from_status = 'completed'")
+        .await;
+    assert_eq!(backwards, 0);
+
+    second.stop_within(STOP_LIMIT * 2).await;
+    serve.stop_within(STOP_LIMIT * 2).await;
+}
+
+/// Only its members, another time in the key, no attempt, no key on the record.
+async fn a_worker_of_the_source_system_is_understood(run: &Run, api: &Api, id: FileId) {
+    let location =
+        format!("s3://{}/files/{id}_by_another_worker_1767398400000.txt", run.ground.bucket.name());
+    let elsewhere = format!("s3://another-bucket/files/{id}_x_1.txt");
+    let result = |location: &str| {
+        json!({"fileId": id, "title": "a", "s3Location": location, "status": "completed",
+               "timestamp": "2026-01-04T12:00:00.000Z"})
+        .to_string()
+    };
+    let refused = run.publish(topic::CREATED, result(&elsewhere)).await;
+    let letter = run.dead_letter_of(&refused).await;
+    assert_eq!(letter.record.value, Some(Bytes::from(result(&elsewhere))));
+    assert_eq!(api.file(id).await.status, Status::Pending);
+
+    run.publish(topic::CREATED, result(&location)).await;
+    let file = api.wait_until_completed(id).await;
+    assert_eq!(file.s3_location, Some(location));
+}
+
+async fn poison_is_put_aside_and_the_next_one_completes(run: &Run, api: &Api) {
+    let marker = unique("poison-");
+    for value in [marker.clone(), format!(r#"{{"fileId":"{marker}"}}"#), format!("[\"{marker}\"]")] {
+        let at = run.publish(topic::CREATE, value.clone()).await;
+        let file = api.post_file("behind the poison").await;
+        let letter = run.dead_letter_of(&at).await;
+        assert_eq!(letter.record.value, Some(Bytes::from(value)));
+        let cause = String::from_utf8_lossy(&letter.record.headers["x-error"]);
+        assert!(cause.contains("not a file.create message"), "{cause}");
+        api.wait_until_completed(file.id).await;
+    }
+    let ready: Value = api.get("/readyz").await.ok().json();
+    assert_eq!(ready["status"], "ready");
+}

@@ -1,0 +1,3 @@
+//! The roles as separate processes on real services, where one is named.
+
+mod kafka;
