@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{ConfigError, Env, TelemetryConfig};
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, Fault};
 use crate::telemetry::logs;
 
 /// Creates files asynchronously: ask over HTTP, get an answer at once, fetch the file when it is made.
@@ -57,20 +57,9 @@ pub enum CommandError {
 
 impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
-        match error.kind {
-            ErrorKind::Unavailable | ErrorKind::Timeout => Self::Unavailable(error.chain()),
-            ErrorKind::Malformed
-            | ErrorKind::Invalid
-            | ErrorKind::Forbidden
-            | ErrorKind::NotFound
-            | ErrorKind::MethodNotAllowed
-            | ErrorKind::NotAcceptable
-            | ErrorKind::Conflict
-            | ErrorKind::Gone
-            | ErrorKind::TooLarge
-            | ErrorKind::UnsupportedMedia
-            | ErrorKind::RangeNotSatisfiable
-            | ErrorKind::Internal => Self::Failed(error.chain()),
+        match error.kind.fault() {
+            Fault::Dependency => Self::Unavailable(error.chain()),
+            Fault::Caller | Fault::Product => Self::Failed(error.chain()),
         }
     }
 }

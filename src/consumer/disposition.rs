@@ -1,6 +1,6 @@
 //! What a consumer does with a record whose handling failed: total over `ErrorKind`.
 
-use crate::domain::ErrorKind;
+use crate::domain::{ErrorKind, Fault};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
@@ -13,19 +13,9 @@ pub enum Disposition {
 }
 
 pub const fn disposition(kind: ErrorKind) -> Disposition {
-    match kind {
-        ErrorKind::Unavailable | ErrorKind::Timeout => Disposition::Wait,
-        ErrorKind::Internal => Disposition::Retry,
-        ErrorKind::Malformed
-        | ErrorKind::Invalid
-        | ErrorKind::Forbidden
-        | ErrorKind::NotFound
-        | ErrorKind::MethodNotAllowed
-        | ErrorKind::NotAcceptable
-        | ErrorKind::Conflict
-        | ErrorKind::Gone
-        | ErrorKind::TooLarge
-        | ErrorKind::UnsupportedMedia
-        | ErrorKind::RangeNotSatisfiable => Disposition::GiveUp,
+    match kind.fault() {
+        Fault::Dependency => Disposition::Wait,
+        Fault::Product => Disposition::Retry,
+        Fault::Caller => Disposition::GiveUp,
     }
 }

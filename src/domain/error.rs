@@ -5,7 +5,7 @@ use std::fmt;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, seen from the caller. Two total projections hang on it: the HTTP status
-/// (`http::error`) and what a consumer does with the record (`consumer::disposition`).
+/// (`http::error`) and, by whose fault it is, what a consumer does with the record (`consumer::disposition`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The request can't be read: not JSON, wrong types, a malformed id or cursor.
@@ -49,6 +49,36 @@ impl ErrorKind {
         Self::Unavailable,
         Self::Internal,
     ];
+
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::Unavailable => Fault::Dependency,
+            Self::Internal => Fault::Product,
+            Self::Malformed
+            | Self::Invalid
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::Conflict
+            | Self::Gone
+            | Self::TooLarge
+            | Self::UnsupportedMedia
+            | Self::RangeNotSatisfiable
+            | Self::Timeout => Fault::Caller,
+        }
+    }
+}
+
+/// Who has to act so that the same request can succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The one who asked: it will never do as it is.
+    Caller,
+    /// Nobody here: a dependency is away and will be back.
+    Dependency,
+    /// We ourselves; it may also have been an accident.
+    Product,
 }
 
 /// One member of a request that breaks a rule. `pointer` is a JSON Pointer (RFC 6901) into the body.

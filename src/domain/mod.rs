@@ -12,7 +12,7 @@ pub mod stats;
 pub mod status;
 pub mod time;
 
-pub use error::{Error, ErrorKind, FieldError, Result};
+pub use error::{Error, ErrorKind, Fault, FieldError, Result};
 pub use file::{File, NewFile, Transition};
 pub use format::Format;
 pub use ids::{Attempt, EventId, FileId};

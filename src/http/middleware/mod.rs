@@ -10,7 +10,7 @@ use actix_web::middleware::Next;
 use uuid::Uuid;
 
 use super::error::{HttpError, Problem, of_status, wants_page};
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorKind, Fault};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -96,26 +96,13 @@ fn with_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> Servi
 /// Causes are for the log alone.
 fn log_once(error: &Error, request: &HttpRequest, id: &str) {
     let route = request.match_pattern();
-    match error.kind {
-        ErrorKind::Internal => {
+    match error.kind.fault() {
+        Fault::Product => {
             log::error!(request_id = id, route, code = error.code, error:% = error.chain(); "request failed");
         }
-        ErrorKind::Unavailable => {
+        Fault::Dependency => {
             log::warn!(request_id = id, route, code = error.code, error:% = error.chain(); "request refused");
         }
-        ErrorKind::Malformed
-        | ErrorKind::Invalid
-        | ErrorKind::Forbidden
-        | ErrorKind::NotFound
-        | ErrorKind::MethodNotAllowed
-        | ErrorKind::NotAcceptable
-        | ErrorKind::Conflict
-        | ErrorKind::Gone
-        | ErrorKind::TooLarge
-        | ErrorKind::UnsupportedMedia
-        | ErrorKind::RangeNotSatisfiable
-        | ErrorKind::Timeout => {
-            log::debug!(request_id = id, route, code = error.code; "bad request");
-        }
+        Fault::Caller => log::debug!(request_id = id, route, code = error.code; "bad request"),
     }
 }
