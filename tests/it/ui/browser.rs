@@ -11,7 +11,11 @@ use tokio::process::{Child, Command};
 
 use crate::support::{PATIENCE, eventually, not_run, within};
 
-/// The session goes first, then the driver, then what the browser kept.
+/// Runs the driver, whose children stay in its group, and kills them all when our end of the pipe is closed, which it
+/// is however we end.
+const LEASH: &str = r#""$@" & exec >&-; read -r _; kill -9 -$$"#;
+
+/// Dropping it kills driver and browser; `quit` ends them in good order.
 pub struct Browser {
     session: WebDriver,
     _driver: Child,
@@ -27,12 +31,14 @@ impl Browser {
             not_run("chromedriver and chromium are not on the PATH");
             return None;
         };
-        let mut driver = Command::new(driver)
+        let mut driver = Command::new("/bin/sh")
+            .args(["-c", LEASH, "leash"])
+            .arg(driver)
             .arg("--port=0")
-            .stdin(Stdio::null())
+            .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let port = within(PATIENCE, "chromedriver's port", port_of(&mut driver)).await;
@@ -119,24 +125,40 @@ impl Browser {
         self.session.execute(script, Vec::new()).await.unwrap().json().clone()
     }
 
-    /// The first file that was downloaded whole: its name and its bytes.
+    /// The only file that was downloaded: its name and its bytes.
     pub async fn download(&self) -> (String, Vec<u8>) {
         let downloads = self.dir.path().join("downloads");
         eventually("a download is finished", async || {
-            let entries = std::fs::read_dir(&downloads).unwrap().map(|entry| entry.unwrap());
-            let names: Vec<String> =
-                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-            let whole = |name: &&String| !name.starts_with('.') && !name.ends_with(".crdownload");
-            match names.iter().find(whole) {
-                Some(name) => Ok((name.clone(), std::fs::read(downloads.join(name)).unwrap())),
-                None => Err(format!("{names:?}")),
+            let files: Vec<_> = std::fs::read_dir(&downloads)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .map(|path| {
+                    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                    (name, std::fs::read(&path).unwrap_or_default())
+                })
+                .collect();
+            // A hidden file comes first, then an empty one that reserves the name, and others with the bytes.
+            match files.as_slice() {
+                [(name, bytes)]
+                    if !name.starts_with('.') && !name.ends_with(".crdownload") && !bytes.is_empty() =>
+                {
+                    Ok((name.clone(), bytes.clone()))
+                }
+                _ => Err(format!("{files:?}")),
             }
         })
         .await
     }
 
     pub async fn quit(self) {
-        within(PATIENCE, "ending the browser", self.session.quit()).await.unwrap();
+        within(PATIENCE, "ending the browser", self.session.clone().quit()).await.unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its end is not asked for, since the driver is killed at once.
+        let _ = self.session.clone().leak();
     }
 }
 
