@@ -164,7 +164,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The problem document that every error must be (RFC 9457, CONTRACT §2).
+    /// The problem document that every error must be (RFC 9457).
     pub fn problem(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem: Value = self.json();
