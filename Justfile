@@ -27,6 +27,42 @@ run:
 map:
     @git ls-files 'src/*.rs' | while read -r file; do printf '%-40s %s\n' "$file" "$(head -n 1 "$file" | cut -c 5-)"; done
 
+# Everything in containers: Kafka, PostgreSQL, S3, migrate, serve on http://localhost:3006, two workers
+up:
+    docker compose up -d --build
+
+# Stop the containers; the data stays
+down:
+    docker compose down
+
+# Follow the logs, of all or of the named services
+logs *services:
+    docker compose logs -f {{services}}
+
+# What runs, and how it is
+ps:
+    docker compose ps --all
+
+# Build the image again and replace the containers of one, several or all services
+rebuild *services:
+    docker compose up -d --build {{services}}
+
+# N worker containers
+scale n:
+    docker compose up -d --no-deps --no-recreate --scale worker={{n}} worker
+
+# Stop the containers and forget their data
+clean:
+    docker compose --profile '*' down --volumes --remove-orphans
+
+# PostgreSQL, Kafka and S3 on this machine, without containers
+services-start:
+    scripts/services start
+
+# Stop them and forget their data
+services-stop:
+    scripts/services stop --wipe
+
 # A local Apache Kafka
 kafka-start:
     scripts/kafka start

@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+# The filesys executable in an image of its own: every role, by subcommand. compose.yml runs it.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# Caches are no part of the image, so the executable is copied out of its cache.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --locked --release && \
+    install -D --strip target/release/filesys /out/filesys
+
+# The same Debian as above: the executable uses its libc, libgcc and zlib, which are here already.
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="filesys" \
+      org.opencontainers.image.description="Asynchronous file creation: ask over HTTP, a worker makes the file, S3 keeps it" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /out/filesys /usr/local/bin/
+# A number, so that orchestrators can see that it isn't root. It owns nothing and writes nothing.
+USER 10001:10001
+ENV HOST=0.0.0.0 PORT=3006
+EXPOSE 3006
+# What SIGTERM asks for takes up to SHUTDOWN_TIMEOUT (20 s): give the container more than that.
+STOPSIGNAL SIGTERM
+# For serve, the default. Other roles listen nowhere: switch it off for them.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["filesys", "healthcheck"]
+ENTRYPOINT ["filesys"]
+CMD ["serve"]
