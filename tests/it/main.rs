@@ -3,6 +3,7 @@
 
 mod api;
 mod architecture;
+mod commands;
 mod db;
 mod docs;
 mod flows;

@@ -1,0 +1,75 @@
+//! 0 ok, 1 failed, 2 usage, 69 a dependency is away, 78 bad configuration.
+
+use std::process::{Command, Output};
+
+use crate::support::TestApp;
+
+/// Runs the executable in an environment of its own.
+fn filesys(args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_filesys"))
+        .args(args)
+        .env_clear()
+        .envs(env.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_bad_configuration_names_every_variable_at_once_and_shows_no_value() {
+    let output = filesys(
+        &["serve"],
+        &[
+            ("PORT", "hunter2"),
+            ("DATABASE_URL", "mysql://u:hunter2@h/d"),
+            ("KAFKA_BROKERS", "a:1"),
+            ("KAFKA_BROKER", "b:2"),
+            ("S3_BUCKET", "Hunter2"),
+        ],
+    );
+    let said = stderr(&output);
+    assert_eq!(code(&output), 78, "{said}");
+    for name in
+        ["PORT", "DATABASE_URL", "KAFKA_BROKER", "S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    {
+        assert!(said.contains(name), "{name} is missing in: {said}");
+    }
+    assert!(!said.to_lowercase().contains("hunter"), "{said}");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_from_a_failure() {
+    for args in
+        [&["no-such-command"][..], &[], &["worker", "--replicas", "0"], &["migrate", "--status", "--revert"]]
+    {
+        assert_eq!(code(&filesys(args, &[])), 2, "{args:?}");
+    }
+    assert_eq!(code(&filesys(&["--version"], &[])), 0);
+}
+
+#[test]
+fn a_dependency_that_is_away_is_told_from_a_failure() {
+    let away = [("DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/d")];
+    let output = filesys(&["migrate", "--status"], &away);
+    assert_eq!(code(&output), 69, "{}", stderr(&output));
+    assert!(!stderr(&output).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn healthcheck_tells_whether_the_server_is_well() {
+    let app = TestApp::start().await;
+    let port = app.address().rsplit(':').next().unwrap().to_owned();
+    for args in [&["healthcheck"][..], &["healthcheck", "--ready"]] {
+        let output = filesys(args, &[("PORT", &port)]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    app.stop().await;
+    assert_eq!(code(&filesys(&["healthcheck"], &[("PORT", &port)])), 69);
+}

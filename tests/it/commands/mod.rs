@@ -1,0 +1,3 @@
+//! The command line: exit codes, and what is said on stderr.
+
+mod exit_codes;
