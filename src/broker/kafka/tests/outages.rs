@@ -70,6 +70,18 @@ async fn a_member_waits_for_brokers_that_are_away_says_so_once_and_leaves_at_onc
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
+/// Below the range that the system gives to clients: while the broker is down nobody else gets its port by chance.
+async fn free_ports() -> [String; 2] {
+    loop {
+        let port = 10_000 + uuid::Uuid::new_v4().as_fields().1 % 10_000;
+        let pair = [port, port + 1];
+        let [a, b] = pair.map(|port| TcpListener::bind(("127.0.0.1", port)));
+        if a.await.is_ok() && b.await.is_ok() {
+            return pair.map(|port| port.to_string());
+        }
+    }
+}
+
 /// A broker of the test's own, in a folder of its own.
 struct OwnKafka {
     script: PathBuf,
@@ -83,17 +95,15 @@ impl OwnKafka {
             not_run("an outage of Kafka (it needs TEST_KAFKA_SCRIPT=scripts/kafka as well)");
             return None;
         };
-        let free = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let ports = [free().await, free().await].map(|free| free.local_addr().unwrap().port().to_string());
         let mut kafka =
             Self { script: script.into(), folder: tempfile::tempdir().unwrap(), address: String::new() };
-        kafka.address = kafka.run(&["start", "--port", &ports[0], "--controller-port", &ports[1]]).await;
+        let [port, controller] = free_ports().await;
+        kafka.address = kafka.run(&["start", "--port", &port, "--controller-port", &controller]).await;
         Some(kafka)
     }
 
     async fn start_again(&self) {
-        let port = self.address.rsplit(':').next().unwrap();
-        self.run(&["start", "--port", port]).await;
+        self.run(&["start"]).await;
     }
 
     async fn run(&self, args: &[&str]) -> String {
