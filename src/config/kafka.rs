@@ -12,6 +12,8 @@ pub struct KafkaConfig {
     pub client_id: Option<String>,
     /// Overrides the role's own (`api-service-group`, `file-service-group`).
     pub group_id: Option<String>,
+    /// Before every topic's and group's name in the cluster.
+    pub prefix: String,
     /// Of topics that `migrate` makes.
     pub partitions: i32,
     /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
@@ -45,8 +47,14 @@ impl KafkaConfig {
         if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
             env.problem("KAFKA_SESSION_TIMEOUT must be from 1s to 30m (a bare number is in milliseconds)");
         }
+        let prefix = env.text(&["KAFKA_PREFIX"]).unwrap_or_default();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if prefix.len() > 100 || !prefix.chars().all(allowed) {
+            env.problem("KAFKA_PREFIX must be at most 100 of a-z, A-Z, 0-9, '.', '_' and '-'");
+        }
         Self {
             brokers,
+            prefix,
             client_id: env.text(&["KAFKA_CLIENT_ID"]),
             group_id: env.text(&["KAFKA_GROUP_ID"]),
             partitions: env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000),

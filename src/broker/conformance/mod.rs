@@ -34,15 +34,15 @@ impl Names {
     }
 
     fn topic(&self) -> String {
-        format!("conformance-{}", self.0)
+        format!("topic-{}", self.0)
     }
 
     fn group(&self) -> String {
-        format!("conformance-group-{}", self.0)
+        format!("group-{}", self.0)
     }
 
     fn other_group(&self) -> String {
-        format!("conformance-other-group-{}", self.0)
+        format!("other-group-{}", self.0)
     }
 
     /// The topic, made.
@@ -68,6 +68,7 @@ fn kafka() -> Option<Arc<dyn Broker>> {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         client_id: None,
         group_id: None,
+        prefix: "conformance-".to_owned(),
         partitions: PARTITIONS,
         session_timeout: Duration::from_secs(10),
     };

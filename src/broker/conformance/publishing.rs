@@ -108,8 +108,7 @@ pub async fn a_record_too_large_is_rejected_and_its_neighbours_are_stored(
 }
 
 pub async fn an_unknown_topic_is_told(broker: Arc<dyn Broker>, names: Names) {
-    let is_told =
-        |error: &BrokerError| matches!(error, BrokerError::UnknownTopic(name) if *name == names.topic());
+    let is_told = |error: &BrokerError| matches!(error, BrokerError::UnknownTopic(name) if name.ends_with(&names.topic()));
     let results = within("publishing", broker.publish(&names.topic(), vec![record(0), record(1)])).await;
     assert!(
         results.len() == 2 && results.iter().all(|result| result.as_ref().is_err_and(is_told)),

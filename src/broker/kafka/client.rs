@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::errors;
 use super::limit;
+use super::prefix::Prefix;
 use crate::broker::{BrokerError, TopicPartition};
 
 /// Number of partitions by topic.
@@ -24,21 +25,24 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Client {
     brokers: Vec<String>,
     known_as: String,
+    prefix: Prefix,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
 }
 
 /// One rskafka client with what it knows. A `PartitionClient` is a TCP connection of its own.
 pub(super) struct Connection {
     pub client: rskafka::client::Client,
+    pub prefix: Prefix,
     partitions: Mutex<HashMap<TopicPartition, Arc<PartitionClient>>>,
     topics: tokio::sync::Mutex<Option<(Instant, Topics)>>,
 }
 
 impl Client {
-    pub fn new(brokers: &[String], client_id: &str) -> Self {
+    pub fn new(brokers: &[String], client_id: &str, prefix: Prefix) -> Self {
         Self {
             brokers: brokers.to_vec(),
             known_as: client_id.to_owned(),
+            prefix,
             connection: tokio::sync::Mutex::default(),
         }
     }
@@ -56,14 +60,14 @@ impl Client {
         let connection = timeout(limit::METADATA, self.connection())
             .await
             .map_err(|_| too_slow("connecting", limit::METADATA))?
-            .map_err(|error| errors::from_rskafka(topic, &error))?;
+            .map_err(|error| errors::from_rskafka(&self.prefix.add(topic), &error))?;
         match timeout(limit, operation(Arc::clone(&connection))).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 if errors::breaks_the_client(&error) {
                     self.discard(&connection).await;
                 }
-                Err(errors::from_rskafka(topic, &error))
+                Err(errors::from_rskafka(&self.prefix.add(topic), &error))
             }
             Err(_) => {
                 self.discard(&connection).await;
@@ -110,7 +114,7 @@ impl Client {
             }
             if max_age.is_zero() {
                 if Instant::now() >= deadline {
-                    return Err(BrokerError::UnknownTopic(topic.to_owned()));
+                    return Err(BrokerError::UnknownTopic(self.prefix.add(topic)));
                 }
                 sleep(RETRY_PAUSE).await;
             }
@@ -142,6 +146,7 @@ impl Client {
             .await?;
         let connection = Arc::new(Connection {
             client,
+            prefix: self.prefix.clone(),
             partitions: Mutex::default(),
             topics: tokio::sync::Mutex::default(),
         });
@@ -164,8 +169,9 @@ impl Connection {
         if let Some(partition) = known {
             return Ok(partition);
         }
+        let topic = self.prefix.add(&at.topic);
         let partition =
-            self.client.partition_client(&*at.topic, at.partition, UnknownTopicHandling::Error).await?;
+            self.client.partition_client(topic, at.partition, UnknownTopicHandling::Error).await?;
         let mut partitions = self.partitions();
         let partition = partitions.entry(at.clone()).or_insert(Arc::new(partition));
         Ok(Arc::clone(partition))
@@ -188,7 +194,9 @@ impl Connection {
             return Ok(Arc::clone(topics));
         }
         let listed = self.client.list_topics().await?;
-        let topics = listed.into_iter().filter_map(|topic| Some((topic.name, topic.partitions.last()? + 1)));
+        let topics = listed.iter().filter_map(|topic| {
+            Some((self.prefix.strip(&topic.name)?.to_owned(), topic.partitions.last()? + 1))
+        });
         let topics = Topics::new(topics.collect());
         *known = Some((Instant::now(), Arc::clone(&topics)));
         Ok(topics)

@@ -3,6 +3,7 @@
 mod client;
 mod errors;
 mod group;
+mod prefix;
 mod producer;
 mod reader;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::client::Client;
+use self::prefix::Prefix;
 use self::producer::Producer;
 use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
 use crate::config::kafka::KafkaConfig;
@@ -46,15 +48,18 @@ mod limit {
 #[derive(Clone)]
 pub struct Kafka {
     brokers: Arc<[String]>,
+    prefix: Prefix,
     client: Arc<Client>,
     producer: Arc<Producer>,
 }
 
 impl Kafka {
     pub fn new(config: &KafkaConfig, client_id: &str) -> Self {
-        let client = Arc::new(Client::new(&config.brokers, client_id));
+        let prefix = Prefix::new(&config.prefix);
+        let client = Arc::new(Client::new(&config.brokers, client_id, prefix.clone()));
         Self {
             brokers: config.brokers.clone().into(),
+            prefix,
             producer: Arc::new(Producer::new(Arc::clone(&client))),
             client,
         }
@@ -68,7 +73,7 @@ impl Broker for Kafka {
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {
-        let member = group::join(&self.brokers, membership)?;
+        let member = group::join(&self.brokers, &self.prefix, membership)?;
         Ok(Box::new(member))
     }
 

@@ -41,9 +41,10 @@ pub(super) async fn ensure(client: &Client, topics: &[TopicSpec]) -> Result<Vec<
 /// Whether it was us who made it.
 async fn create(connection: Arc<Connection>, topic: &TopicSpec) -> Result<bool, Error> {
     let controller = connection.client.controller_client()?;
+    let name = connection.prefix.add(&topic.name);
     let limit_ms = i32::try_from(limit::METADATA.as_millis()).unwrap_or(i32::MAX);
     for replicas in [REPLICAS, REPLICAS_SMALL_CLUSTER] {
-        let outcome = controller.create_topic(&topic.name, topic.partitions, replicas, limit_ms).await;
+        let outcome = controller.create_topic(&name, topic.partitions, replicas, limit_ms).await;
         let Err(error) = outcome else { return Ok(true) };
         match errors::protocol_error(&error) {
             Some(ProtocolError::TopicAlreadyExists) => return Ok(false),

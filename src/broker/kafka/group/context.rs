@@ -16,7 +16,8 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::inbox::Inbox;
 use super::offset_list;
 use crate::broker::kafka::errors;
-use crate::broker::{BrokerError, Position, TopicPartition};
+use crate::broker::kafka::prefix::Prefix;
+use crate::broker::{BrokerError, Membership, Position, TopicPartition};
 
 /// The same trouble is told again when it was absent for this long.
 const TROUBLE_IS_OVER: Duration = Duration::from_secs(30);
@@ -24,7 +25,8 @@ const REPLY_POLL: Duration = Duration::from_millis(5);
 
 pub(super) struct Context {
     pub inbox: Arc<Inbox>,
-    /// As subscribed; interned.
+    pub prefix: Prefix,
+    /// As we call them; interned.
     topics: Vec<Arc<str>>,
     /// How long a revocation may stay without a reply. The group waits for it.
     reply_limit: Duration,
@@ -34,17 +36,20 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub fn new(inbox: Arc<Inbox>, topics: &[String], session_timeout: Duration) -> Self {
+    pub fn new(inbox: Arc<Inbox>, prefix: Prefix, membership: &Membership) -> Self {
         Self {
             inbox,
-            topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
-            reply_limit: session_timeout / 2,
+            prefix,
+            topics: membership.topics.iter().map(|topic| topic.as_str().into()).collect(),
+            reply_limit: membership.session_timeout / 2,
             paused: Mutex::default(),
             troubles: Mutex::default(),
         }
     }
 
+    /// As we call what the cluster calls `name`.
     pub fn topic(&self, name: &str) -> Arc<str> {
+        let name = self.prefix.strip(name).unwrap_or(name);
         let known = self.topics.iter().find(|topic| &***topic == name);
         known.map_or_else(|| name.into(), Arc::clone)
     }
@@ -57,7 +62,7 @@ impl Context {
     /// Stops fetching. Only for a partition that has just given a record: on resuming, librdkafka goes on
     /// after the last one it gave, which a partition that gave none yet doesn't have.
     pub fn pause(&self, consumer: &BaseConsumer<Self>, partition: TopicPartition) {
-        match consumer.pause(&partition_list([&partition])) {
+        match consumer.pause(&self.partition_list([&partition])) {
             Ok(()) => {
                 self.paused().insert(partition);
             }
@@ -67,7 +72,7 @@ impl Context {
 
     pub fn resume_all(&self, consumer: &BaseConsumer<Self>) {
         let paused = std::mem::take(&mut *self.paused());
-        if let Err(error) = consumer.resume(&partition_list(&paused)) {
+        if let Err(error) = consumer.resume(&self.partition_list(&paused)) {
             log::warn!(partitions:? = paused; "resuming failed: {error}");
             *self.paused() = paused;
         }
@@ -126,7 +131,8 @@ impl Context {
     }
 
     fn commit(&self, consumer: &BaseConsumer<Self>, offsets: &[Position]) {
-        let outcome = offset_list(offsets).and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
+        let outcome = offset_list(&self.prefix, offsets)
+            .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
         if let Err(error) = outcome {
             self.inbox.trouble(errors::from_commit(&error));
         }
@@ -137,7 +143,7 @@ impl Context {
         let mut paused = self.paused();
         let gone: Vec<_> = partitions.iter().filter(|partition| paused.remove(partition)).collect();
         if !gone.is_empty()
-            && let Err(error) = consumer.resume(&partition_list(gone))
+            && let Err(error) = consumer.resume(&self.partition_list(gone))
         {
             log::warn!("resuming revoked partitions failed: {error}");
         }
@@ -156,6 +162,17 @@ impl Context {
             partition: element.partition(),
         });
         partitions.collect()
+    }
+
+    fn partition_list<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    ) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.prefix.add(&partition.topic), partition.partition);
+        }
+        list
     }
 
     /// Whether this is not the same trouble as the last time going on.
@@ -207,12 +224,4 @@ impl ClientContext for Context {
         };
         log::log!(target: "librdkafka", level, "{facility}: {message}");
     }
-}
-
-fn partition_list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for partition in partitions {
-        list.add_partition(&partition.topic, partition.partition);
-    }
-    list
 }

@@ -74,10 +74,12 @@ fn commit(
     next_offsets: &[Position],
 ) -> KafkaResult<Result<(), BrokerError>> {
     let assignment = consumer.assignment()?;
-    let is_ours = |next: &&Position| assignment.find_partition(&next.topic, next.partition).is_some();
+    let prefix = &consumer.context().prefix;
+    let is_ours =
+        |next: &&Position| assignment.find_partition(&prefix.add(&next.topic), next.partition).is_some();
     let (ours, lost): (Vec<_>, Vec<_>) = next_offsets.iter().partition(is_ours);
     if !ours.is_empty() {
-        consumer.commit(&offset_list(ours)?, CommitMode::Sync)?;
+        consumer.commit(&offset_list(prefix, ours)?, CommitMode::Sync)?;
     }
     Ok(match lost.first() {
         Some(lost) => Err(unavailable(&format!("{lost} is not this member's to commit"))),

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use self::context::Context;
 use self::inbox::Inbox;
 use self::member::KafkaMember;
+use crate::broker::kafka::prefix::Prefix;
 use crate::broker::{BrokerError, Delivery, Membership, Position, Record};
 
 /// Bounds how late leaving is noticed.
@@ -32,14 +33,18 @@ const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
 const POLL_INTERVAL_AT_LEAST: Duration = Duration::from_mins(5);
 
 /// Joins as soon as the brokers can be reached.
-pub(super) fn join(brokers: &[String], membership: Membership) -> Result<KafkaMember, BrokerError> {
+pub(super) fn join(
+    brokers: &[String],
+    prefix: &Prefix,
+    membership: Membership,
+) -> Result<KafkaMember, BrokerError> {
     let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
     let inbox = Arc::new(Inbox::default());
-    let context = Context::new(Arc::clone(&inbox), &membership.topics, membership.session_timeout);
+    let context = Context::new(Arc::clone(&inbox), prefix.clone(), &membership);
     let consumer: BaseConsumer<Context> =
-        settings(brokers, &membership).create_with_context(context).map_err(refused)?;
-    let topics: Vec<&str> = membership.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(refused)?;
+        settings(brokers, prefix, &membership).create_with_context(context).map_err(refused)?;
+    let topics: Vec<String> = membership.topics.iter().map(|topic| prefix.add(topic)).collect();
+    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(refused)?;
 
     let consumer = Arc::new(consumer);
     let (ended, has_ended) = oneshot::channel();
@@ -51,14 +56,14 @@ pub(super) fn join(brokers: &[String], membership: Membership) -> Result<KafkaMe
     Ok(member)
 }
 
-fn settings(brokers: &[String], membership: &Membership) -> ClientConfig {
+fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> ClientConfig {
     let session = membership.session_timeout;
     let ms = |duration: Duration| duration.as_millis().to_string();
     let mut settings = ClientConfig::new();
     settings
         .set("bootstrap.servers", brokers.join(","))
         .set("client.id", &membership.client_id)
-        .set("group.id", &membership.group)
+        .set("group.id", prefix.add(&membership.group))
         // Off, always: an offset is committed when its work is done, never because it was fetched.
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
@@ -136,10 +141,13 @@ fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {
     }
 }
 
-fn offset_list<'a>(offsets: impl IntoIterator<Item = &'a Position>) -> KafkaResult<TopicPartitionList> {
+fn offset_list<'a>(
+    prefix: &Prefix,
+    offsets: impl IntoIterator<Item = &'a Position>,
+) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for next in offsets {
-        list.add_partition_offset(&next.topic, next.partition, Offset::Offset(next.offset))?;
+        list.add_partition_offset(&prefix.add(&next.topic), next.partition, Offset::Offset(next.offset))?;
     }
     Ok(list)
 }

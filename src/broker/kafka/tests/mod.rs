@@ -36,6 +36,7 @@ fn kafka_at(brokers: &str) -> Kafka {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         client_id: None,
         group_id: None,
+        prefix: String::new(),
         partitions: 3,
         session_timeout: SESSION_TIMEOUT,
     };
