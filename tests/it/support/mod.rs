@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod client;
+pub mod own;
 pub mod process;
 pub mod raw;
 pub mod roles;

@@ -1,0 +1,93 @@
+//! Services of a test's own, run by `scripts/kafka`, `scripts/postgres` and `scripts/s3`: to be stopped, killed and
+//! started again on the same port.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use super::{not_run, within};
+
+/// For a first start on a loaded machine.
+const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
+
+/// One service in a folder of its own. Dropping it ends it.
+pub struct Own {
+    script: PathBuf,
+    folder: TempDir,
+    /// What `start` prints: `host:port`, or a URL.
+    pub address: String,
+}
+
+impl Own {
+    /// Apache Kafka. `None`, said on stderr, where `TEST_KAFKA_SCRIPT` does not say that it can be had.
+    pub async fn kafka() -> Option<Self> {
+        if std::env::var("TEST_KAFKA_SCRIPT").is_err() {
+            not_run("TEST_KAFKA_SCRIPT is not set to scripts/kafka");
+            return None;
+        }
+        Some(Self::start("kafka").await)
+    }
+
+    async fn start(name: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        // Root hands PostgreSQL to another user, who must get through to the directory.
+        let enterable = std::fs::Permissions::from_mode(0o711);
+        let mut own = Self {
+            script: Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name),
+            folder: tempfile::Builder::new().permissions(enterable).tempdir().unwrap(),
+            address: String::new(),
+        };
+        own.address = own.run(&["start", "--port", &free_port().await.to_string()]).await;
+        own
+    }
+
+    /// After `stop` or `kill`; on the same port, with the same data.
+    pub async fn start_again(&self) {
+        self.run(&["start"]).await;
+    }
+
+    pub async fn stop(&self) {
+        self.run(&["stop"]).await;
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self) {
+        self.run(&["kill"]).await;
+    }
+
+    /// The script's standard output; it must succeed.
+    pub async fn run(&self, args: &[&str]) -> String {
+        let output = self.command(args).stdin(Stdio::null()).kill_on_drop(true).output();
+        let output =
+            within(START_LIMIT, &format!("{} {args:?}", self.script.display()), output).await.unwrap();
+        assert!(output.status.success(), "{} {args:?}: {output:?}", self.script.display());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.script);
+        command.args(args).env("FILESYS_SERVICES_DIR", self.folder.path());
+        command
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = self.command(&["stop", "--wipe"]).as_std_mut().stdout(Stdio::null()).status();
+    }
+}
+
+/// With the next one, which Kafka's controller takes. Below the range that the system gives to clients: while the
+/// service is down nobody else gets its port by chance.
+async fn free_port() -> u16 {
+    loop {
+        let port = 10_000 + uuid::Uuid::new_v4().as_fields().1 % 10_000;
+        let [a, b] = [port, port + 1].map(|port| TcpListener::bind(("127.0.0.1", port)));
+        if a.await.is_ok() && b.await.is_ok() {
+            return port;
+        }
+    }
+}
