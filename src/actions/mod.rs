@@ -7,6 +7,7 @@ pub mod dead_letters;
 pub mod download_file;
 pub mod find_files;
 pub mod generate_file;
+mod moves;
 pub mod prepare;
 pub mod record_result;
 pub mod relay_outbox;

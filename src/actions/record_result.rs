@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::ServeContext;
+use super::moves::{self, Details};
 use crate::db::moves::Change;
 use crate::domain::message::{FileResult, Outcome};
 use crate::domain::status::{Move, State, Verdict, judge};
-use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp, Transition};
+use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
 use crate::storage::key;
 
 const ERROR_MAX_CHARS: usize = 2000;
@@ -52,7 +53,7 @@ async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<
     ids.sort_unstable();
     ids.dedup();
     let now = Timestamp::now();
-    Ok(ctx.db.move_files(ids, now, |files| decide(&files, results, now)).await?)
+    Ok(ctx.db.move_files(ids, now, |files| decide(files, results, now)).await?)
 }
 
 /// What can be judged without the row. A result's location is not trusted.
@@ -81,14 +82,13 @@ fn clean(text: &str, max_chars: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(max_chars).collect()
 }
 
-fn decide(files: &[File], results: &[&FileResult], now: Timestamp) -> (Vec<Change>, Vec<Result<()>>) {
-    let mut states: BTreeMap<FileId, State> =
-        files.iter().map(|file| (file.id, State { status: file.status, attempt: file.attempt })).collect();
+fn decide(files: Vec<File>, results: &[&FileResult], now: Timestamp) -> (Vec<Change>, Vec<Result<()>>) {
+    let mut files: BTreeMap<FileId, File> = files.into_iter().map(|file| (file.id, file)).collect();
     let mut changes = Vec::new();
     let answers = results
         .iter()
         .map(|result| {
-            let state = states.get_mut(&result.file_id).ok_or_else(|| {
+            let file = files.get_mut(&result.file_id).ok_or_else(|| {
                 let detail = format!("there is no file with id {}", result.file_id);
                 Error::new(ErrorKind::NotFound, "file_not_found", detail)
             })?;
@@ -97,11 +97,8 @@ fn decide(files: &[File], results: &[&FileResult], now: Timestamp) -> (Vec<Chang
                 Outcome::Completed => Move::Complete,
                 Outcome::Failed => Move::Fail,
             };
-            match judge(*state, by, result.attempt) {
-                Verdict::Apply(next) => {
-                    changes.push(change(result, *state, next, now));
-                    *state = next;
-                }
+            match judge(State::of(file), by, result.attempt) {
+                Verdict::Apply(next) => changes.push(moves::apply(file, by, next, now, details(result))),
                 Verdict::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
                 }
@@ -112,8 +109,7 @@ fn decide(files: &[File], results: &[&FileResult], now: Timestamp) -> (Vec<Chang
     (changes, answers)
 }
 
-fn change(result: &FileResult, from: State, to: State, now: Timestamp) -> Change {
-    log::info!(file_id = result.file_id.0, attempt = to.attempt.0, status = to.status.name(); "file updated");
+fn details(result: &FileResult) -> Details {
     let error = match result.status {
         Outcome::Failed => {
             Some(result.error.clone().unwrap_or_else(|| "the worker gave no reason".to_owned()))
@@ -121,24 +117,15 @@ fn change(result: &FileResult, from: State, to: State, now: Timestamp) -> Change
         Outcome::Processing | Outcome::Completed => None,
     };
     let done = result.status == Outcome::Completed;
-    Change {
-        id: result.file_id,
-        state: to,
+    Details {
         s3_location: result.s3_location.clone().filter(|_| done),
         size: result.size.filter(|_| done),
         sha256: result.sha256.clone().filter(|_| done),
-        error: error.clone(),
-        transition: Transition {
-            at: now,
-            from: Some(from.status),
-            to: to.status,
-            attempt: to.attempt,
-            worker: result.worker.clone(),
-            partition: result.partition,
-            offset: result.offset,
-            duration_ms: result.duration_ms,
-            error,
-        },
-        message: None,
+        error,
+        worker: result.worker.clone(),
+        partition: result.partition,
+        offset: result.offset,
+        duration_ms: result.duration_ms,
+        deadline_at: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Publish what has committed: the outbox to Kafka, as many relays at once as there are instances.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
@@ -21,9 +21,16 @@ const POLL: Duration = Duration::from_secs(1);
 /// through PostgreSQL, and by a slow poll.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
     let mut trouble = Trouble::default();
+    let mut missing = Missing::default();
     while !stop.is_cancelled() {
         let wait = match once(&ctx).await {
-            Ok(round) if round.published < round.taken => trouble.next("kafka did not take every record"),
+            Ok(round) if round.published + round.postponed.len() < round.taken => {
+                trouble.next("kafka did not take every record")
+            }
+            Ok(round) if !round.postponed.is_empty() => {
+                missing.say(round.postponed);
+                Duration::ZERO
+            }
             Ok(round) => {
                 trouble.over();
                 if round.taken > 0 { Duration::ZERO } else { POLL }
@@ -92,8 +99,24 @@ fn fate(topic: &str, file_id: i64, answer: Result<crate::broker::Position, Broke
             log::error!(file_id, topic, reason; "record parked");
             Fate::Parked(reason)
         }
-        Err(BrokerError::Unavailable(_) | BrokerError::UnknownTopic(_) | BrokerError::Configuration(_)) => {
-            Fate::Kept
+        Err(BrokerError::UnknownTopic(_)) => Fate::Postponed,
+        Err(BrokerError::Unavailable(_) | BrokerError::Configuration(_)) => Fate::Kept,
+    }
+}
+
+/// Says of each missing topic now and then that records wait for it.
+#[derive(Default)]
+struct Missing(BTreeMap<String, Instant>);
+
+impl Missing {
+    fn say(&mut self, topics: Vec<String>) {
+        const AGAIN: Duration = Duration::from_mins(1);
+        let now = Instant::now();
+        for topic in topics.into_iter().collect::<BTreeSet<_>>() {
+            if self.0.get(&topic).is_none_or(|said| now.duration_since(*said) > AGAIN) {
+                log::warn!(topic:% = topic; "records wait for a missing topic; `filesys topics` makes it");
+                self.0.insert(topic, now);
+            }
         }
     }
 }

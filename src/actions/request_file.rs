@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::ServeContext;
+use super::{ServeContext, moves};
 use crate::db::DbError;
 use crate::db::files::NewRow;
-use crate::domain::message::{CreateFile, topic};
-use crate::domain::{Attempt, Error, ErrorKind, File, NewFile, Result, Status, Timestamp};
+use crate::domain::{Error, ErrorKind, FactType, File, NewFile, Result, Timestamp};
 
 /// Requests waiting for their commit; past it callers are told to come back.
 pub(super) const QUEUE: usize = 4096;
@@ -73,48 +71,16 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
 async fn store(db: &crate::db::Db, deadline: Duration, requests: Vec<NewFile>) -> Result<Vec<File>, DbError> {
     let ids = db.next_file_ids(requests.len()).await?;
     let now = Timestamp::now();
-    let mut files = Vec::with_capacity(requests.len());
-    let mut rows = Vec::with_capacity(requests.len());
-    for (id, new) in ids.into_iter().zip(requests) {
-        let file = accepted(id, &new, now);
-        let message = serde_json::to_vec(&create_message(&file)).map_err(|e| DbError::Bug(e.to_string()))?;
-        let deadline_at = now.plus(deadline);
-        rows.push(NewRow { id, new, created_at: now, deadline_at, event_id: Uuid::now_v7(), message });
-        files.push(file);
-    }
-    db.insert_files(topic::CREATE, rows).await?;
+    let files: Vec<File> =
+        ids.into_iter().zip(&requests).map(|(id, new)| File::accepted(id, new, now)).collect();
+    let row = |file: &File| NewRow {
+        deadline_at: now.plus(deadline),
+        messages: vec![moves::request(file), moves::fact(file, FactType::Requested)],
+        file: file.clone(),
+    };
+    db.insert_files(files.iter().map(row).collect()).await?;
     for file in &files {
         log::info!(file_id = file.id.0, attempt = file.attempt.0; "request received");
     }
     Ok(files)
-}
-
-fn accepted(id: crate::domain::FileId, new: &NewFile, now: Timestamp) -> File {
-    File {
-        id,
-        title: new.title.clone(),
-        description: new.description.clone(),
-        status: Status::Pending,
-        s3_location: None,
-        created_at: now,
-        updated_at: now,
-        format: new.format,
-        content_type: new.format.media_type().to_owned(),
-        size: None,
-        sha256: None,
-        attempt: Attempt::FIRST,
-        error: None,
-    }
-}
-
-/// The request for the file's current attempt.
-pub(super) fn create_message(file: &File) -> CreateFile {
-    CreateFile {
-        file_id: file.id,
-        title: file.title.clone(),
-        description: file.description.clone(),
-        timestamp: file.created_at,
-        attempt: file.attempt,
-        format: file.format,
-    }
 }

@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::{ServeContext, request_file};
-use crate::db::moves::{Change, OutboxMessage};
+use super::ServeContext;
+use super::moves::{self, Details};
+use crate::db::moves::Change;
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
-use crate::domain::{File, FileId, Result, Timestamp, Transition};
+use crate::domain::{FileId, Result, Timestamp};
 
 const BATCH: i64 = 500;
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Publishes every unfinished file again, with the next attempt number, unless its message still is in the outbox.
+/// Publishes every unfinished file again, with the next attempt number, unless its request still is in the outbox.
 /// For a start on a broker that remembers nothing. Returns how many.
 pub async fn resume(ctx: &ServeContext) -> Result<usize> {
     let mut count = 0;
     let mut after = FileId(0);
     loop {
-        let ids = ctx.db.files_in_flight(after, BATCH).await?;
+        let ids = ctx.db.files_in_flight(topic::CREATE, after, BATCH).await?;
         let Some(last) = ids.last() else { break };
         after = *last;
         count += move_all(ctx, ids, Move::Rescue, None).await?;
@@ -66,49 +66,21 @@ async fn move_all(ctx: &ServeContext, ids: Vec<FileId>, by: Move, error: Option<
     let now = Timestamp::now();
     let error = error.map(str::to_owned);
     let moved = ctx.db.move_files(ids, now, move |files| {
-        let changes: Vec<Change> =
-            files.into_iter().filter_map(|file| change(file, by, error.as_deref(), now)).collect();
+        let changes: Vec<Change> = files
+            .into_iter()
+            .filter_map(|mut file| {
+                let Verdict::Apply(to) = judge(State::of(&file), by, None) else { return None };
+                Some(moves::apply(
+                    &mut file,
+                    by,
+                    to,
+                    now,
+                    Details { error: error.clone(), ..Details::default() },
+                ))
+            })
+            .collect();
         let count = changes.len();
         (changes, count)
     });
     Ok(moved.await?)
-}
-
-fn change(file: File, by: Move, error: Option<&str>, now: Timestamp) -> Option<Change> {
-    let from = State { status: file.status, attempt: file.attempt };
-    let Verdict::Apply(to) = judge(from, by, None) else {
-        return None;
-    };
-    log::info!(file_id = file.id.0, attempt = to.attempt.0, status = to.status.name(), by = by.name(); "file moved");
-    let file = File { attempt: to.attempt, ..file };
-    let message = if by.raises_attempt() {
-        Some(OutboxMessage {
-            event_id: Uuid::now_v7(),
-            topic: topic::CREATE,
-            key: None,
-            value: serde_json::to_vec(&request_file::create_message(&file)).ok()?,
-        })
-    } else {
-        None
-    };
-    Some(Change {
-        id: file.id,
-        state: to,
-        s3_location: None,
-        size: None,
-        sha256: None,
-        error: error.map(str::to_owned),
-        transition: Transition {
-            at: now,
-            from: Some(from.status),
-            to: to.status,
-            attempt: to.attempt,
-            worker: None,
-            partition: None,
-            offset: None,
-            duration_ms: None,
-            error: error.map(str::to_owned),
-        },
-        message,
-    })
 }

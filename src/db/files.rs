@@ -4,21 +4,18 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::RunQueryDsl;
 
+use super::outbox::Message;
 use super::schema::files;
 use super::types::{FileRow, IdColumn};
 use super::{Db, DbError};
-use crate::domain::{Attempt, Cursor, EventId, File, FileId, NewFile, Page, PageRequest, Status, Timestamp};
+use crate::domain::{Attempt, Cursor, File, FileId, Page, PageRequest, Status, Timestamp};
 
-/// A file about to be stored, and the message that asks for it.
+/// A file about to be stored, and what is published once it is.
 #[derive(Debug)]
 pub struct NewRow {
-    pub id: FileId,
-    pub new: NewFile,
-    pub created_at: Timestamp,
+    pub file: File,
     pub deadline_at: Timestamp,
-    pub event_id: EventId,
-    /// Value of the record on `topic`, without a key.
-    pub message: Vec<u8>,
+    pub messages: Vec<Message>,
 }
 
 #[derive(QueryableByName)]
@@ -29,17 +26,17 @@ struct NextId {
 
 const INSERT: &str = "
 WITH new AS (
-    SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        AS n (id, title, description, format, content_type, created_at, deadline_at, event_id, message)
+    SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7)
+        AS n (id, title, description, format, content_type, created_at, deadline_at)
 ), inserted_files AS (
     INSERT INTO files (id, title, description, status, format, content_type, attempt, created_at, updated_at, deadline_at)
-    SELECT id, title, description, $10, format, content_type, $11, created_at, created_at, deadline_at FROM new
+    SELECT id, title, description, $8, format, content_type, $9, created_at, created_at, deadline_at FROM new
 ), inserted_transitions AS (
-    INSERT INTO transitions (file_id, at, to_status, attempt) SELECT id, created_at, $10, $11 FROM new
+    INSERT INTO transitions (file_id, at, to_status, attempt) SELECT id, created_at, $8, $9 FROM new
 ), inserted_outbox AS (
-    INSERT INTO outbox (event_id, topic, value, file_id) SELECT event_id, $12, message, id FROM new ORDER BY id
+    INSERT INTO outbox (event_id, topic, record_key, value, file_id) SELECT * FROM UNNEST($10, $11, $12, $13, $14)
 )
-SELECT pg_notify($13, '')";
+SELECT pg_notify($15, '')";
 
 impl Db {
     /// Takes ids that no other row has or will have.
@@ -56,39 +53,33 @@ impl Db {
         Ok(rows.into_iter().map(|row| FileId(row.id)).collect())
     }
 
-    /// Stores all rows, each with its transition to `pending` and its outbox row, or none of them. Committed when
+    /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
     /// this returns; whoever listens for the outbox is woken.
-    pub async fn insert_files(&self, topic: &'static str, rows: Vec<NewRow>) -> Result<(), DbError> {
-        let count = rows.len();
-        let (mut ids, mut titles, mut descriptions) = (Vec::with_capacity(count), Vec::new(), Vec::new());
-        let (mut formats, mut content_types) = (Vec::new(), Vec::new());
-        let (mut created, mut deadlines) = (Vec::new(), Vec::new());
-        let (mut events, mut messages) = (Vec::new(), Vec::new());
-        for row in rows {
-            ids.push(row.id.0);
-            titles.push(row.new.title);
-            descriptions.push(row.new.description);
-            formats.push(row.new.format.name());
-            content_types.push(row.new.format.media_type());
-            created.push(row.created_at.as_datetime());
-            deadlines.push(row.deadline_at.as_datetime());
-            events.push(row.event_id);
-            messages.push(row.message);
-        }
+    pub async fn insert_files(&self, rows: Vec<NewRow>) -> Result<(), DbError> {
         self.run(async move |conn| {
+            let files = || rows.iter().map(|row| &row.file);
+            let messages = || rows.iter().flat_map(|row| &row.messages);
             diesel::sql_query(INSERT)
-                .bind::<Array<BigInt>, _>(ids)
-                .bind::<Array<Text>, _>(titles)
-                .bind::<Array<Nullable<Text>>, _>(descriptions)
-                .bind::<Array<Text>, _>(formats)
-                .bind::<Array<Text>, _>(content_types)
-                .bind::<Array<Timestamptz>, _>(created)
-                .bind::<Array<Timestamptz>, _>(deadlines)
-                .bind::<Array<Uuid>, _>(events)
-                .bind::<Array<Binary>, _>(messages)
+                .bind::<Array<BigInt>, _>(files().map(|f| f.id.0).collect::<Vec<_>>())
+                .bind::<Array<Text>, _>(files().map(|f| f.title.as_str()).collect::<Vec<_>>())
+                .bind::<Array<Nullable<Text>>, _>(
+                    files().map(|f| f.description.as_deref()).collect::<Vec<_>>(),
+                )
+                .bind::<Array<Text>, _>(files().map(|f| f.format.name()).collect::<Vec<_>>())
+                .bind::<Array<Text>, _>(files().map(|f| f.content_type.as_str()).collect::<Vec<_>>())
+                .bind::<Array<Timestamptz>, _>(
+                    files().map(|f| f.created_at.as_datetime()).collect::<Vec<_>>(),
+                )
+                .bind::<Array<Timestamptz>, _>(
+                    rows.iter().map(|r| r.deadline_at.as_datetime()).collect::<Vec<_>>(),
+                )
                 .bind::<Text, _>(Status::Pending.name())
                 .bind::<diesel::sql_types::Integer, _>(Attempt::FIRST.0)
-                .bind::<Text, _>(topic)
+                .bind::<Array<Uuid>, _>(messages().map(|m| m.event_id).collect::<Vec<_>>())
+                .bind::<Array<Text>, _>(messages().map(|m| m.topic).collect::<Vec<_>>())
+                .bind::<Array<Nullable<Binary>>, _>(messages().map(|m| m.key.as_deref()).collect::<Vec<_>>())
+                .bind::<Array<Binary>, _>(messages().map(|m| m.value.as_slice()).collect::<Vec<_>>())
+                .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
                 .bind::<Text, _>(super::listen::OUTBOX)
                 .execute(conn)
                 .await
@@ -149,8 +140,13 @@ impl Db {
         Ok(rows.into_iter().map(FileId::from).collect())
     }
 
-    /// Ids above `after` of unfinished files that no outbox row stands for, in order.
-    pub async fn files_in_flight(&self, after: FileId, limit: i64) -> Result<Vec<FileId>, DbError> {
+    /// Ids above `after` of unfinished files whose request (on `topic`) is not in the outbox, in order.
+    pub async fn files_in_flight(
+        &self,
+        topic: &'static str,
+        after: FileId,
+        limit: i64,
+    ) -> Result<Vec<FileId>, DbError> {
         use super::schema::outbox;
         let rows: Vec<IdColumn> = self
             .run(async move |conn| {
@@ -159,7 +155,7 @@ impl Db {
                     .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
                     .filter(files::id.gt(after.0))
                     .filter(diesel::dsl::not(diesel::dsl::exists(
-                        outbox::table.filter(outbox::file_id.eq(files::id)),
+                        outbox::table.filter(outbox::file_id.eq(files::id).and(outbox::topic.eq(topic))),
                     )))
                     .order(files::id)
                     .limit(limit)

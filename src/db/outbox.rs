@@ -1,7 +1,10 @@
 //! Table `outbox`: take what is ready, publish it, delete it, in one transaction; several relays at once.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Uuid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::outbox;
 use super::{Db, DbError, limits};
@@ -18,6 +21,41 @@ pub struct OutboxRow {
     pub file_id: i64,
 }
 
+/// A record to publish, committed with what it announces.
+#[derive(Debug)]
+pub struct Message {
+    pub event_id: EventId,
+    pub topic: &'static str,
+    pub key: Option<Vec<u8>>,
+    pub value: Vec<u8>,
+    pub file_id: FileId,
+}
+
+const INSERT: &str = "
+WITH queued AS (
+    INSERT INTO outbox (event_id, topic, record_key, value, file_id)
+    SELECT * FROM UNNEST($1, $2, $3, $4, $5) AS o
+)
+SELECT pg_notify($6, '')";
+
+/// Part of the caller's transaction; whoever listens is woken when that commits.
+pub(super) async fn insert(conn: &mut AsyncPgConnection, messages: Vec<Message>) -> QueryResult<()> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let all = || messages.iter();
+    diesel::sql_query(INSERT)
+        .bind::<Array<Uuid>, _>(all().map(|m| m.event_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(all().map(|m| m.topic).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Binary>>, _>(all().map(|m| m.key.as_deref()).collect::<Vec<_>>())
+        .bind::<Array<Binary>, _>(all().map(|m| m.value.as_slice()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(all().map(|m| m.file_id.0).collect::<Vec<_>>())
+        .bind::<Text, _>(super::listen::OUTBOX)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// What became of one row.
 #[derive(Debug)]
 pub enum Fate {
@@ -25,6 +63,8 @@ pub enum Fate {
     Published,
     /// Not now: the row stays.
     Kept,
+    /// Not for a while, by its own fault: the row stays and those behind it go first.
+    Postponed,
     /// Never: the row stays for people to see and is not taken again.
     Parked(String),
 }
@@ -34,9 +74,14 @@ pub enum Fate {
 pub struct Round {
     pub taken: usize,
     pub published: usize,
+    /// The topics of postponed rows.
+    pub postponed: Vec<String>,
     /// Files whose message can't be published, and why.
     pub parked: Vec<(FileId, String)>,
 }
+
+/// How long a postponed row steps aside.
+const POSTPONED: Duration = Duration::from_secs(1);
 
 impl Db {
     /// Takes up to `limit` rows in the order they were written, skipping those another relay holds, and hands them
@@ -56,6 +101,7 @@ impl Db {
                 let rows: Vec<OutboxRow> = outbox::table
                     .select(OutboxRow::as_select())
                     .filter(outbox::parked_at.is_null())
+                    .filter(outbox::retry_at.is_null().or(outbox::retry_at.le(now.as_datetime())))
                     .order(outbox::id)
                     .limit(limit)
                     .for_update()
@@ -65,13 +111,19 @@ impl Db {
                 if rows.is_empty() {
                     return Ok(Round::default());
                 }
-                let ids: Vec<(i64, FileId)> = rows.iter().map(|row| (row.id, FileId(row.file_id))).collect();
+                let ids: Vec<(i64, FileId, String)> =
+                    rows.iter().map(|row| (row.id, FileId(row.file_id), row.topic.clone())).collect();
                 let mut round = Round { taken: ids.len(), ..Round::default() };
                 let mut done = Vec::with_capacity(ids.len());
-                for ((id, file_id), fate) in ids.into_iter().zip(publish(rows).await) {
+                let mut postponed = Vec::new();
+                for ((id, file_id, topic), fate) in ids.into_iter().zip(publish(rows).await) {
                     match fate {
                         Fate::Published => done.push(id),
                         Fate::Kept => {}
+                        Fate::Postponed => {
+                            postponed.push(id);
+                            round.postponed.push(topic);
+                        }
                         Fate::Parked(reason) => {
                             diesel::update(outbox::table.find(id))
                                 .set((
@@ -83,6 +135,12 @@ impl Db {
                             round.parked.push((file_id, reason));
                         }
                     }
+                }
+                if !postponed.is_empty() {
+                    diesel::update(outbox::table.filter(outbox::id.eq_any(postponed)))
+                        .set(outbox::retry_at.eq(now.plus(POSTPONED).as_datetime()))
+                        .execute(conn)
+                        .await?;
                 }
                 round.published = done.len();
                 diesel::delete(outbox::table.filter(outbox::id.eq_any(done))).execute(conn).await?;

@@ -16,6 +16,7 @@ diesel::table! {
         attempt -> Integer,
         error -> Nullable<Text>,
         deadline_at -> Timestamptz,
+        sequence -> BigInt,
     }
 }
 
@@ -46,6 +47,7 @@ diesel::table! {
         created_at -> Timestamptz,
         parked_at -> Nullable<Timestamptz>,
         park_reason -> Nullable<Text>,
+        retry_at -> Nullable<Timestamptz>,
     }
 }
 

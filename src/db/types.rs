@@ -53,6 +53,7 @@ pub(super) struct FileRow {
     sha256: Option<String>,
     attempt: AttemptColumn,
     error: Option<String>,
+    sequence: i64,
 }
 
 impl From<FileRow> for File {
@@ -71,6 +72,7 @@ impl From<FileRow> for File {
             sha256: row.sha256,
             attempt: row.attempt.into(),
             error: row.error,
+            sequence: row.sequence,
         }
     }
 }

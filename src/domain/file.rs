@@ -23,6 +23,31 @@ pub struct File {
     pub sha256: Option<String>,
     pub attempt: Attempt,
     pub error: Option<String>,
+    /// Of the newest fact about it; not part of the record.
+    #[serde(skip)]
+    pub sequence: i64,
+}
+
+impl File {
+    /// A request that was just accepted.
+    pub fn accepted(id: FileId, new: &NewFile, now: Timestamp) -> Self {
+        Self {
+            id,
+            title: new.title.clone(),
+            description: new.description.clone(),
+            status: Status::Pending,
+            s3_location: None,
+            created_at: now,
+            updated_at: now,
+            format: new.format,
+            content_type: new.format.media_type().to_owned(),
+            size: None,
+            sha256: None,
+            attempt: Attempt::FIRST,
+            error: None,
+            sequence: 1,
+        }
+    }
 }
 
 pub const TITLE_MAX_CHARS: usize = 255;

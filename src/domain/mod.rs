@@ -1,6 +1,7 @@
 //! The nouns: files, statuses, messages, errors. No I/O, no other module of this crate; policies take the time as an argument.
 
 pub mod error;
+pub mod fact;
 pub mod file;
 pub mod format;
 pub mod ids;
@@ -13,6 +14,7 @@ pub mod status;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Fault, FieldError, Result};
+pub use fact::{Fact, FactType};
 pub use file::{File, NewFile, Transition};
 pub use format::Format;
 pub use ids::{Attempt, EventId, FileId};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Attempt;
+use super::{Attempt, File};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -129,6 +129,12 @@ pub const fn next(from: Status, by: Move) -> Option<Status> {
 pub struct State {
     pub status: Status,
     pub attempt: Attempt,
+}
+
+impl State {
+    pub const fn of(file: &File) -> Self {
+        Self { status: file.status, attempt: file.attempt }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

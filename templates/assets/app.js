@@ -78,7 +78,7 @@
     retell();
     const wait = Math.min(EVERY * 2 ** failures, SLOWEST);
     tell(wait);
-    timer = setTimeout(poll, wait);
+    if (box.checked && !document.hidden) timer = setTimeout(poll, wait);
   }
 
   function tell(wait) {

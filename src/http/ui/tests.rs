@@ -31,6 +31,7 @@ fn file(id: i64, title: &str, status: Status) -> File {
         sha256: None,
         attempt: Attempt::FIRST,
         error: (status == Status::Failed).then(|| title.to_owned()),
+        sequence: 1,
     }
 }
 

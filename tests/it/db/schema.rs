@@ -13,7 +13,9 @@ WITH ours AS (
 SELECT line FROM (
     SELECT format('%s %s %s %s', relkind, relname, reloptions, obj_description(oid, 'pg_class')) AS line FROM ours
     UNION ALL
-    SELECT format('column %s.%s %s %s %s %s not null %s: %s', o.relname, a.attnum, a.attname,
+    -- Numbers of columns have gaps where others were dropped.
+    SELECT format('column %s.%s %s %s %s %s not null %s: %s', o.relname,
+        row_number() OVER (PARTITION BY o.oid ORDER BY a.attnum), a.attname,
         format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attnotnull,
         col_description(o.oid, a.attnum))
     FROM ours o JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped

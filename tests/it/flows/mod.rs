@@ -1,3 +1,4 @@
 //! Whole stories: processes that stop, die and come back, and the files that must not care.
 
+mod facts;
 mod restarts;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use filesys::actions::{ServeContext, WorkerContext, prepare, relay_outbox, request_file};
 use filesys::broker::local::LocalBroker;
-use filesys::broker::{Broker, Delivery, Membership, Position, Record};
+use filesys::broker::{Broker, Delivery, Membership, Position, Record, TopicSpec};
 use filesys::consumer::requests::Requests;
 use filesys::consumer::results::Results;
 use filesys::consumer::{Handler, Settings, runner};
@@ -35,10 +35,18 @@ pub struct Roles {
 impl Roles {
     /// Nothing runs yet.
     pub async fn new() -> Self {
+        Self::without_topics(&[]).await
+    }
+
+    /// Some topics are missing.
+    pub async fn without_topics(missing: &[&str]) -> Self {
         let database = Database::migrated().await;
         let bucket = Bucket::named_uniquely();
         let broker = LocalBroker::default();
-        prepare::topics(&broker, 3).await.unwrap();
+        let there = topic::ALL.iter().filter(|name| !missing.contains(name));
+        let specs: Vec<TopicSpec> =
+            there.map(|name| TopicSpec { name: (*name).to_owned(), partitions: 3 }).collect();
+        broker.ensure_topics(&specs).await.unwrap();
         let shared: Arc<dyn Broker> = Arc::new(broker.clone());
         let storage = bucket.made().await;
         let (ctx, queue) = ServeContext::new(database.pool(), shared, storage, DEADLINE);
@@ -51,6 +59,10 @@ impl Roles {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
+    }
+
+    pub async fn make_topics(&self) {
+        prepare::topics(&self.broker, 3).await.unwrap();
     }
 
     /// Requests are stored.

@@ -1,0 +1,2 @@
+ALTER TABLE outbox DROP COLUMN retry_at;
+ALTER TABLE files DROP COLUMN sequence;
