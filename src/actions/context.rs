@@ -20,6 +20,8 @@ pub struct ServeContext {
     pub file_deadline: Duration,
     /// Woken when an outbox row has committed.
     pub outbox: Arc<Notify>,
+    /// Woken when a removal of an object has committed.
+    pub removals: Arc<Notify>,
     pub(super) intake: mpsc::Sender<Intake>,
 }
 
@@ -32,7 +34,18 @@ impl ServeContext {
         file_deadline: Duration,
     ) -> (Self, mpsc::Receiver<Intake>) {
         let (intake, queue) = mpsc::channel(super::request_file::QUEUE);
-        (Self { db, broker, storage, file_deadline, outbox: Arc::new(Notify::new()), intake }, queue)
+        (
+            Self {
+                db,
+                broker,
+                storage,
+                file_deadline,
+                outbox: Arc::default(),
+                removals: Arc::default(),
+                intake,
+            },
+            queue,
+        )
     }
 }
 

@@ -11,9 +11,11 @@ pub async fn page(ctx: &ServeContext, request: &PageRequest) -> Result<Page> {
 
 /// Deleted files are found, with that status.
 pub async fn one(ctx: &ServeContext, id: FileId) -> Result<File> {
-    ctx.db.file(id).await?.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "file_not_found", format!("there is no file with id {id}"))
-    })
+    ctx.db.file(id).await?.ok_or_else(|| missing(id))
+}
+
+pub(super) fn missing(id: FileId) -> Error {
+    Error::new(ErrorKind::NotFound, "file_not_found", format!("there is no file with id {id}"))
 }
 
 /// Oldest first; at least one line.

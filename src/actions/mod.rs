@@ -1,9 +1,11 @@
 //! The verbs: one file for each thing the product does. They use the tools; the doors (`http`, `consumer`) call them.
 
 pub mod announce;
+pub mod cancel_file;
 pub mod check_health;
 pub mod context;
 pub mod dead_letters;
+pub mod delete_file;
 pub mod download_file;
 pub mod find_files;
 pub mod generate_file;
@@ -11,7 +13,9 @@ mod moves;
 pub mod prepare;
 pub mod record_result;
 pub mod relay_outbox;
+pub mod remove_objects;
 pub mod request_file;
 pub mod rescue_files;
+pub mod retry_file;
 
 pub use context::{ServeContext, WorkerContext};

@@ -1,13 +1,17 @@
-//! What goes with every applied move: the row, its line of history, the request if it is asked for again, the fact.
+//! Moves of files: what is committed with each of them, and those that a person asks for.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::db::moves::Change;
+use super::{ServeContext, find_files};
+use crate::db::moves::{Change, Moves};
 use crate::db::outbox::Message;
 use crate::domain::message::{CreateFile, topic};
-use crate::domain::status::{Move, State};
-use crate::domain::{EventId, Fact, FactType, File, Timestamp, Transition};
+use crate::domain::status::{Ignored, Move, State, Verdict, judge, next};
+use crate::domain::{
+    Error, ErrorKind, EventId, Fact, FactType, File, FileId, Result, Status, Timestamp, Transition,
+};
+use crate::storage::key;
 
 /// What a move brings besides the status.
 #[derive(Debug, Default)]
@@ -22,6 +26,44 @@ pub(super) struct Details {
     pub duration_ms: Option<i64>,
     /// A new one; `None` keeps the old one.
     pub deadline_at: Option<Timestamp>,
+}
+
+/// Makes a move that a person asks for and gives the file as it is afterwards. One that was made already changes
+/// nothing and is no error; one that the status does not allow is a `Conflict`.
+pub(super) async fn ask(ctx: &ServeContext, id: FileId, by: Move, details: Details) -> Result<File> {
+    let now = Timestamp::now();
+    let bucket = ctx.storage.bucket_name();
+    let moved = ctx.db.move_files(vec![id], now, move |files| {
+        let Some(mut file) = files.into_iter().next() else { return (Moves::default(), Ok(None)) };
+        match judge(State::of(&file), by, None) {
+            Verdict::Apply(to) => {
+                let removals =
+                    if by == Move::Delete { vec![(id, object_of(&bucket, &file))] } else { Vec::new() };
+                let changes = vec![apply(&mut file, by, to, now, details)];
+                (Moves { changes, removals }, Ok(Some(file)))
+            }
+            Verdict::Ignore(Ignored::Repeated) if !by.raises_attempt() => (Moves::default(), Ok(Some(file))),
+            Verdict::Ignore(_) => (Moves::default(), Err(not_allowed(&file, by))),
+        }
+    });
+    let file = moved.await??.ok_or_else(|| find_files::missing(id))?;
+    ctx.outbox.notify_one();
+    ctx.removals.notify_one();
+    Ok(file)
+}
+
+fn not_allowed(file: &File, by: Move) -> Error {
+    let allowed = Status::ALL.into_iter().filter(|from| next(*from, by).is_some()).map(Status::name);
+    let allowed = allowed.collect::<Vec<_>>().join(", ");
+    let detail =
+        format!("the file is {}; {} is possible while it is: {allowed}", file.status.name(), by.name());
+    Error::new(ErrorKind::Conflict, "status_does_not_allow", detail)
+}
+
+/// Where its object is, or would be.
+fn object_of(bucket: &str, file: &File) -> String {
+    let stored = file.s3_location.as_deref().and_then(|location| key::own_key(bucket, file.id, location));
+    stored.map_or_else(|| key::object_key(file.id, &file.title, file.created_at, file.format), str::to_owned)
 }
 
 /// Moves `file` to where the verdict says and tells what to commit for it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ServeContext;
 use super::moves::{self, Details};
-use crate::db::moves::Change;
+use crate::db::moves::Moves;
 use crate::domain::message::{FileResult, Outcome};
 use crate::domain::status::{Move, State, Verdict, judge};
 use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
@@ -53,7 +53,14 @@ async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<
     ids.sort_unstable();
     ids.dedup();
     let now = Timestamp::now();
-    Ok(ctx.db.move_files(ids, now, |files| decide(files, results, now)).await?)
+    let bucket = ctx.storage.bucket_name();
+    let (answers, removes) =
+        ctx.db.move_files(ids, now, |files| decide(files, results, &bucket, now)).await?;
+    if removes {
+        ctx.removals.notify_one();
+    }
+    ctx.outbox.notify_one();
+    Ok(answers)
 }
 
 /// What can be judged without the row. A result's location is not trusted.
@@ -82,9 +89,12 @@ fn clean(text: &str, max_chars: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(max_chars).collect()
 }
 
-fn decide(files: Vec<File>, results: &[&FileResult], now: Timestamp) -> (Vec<Change>, Vec<Result<()>>) {
+type Decision = (Moves, (Vec<Result<()>>, bool));
+
+/// Also tells whether objects are to be removed.
+fn decide(files: Vec<File>, results: &[&FileResult], bucket: &str, now: Timestamp) -> Decision {
     let mut files: BTreeMap<FileId, File> = files.into_iter().map(|file| (file.id, file)).collect();
-    let mut changes = Vec::new();
+    let mut moves = Moves::default();
     let answers = results
         .iter()
         .map(|result| {
@@ -98,15 +108,22 @@ fn decide(files: Vec<File>, results: &[&FileResult], now: Timestamp) -> (Vec<Cha
                 Outcome::Failed => Move::Fail,
             };
             match judge(State::of(file), by, result.attempt) {
-                Verdict::Apply(next) => changes.push(moves::apply(file, by, next, now, details(result))),
+                Verdict::Apply(next) => moves.changes.push(moves::apply(file, by, next, now, details(result))),
                 Verdict::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
+                    // An object that the row may never name: kept if it does by then.
+                    let stored = result.s3_location.as_deref().filter(|_| by == Move::Complete);
+                    let key = stored.and_then(|location| key::own_key(bucket, file.id, location));
+                    if let Some(key) = key.filter(|_| stored != file.s3_location.as_deref()) {
+                        moves.removals.push((file.id, key.to_owned()));
+                    }
                 }
             }
             Ok(())
         })
         .collect();
-    (changes, answers)
+    let removes = !moves.removals.is_empty();
+    (moves, (answers, removes))
 }
 
 fn details(result: &FileResult) -> Details {

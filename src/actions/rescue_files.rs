@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeContext;
 use super::moves::{self, Details};
-use crate::db::moves::Change;
+use crate::db::moves::{Change, Moves};
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
 use crate::domain::{FileId, Result, Timestamp};
@@ -80,7 +80,7 @@ async fn move_all(ctx: &ServeContext, ids: Vec<FileId>, by: Move, error: Option<
             })
             .collect();
         let count = changes.len();
-        (changes, count)
+        (Moves { changes, ..Moves::default() }, count)
     });
     Ok(moved.await?)
 }

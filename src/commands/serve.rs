@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{CommandError, CommandResult, signals};
-use crate::actions::{ServeContext, prepare, relay_outbox, request_file, rescue_files};
+use crate::actions::{ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::{DatabaseConfig, Env, HttpConfig, KafkaConfig, S3Config, worker};
@@ -104,6 +104,7 @@ impl Serve {
         let listen_stop = background.clone();
         tasks.spawn(async move { db.listen_for_outbox(wake, listen_stop).await });
         tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
+        tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
         tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));
         let settings = Settings {
             concurrency: 1,

@@ -6,6 +6,7 @@ pub mod listen;
 pub mod migrations;
 pub mod moves;
 pub mod outbox;
+pub mod removals;
 mod schema;
 pub mod stats;
 pub mod transitions;

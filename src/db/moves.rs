@@ -5,6 +5,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::outbox::{self, Message};
+use super::removals;
 use super::schema::files;
 use super::types::FileRow;
 use super::{Db, DbError};
@@ -21,14 +22,23 @@ pub struct Change {
     pub messages: Vec<Message>,
 }
 
+/// What to write for the files that were locked.
+#[derive(Debug, Default)]
+pub struct Moves {
+    /// Several for one file are all in its history; the last one is its row.
+    pub changes: Vec<Change>,
+    /// Keys of objects that may have no row any more.
+    pub removals: Vec<(FileId, String)>,
+}
+
 impl Db {
-    /// Locks the files with these ids (absent ones are left out), hands them to `decide` in id order and writes the
-    /// changes that it answers: several for one file are all in its history, the last one is its row. All or nothing.
+    /// Locks the files with these ids (absent ones are left out), hands them to `decide` in id order and writes what
+    /// it answers. All or nothing.
     pub async fn move_files<R: Send>(
         &self,
         ids: Vec<FileId>,
         now: Timestamp,
-        decide: impl FnOnce(Vec<File>) -> (Vec<Change>, R) + Send,
+        decide: impl FnOnce(Vec<File>) -> (Moves, R) + Send,
     ) -> Result<R, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
         self.run(async move |conn| {
@@ -40,7 +50,9 @@ impl Db {
                     .for_update()
                     .load(conn)
                     .await?;
-                let (changes, answer) = decide(rows.into_iter().map(File::from).collect());
+                let (Moves { changes, removals }, answer) =
+                    decide(rows.into_iter().map(File::from).collect());
+                removals::insert(conn, removals, now).await?;
                 if !changes.is_empty() {
                     write(conn, changes, now).await?;
                 }

@@ -51,4 +51,13 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    object_removals (id) {
+        id -> BigInt,
+        file_id -> BigInt,
+        key -> Varchar,
+        retry_at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(files, outbox);

@@ -19,7 +19,13 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             "GET, HEAD, POST",
         ))
         .service(resource("/files/stats", vec![get().to(files::stats)], "GET, HEAD"))
-        .service(resource("/files/{id}", vec![get().to(files::show)], "GET, HEAD"))
+        .service(resource(
+            "/files/{id}",
+            vec![get().to(files::show), web::delete().to(files::delete)],
+            "GET, HEAD, DELETE",
+        ))
+        .service(resource("/files/{id}/cancel", vec![web::post().to(files::cancel)], "POST"))
+        .service(resource("/files/{id}/retry", vec![web::post().to(files::retry)], "POST"))
         .service(resource("/files/{id}/content", vec![get().to(download::content)], "GET, HEAD"))
         .service(resource("/files/{id}/timeline", vec![get().to(files::timeline)], "GET, HEAD"))
         .service(resource("/", vec![get().to(pages::list)], "GET, HEAD"))
@@ -33,9 +39,17 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         )
         .service(resource("/ui/files/fragment", vec![get().to(pages::list_fragment)], "GET, HEAD"))
         .service(resource("/ui/files/{id}", vec![get().to(pages::show)], "GET, HEAD"))
+        .service(button("/ui/files/{id}/cancel", web::post().to(pages::cancel)))
+        .service(button("/ui/files/{id}/retry", web::post().to(pages::retry)))
+        .service(button("/ui/files/{id}/delete", web::post().to(pages::delete)))
         .service(resource("/ui/files/{id}/fragment", vec![get().to(pages::show_fragment)], "GET, HEAD"))
         .service(resource("/assets/{name}", vec![get().to(assets::serve)], "GET, HEAD"))
         .default_service(web::to(nothing_here));
+}
+
+/// What a button of a file's page posts to.
+fn button(path: &'static str, post: Route) -> Resource {
+    resource(path, vec![get().to(pages::to_file), post], "GET, HEAD, POST").app_data(ui::form_config())
 }
 
 /// GET and HEAD: the server leaves out the body of the latter.

@@ -132,6 +132,19 @@ impl Storage {
         }
     }
 
+    /// Afterwards there is no object under `key`, which the store has confirmed; also if there was none before.
+    pub async fn remove(&self, key: &str) -> Result<(), StorageError> {
+        match limited(limits::REQUEST, self.bucket.delete_object(key)).await {
+            Ok(_) | Err(StorageError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        match limited(limits::REQUEST, self.bucket.head_object(key)).await {
+            Err(StorageError::NotFound(_)) => Ok(()),
+            Ok(_) => Err(StorageError::Other(format!("{key} is still there after it was deleted"))),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn verify(&self, key: &str, expected: &Stored) -> Result<(), StorageError> {
         let answer = limited(limits::REQUEST, self.bucket.get_object(key)).await?;
         let found = hex(&Sha256::digest(answer.bytes()));

@@ -9,12 +9,12 @@
   const note = document.getElementById("refresh-note");
 
   document.querySelector("[autofocus]")?.focus();
-  for (const form of document.querySelectorAll("form[data-once]")) {
-    const button = form.querySelector("button[type=submit]");
-    form.addEventListener("submit", () => { button.disabled = true; });
-    // Going back shows the page as it was left, with the button still off.
-    window.addEventListener("pageshow", () => { button.disabled = false; });
-  }
+  const buttons = (form) => form.querySelectorAll("button[type=submit]");
+  document.addEventListener("submit", ({ target }) => {
+    if (target.matches("form[data-once]")) for (const button of buttons(target)) button.disabled = true;
+  });
+  // Going back shows the page as it was left, with the buttons still off.
+  window.addEventListener("pageshow", () => { for (const button of buttons(document)) button.disabled = false; });
   if (!live || !box) return;
 
   let etag = live.dataset.etag, failures = 0, timer = 0, busy = false, skew = 0;

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use url::form_urlencoded;
 
-use crate::actions::{find_files, request_file};
+use crate::actions::{cancel_file, delete_file, find_files, request_file, retry_file};
 use crate::domain::{Cursor, PageRequest};
 use crate::http::error::HttpError;
 use crate::http::etag;
@@ -50,6 +50,22 @@ fn next_link(query: &PageRequest, next: Cursor) -> String {
 pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
     let file = state.run(|ctx| async move { find_files::one(&ctx, id).await }).await?;
     etag::json(&request, &file, HttpResponse::Ok())
+}
+
+/// 202: what is under way ends by itself.
+pub(in crate::http) async fn cancel(state: Data<AppState>, Id(id): Id) -> Answer {
+    let file = state.run(move |ctx| async move { cancel_file::cancel(&ctx, id).await }).await?;
+    Ok(HttpResponse::Accepted().json(file))
+}
+
+pub(in crate::http) async fn retry(state: Data<AppState>, Id(id): Id) -> Answer {
+    let file = state.run(move |ctx| async move { retry_file::retry(&ctx, id).await }).await?;
+    Ok(HttpResponse::Accepted().json(file))
+}
+
+pub(in crate::http) async fn delete(state: Data<AppState>, Id(id): Id) -> Answer {
+    state.run(move |ctx| async move { delete_file::delete(&ctx, id).await }).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 pub(in crate::http) async fn timeline(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {

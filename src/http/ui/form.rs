@@ -21,6 +21,13 @@ pub struct CreateForm {
     pub errors: Vec<FieldError>,
 }
 
+/// The body of a button's post.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ActForm {
+    pub csrf_token: String,
+}
+
 impl CreateForm {
     /// Browsers send line breaks as CR LF; the file gets LF. An empty description is none.
     pub fn to_new_file(&self) -> Result<NewFile> {

@@ -3,6 +3,7 @@
 use url::form_urlencoded::Serializer;
 
 use crate::domain::page::LIMIT_DEFAULT;
+use crate::domain::status::Move;
 use crate::domain::{Cursor, FileId, PageRequest, Status};
 
 /// The page of one file.
@@ -13,6 +14,11 @@ pub fn file(id: FileId) -> String {
 /// The same, reloading itself without JavaScript.
 pub fn file_refreshing(id: FileId) -> String {
     format!("/ui/files/{id}?refresh=on")
+}
+
+/// What a button of that page posts to.
+pub fn act(id: FileId, by: Move) -> String {
+    format!("/ui/files/{id}/{}", by.name())
 }
 
 /// The bytes of a completed file.

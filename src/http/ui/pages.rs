@@ -1,5 +1,6 @@
 //! The pages' handlers: read the request, call a verb, render. Without JavaScript everything works by form and link.
 
+use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag, EntityTag};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -7,9 +8,10 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::csrf;
-use super::form::CreateForm;
-use super::views::{FileFragment, FilePage, FilesFragment, FilesPage};
-use crate::actions::{find_files, request_file};
+use super::form::{ActForm, CreateForm};
+use super::links;
+use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, Notice};
+use crate::actions::{cancel_file, delete_file, find_files, request_file, retry_file};
 use crate::domain::{
     Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Timestamp, Transition,
 };
@@ -30,6 +32,7 @@ struct ListQuery {
     q: Option<String>,
     refresh: Option<String>,
     created: Option<String>,
+    deleted: Option<String>,
 }
 
 impl ListQuery {
@@ -46,6 +49,11 @@ impl ListQuery {
         PageRequest::new(self.limit.as_deref(), cursor, self.status.as_deref(), self.q.as_deref())
     }
 
+    fn notice(&self) -> Notice {
+        let id = |text: &Option<String>| text.as_deref().and_then(|id| id.parse().ok());
+        Notice { created: id(&self.created), deleted: id(&self.deleted) }
+    }
+
     fn refresh(&self) -> bool {
         self.refresh.as_deref() == Some("on")
     }
@@ -60,8 +68,7 @@ pub(in crate::http) async fn list(
     let asked = query.page_request()?;
     let (page, stats) = read_list(&app, &asked).await?;
     let live = fragment(&asked, &page, &stats, query.refresh());
-    let created = query.created.as_deref().and_then(|id| id.parse().ok());
-    with_form(&request, StatusCode::OK, live, CreateForm::default(), created)
+    with_form(&request, StatusCode::OK, live, CreateForm::default(), query.notice())
 }
 
 /// `GET /ui/files/fragment`: what the script of `/` polls.
@@ -96,7 +103,7 @@ pub(in crate::http) async fn create(
     let (page, stats) = read_list(&app, &asked).await?;
     let form = CreateForm { errors: refused.fields, ..form };
     let live = fragment(&asked, &page, &stats, false);
-    with_form(&request, StatusCode::UNPROCESSABLE_ENTITY, live, form, None)
+    with_form(&request, StatusCode::UNPROCESSABLE_ENTITY, live, form, Notice::default())
 }
 
 /// `GET /ui/files`: where a reload of a refused form ends up.
@@ -112,8 +119,11 @@ pub(in crate::http) async fn show(
 ) -> Result<HttpResponse, HttpError> {
     let refresh = ListQuery::read(&request)?.refresh();
     let (file, timeline) = read_file(&app, id).await?;
-    let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now() };
-    page_of(StatusCode::OK, &FilePage { live, refresh })
+    let token = csrf::token(&request);
+    let live =
+        FileFragment { file: &file, timeline: &timeline, now: Timestamp::now(), csrf_token: &token.value };
+    let page = page_of(StatusCode::OK, &FilePage { live, refresh })?;
+    with_cookie(page, token.cookie)
 }
 
 /// `GET /ui/files/{id}/fragment`: what the script of that page polls.
@@ -123,8 +133,49 @@ pub(in crate::http) async fn show_fragment(
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
     let (file, timeline) = read_file(&app, id).await?;
-    let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now() };
-    unless_known(&request, live.etag(), &live)
+    let token = csrf::token(&request);
+    let live =
+        FileFragment { file: &file, timeline: &timeline, now: Timestamp::now(), csrf_token: &token.value };
+    with_cookie(unless_known(&request, live.etag(), &live)?, token.cookie)
+}
+
+/// `POST /ui/files/{id}/cancel`, `…/retry`, `…/delete`: 303 to the file, or to the list when it is gone.
+pub(in crate::http) async fn cancel(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    Id(id): Id,
+    form: web::Form<ActForm>,
+) -> Result<HttpResponse, HttpError> {
+    csrf::check(&request, &form.csrf_token)?;
+    app.run(move |ctx| async move { cancel_file::cancel(&ctx, id).await }).await?;
+    Ok(see_other(links::file(id)))
+}
+
+pub(in crate::http) async fn retry(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    Id(id): Id,
+    form: web::Form<ActForm>,
+) -> Result<HttpResponse, HttpError> {
+    csrf::check(&request, &form.csrf_token)?;
+    app.run(move |ctx| async move { retry_file::retry(&ctx, id).await }).await?;
+    Ok(see_other(links::file(id)))
+}
+
+pub(in crate::http) async fn delete(
+    app: web::Data<AppState>,
+    request: HttpRequest,
+    Id(id): Id,
+    form: web::Form<ActForm>,
+) -> Result<HttpResponse, HttpError> {
+    csrf::check(&request, &form.csrf_token)?;
+    app.run(move |ctx| async move { delete_file::delete(&ctx, id).await }).await?;
+    Ok(see_other(format!("/?deleted={id}")))
+}
+
+/// `GET` of the same: where a reload of a refused one ends up.
+pub(in crate::http) async fn to_file(Id(id): Id) -> HttpResponse {
+    see_other(links::file(id))
 }
 
 async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)> {
@@ -153,13 +204,19 @@ fn with_form(
     status: StatusCode,
     live: FilesFragment<'_>,
     form: CreateForm,
-    created: Option<FileId>,
+    notice: Notice,
 ) -> Result<HttpResponse, HttpError> {
     let token = csrf::token(request);
     let form = CreateForm { csrf_token: token.value, ..form };
-    let page = FilesPage { live, form: &form, created };
-    let mut response = page_of(status, &page)?;
-    if let Some(cookie) = token.cookie {
+    let page = FilesPage { live, form: &form, notice };
+    with_cookie(page_of(status, &page)?, token.cookie)
+}
+
+fn with_cookie(
+    mut response: HttpResponse,
+    cookie: Option<Cookie<'static>>,
+) -> Result<HttpResponse, HttpError> {
+    if let Some(cookie) = cookie {
         response
             .add_cookie(&cookie)
             .map_err(|cause| Error::internal("the form's cookie could not be set").because(cause))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::form::CreateForm;
-use super::views::{FileFragment, FilePage, FilesFragment, FilesPage};
+use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, Notice};
 use crate::domain::{
     Attempt, Cursor, File, FileId, Format, Page, PageRequest, Stats, Status, Timestamp, Transition,
 };
@@ -44,8 +44,8 @@ fn all_statuses() -> Page {
 fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) -> String {
     let stats = Stats { oldest_unfinished_seconds: Some(125.0), ..Stats::default() };
     let live = FilesFragment { request, page, stats: &stats, now: now(), refresh };
-    let created = None;
-    FilesPage { live, form, created }.render().unwrap()
+    let notice = Notice::default();
+    FilesPage { live, form, notice }.render().unwrap()
 }
 
 fn plain() -> PageRequest {
@@ -53,7 +53,7 @@ fn plain() -> PageRequest {
 }
 
 fn show(file: &File, timeline: &[Transition]) -> String {
-    let live = FileFragment { file, timeline, now: now() };
+    let live = FileFragment { file, timeline, now: now(), csrf_token: "token" };
     FilePage { live, refresh: true }.render().unwrap()
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::form::CreateForm;
 use super::{assets, human, links};
 use crate::domain::page::LIMIT_DEFAULT;
+use crate::domain::status::{Move, next};
 use crate::domain::{Cursor, File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
 use crate::http::etag;
 
@@ -16,8 +17,14 @@ use crate::http::etag;
 pub struct FilesPage<'a> {
     pub live: FilesFragment<'a>,
     pub form: &'a CreateForm,
-    /// Shown once, after the redirect that follows a created file.
+    pub notice: Notice,
+}
+
+/// Shown once, after the redirect that follows what was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Notice {
     pub created: Option<FileId>,
+    pub deleted: Option<FileId>,
 }
 
 /// The part of `/` that changes by itself.
@@ -47,6 +54,8 @@ pub struct FileFragment<'a> {
     pub file: &'a File,
     pub timeline: &'a [Transition],
     pub now: Timestamp,
+    /// For its buttons.
+    pub csrf_token: &'a str,
 }
 
 #[derive(Template)]
@@ -131,6 +140,11 @@ impl FilesFragment<'_> {
 impl FileFragment<'_> {
     pub fn etag(&self) -> EntityTag {
         tag(&(self.file, self.timeline))
+    }
+
+    /// Whether a person may make this move now.
+    pub fn allows(&self, by: Move) -> bool {
+        next(self.file.status, by).is_some()
     }
 
     pub fn poll(&self) -> String {

@@ -5,4 +5,5 @@ mod caching;
 mod content;
 mod create;
 mod lists;
+mod moves;
 mod operations;

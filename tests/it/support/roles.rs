@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use filesys::actions::{ServeContext, WorkerContext, prepare, relay_outbox, request_file};
+use filesys::actions::{ServeContext, WorkerContext, prepare, relay_outbox, remove_objects, request_file};
 use filesys::broker::local::LocalBroker;
 use filesys::broker::{Broker, Delivery, Membership, Position, Record, TopicSpec};
 use filesys::consumer::requests::Requests;
@@ -75,6 +75,12 @@ impl Roles {
     /// What is stored is published.
     pub fn with_relay(self) -> Self {
         self.tasks.spawn(relay_outbox::run(self.ctx.clone(), self.stop.clone()));
+        self
+    }
+
+    /// Objects that no row names go.
+    pub fn with_removals(self) -> Self {
+        self.tasks.spawn(remove_objects::run(self.ctx.clone(), self.stop.clone()));
         self
     }
 

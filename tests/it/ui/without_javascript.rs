@@ -28,6 +28,12 @@ impl<'a> Visitor<'a> {
         self.post_form(&form, headers).await
     }
 
+    /// One of the buttons of a file's page.
+    async fn press(&self, path: &str) -> Answer {
+        let request = self.app.request(Method::POST, path).header("cookie", &self.cookie);
+        Answer::of(request.form(&[("csrf_token", &self.token)])).await
+    }
+
     async fn post_form(&self, form: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
         let request = self.app.request(Method::POST, "/ui/files").header("cookie", &self.cookie);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -140,4 +146,40 @@ async fn what_goes_wrong_on_a_page_is_told_on_a_page() {
     let nothing = app.get_with("/nothing", "accept", "text/html,*/*;q=0.8").await;
     assert_eq!((nothing.status, nothing.header("content-type")), (404, Some("text/html; charset=utf-8")));
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_is_cancelled_tried_again_and_deleted_by_buttons() {
+    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "600000"), ("SHUTDOWN_TIMEOUT", "1")]).await;
+    let visitor = Visitor::of(&app).await;
+    let file = app.post_file("moved about").await;
+    let page = format!("/ui/files/{}", file.id);
+    for (button, offered, afterwards, statuses) in [
+        ("cancel", ["cancel", "delete"], page.as_str(), &["Cancelled"][..]),
+        ("retry", ["retry", "delete"], page.as_str(), &["Pending", "Processing"]),
+        ("delete", ["cancel", "delete"], "/?deleted=1", &["Deleted"]),
+    ] {
+        let text = app.get(&page).await.ok().text();
+        for path in offered.map(|name| format!("action=\"{page}/{name}\"")) {
+            assert!(text.contains(&path), "{path}: {text}");
+        }
+        let answer = visitor.press(&format!("{page}/{button}")).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some(afterwards)), "{}", answer.text());
+        let text = app.get(&page).await.ok().text();
+        assert!(statuses.iter().any(|status| text.contains(&format!("data-status=\"{status}\""))), "{text}");
+    }
+    assert!(app.get("/?deleted=1").await.ok().text().contains("File #1 was deleted."));
+
+    let last = app.get(&page).await.ok().text();
+    assert!(!last.contains("<button"), "{last}");
+    let refused = visitor.press(&format!("{page}/retry")).await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.text().contains("retry is possible while it is: failed, cancelled"),
+        "{}",
+        refused.text()
+    );
+    let forged = Visitor { app: &app, token: "x".to_owned(), cookie: visitor.cookie.clone() };
+    assert_eq!(forged.press(&format!("{page}/delete")).await.status, 403);
+    app.stop_within(std::time::Duration::from_secs(20)).await;
 }
