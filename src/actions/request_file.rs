@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{ServeContext, moves};
-use crate::db::DbError;
 use crate::db::files::NewRow;
-use crate::domain::{Error, ErrorKind, FactType, File, NewFile, Result, Timestamp};
+use crate::db::{Db, DbError};
+use crate::domain::idempotency::KEPT;
+use crate::domain::{Error, ErrorKind, FactType, File, IdempotencyKey, NewFile, Result, Timestamp};
 
 /// Requests waiting for their commit; past it callers are told to come back.
 pub(super) const QUEUE: usize = 4096;
@@ -20,17 +21,26 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// A request on its way into the database.
 pub struct Intake {
     new: NewFile,
-    reply: oneshot::Sender<Result<File>>,
+    key: Option<IdempotencyKey>,
+    reply: oneshot::Sender<Result<Accepted>>,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct Accepted {
+    pub file: File,
+    /// It is that of an earlier request with the same key, as it is now.
+    pub replayed: bool,
 }
 
 /// Answers once the file is stored and its message is on its way. After an `Unavailable` it may be stored all the
-/// same.
-pub async fn request(ctx: &ServeContext, new: NewFile) -> Result<File> {
+/// same; with a key, asking again tells. A key that was used for another request is `Invalid`.
+pub async fn request(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKey>) -> Result<Accepted> {
     let busy = || {
         Error::new(ErrorKind::Unavailable, "overloaded", "too many requests are waiting; try again shortly")
     };
     let (reply, answer) = oneshot::channel();
-    ctx.intake.send_timeout(Intake { new, reply }, QUEUE_WAIT).await.map_err(|_| busy())?;
+    ctx.intake.send_timeout(Intake { new, key, reply }, QUEUE_WAIT).await.map_err(|_| busy())?;
     answer.await.map_err(|_| busy())?
 }
 
@@ -46,9 +56,9 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
             count = queue.recv_many(&mut batch, BATCH) => if count == 0 { return },
         }
         let (requests, replies): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|intake| (intake.new, intake.reply)).unzip();
-        let answers: Vec<Result<File>> = match store(&db, file_deadline, requests).await {
-            Ok(files) => files.into_iter().map(Ok).collect(),
+            batch.drain(..).map(|intake| ((intake.new, intake.key), intake.reply)).unzip();
+        let answers: Vec<Result<Accepted>> = match store(&db, file_deadline, requests).await {
+            Ok(answers) => answers,
             Err(error) => {
                 log::error!(requests = replies.len(), error:% = error; "requests not stored");
                 let text = error.to_string();
@@ -68,19 +78,53 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
     }
 }
 
-async fn store(db: &crate::db::Db, deadline: Duration, requests: Vec<NewFile>) -> Result<Vec<File>, DbError> {
+async fn store(
+    db: &Db,
+    deadline: Duration,
+    requests: Vec<(NewFile, Option<IdempotencyKey>)>,
+) -> Result<Vec<Result<Accepted>>, DbError> {
     let ids = db.next_file_ids(requests.len()).await?;
     let now = Timestamp::now();
-    let files: Vec<File> =
-        ids.into_iter().zip(&requests).map(|(id, new)| File::accepted(id, new, now)).collect();
-    let row = |file: &File| NewRow {
-        deadline_at: now.plus(deadline),
-        messages: vec![moves::request(file), moves::fact(file, FactType::Requested)],
-        file: file.clone(),
-    };
-    db.insert_files(files.iter().map(row).collect()).await?;
-    for file in &files {
-        log::info!(file_id = file.id.0, attempt = file.attempt.0; "request received");
+    let mut wanted = Vec::with_capacity(requests.len());
+    let mut rows = Vec::with_capacity(requests.len());
+    for (id, (new, key)) in ids.into_iter().zip(requests) {
+        let file = File::accepted(id, &new, now);
+        rows.push(NewRow {
+            deadline_at: now.plus(deadline),
+            messages: vec![moves::request(&file), moves::fact(&file, FactType::Requested)],
+            file: file.clone(),
+            key,
+        });
+        wanted.push((new, file));
     }
-    Ok(files)
+    let known = db.insert_files(rows, now.minus(KEPT)).await?;
+    Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect())
+}
+
+fn answer(new: &NewFile, stored: File, known: Option<File>) -> Result<Accepted> {
+    match known {
+        None => {
+            log::info!(file_id = stored.id.0, attempt = stored.attempt.0; "request received");
+            Ok(Accepted { file: stored, replayed: false })
+        }
+        Some(file) if new.is_of(&file) => {
+            log::info!(file_id = file.id.0; "request repeated");
+            Ok(Accepted { file, replayed: true })
+        }
+        Some(_) => Err(Error::new(
+            ErrorKind::Invalid,
+            "idempotency_key_reused",
+            "this Idempotency-Key was used for another request; take a new one for each file",
+        )),
+    }
+}
+
+/// Forgets keys that are too old to matter, now and then, until `stop`.
+pub async fn forget_keys(ctx: ServeContext, stop: CancellationToken) {
+    const EVERY: Duration = Duration::from_mins(10);
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        if let Err(error) = ctx.db.forget_idempotency_keys(Timestamp::now().minus(KEPT)).await {
+            log::warn!(error:% = error; "old idempotency keys not forgotten");
+        }
+    }
 }

@@ -104,6 +104,7 @@ impl Serve {
         let listen_stop = background.clone();
         tasks.spawn(async move { db.listen_for_outbox(wake, listen_stop).await });
         tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
+        tasks.spawn(request_file::forget_keys(ctx.clone(), background.clone()));
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
         tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));
         let settings = Settings {

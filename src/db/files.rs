@@ -1,14 +1,16 @@
 //! Table `files`: new rows with their first transition and their message, look-ups, pages.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Timestamptz, Uuid};
-use diesel_async::RunQueryDsl;
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::outbox::Message;
 use super::schema::files;
 use super::types::{FileRow, IdColumn};
-use super::{Db, DbError};
-use crate::domain::{Attempt, Cursor, File, FileId, Page, PageRequest, Status, Timestamp};
+use super::{Db, DbError, idempotency};
+use crate::domain::{Attempt, Cursor, File, FileId, IdempotencyKey, Page, PageRequest, Status, Timestamp};
 
 /// A file about to be stored, and what is published once it is.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct NewRow {
     pub file: File,
     pub deadline_at: Timestamp,
     pub messages: Vec<Message>,
+    /// What the client called the request.
+    pub key: Option<IdempotencyKey>,
 }
 
 #[derive(QueryableByName)]
@@ -54,38 +58,21 @@ impl Db {
     }
 
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
-    /// this returns; whoever listens for the outbox is woken.
-    pub async fn insert_files(&self, rows: Vec<NewRow>) -> Result<(), DbError> {
+    /// this returns; whoever listens for the outbox is woken. A row whose key was taken since `expired` is left out;
+    /// the answer in its place is the file of that key, as it is now.
+    pub async fn insert_files(
+        &self,
+        rows: Vec<NewRow>,
+        expired: Timestamp,
+    ) -> Result<Vec<Option<File>>, DbError> {
         self.run(async move |conn| {
-            let files = || rows.iter().map(|row| &row.file);
-            let messages = || rows.iter().flat_map(|row| &row.messages);
-            diesel::sql_query(INSERT)
-                .bind::<Array<BigInt>, _>(files().map(|f| f.id.0).collect::<Vec<_>>())
-                .bind::<Array<Text>, _>(files().map(|f| f.title.as_str()).collect::<Vec<_>>())
-                .bind::<Array<Nullable<Text>>, _>(
-                    files().map(|f| f.description.as_deref()).collect::<Vec<_>>(),
-                )
-                .bind::<Array<Text>, _>(files().map(|f| f.format.name()).collect::<Vec<_>>())
-                .bind::<Array<Text>, _>(files().map(|f| f.content_type.as_str()).collect::<Vec<_>>())
-                .bind::<Array<Timestamptz>, _>(
-                    files().map(|f| f.created_at.as_datetime()).collect::<Vec<_>>(),
-                )
-                .bind::<Array<Timestamptz>, _>(
-                    rows.iter().map(|r| r.deadline_at.as_datetime()).collect::<Vec<_>>(),
-                )
-                .bind::<Text, _>(Status::Pending.name())
-                .bind::<diesel::sql_types::Integer, _>(Attempt::FIRST.0)
-                .bind::<Array<Uuid>, _>(messages().map(|m| m.event_id).collect::<Vec<_>>())
-                .bind::<Array<Text>, _>(messages().map(|m| m.topic).collect::<Vec<_>>())
-                .bind::<Array<Nullable<Binary>>, _>(messages().map(|m| m.key.as_deref()).collect::<Vec<_>>())
-                .bind::<Array<Binary>, _>(messages().map(|m| m.value.as_slice()).collect::<Vec<_>>())
-                .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
-                .bind::<Text, _>(super::listen::OUTBOX)
-                .execute(conn)
-                .await
+            if rows.iter().all(|row| row.key.is_none()) {
+                insert(conn, &rows.iter().collect::<Vec<_>>()).await?;
+                return Ok(rows.iter().map(|_| None).collect());
+            }
+            conn.transaction(async move |conn| insert_once(conn, &rows, expired).await).await
         })
-        .await?;
-        Ok(())
+        .await
     }
 
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
@@ -165,6 +152,56 @@ impl Db {
             .await?;
         Ok(rows.into_iter().map(FileId::from).collect())
     }
+}
+
+/// Of several rows with one key the first is stored.
+async fn insert_once(
+    conn: &mut AsyncPgConnection,
+    rows: &[NewRow],
+    expired: Timestamp,
+) -> QueryResult<Vec<Option<File>>> {
+    let mut wanted = BTreeMap::new();
+    for row in rows {
+        if let Some(key) = &row.key {
+            wanted.entry(key.as_ref()).or_insert(row.file.id);
+        }
+    }
+    let Some(now) = rows.first().map(|row| row.file.created_at) else { return Ok(Vec::new()) };
+    let taken = idempotency::take(conn, &wanted, now, expired).await?;
+    let is_new = |row: &&NewRow| {
+        let Some(key) = &row.key else { return true };
+        wanted.get(key.as_ref()) == Some(&row.file.id) && taken.iter().any(|taken| taken == key.as_ref())
+    };
+    insert(conn, &rows.iter().filter(is_new).collect::<Vec<_>>()).await?;
+    let known = rows.iter().filter(|row| !is_new(row)).filter_map(|row| row.key.as_ref());
+    let known = idempotency::files_of(conn, known.map(AsRef::as_ref).collect()).await?;
+    let answer =
+        |row: &NewRow| row.key.as_ref().filter(|_| !is_new(&row)).and_then(|key| known.get(key.as_ref()));
+    Ok(rows.iter().map(|row| answer(row).cloned()).collect())
+}
+
+async fn insert(conn: &mut AsyncPgConnection, rows: &[&NewRow]) -> QueryResult<()> {
+    let files = || rows.iter().map(|row| &row.file);
+    let messages = || rows.iter().flat_map(|row| &row.messages);
+    diesel::sql_query(INSERT)
+        .bind::<Array<BigInt>, _>(files().map(|f| f.id.0).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(files().map(|f| f.title.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(files().map(|f| f.description.as_deref()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(files().map(|f| f.format.name()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(files().map(|f| f.content_type.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(files().map(|f| f.created_at.as_datetime()).collect::<Vec<_>>())
+        .bind::<Array<Timestamptz>, _>(rows.iter().map(|r| r.deadline_at.as_datetime()).collect::<Vec<_>>())
+        .bind::<Text, _>(Status::Pending.name())
+        .bind::<Integer, _>(Attempt::FIRST.0)
+        .bind::<Array<Uuid>, _>(messages().map(|m| m.event_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(messages().map(|m| m.topic).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Binary>>, _>(messages().map(|m| m.key.as_deref()).collect::<Vec<_>>())
+        .bind::<Array<Binary>, _>(messages().map(|m| m.value.as_slice()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
+        .bind::<Text, _>(super::listen::OUTBOX)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 fn escape_like(text: &str) -> String {

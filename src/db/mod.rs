@@ -2,6 +2,7 @@
 
 pub mod errors;
 pub mod files;
+mod idempotency;
 pub mod listen;
 pub mod migrations;
 pub mod moves;

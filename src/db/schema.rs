@@ -60,4 +60,13 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(files, outbox);
+diesel::table! {
+    idempotency_keys (id) {
+        id -> Varchar,
+        file_id -> BigInt,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(idempotency_keys -> files (file_id));
+diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, outbox);

@@ -62,6 +62,11 @@ pub struct NewFile {
 }
 
 impl NewFile {
+    /// Whether `file` is what this asks for.
+    pub fn is_of(&self, file: &File) -> bool {
+        (&self.title, &self.description, self.format) == (&file.title, &file.description, file.format)
+    }
+
     /// Trims the title; reports every broken rule at once.
     pub fn new(title: Option<&str>, description: Option<String>, format: Option<&str>) -> Result<Self> {
         let title = title.map(str::trim).unwrap_or_default();

@@ -22,6 +22,13 @@ impl Timestamp {
         self.0
     }
 
+    /// The time `duration` earlier; the earliest representable one when that would overflow.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let earlier = chrono::Duration::from_std(duration).ok().and_then(|d| self.0.checked_sub_signed(d));
+        earlier.map_or(Self(DateTime::<Utc>::MIN_UTC), Self::from)
+    }
+
     /// The time `duration` later; the latest representable one when that would overflow.
     #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Self {

@@ -9,15 +9,24 @@ use crate::actions::{cancel_file, delete_file, find_files, request_file, retry_f
 use crate::domain::{Cursor, PageRequest};
 use crate::http::error::HttpError;
 use crate::http::etag;
-use crate::http::extract::{Id, NewFileBody, PageQuery};
+use crate::http::extract::{Id, Key, NewFileBody, PageQuery};
 use crate::http::state::AppState;
 
 type Answer = Result<HttpResponse, HttpError>;
 
-pub(in crate::http) async fn create(state: Data<AppState>, NewFileBody(new): NewFileBody) -> Answer {
-    let file = state.run(|ctx| async move { request_file::request(&ctx, new).await }).await?;
-    let location = format!("/files/{}", file.id);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(file))
+pub(in crate::http) async fn create(
+    state: Data<AppState>,
+    Key(key): Key,
+    NewFileBody(new): NewFileBody,
+) -> Answer {
+    let accepted = state.run(|ctx| async move { request_file::request(&ctx, new, key).await }).await?;
+    let location = format!("/files/{}", accepted.file.id);
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, location));
+    if accepted.replayed {
+        response.insert_header(("idempotent-replayed", "true"));
+    }
+    Ok(response.json(accepted.file))
 }
 
 pub(in crate::http) async fn list(

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{HttpError, of_status};
-use crate::domain::{Error, ErrorKind, FieldError, FileId, NewFile, Object, PageRequest};
+use crate::domain::idempotency::InvalidIdempotencyKey;
+use crate::domain::{Error, ErrorKind, FieldError, FileId, IdempotencyKey, NewFile, Object, PageRequest};
 
 /// A title and 64 KiB of description, every byte of it escaped as `\u00XX`, and room.
 pub(super) const BODY_LIMIT: usize = 512 * 1024;
@@ -29,6 +30,31 @@ impl FromRequest for Id {
         let id = request.match_info().get("id").unwrap_or_default().parse().map(Self);
         std::future::ready(id.map_err(|e: crate::domain::ids::InvalidFileId| {
             HttpError(Error::new(ErrorKind::Malformed, "invalid_file_id", e.to_string()))
+        }))
+    }
+}
+
+/// The `Idempotency-Key` header, if there is one.
+pub(super) struct Key(pub(super) Option<IdempotencyKey>);
+
+impl FromRequest for Key {
+    type Error = HttpError;
+    type Future = std::future::Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let mut values = request.headers().get_all("idempotency-key");
+        let key = match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => value
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .map(|key| Self(Some(key)))
+                .ok_or(InvalidIdempotencyKey),
+            (Some(_), Some(_)) => Err(InvalidIdempotencyKey),
+        };
+        std::future::ready(key.map_err(|cause| {
+            HttpError(Error::new(ErrorKind::Malformed, "invalid_idempotency_key", cause.to_string()))
         }))
     }
 }

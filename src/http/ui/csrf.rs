@@ -22,14 +22,19 @@ pub struct Token {
 
 /// The browser's token, so that forms open in several tabs all stay valid; otherwise a fresh one.
 pub fn token(request: &HttpRequest) -> Token {
-    let kept = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned());
-    if let Some(value) = kept.filter(|value| is_well_formed(value)) {
+    if let Some(value) = kept(request) {
         return Token { value, cookie: None };
     }
     let value = fresh();
     let cookie =
         Cookie::build(COOKIE, value.clone()).path("/").http_only(true).same_site(SameSite::Strict).finish();
     Token { value, cookie: Some(cookie) }
+}
+
+/// The browser's token, for a part of a page that gave it one.
+pub fn kept(request: &HttpRequest) -> Option<String> {
+    let kept = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned());
+    kept.filter(|value| is_well_formed(value))
 }
 
 /// Errors are `Forbidden`, code `cross_site_form`. A client that sends neither `Sec-Fetch-Site` nor `Origin` is no

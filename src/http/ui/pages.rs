@@ -93,8 +93,8 @@ pub(in crate::http) async fn create(
     csrf::check(&request, &form.csrf_token)?;
     let refused = match form.to_new_file() {
         Ok(new) => {
-            let file = app.run(|ctx| async move { request_file::request(&ctx, new).await }).await?;
-            let location = format!("/?created={}", file.id);
+            let accepted = app.run(|ctx| async move { request_file::request(&ctx, new, None).await }).await?;
+            let location = format!("/?created={}", accepted.file.id);
             return Ok(see_other(location));
         }
         Err(error) => error,
@@ -133,10 +133,9 @@ pub(in crate::http) async fn show_fragment(
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
     let (file, timeline) = read_file(&app, id).await?;
-    let token = csrf::token(&request);
-    let live =
-        FileFragment { file: &file, timeline: &timeline, now: Timestamp::now(), csrf_token: &token.value };
-    with_cookie(unless_known(&request, live.etag(), &live)?, token.cookie)
+    let token = csrf::kept(&request).unwrap_or_default();
+    let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now(), csrf_token: &token };
+    unless_known(&request, live.etag(), &live)
 }
 
 /// `POST /ui/files/{id}/cancel`, `…/retry`, `…/delete`: 303 to the file, or to the list when it is gone.

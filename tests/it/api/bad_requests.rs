@@ -292,7 +292,8 @@ async fn a_refused_method_names_those_that_are_there() {
     let app = TestApp::start().await;
     for (method, path, allow) in [
         ("DELETE", "/files", "GET, HEAD, POST"),
-        ("PUT", "/files/1", "GET, HEAD"),
+        ("PUT", "/files/1", "GET, HEAD, DELETE"),
+        ("GET", "/files/1/cancel", "POST"),
         ("POST", "/files/1/content", "GET, HEAD"),
     ] {
         let answer = Request::new(method, path).send(app.address()).await.unwrap();

@@ -131,7 +131,7 @@ impl Roles {
 
     pub async fn request(&self, title: &str) -> File {
         let new = NewFile::new(Some(title), None, None).unwrap();
-        request_file::request(&self.ctx, new).await.unwrap()
+        request_file::request(&self.ctx, new, None).await.unwrap().file
     }
 
     pub async fn file(&self, id: FileId) -> File {

@@ -1,0 +1,41 @@
+//! What a client calls its request, so that asking again does nothing twice.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The value of an `Idempotency-Key` header, as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+/// How long a key stands for its first request.
+pub const KEPT: Duration = Duration::from_hours(24);
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an Idempotency-Key has 1 to 255 printable ASCII characters")]
+pub struct InvalidIdempotencyKey;
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidIdempotencyKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIdempotencyKey> {
+        let printable = text.bytes().all(|b| matches!(b, b' '..=b'~'));
+        if printable && (1..=255).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidIdempotencyKey)
+        }
+    }
+}
+
+impl AsRef<str> for IdempotencyKey {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
