@@ -1,7 +1,9 @@
 //! The subcommands: each wires one role from the tools and runs it. A subcommand's name is its file's.
 
+mod config;
 mod healthcheck;
 mod migrate;
+mod output;
 mod serve;
 mod signals;
 #[cfg(feature = "embedded")]
@@ -22,7 +24,7 @@ use crate::telemetry::logs;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Settings come from the environment; see docs/CONFIG.md."
+    after_help = "Settings come from the environment; `filesys config --reference` lists them."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -40,6 +42,8 @@ enum Command {
     Worker(worker::Args),
     /// Make or update schema, topics and bucket
     Migrate(migrate::Args),
+    /// Show the settings of this environment and where each comes from
+    Config(config::Args),
     /// Ask the server on this machine whether it is well; exit code 0 if so
     Healthcheck(healthcheck::Args),
 }
@@ -82,6 +86,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Serve => serve::run(env).await,
         Command::Worker(args) => worker::run(args, env).await,
         Command::Migrate(args) => migrate::run(args, env).await,
+        Command::Config(args) => config::run(&args, env),
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }
 }

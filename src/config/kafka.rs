@@ -8,10 +8,6 @@ use super::Env;
 pub struct KafkaConfig {
     /// `host:port` each.
     pub brokers: Vec<String>,
-    /// Overrides the role's own (`api-service`, `file-service`).
-    pub client_id: Option<String>,
-    /// Overrides the role's own (`api-service-group`, `file-service-group`).
-    pub group_id: Option<String>,
     /// Of topics that `migrate` makes.
     pub partitions: i32,
     /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
@@ -23,6 +19,15 @@ pub const BROKERS: [&str; 2] = ["KAFKA_BROKERS", "KAFKA_BROKER"];
 impl KafkaConfig {
     pub fn is_named(env: &Env) -> bool {
         env.is_set(&BROKERS)
+    }
+
+    /// How the cluster sees this process.
+    pub fn read_client_id(env: &mut Env, default: &str) -> String {
+        env.text_or(&["KAFKA_CLIENT_ID"], default)
+    }
+
+    pub fn read_group_id(env: &mut Env, default: &str) -> String {
+        env.text_or(&["KAFKA_GROUP_ID"], default)
     }
 
     pub fn read(env: &mut Env) -> Self {
@@ -45,12 +50,6 @@ impl KafkaConfig {
         if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
             env.problem("KAFKA_SESSION_TIMEOUT must be from 1s to 30m (a bare number is in milliseconds)");
         }
-        Self {
-            brokers,
-            client_id: env.text(&["KAFKA_CLIENT_ID"]),
-            group_id: env.text(&["KAFKA_GROUP_ID"]),
-            partitions: env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000),
-            session_timeout,
-        }
+        Self { brokers, partitions: env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000), session_timeout }
     }
 }
