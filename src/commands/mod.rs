@@ -6,6 +6,7 @@ mod migrate;
 mod output;
 mod serve;
 mod signals;
+mod topics;
 #[cfg(feature = "embedded")]
 mod up;
 mod worker;
@@ -42,6 +43,8 @@ enum Command {
     Worker(worker::Args),
     /// Make or update schema, topics and bucket
     Migrate(migrate::Args),
+    /// Make the topics that are missing and compare all of them with what is needed
+    Topics(topics::Args),
     /// Show the settings of this environment and where each comes from
     Config(config::Args),
     /// Ask the server on this machine whether it is well; exit code 0 if so
@@ -86,6 +89,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Serve => serve::run(env).await,
         Command::Worker(args) => worker::run(args, env).await,
         Command::Migrate(args) => migrate::run(args, env).await,
+        Command::Topics(args) => topics::run(args, env).await,
         Command::Config(args) => config::run(&args, env),
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }
