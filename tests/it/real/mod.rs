@@ -1,3 +1,6 @@
 //! The roles as separate processes on real services, where one is named.
 
+mod interop;
 mod kafka;
+mod peer;
+mod run;
