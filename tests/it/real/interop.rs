@@ -33,7 +33,11 @@ async fn kafkajs_in_place_of_serve_is_understood_by_our_worker_and_understands_i
         (&json!("processing"), &json!(1))
     );
 
-    let completed = peer.receive(id).await;
+    let mut completed = peer.receive(id).await;
+    // Said again when the record moves to another member.
+    while completed.value["status"] == "processing" {
+        completed = peer.receive(id).await;
+    }
     let key = format!("files/{id}_gr_e_co_1767528000000.txt");
     let content = "===================\nGENERATED FILE\n===================\nTitle: Größe & Co\n\
                    Description: by kafkajs\nGenerated at: 2026-01-04T12:00:00.000Z\n";

@@ -87,7 +87,7 @@ impl Peer {
     /// Lets it leave its group in good order.
     pub async fn stop(mut self) {
         drop(self.stdin.take());
-        let status = within(STOP_LIMIT, "the peer's end", self.child.wait()).await.unwrap();
+        let status = within(STOP_LIMIT * 2, "the peer's end", self.child.wait()).await.unwrap();
         assert!(status.success(), "{status}");
     }
 }
