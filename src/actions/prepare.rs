@@ -1,6 +1,9 @@
 //! Make what the roles need: schema, topics, bucket. Idempotent, safe when many run at once.
 
+use std::cmp::Ordering;
+
 use secrecy::SecretString;
+use serde::Serialize;
 
 use crate::broker::{Broker, TopicSpec};
 use crate::db::migrations;
@@ -15,11 +18,82 @@ pub async fn schema(url: &SecretString) -> Result<Vec<String>> {
 
 /// Returns the names of the topics made now; existing ones stay as they are.
 pub async fn topics(broker: &dyn Broker, partitions: i32) -> Result<Vec<String>> {
-    let specs = topic::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions });
-    Ok(broker.ensure_topics(&specs).await?)
+    Ok(broker.ensure_topics(&wanted(partitions)).await?)
+}
+
+fn wanted(partitions: i32) -> [TopicSpec; topic::ALL.len()] {
+    topic::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions })
+}
+
+/// One topic of ours, as it should be and as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicState {
+    pub topic: String,
+    /// Partitions.
+    pub wanted: i32,
+    /// `None` where there is no such topic.
+    pub found: Option<i32>,
+    pub state: Agreement,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Agreement {
+    Ok,
+    Missing,
+    /// Fewer partitions than wanted, and so fewer members at work. Only an operator can add some.
+    Fewer,
+    /// More partitions than wanted, which does no harm. There is no way back.
+    More,
+}
+
+/// Looks, and changes nothing.
+pub async fn topic_states(broker: &dyn Broker, partitions: i32) -> Result<Vec<TopicState>> {
+    let there = broker.topics().await?;
+    let state = |TopicSpec { name, partitions }| {
+        let found = there.get(&name).copied();
+        let state = match found.map(|found| found.cmp(&partitions)) {
+            None => Agreement::Missing,
+            Some(Ordering::Less) => Agreement::Fewer,
+            Some(Ordering::Equal) => Agreement::Ok,
+            Some(Ordering::Greater) => Agreement::More,
+        };
+        TopicState { topic: name, wanted: partitions, found, state }
+    };
+    Ok(wanted(partitions).into_iter().map(state).collect())
 }
 
 /// True when the bucket was made now.
 pub async fn bucket(storage: &Storage) -> Result<bool> {
     Ok(storage.ensure_bucket().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::local::LocalBroker;
+
+    #[tokio::test]
+    async fn each_topic_is_compared_with_what_is_wanted() {
+        let broker = LocalBroker::default();
+        for (name, partitions) in [(topic::CREATE, 2), (topic::CREATED, 3), (topic::EVENTS, 4)] {
+            let spec = TopicSpec { name: name.to_owned(), partitions };
+            broker.ensure_topics(&[spec]).await.unwrap();
+        }
+        let states = topic_states(&broker, 3).await.unwrap();
+        let found: Vec<_> = states.iter().map(|one| (one.topic.as_str(), one.found, one.state)).collect();
+        assert_eq!(
+            found,
+            [
+                (topic::CREATE, Some(2), Agreement::Fewer),
+                (topic::CREATED, Some(3), Agreement::Ok),
+                (topic::EVENTS, Some(4), Agreement::More),
+                (topic::DEAD_LETTERS, None, Agreement::Missing),
+            ]
+        );
+        assert_eq!(topics(&broker, 3).await.unwrap(), [topic::DEAD_LETTERS]);
+        let after = topic_states(&broker, 3).await.unwrap();
+        assert_eq!(after[..3], states[..3], "existing topics stay as they are");
+        assert_eq!(after[3].state, Agreement::Ok);
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::actions::prepare;
 use crate::broker::kafka::Kafka;
-use crate::config::{DatabaseConfig, Env, KafkaConfig, S3Config};
+use crate::config::{DatabaseConfig, Env, MigrateSettings};
 use crate::db::migrations;
 use crate::domain::Error;
 use crate::storage::Storage;
@@ -23,13 +23,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let database = DatabaseConfig::read(&mut env);
     if args.status || args.revert {
+        let database = DatabaseConfig::read(&mut env);
         env.finish()?;
         return if args.status { status(&database).await } else { revert(&database).await };
     }
-    let kafka = KafkaConfig::read(&mut env);
-    let s3 = S3Config::read(&mut env);
+    let MigrateSettings { database, kafka, s3 } = MigrateSettings::read(&mut env);
     env.finish()?;
     let mut out = std::io::stdout();
     for name in prepare::schema(&database.url).await? {

@@ -1,9 +1,12 @@
 //! The subcommands: each wires one role from the tools and runs it. A subcommand's name is its file's.
 
+mod config;
 mod healthcheck;
 mod migrate;
+mod output;
 mod serve;
 mod signals;
+mod topics;
 #[cfg(feature = "embedded")]
 mod up;
 mod worker;
@@ -22,7 +25,7 @@ use crate::telemetry::logs;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Settings come from the environment; see docs/CONFIG.md."
+    after_help = "Settings come from the environment; `filesys config --reference` lists them."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -40,6 +43,10 @@ enum Command {
     Worker(worker::Args),
     /// Make or update schema, topics and bucket
     Migrate(migrate::Args),
+    /// Make the topics that are missing and compare all of them with what is needed
+    Topics(topics::Args),
+    /// Show the settings of this environment and where each comes from
+    Config(config::Args),
     /// Ask the server on this machine whether it is well; exit code 0 if so
     Healthcheck(healthcheck::Args),
 }
@@ -82,6 +89,8 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Serve => serve::run(env).await,
         Command::Worker(args) => worker::run(args, env).await,
         Command::Migrate(args) => migrate::run(args, env).await,
+        Command::Topics(args) => topics::run(args, env).await,
+        Command::Config(args) => config::run(&args, env),
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }
 }

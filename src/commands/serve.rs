@@ -13,7 +13,7 @@ use super::{CommandError, CommandResult, signals};
 use crate::actions::{ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
-use crate::config::{DatabaseConfig, Env, HttpConfig, KafkaConfig, S3Config, worker};
+use crate::config::{Env, HttpConfig, ServeSettings};
 use crate::consumer::results::Results;
 use crate::consumer::{Settings, runner};
 use crate::db::Db;
@@ -21,9 +21,6 @@ use crate::domain::Error;
 use crate::domain::message::topic;
 use crate::http::{AppState, server};
 use crate::storage::Storage;
-
-pub(super) const CLIENT_ID: &str = "api-service";
-pub(super) const GROUP_ID: &str = "api-service-group";
 
 /// Results applied in one transaction.
 const RESULTS_BATCH: usize = 500;
@@ -45,13 +42,9 @@ pub(super) struct Serve {
 }
 
 pub(super) async fn run(mut env: Env) -> CommandResult {
-    let http = HttpConfig::read(&mut env);
-    let database = DatabaseConfig::read(&mut env);
-    let kafka = KafkaConfig::read(&mut env);
-    let s3 = S3Config::read(&mut env);
-    let file_deadline = worker::read_file_deadline(&mut env);
+    let ServeSettings { http, database, kafka, client_id, group_id, s3, file_deadline } =
+        ServeSettings::read(&mut env);
     env.finish()?;
-    let client_id = kafka.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned());
     let stop = signals::stop_token()?;
     let role = Serve {
         http,
@@ -59,7 +52,7 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         broker: Arc::new(Kafka::new(&kafka, &client_id)),
         storage: Storage::new(&s3).map_err(Error::from)?,
         file_deadline,
-        group: kafka.group_id.clone().unwrap_or_else(|| GROUP_ID.to_owned()),
+        group: group_id,
         client_id,
         session_timeout: kafka.session_timeout,
         topic_partitions: kafka.partitions,

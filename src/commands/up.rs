@@ -9,17 +9,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{self, Serve};
-use super::worker::{self, Worker};
+use super::serve::Serve;
+use super::worker::Worker;
 use super::{CommandError, CommandResult, signals};
 use crate::actions::prepare;
 use crate::broker::Broker;
 use crate::broker::kafka::Kafka;
 use crate::broker::local::LocalBroker;
-use crate::config::{
-    DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, S3Config, WorkerConfig,
-    worker::read_file_deadline,
-};
+use crate::config::roles::{SERVE_CLIENT_ID, SERVE_GROUP_ID, WORKER_CLIENT_ID, WORKER_GROUP_ID};
+use crate::config::{DatabaseConfig, Env, S3Config, UpSettings};
 use crate::db::Db;
 use crate::domain::Error;
 use crate::embedded::{
@@ -43,41 +41,6 @@ const PARTITIONS: i32 = 3;
 /// Members of the in-process broker share the fate of their process: nobody has to notice a silent one.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the environment says; the parts it does not name are run here.
-struct Config {
-    http: HttpConfig,
-    worker: WorkerConfig,
-    file_deadline: Duration,
-    embedded: EmbeddedConfig,
-    database: Option<DatabaseConfig>,
-    kafka: Option<KafkaConfig>,
-    s3: Option<S3Config>,
-    bucket: String,
-}
-
-impl Config {
-    fn read(args: &Args, env: &mut Env) -> Result<Self, CommandError> {
-        let database = DatabaseConfig::is_named(env).then(|| DatabaseConfig::read(env));
-        let kafka = KafkaConfig::is_named(env).then(|| KafkaConfig::read(env));
-        let s3 = S3Config::is_named(env).then(|| S3Config::read(env));
-        if kafka.as_ref().is_some_and(|kafka| kafka.group_id.is_some()) {
-            env.problem("KAFKA_GROUP_ID can't be used with up, which joins two groups");
-        }
-        let config = Self {
-            http: HttpConfig::read(env),
-            worker: WorkerConfig::read(env, args.replicas.map(usize::from), 2),
-            file_deadline: read_file_deadline(env),
-            embedded: EmbeddedConfig::read(env),
-            database,
-            kafka,
-            s3,
-            bucket: S3Config::read_bucket(env),
-        };
-        env.finish()?;
-        Ok(config)
-    }
-}
-
 /// The services that end with this process.
 #[derive(Default)]
 struct Embedded {
@@ -86,7 +49,8 @@ struct Embedded {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let config = Config::read(&args, &mut env)?;
+    let config = UpSettings::read(&mut env, args.replicas.map(usize::from));
+    env.finish()?;
     let stop = signals::stop_token()?;
     let mut embedded = Embedded::default();
     let result = run_on(&args, config, &mut embedded, &stop).await;
@@ -101,18 +65,19 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
 
 async fn run_on(
     args: &Args,
-    config: Config,
+    config: UpSettings,
     embedded: &mut Embedded,
     stop: &CancellationToken,
 ) -> CommandResult {
     let (database, s3) = services(args, &config, embedded).await?;
     let storage = Storage::new(&s3).map_err(Error::from)?;
     let broker: Arc<dyn Broker> = match &config.kafka {
-        Some(kafka) => Arc::new(Kafka::new(kafka, kafka.client_id.as_deref().unwrap_or("filesys"))),
+        Some(kafka) => Arc::new(Kafka::new(&kafka.cluster, &kafka.client_id)),
         None => Arc::new(LocalBroker::default()),
     };
-    let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.partitions);
-    let session_timeout = config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.session_timeout);
+    let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.cluster.partitions);
+    let session_timeout =
+        config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.cluster.session_timeout);
     prepare::schema(&database.url).await?;
     if config.kafka.is_none() {
         prepare::topics(&*broker, partitions).await?;
@@ -121,11 +86,11 @@ async fn run_on(
         prepare::bucket(&storage).await?;
     }
     let worker = Worker {
-        config: config.worker,
+        config: config.work,
         broker: Arc::clone(&broker),
         storage: storage.clone(),
-        group: worker::GROUP_ID.to_owned(),
-        client_id: worker::CLIENT_ID.to_owned(),
+        group: WORKER_GROUP_ID.to_owned(),
+        client_id: WORKER_CLIENT_ID.to_owned(),
         session_timeout,
         shutdown_timeout: config.http.shutdown_timeout,
     };
@@ -135,8 +100,8 @@ async fn run_on(
         broker,
         storage,
         file_deadline: config.file_deadline,
-        group: serve::GROUP_ID.to_owned(),
-        client_id: serve::CLIENT_ID.to_owned(),
+        group: SERVE_GROUP_ID.to_owned(),
+        client_id: SERVE_CLIENT_ID.to_owned(),
         session_timeout,
         topic_partitions: partitions,
         broker_forgets: config.kafka.is_none(),
@@ -147,7 +112,7 @@ async fn run_on(
 /// The services, named ones as named, the others started.
 async fn services(
     args: &Args,
-    config: &Config,
+    config: &UpSettings,
     embedded: &mut Embedded,
 ) -> Result<(DatabaseConfig, S3Config), CommandError> {
     if let (Some(database), Some(s3)) = (&config.database, &config.s3) {

@@ -10,15 +10,12 @@ use super::{CommandResult, signals};
 use crate::actions::WorkerContext;
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
-use crate::config::{Env, KafkaConfig, S3Config, WorkerConfig, http};
+use crate::config::{Env, WorkerConfig, WorkerSettings};
 use crate::consumer::requests::Requests;
 use crate::consumer::{Settings, runner};
 use crate::domain::Error;
 use crate::domain::message::topic;
 use crate::storage::Storage;
-
-pub(super) const CLIENT_ID: &str = "file-service";
-pub(super) const GROUP_ID: &str = "file-service-group";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -39,18 +36,15 @@ pub(super) struct Worker {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let kafka = KafkaConfig::read(&mut env);
-    let s3 = S3Config::read(&mut env);
-    let config = WorkerConfig::read(&mut env, args.replicas.map(usize::from), 1);
-    let shutdown_timeout = http::read_shutdown_timeout(&mut env);
+    let WorkerSettings { kafka, client_id, group_id, s3, work, shutdown_timeout } =
+        WorkerSettings::read(&mut env, args.replicas.map(usize::from));
     env.finish()?;
-    let client_id = kafka.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned());
     let stop = signals::stop_token()?;
     let role = Worker {
-        config,
+        config: work,
         broker: Arc::new(Kafka::new(&kafka, &client_id)),
         storage: Storage::new(&s3).map_err(Error::from)?,
-        group: kafka.group_id.clone().unwrap_or_else(|| GROUP_ID.to_owned()),
+        group: group_id,
         client_id,
         session_timeout: kafka.session_timeout,
         shutdown_timeout,

@@ -32,7 +32,7 @@ impl DatabaseConfig {
             Some(url) => Some(url),
             None if has_parts => url_of_parts(env),
             None => {
-                env.problem("DATABASE_URL is required: postgresql://user:password@host:5432/name");
+                env.missing(&["DATABASE_URL"], "postgresql://user:password@host:5432/name");
                 None
             }
         };
@@ -58,10 +58,16 @@ impl DatabaseConfig {
 }
 
 fn url_of_parts(env: &mut Env) -> Option<SecretString> {
-    let host = env.required(&["DATABASE_HOST"], "the server's name");
+    let mut part = |name, what| {
+        env.text(&[name]).unwrap_or_else(|| {
+            env.problem(format!("{name} is required with the other parts: {what}"));
+            String::new()
+        })
+    };
+    let host = part("DATABASE_HOST", "the server's name");
+    let user = part("DATABASE_USER", "the role to log in as");
+    let name = part("DATABASE_NAME", "the database");
     let port: u16 = env.parse(&["DATABASE_PORT"], 5432, "a port number");
-    let user = env.required(&["DATABASE_USER"], "the role to log in as");
-    let name = env.required(&["DATABASE_NAME"], "the database");
     let password = env.secret("DATABASE_PASSWORD");
     let mut url = Url::parse("postgresql://localhost").ok()?;
     let built = url.set_host(Some(&host)).is_ok()

@@ -7,16 +7,21 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::asked::{Asked, span};
+
 /// Every bad variable at once; values are never shown, since any of them may hold a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bad configuration:\n  {}", .0.join("\n  "))]
 pub struct ConfigError(pub Vec<String>);
 
-/// A snapshot of the environment and the problems found in it so far. An empty variable counts as not set.
+/// A snapshot of the environment, what was asked of it, and the problems found in it so far. An empty variable counts
+/// as not set.
 #[derive(Debug, Default)]
 pub struct Env {
     vars: BTreeMap<String, String>,
+    asked: BTreeMap<String, Asked>,
     problems: Vec<String>,
+    tolerates_absence: bool,
 }
 
 impl Env {
@@ -29,11 +34,31 @@ impl Env {
 
     pub fn of(vars: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self { vars: vars.filter(|(_, value)| !value.trim().is_empty()).collect(), problems: Vec::new() }
+        Self { vars: vars.filter(|(_, value)| !value.trim().is_empty()).collect(), ..Self::default() }
     }
 
+    /// What is required may be absent: for looking at an environment that is not meant for one role.
+    #[must_use]
+    pub fn tolerating_absence(self) -> Self {
+        Self { tolerates_absence: true, ..self }
+    }
+
+    /// Said once, however often it is found.
     pub fn problem(&mut self, text: impl Into<String>) {
-        self.problems.push(text.into());
+        let text = text.into();
+        if !self.problems.contains(&text) {
+            self.problems.push(text);
+        }
+    }
+
+    /// None of `names` is set, and one must be.
+    pub fn missing(&mut self, names: &[&str], what: &str) {
+        let asked = self.note(names);
+        asked.required = true;
+        asked.syntax = Some(what.to_owned());
+        if !self.tolerates_absence {
+            self.problem(format!("{} is required: {what}", names.join(" or ")));
+        }
     }
 
     /// Ok if nothing was wrong with what was read so far.
@@ -47,10 +72,36 @@ impl Env {
             .any(|name| self.vars.contains_key(*name) || self.vars.contains_key(&format!("{name}_FILE")))
     }
 
+    /// Every variable that was asked for, by its canonical name, with what its reader said of it.
+    pub fn asked(&self) -> &BTreeMap<String, Asked> {
+        &self.asked
+    }
+
+    /// Looks without asking.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(|value| value.trim())
+    }
+
     /// The value under the first of `names` that is set; two names with different values are a conflict.
     pub fn text(&mut self, names: &[&str]) -> Option<String> {
+        self.note(names);
+        self.find(names)
+    }
+
+    pub fn text_or(&mut self, names: &[&str], default: &str) -> String {
+        self.note(names).default = Some(default.to_owned());
+        self.find(names).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn note(&mut self, names: &[&str]) -> &mut Asked {
+        let asked = self.asked.entry(names[0].to_owned()).or_default();
+        asked.aliases = names[1..].iter().map(|name| (*name).to_owned()).collect();
+        asked
+    }
+
+    fn find(&mut self, names: &[&str]) -> Option<String> {
         let set: Vec<(&str, String)> =
-            names.iter().filter_map(|name| Some((*name, self.vars.get(*name)?.trim().to_owned()))).collect();
+            names.iter().filter_map(|name| Some((*name, self.peek(name)?.to_owned()))).collect();
         if let [(first, a), .., (last, b)] = set.as_slice()
             && a != b
         {
@@ -60,17 +111,19 @@ impl Env {
     }
 
     pub fn required(&mut self, names: &[&str], what: &str) -> String {
-        self.text(names).unwrap_or_else(|| {
-            self.problem(format!("{} is required: {what}", names.join(" or ")));
+        self.note(names);
+        self.find(names).unwrap_or_else(|| {
+            self.missing(names, what);
             String::new()
         })
     }
 
-    pub fn parse<T: FromStr>(&mut self, names: &[&str], default: T, what: &str) -> T
-    where
-        T::Err: Display,
-    {
-        match self.text(names).map(|text| text.parse()) {
+    /// `what` completes "NAME is not …".
+    pub fn parse<T: FromStr + Display>(&mut self, names: &[&str], default: T, what: &str) -> T {
+        let asked = self.note(names);
+        asked.default = Some(default.to_string());
+        asked.syntax = Some(what.to_owned());
+        match self.find(names).map(|text| text.parse()) {
             None => default,
             Some(Ok(value)) => value,
             Some(Err(_)) => {
@@ -84,7 +137,6 @@ impl Env {
     pub fn number<T>(&mut self, names: &[&str], default: T, range: std::ops::RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + Display + Copy,
-        T::Err: Display,
     {
         let what = format!("a whole number from {} to {}", range.start(), range.end());
         let value = self.parse(names, default, &what);
@@ -97,7 +149,11 @@ impl Env {
 
     /// A time span: `30s`, `250ms`, `5m`, `2h`, `7d`; a bare number is in `unit`.
     pub fn duration(&mut self, name: &str, default: Duration, unit: Duration) -> Duration {
-        match self.text(&[name]) {
+        let asked = self.note(&[name]);
+        asked.default = Some(span(default));
+        asked.syntax =
+            Some(format!("a time span, bare in {}", if unit.subsec_millis() > 0 { "ms" } else { "s" }));
+        match self.find(&[name]) {
             None => default,
             Some(text) => parse_duration(&text, unit).unwrap_or_else(|| {
                 self.problem(format!("{name} is not a time span like 30s, 250ms, 5m or 2h"));
@@ -109,8 +165,8 @@ impl Env {
     /// A secret from `NAME`, or from the file that `NAME_FILE` names.
     pub fn secret(&mut self, name: &str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
-        let direct = self.text(&[name]);
-        match (direct, self.text(&[&file_name])) {
+        self.note(&[name]).secret = true;
+        match (self.find(&[name]), self.find(&[&file_name])) {
             (Some(_), Some(_)) => {
                 self.problem(format!("{name} and {file_name} are both set; set one"));
                 Some(SecretString::default())

@@ -8,10 +8,6 @@ use super::Env;
 pub struct KafkaConfig {
     /// `host:port` each.
     pub brokers: Vec<String>,
-    /// Overrides the role's own (`api-service`, `file-service`).
-    pub client_id: Option<String>,
-    /// Overrides the role's own (`api-service-group`, `file-service-group`).
-    pub group_id: Option<String>,
     /// Before every topic's and group's name in the cluster.
     pub prefix: String,
     /// Of topics that `migrate` makes.
@@ -25,6 +21,15 @@ pub const BROKERS: [&str; 2] = ["KAFKA_BROKERS", "KAFKA_BROKER"];
 impl KafkaConfig {
     pub fn is_named(env: &Env) -> bool {
         env.is_set(&BROKERS)
+    }
+
+    /// How the cluster sees this process.
+    pub fn read_client_id(env: &mut Env, default: &str) -> String {
+        env.text_or(&["KAFKA_CLIENT_ID"], default)
+    }
+
+    pub fn read_group_id(env: &mut Env, default: &str) -> String {
+        env.text_or(&["KAFKA_GROUP_ID"], default)
     }
 
     pub fn read(env: &mut Env) -> Self {
@@ -52,13 +57,7 @@ impl KafkaConfig {
         if prefix.len() > 100 || !prefix.chars().all(allowed) {
             env.problem("KAFKA_PREFIX must be at most 100 of a-z, A-Z, 0-9, '.', '_' and '-'");
         }
-        Self {
-            brokers,
-            prefix,
-            client_id: env.text(&["KAFKA_CLIENT_ID"]),
-            group_id: env.text(&["KAFKA_GROUP_ID"]),
-            partitions: env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000),
-            session_timeout,
-        }
+        let partitions = env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000);
+        Self { brokers, prefix, partitions, session_timeout }
     }
 }

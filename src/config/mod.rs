@@ -1,10 +1,14 @@
 //! Settings: read once from the environment, validated as a whole, passed down. Nothing else reads the environment.
 
+pub mod asked;
 pub mod database;
+pub mod effective;
 pub mod embedded;
 pub mod env;
 pub mod http;
 pub mod kafka;
+pub mod reference;
+pub mod roles;
 pub mod s3;
 pub mod telemetry;
 pub mod worker;
@@ -14,6 +18,7 @@ pub use embedded::EmbeddedConfig;
 pub use env::{ConfigError, Env};
 pub use http::HttpConfig;
 pub use kafka::KafkaConfig;
+pub use roles::{MigrateSettings, Role, ServeSettings, UpSettings, WorkerSettings};
 pub use s3::S3Config;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use worker::WorkerConfig;

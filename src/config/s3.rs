@@ -32,12 +32,12 @@ impl S3Config {
             env.problem("S3_ENDPOINT is not a URL like http://localhost:4566");
         }
         let secret_access_key = env.secret("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| {
-            env.problem("AWS_SECRET_ACCESS_KEY is required");
+            env.missing(&["AWS_SECRET_ACCESS_KEY"], "the S3 access key's secret");
             SecretString::default()
         });
         Self {
             endpoint,
-            region: env.text(&["S3_REGION", "AWS_REGION"]).unwrap_or_else(|| "us-east-1".to_owned()),
+            region: env.text_or(&["S3_REGION", "AWS_REGION"], "us-east-1"),
             bucket: Self::read_bucket(env),
             access_key_id: env.required(&["AWS_ACCESS_KEY_ID"], "the S3 access key"),
             secret_access_key,
@@ -46,7 +46,7 @@ impl S3Config {
 
     /// The bucket alone: embedded storage needs nothing else. Names follow S3's own rules.
     pub fn read_bucket(env: &mut Env) -> String {
-        let bucket = env.text(&["S3_BUCKET"]).unwrap_or_else(|| BUCKET_DEFAULT.to_owned());
+        let bucket = env.text_or(&["S3_BUCKET"], BUCKET_DEFAULT);
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let valid = (3..=63).contains(&bucket.len())

@@ -1,5 +1,8 @@
 //! What is logged and how.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::Env;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +21,30 @@ pub struct TelemetryConfig {
 
 impl TelemetryConfig {
     pub fn read(env: &mut Env) -> Self {
-        let format = match env.text(&["LOG_FORMAT"]).as_deref() {
-            None | Some("text") => LogFormat::Text,
-            Some("json") => LogFormat::Json,
-            Some(_) => {
-                env.problem("LOG_FORMAT is not text or json");
-                LogFormat::Text
-            }
-        };
-        let filter = env.text(&["RUST_LOG"]).unwrap_or_else(|| "warn,filesys=info".to_owned());
-        Self { filter, format }
+        Self {
+            filter: env.text_or(&["RUST_LOG"], "warn,filesys=info"),
+            format: env.parse(&["LOG_FORMAT"], LogFormat::Text, "text or json"),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use filesys::domain::Status;
 use filesys::domain::status::{Move, next};
@@ -11,6 +12,24 @@ use filesys::domain::status::{Move, next};
 fn the_drawing_of_the_states_is_the_transition_table() {
     agree("docs/STATES.md", "diagram", &diagram());
     agree("docs/STATES.md", "table", &table());
+}
+
+#[test]
+fn the_reference_of_the_settings_is_what_the_program_prints() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFIG.md");
+    let printed = Command::new(env!("CARGO_BIN_EXE_filesys"))
+        .args(["config", "--reference"])
+        .env_clear()
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(printed.status.success());
+    if std::fs::read(&path).unwrap() == printed.stdout {
+        return;
+    }
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(may_write(), "docs/CONFIG.md is not what the code says; {HOW_TO_WRITE}:\n{printed}");
+    std::fs::write(&path, printed).unwrap();
 }
 
 /// One edge for each pair of statuses, with every move that takes it.
@@ -53,6 +72,12 @@ fn table() -> String {
     text
 }
 
+const HOW_TO_WRITE: &str = "UPDATE_DOCS=1 cargo test --test it docs writes it";
+
+fn may_write() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
 /// What stands between the markers of `block` is what the code says.
 fn agree(file: &str, block: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -64,9 +89,6 @@ fn agree(file: &str, block: &str, generated: &str) {
     if written == generated {
         return;
     }
-    assert!(
-        std::env::var_os("UPDATE_DOCS").is_some(),
-        "{file} has another {block} than the code; UPDATE_DOCS=1 cargo test --test it docs writes it:\n{generated}"
-    );
+    assert!(may_write(), "{file} has another {block} than the code; {HOW_TO_WRITE}:\n{generated}");
     std::fs::write(&path, format!("{before}{open}{generated}<!-- end -->{after}")).unwrap();
 }

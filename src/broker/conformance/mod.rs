@@ -66,8 +66,6 @@ fn kafka() -> Option<Arc<dyn Broker>> {
     let brokers = std::env::var("TEST_KAFKA_BROKERS").ok()?;
     let config = KafkaConfig {
         brokers: brokers.split(',').map(str::to_owned).collect(),
-        client_id: None,
-        group_id: None,
         prefix: "conformance-".to_owned(),
         partitions: PARTITIONS,
         session_timeout: Duration::from_secs(10),

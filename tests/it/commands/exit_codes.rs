@@ -1,26 +1,7 @@
 //! 0 ok, 1 failed, 2 usage, 69 a dependency is away, 78 bad configuration.
 
-use std::process::{Command, Output};
-
+use super::{code, filesys, stderr};
 use crate::support::TestApp;
-
-/// Runs the executable in an environment of its own.
-fn filesys(args: &[&str], env: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_filesys"))
-        .args(args)
-        .env_clear()
-        .envs(env.iter().copied())
-        .output()
-        .unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().expect("it ended by itself")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 #[test]
 fn a_bad_configuration_names_every_variable_at_once_and_shows_no_value() {

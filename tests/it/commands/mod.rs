@@ -1,3 +1,29 @@
-//! The command line: exit codes, and what is said on stderr.
+//! The command line: exit codes, what is said on stderr, what is printed on stdout.
 
+mod config;
 mod exit_codes;
+mod topics;
+
+use std::process::{Command, Output};
+
+/// Runs the executable in an environment of its own.
+fn filesys(args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_filesys"))
+        .args(args)
+        .env_clear()
+        .envs(env.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it ended by itself")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,4 +1,7 @@
 //! The roles as separate processes on real services, where one is named.
 
 mod groups;
+mod interop;
 mod kafka;
+mod peer;
+mod run;

@@ -34,8 +34,6 @@ fn kafka() -> Option<Kafka> {
 fn kafka_at(brokers: &str) -> Kafka {
     let config = KafkaConfig {
         brokers: brokers.split(',').map(str::to_owned).collect(),
-        client_id: None,
-        group_id: None,
         prefix: String::new(),
         partitions: 3,
         session_timeout: SESSION_TIMEOUT,

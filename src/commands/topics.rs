@@ -1,0 +1,61 @@
+//! `filesys topics`: makes the topics that are missing and compares all of them with what this installation needs.
+
+use super::output::Output;
+use super::{CommandError, CommandResult};
+use crate::actions::prepare::{self, Agreement, TopicState};
+use crate::broker::kafka::Kafka;
+use crate::config::{Env, KafkaConfig};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Make nothing; exit code 1 when a topic is missing or has too few partitions
+    #[arg(long)]
+    check: bool,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
+    let config = KafkaConfig::read(&mut env);
+    env.finish()?;
+    let kafka = Kafka::new(&config, "filesys-topics");
+    if !args.check {
+        for topic in prepare::topics(&kafka, config.partitions).await? {
+            log::info!(topic, partitions = config.partitions; "topic made");
+        }
+    }
+    let mut states = prepare::topic_states(&kafka, config.partitions).await?;
+    // As Kafka's own tools call them.
+    states.iter_mut().for_each(|state| state.topic.insert_str(0, &config.prefix));
+    args.output.print(&states, ["TOPIC", "WANTED", "FOUND", "STATE"], |one| {
+        let found = one.found.map(|partitions| partitions.to_string()).unwrap_or_default();
+        [one.topic.clone(), one.wanted.to_string(), found, word(one.state).to_owned()]
+    })?;
+    let problems: Vec<String> =
+        states.iter().filter_map(|one| problem(one, &config.brokers.join(","))).collect();
+    if problems.is_empty() { Ok(()) } else { Err(CommandError::Failed(problems.join("\n  "))) }
+}
+
+fn word(state: Agreement) -> &'static str {
+    match state {
+        Agreement::Ok => "ok",
+        Agreement::Missing => "missing",
+        Agreement::Fewer => "fewer",
+        Agreement::More => "more",
+    }
+}
+
+/// What is wrong and who mends it. rskafka can't add partitions, and librdkafka is here for groups only
+/// (docs/adr/0001).
+fn problem(topic: &TopicState, brokers: &str) -> Option<String> {
+    let TopicState { topic, wanted, found, state } = topic;
+    match state {
+        Agreement::Ok | Agreement::More => None,
+        Agreement::Missing => Some(format!("topic {topic} is missing; `filesys topics` makes it")),
+        Agreement::Fewer => Some(format!(
+            "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: \
+             kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic} --partitions {wanted}",
+            found.unwrap_or_default()
+        )),
+    }
+}

@@ -1,0 +1,273 @@
+//! The one table of settings, and docs/CONFIG.md, which repeats it.
+//!
+//! A new setting is a reader's line and a line here. Everything that the reader knows (aliases, default, what a value is,
+//! whether it is a secret, which roles read it) is taken from the reader: each role reads a few made-up environments.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::asked::Asked;
+use super::{Env, Role};
+
+/// By block of docs/CONFIG.md: names, and what the name alone doesn't say.
+const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
+    (
+        "http",
+        &[
+            ("HOST", "where to listen; `0.0.0.0` is everywhere. There is no authentication"),
+            ("PORT", "0 takes any free port, which the log then names"),
+            (
+                "SHUTDOWN_TIMEOUT",
+                "for requests and records under way to end after the first signal; the rest is cut off or handed back",
+            ),
+        ],
+    ),
+    (
+        "postgresql",
+        &[
+            ("DATABASE_URL", "without TLS"),
+            ("DATABASE_HOST", "required with any other part"),
+            ("DATABASE_PORT", ""),
+            ("DATABASE_USER", "required with any other part"),
+            ("DATABASE_PASSWORD", "as it is, without escapes"),
+            ("DATABASE_NAME", "required with any other part"),
+            ("DATABASE_MAX_CONNECTIONS", "of the pool; listening takes one more"),
+        ],
+    ),
+    (
+        "kafka",
+        &[
+            ("KAFKA_BROKERS", "without TLS or SASL"),
+            ("KAFKA_CLIENT_ID", "how the cluster sees us; members of a worker add `-1`, `-2`, …"),
+            ("KAFKA_GROUP_ID", "an error with `up`, which joins both groups"),
+            (
+                "KAFKA_PREFIX",
+                "at most 100 of `a-z A-Z 0-9 . _ -`; stands before every topic's and group's name (`KAFKA_GROUP_ID`'s included), so that several installations share a cluster",
+            ),
+            ("KAFKA_PARTITIONS", "of topics that are made; existing ones stay as they are"),
+            (
+                "KAFKA_SESSION_TIMEOUT",
+                "from 1s to 30m; a member that is silent for so long loses its partitions. The cluster has limits of its own (`group.min.session.timeout.ms`, 6 s)",
+            ),
+        ],
+    ),
+    (
+        "s3",
+        &[
+            (
+                "S3_ENDPOINT",
+                "URL with http or https; buckets are then named in the path. Without it, Amazon's of the region. With `up` it must be set for S3 to count as named, Amazon's own too",
+            ),
+            ("S3_REGION", ""),
+            ("S3_BUCKET", "made if missing. Also the bucket of the S3 server that `up` runs"),
+            ("AWS_ACCESS_KEY_ID", "a lasting one: session tokens are not read"),
+            ("AWS_SECRET_ACCESS_KEY", ""),
+        ],
+    ),
+    (
+        "work",
+        &[
+            ("WORKER_REPLICAS", "members of the worker group in this process"),
+            ("WORKER_CONCURRENCY", "files that one member works on at once"),
+            (
+                "WORKER_MAX_ATTEMPTS",
+                "tries of a file that fails by its own fault; then it fails for good. Outages are waited for and don't count",
+            ),
+            (
+                "PROCESSING_DELAY_MS",
+                "by which each file takes longer, for demonstrations; `60000` is a minute",
+            ),
+            (
+                "FILE_DEADLINE",
+                "from the creation of a file to its failing when it is still unfinished. Files keep the deadline that they were accepted with",
+            ),
+        ],
+    ),
+    (
+        "embedded",
+        &[
+            (
+                "PG_BIN",
+                "directory of PostgreSQL's server programs; without it `PATH`, `pg_config --bindir` and `/usr/lib/postgresql/*/bin` are searched",
+            ),
+            ("PATH", "directories of programs"),
+        ],
+    ),
+    (
+        "logs",
+        &[
+            (
+                "RUST_LOG",
+                "filter of [env_logger](https://docs.rs/env_logger): levels by module. `warn,filesys=info,filesys::http=debug` adds a line for each request",
+            ),
+            (
+                "LOG_FORMAT",
+                "`json`: one object a line, with `timestamp`, `level`, `target`, `message` and the line's own keys",
+            ),
+        ],
+    ),
+];
+
+/// In these environments together each role reads everything that it ever reads.
+const PROBES: [&[(&str, &str)]; 3] = [
+    &[],
+    &[("DATABASE_URL", "postgresql://h/d"), ("KAFKA_BROKERS", "h:1"), ("S3_ENDPOINT", "http://h")],
+    &[("DATABASE_HOST", "h")],
+];
+
+const DOCUMENT: &str = include_str!("../../docs/CONFIG.md");
+
+/// A setting, as its readers and the table describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub group: &'static str,
+    pub name: &'static str,
+    meaning: &'static str,
+    /// Who reads it, and what each takes when it is absent.
+    defaults: BTreeMap<Role, Option<String>>,
+    /// What is the same for all of them.
+    pub asked: Asked,
+}
+
+/// All of them, in the order of the page.
+pub fn settings() -> Vec<Setting> {
+    let readers = readers();
+    let mut settings = Vec::new();
+    for (group, lines) in SETTINGS {
+        for &(name, meaning) in lines {
+            let mut setting =
+                Setting { group, name, meaning, defaults: BTreeMap::new(), asked: Asked::default() };
+            for (role, asked) in &readers {
+                if let Some(asked) = asked.get(name) {
+                    setting.defaults.insert(*role, asked.default.clone());
+                    setting.asked.add(asked);
+                }
+            }
+            settings.push(setting);
+        }
+    }
+    settings
+}
+
+/// What each role asks for.
+fn readers() -> BTreeMap<Role, BTreeMap<String, Asked>> {
+    let mut readers: BTreeMap<Role, BTreeMap<String, Asked>> = BTreeMap::new();
+    for role in Role::ALL {
+        for probe in PROBES {
+            let mut env = Env::of(probe.iter().copied());
+            role.check(&mut env);
+            for (name, asked) in env.asked() {
+                readers.entry(role).or_default().entry(name.clone()).or_default().add(asked);
+            }
+        }
+    }
+    readers
+}
+
+impl Setting {
+    pub fn is_read_by(&self, role: Role) -> bool {
+        self.defaults.contains_key(&role)
+    }
+
+    /// Roles that have a default of their own are told by `label`.
+    pub fn default_of(
+        &self,
+        role: Option<Role>,
+        label: impl Fn(&str, Option<Role>) -> String,
+    ) -> Option<String> {
+        if let Some(role) = role {
+            return self.defaults.get(&role)?.as_deref().map(|value| label(value, None));
+        }
+        let mut roles = self.defaults.iter();
+        let (_, first) = roles.next()?;
+        if roles.all(|(_, other)| other == first) {
+            return first.as_deref().map(|value| label(value, None));
+        }
+        let each =
+            self.defaults.iter().filter_map(|(role, value)| Some(label(value.as_deref()?, Some(*role))));
+        Some(each.collect::<Vec<_>>().join(", "))
+    }
+
+    fn line(&self) -> String {
+        let Asked { aliases, required, secret, syntax, .. } = &self.asked;
+        let aliases: String =
+            aliases.iter().fold(String::new(), |text, alias| text + ", alias `" + alias + "`");
+        let default = self.default_of(None, |value, role| match role {
+            None => format!("`{value}`"),
+            Some(role) => format!("`{value}` ({})", letter(role)),
+        });
+        let default = if *required { "required".to_owned() } else { default.unwrap_or_default() };
+        let roles: Vec<&str> = self.defaults.keys().map(|role| letter(*role)).collect();
+        let roles = if roles.len() == Role::ALL.len() { "all".to_owned() } else { roles.join(" ") };
+        let secret = if *secret { "Secret" } else { "" };
+        let meaning = [self.meaning, secret].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+        let cells = [default, syntax.clone().unwrap_or_default(), roles, meaning.join(". ")];
+        let cells = cells.map(|cell| if cell.is_empty() { " |".to_owned() } else { format!(" {cell} |") });
+        format!("| `{}`{aliases} |{}\n", self.name, cells.concat())
+    }
+}
+
+fn letter(role: Role) -> &'static str {
+    &role.name()[..1]
+}
+
+/// docs/CONFIG.md as it must be: the text that is there, with the tables that the code gives.
+pub fn document() -> String {
+    let mut tables: BTreeMap<&str, String> = BTreeMap::new();
+    for setting in settings() {
+        let table = tables.entry(setting.group).or_insert_with(|| {
+            "| variable | default | value | roles | |\n|---|---|---|---|---|\n".to_owned()
+        });
+        table.push_str(&setting.line());
+    }
+    let mut text = String::with_capacity(DOCUMENT.len());
+    let mut rest = DOCUMENT;
+    for (group, _) in SETTINGS {
+        let open = format!("<!-- generated: {group} -->\n");
+        let end = "<!-- end -->\n";
+        let Some((before, block)) = rest.split_once(&open) else { continue };
+        let after = block.split_once(end).map_or("", |(_, after)| after);
+        // Writing to a String can't fail.
+        let _ = write!(text, "{before}{open}{}{end}", tables[group]);
+        rest = after;
+    }
+    text + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_variable_that_is_read_and_no_other() {
+        let readers = readers();
+        let read: BTreeSet<&str> = readers.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
+        let lines = SETTINGS.iter().flat_map(|(_, lines)| lines.iter());
+        let told: Vec<&str> = lines.map(|(name, _)| *name).collect();
+        assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), read);
+        assert_eq!(told.len(), read.len(), "one line each");
+    }
+
+    #[test]
+    fn roles_that_share_a_variable_agree_on_what_it_is() {
+        for (role, asked) in readers() {
+            for setting in settings().into_iter().filter(|setting| setting.is_read_by(role)) {
+                let asked = &asked[setting.name];
+                assert_eq!(asked.aliases, setting.asked.aliases, "{}", setting.name);
+                assert_eq!(asked.secret, setting.asked.secret, "{}", setting.name);
+                let agrees = asked.syntax.is_none() || asked.syntax == setting.asked.syntax;
+                assert!(agrees, "{}: {asked:?}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn each_block_is_in_the_document_once() {
+        for (group, _) in SETTINGS {
+            assert_eq!(DOCUMENT.matches(&format!("<!-- generated: {group} -->\n")).count(), 1, "{group}");
+        }
+        assert_eq!(DOCUMENT.matches("<!-- end -->\n").count(), SETTINGS.len());
+    }
+}

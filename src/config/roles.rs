@@ -1,0 +1,146 @@
+//! What each role reads of the environment.
+
+use std::time::Duration;
+
+use super::worker::read_file_deadline;
+use super::{
+    DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, S3Config, TelemetryConfig, WorkerConfig,
+    http,
+};
+
+pub const SERVE_CLIENT_ID: &str = "api-service";
+pub const SERVE_GROUP_ID: &str = "api-service-group";
+pub const WORKER_CLIENT_ID: &str = "file-service";
+pub const WORKER_GROUP_ID: &str = "file-service-group";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Serve,
+    Worker,
+    Migrate,
+    Up,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Serve, Self::Worker, Self::Migrate, Self::Up];
+
+    /// The subcommand.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Worker => "worker",
+            Self::Migrate => "migrate",
+            Self::Up => "up",
+        }
+    }
+
+    /// Reads what the role reads, only to see what `env` then says: what was asked for, and what is wrong.
+    pub fn check(self, env: &mut Env) {
+        TelemetryConfig::read(env);
+        match self {
+            Self::Serve => drop(ServeSettings::read(env)),
+            Self::Worker => drop(WorkerSettings::read(env, None)),
+            Self::Migrate => drop(MigrateSettings::read(env)),
+            Self::Up => drop(UpSettings::read(env, None)),
+        }
+    }
+}
+
+pub struct ServeSettings {
+    pub http: HttpConfig,
+    pub database: DatabaseConfig,
+    pub kafka: KafkaConfig,
+    pub client_id: String,
+    pub group_id: String,
+    pub s3: S3Config,
+    pub file_deadline: Duration,
+}
+
+impl ServeSettings {
+    pub fn read(env: &mut Env) -> Self {
+        Self {
+            http: HttpConfig::read(env),
+            database: DatabaseConfig::read(env),
+            kafka: KafkaConfig::read(env),
+            client_id: KafkaConfig::read_client_id(env, SERVE_CLIENT_ID),
+            group_id: KafkaConfig::read_group_id(env, SERVE_GROUP_ID),
+            s3: S3Config::read(env),
+            file_deadline: read_file_deadline(env),
+        }
+    }
+}
+
+pub struct WorkerSettings {
+    pub kafka: KafkaConfig,
+    pub client_id: String,
+    pub group_id: String,
+    pub s3: S3Config,
+    pub work: WorkerConfig,
+    pub shutdown_timeout: Duration,
+}
+
+impl WorkerSettings {
+    /// `replicas` goes before the environment's.
+    pub fn read(env: &mut Env, replicas: Option<usize>) -> Self {
+        Self {
+            kafka: KafkaConfig::read(env),
+            client_id: KafkaConfig::read_client_id(env, WORKER_CLIENT_ID),
+            group_id: KafkaConfig::read_group_id(env, WORKER_GROUP_ID),
+            s3: S3Config::read(env),
+            work: WorkerConfig::read(env, replicas, 1),
+            shutdown_timeout: http::read_shutdown_timeout(env),
+        }
+    }
+}
+
+pub struct MigrateSettings {
+    pub database: DatabaseConfig,
+    pub kafka: KafkaConfig,
+    pub s3: S3Config,
+}
+
+impl MigrateSettings {
+    pub fn read(env: &mut Env) -> Self {
+        Self { database: DatabaseConfig::read(env), kafka: KafkaConfig::read(env), s3: S3Config::read(env) }
+    }
+}
+
+/// The services that are `None` are not named: `up` runs them itself.
+pub struct UpSettings {
+    pub http: HttpConfig,
+    pub database: Option<DatabaseConfig>,
+    pub kafka: Option<UpKafka>,
+    pub s3: Option<S3Config>,
+    pub bucket: String,
+    pub work: WorkerConfig,
+    pub file_deadline: Duration,
+    pub embedded: EmbeddedConfig,
+}
+
+pub struct UpKafka {
+    pub cluster: KafkaConfig,
+    pub client_id: String,
+}
+
+impl UpSettings {
+    /// `replicas` goes before the environment's.
+    pub fn read(env: &mut Env, replicas: Option<usize>) -> Self {
+        let kafka = KafkaConfig::is_named(env).then(|| UpKafka {
+            cluster: KafkaConfig::read(env),
+            client_id: KafkaConfig::read_client_id(env, "filesys"),
+        });
+        if kafka.is_some() && env.is_set(&["KAFKA_GROUP_ID"]) {
+            env.problem("KAFKA_GROUP_ID can't be used with up, which joins two groups");
+        }
+        Self {
+            http: HttpConfig::read(env),
+            database: DatabaseConfig::is_named(env).then(|| DatabaseConfig::read(env)),
+            kafka,
+            s3: S3Config::is_named(env).then(|| S3Config::read(env)),
+            bucket: S3Config::read_bucket(env),
+            work: WorkerConfig::read(env, replicas, 2),
+            file_deadline: read_file_deadline(env),
+            embedded: EmbeddedConfig::read(env),
+        }
+    }
+}
