@@ -16,6 +16,7 @@ pub mod relay_outbox;
 pub mod remove_objects;
 pub mod request_file;
 pub mod rescue_files;
+pub mod rescue_lost;
 pub mod retry_file;
 
 pub use context::{ServeContext, WorkerContext};

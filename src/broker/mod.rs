@@ -115,6 +115,9 @@ pub trait Broker: Send + Sync {
     /// Every partition's watermarks, in partition order.
     async fn watermarks(&self, topic: &str) -> Result<Vec<Watermarks>, BrokerError>;
 
+    /// The group's committed next offsets of the topic, by partition; one that it never committed is absent.
+    async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError>;
+
     /// Makes the topics that are missing; leaves the others as they are. Returns the names of those it made.
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<Vec<String>, BrokerError>;
 

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{CommandError, CommandResult, signals};
-use crate::actions::{ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files};
+use crate::actions::{
+    ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files, rescue_lost,
+};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::{Env, HttpConfig, ServeSettings};
@@ -33,6 +35,8 @@ pub(super) struct Serve {
     pub(super) storage: Storage,
     pub(super) file_deadline: Duration,
     pub(super) group: String,
+    /// The workers' group, whose progress tells what Kafka has lost.
+    pub(super) worker_group: String,
     pub(super) client_id: String,
     pub(super) session_timeout: Duration,
     pub(super) topic_partitions: i32,
@@ -42,8 +46,9 @@ pub(super) struct Serve {
 }
 
 pub(super) async fn run(mut env: Env) -> CommandResult {
-    let ServeSettings { http, database, kafka, client_id, group_id, s3, file_deadline } =
-        ServeSettings::read(&mut env);
+    let settings = ServeSettings::read(&mut env);
+    let ServeSettings { http, database, kafka, client_id, group_id, worker_group_id, s3, file_deadline } =
+        settings;
     env.finish()?;
     let stop = signals::stop_token()?;
     let role = Serve {
@@ -53,6 +58,7 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         storage: Storage::new(&s3).map_err(Error::from)?,
         file_deadline,
         group: group_id,
+        worker_group: worker_group_id,
         client_id,
         session_timeout: kafka.session_timeout,
         topic_partitions: kafka.partitions,
@@ -83,7 +89,7 @@ impl Serve {
         let intake = tokio::spawn(request_file::run(ctx.clone(), queue, answered.clone()));
         // Before anything is published: a broker may keep for a group only what comes after it joined.
         let membership = Membership {
-            group: self.group,
+            group: self.group.clone(),
             client_id: self.client_id,
             topics: vec![topic::CREATED.to_owned()],
             session_timeout: self.session_timeout,
@@ -97,6 +103,8 @@ impl Serve {
         let listen_stop = background.clone();
         tasks.spawn(async move { db.listen_for_outbox(wake, listen_stop).await });
         tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
+        let groups = rescue_lost::Groups { workers: self.worker_group, recorders: self.group.clone() };
+        tasks.spawn(rescue_lost::run(ctx.clone(), groups, background.clone()));
         tasks.spawn(request_file::forget_keys(ctx.clone(), background.clone()));
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
         tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));

@@ -26,7 +26,9 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     }
     let mut states = prepare::topic_states(&kafka, config.partitions).await?;
     // As Kafka's own tools call them.
-    states.iter_mut().for_each(|state| state.topic.insert_str(0, &config.prefix));
+    for state in &mut states {
+        state.topic.insert_str(0, &config.prefix);
+    }
     args.output.print(&states, ["TOPIC", "WANTED", "FOUND", "STATE"], |one| {
         let found = one.found.map(|partitions| partitions.to_string()).unwrap_or_default();
         [one.topic.clone(), one.wanted.to_string(), found, word(one.state).to_owned()]

@@ -101,6 +101,7 @@ async fn run_on(
         storage,
         file_deadline: config.file_deadline,
         group: SERVE_GROUP_ID.to_owned(),
+        worker_group: WORKER_GROUP_ID.to_owned(),
         client_id: SERVE_CLIENT_ID.to_owned(),
         session_timeout,
         topic_partitions: partitions,

@@ -41,6 +41,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
             ("KAFKA_CLIENT_ID", "how the cluster sees us; members of a worker add `-1`, `-2`, …"),
             ("KAFKA_GROUP_ID", "an error with `up`, which joins both groups"),
             (
+                "KAFKA_WORKER_GROUP_ID",
+                "the `KAFKA_GROUP_ID` of the workers, whose progress tells which requests Kafka has lost",
+            ),
+            (
                 "KAFKA_PREFIX",
                 "at most 100 of `a-z A-Z 0-9 . _ -`; stands before every topic's and group's name (`KAFKA_GROUP_ID`'s included), so that several installations share a cluster",
             ),

@@ -52,6 +52,8 @@ pub struct ServeSettings {
     pub kafka: KafkaConfig,
     pub client_id: String,
     pub group_id: String,
+    /// The workers'.
+    pub worker_group_id: String,
     pub s3: S3Config,
     pub file_deadline: Duration,
 }
@@ -64,6 +66,7 @@ impl ServeSettings {
             kafka: KafkaConfig::read(env),
             client_id: KafkaConfig::read_client_id(env, SERVE_CLIENT_ID),
             group_id: KafkaConfig::read_group_id(env, SERVE_GROUP_ID),
+            worker_group_id: env.text_or(&["KAFKA_WORKER_GROUP_ID"], WORKER_GROUP_ID),
             s3: S3Config::read(env),
             file_deadline: read_file_deadline(env),
         }

@@ -8,9 +8,11 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::outbox::Message;
 use super::schema::files;
-use super::types::{FileRow, IdColumn};
+use super::types::{AttemptColumn, FileRow, IdColumn};
 use super::{Db, DbError, idempotency};
-use crate::domain::{Attempt, Cursor, File, FileId, IdempotencyKey, Page, PageRequest, Status, Timestamp};
+use crate::domain::{
+    Attempt, Cursor, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp,
+};
 
 /// A file about to be stored, and what is published once it is.
 #[derive(Debug)]
@@ -125,6 +127,34 @@ impl Db {
             })
             .await?;
         Ok(rows.into_iter().map(FileId::from).collect())
+    }
+
+    /// Unfinished files that have not changed since `before` and whose request (on `topic`) is not in the outbox, those
+    /// that have been quiet for longest first, each with what changes with every move.
+    pub async fn quiet_files(
+        &self,
+        topic: &'static str,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<(FileId, Mark)>, DbError> {
+        use super::schema::outbox;
+        let rows: Vec<(IdColumn, AttemptColumn, i64)> = self
+            .run(async move |conn| {
+                files::table
+                    .select((files::id, files::attempt, files::sequence))
+                    .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
+                    .filter(files::updated_at.lt(before.as_datetime()))
+                    .filter(diesel::dsl::not(diesel::dsl::exists(
+                        outbox::table.filter(outbox::file_id.eq(files::id).and(outbox::topic.eq(topic))),
+                    )))
+                    .order(files::updated_at)
+                    .limit(limit)
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        let mark = |attempt: AttemptColumn, sequence| Mark { attempt: attempt.into(), sequence };
+        Ok(rows.into_iter().map(|(id, attempt, sequence)| (id.into(), mark(attempt, sequence))).collect())
     }
 
     /// Ids above `after` of unfinished files whose request (on `topic`) is not in the outbox, in order.

@@ -28,7 +28,18 @@ pub struct File {
     pub sequence: i64,
 }
 
+/// Two looks at a file that give the same mark have no move between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub attempt: Attempt,
+    pub sequence: i64,
+}
+
 impl File {
+    pub const fn mark(&self) -> Mark {
+        Mark { attempt: self.attempt, sequence: self.sequence }
+    }
+
     /// A request that was just accepted.
     pub fn accepted(id: FileId, new: &NewFile, now: Timestamp) -> Self {
         Self {

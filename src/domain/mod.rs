@@ -16,7 +16,7 @@ pub mod time;
 
 pub use error::{Error, ErrorKind, Fault, FieldError, Result};
 pub use fact::{Fact, FactType};
-pub use file::{File, NewFile, Transition};
+pub use file::{File, Mark, NewFile, Transition};
 pub use format::Format;
 pub use idempotency::IdempotencyKey;
 pub use ids::{Attempt, EventId, FileId};

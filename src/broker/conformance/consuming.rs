@@ -1,5 +1,6 @@
 //! Cases of what a member gets: where it starts, what comes again, limits, cancelled calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::consumer::{Consumer, drive, total};
@@ -58,6 +59,20 @@ pub async fn the_next_member_starts_at_the_committed_offset(broker: Arc<dyn Brok
     assert_eq!(consumer.offsets_of(2), [7, 8, 9]);
     consumer.leave().await;
     other.leave().await;
+}
+
+pub async fn committed_offsets_can_be_asked_for(broker: Arc<dyn Broker>, names: Names) {
+    let topic = names.made_topic(&*broker).await;
+    let committed = async || within("asking", broker.committed(&names.group(), &topic)).await.unwrap();
+    assert_eq!(committed().await, BTreeMap::new(), "a group that nobody knows");
+    fill(&*broker, &topic, 10).await;
+    let consumer = consumed(&*broker, &names, 30).await;
+    let mut next_offsets = consumer.next_offsets();
+    next_offsets.retain(|next| next.partition != 0);
+    within("committing", consumer.member.commit(next_offsets)).await.unwrap();
+    assert_eq!(committed().await, BTreeMap::from([(1, 10), (2, 10)]));
+    consumer.leave().await;
+    assert_eq!(committed().await, BTreeMap::from([(1, 10), (2, 10)]), "also without members");
 }
 
 pub async fn uncommitted_records_come_again_after_a_leave(broker: Arc<dyn Broker>, names: Names) {

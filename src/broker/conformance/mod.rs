@@ -120,6 +120,7 @@ cases! {
         a_new_group_starts_at_the_oldest_record
         records_published_while_nobody_is_joined_are_delivered_later
         the_next_member_starts_at_the_committed_offset
+        committed_offsets_can_be_asked_for
         uncommitted_records_come_again_after_a_leave
         uncommitted_records_come_again_after_a_drop
         a_waiting_member_is_woken_by_a_publish

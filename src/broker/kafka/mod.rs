@@ -85,6 +85,15 @@ impl Broker for Kafka {
         reader::watermarks(&self.client, topic).await
     }
 
+    async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError> {
+        let partitions = self.client.partition_count(topic).await?;
+        let (brokers, group, topic) =
+            (self.brokers.join(","), self.prefix.add(group), self.prefix.add(topic));
+        let asked =
+            tokio::task::spawn_blocking(move || group::committed(&brokers, &group, &topic, partitions));
+        asked.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
+    }
+
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<Vec<String>, BrokerError> {
         topics::ensure(&self.client, topics).await
     }

@@ -64,6 +64,12 @@ impl Slot {
 }
 
 impl Group {
+    /// By partition.
+    pub fn committed(&self, topic: &str) -> BTreeMap<i32, i64> {
+        let slots = self.slots.iter().filter(|(at, _)| &*at.topic == topic);
+        slots.filter_map(|(at, slot)| Some((at.partition, slot.committed?))).collect()
+    }
+
     /// The new member is woken through what this returns.
     pub fn join(&mut self, id: MemberId, membership: &Membership, topics: &Topics) -> Arc<Notify> {
         let missing = |topic: &&String| !topics.contains_key(topic.as_str());

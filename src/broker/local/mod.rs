@@ -69,6 +69,12 @@ impl Broker for LocalBroker {
         Ok(watermarks.collect())
     }
 
+    async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError> {
+        let state = self.state();
+        state.topic(topic)?;
+        Ok(state.groups.get(group).map(|group| group.committed(topic)).unwrap_or_default())
+    }
+
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<Vec<String>, BrokerError> {
         self.state().ensure_topics(topics)
     }

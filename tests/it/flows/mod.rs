@@ -1,4 +1,5 @@
 //! Whole stories: processes that stop, die and come back, and the files that must not care.
 
 mod facts;
+mod lost_requests;
 mod restarts;

@@ -1,5 +1,6 @@
 //! Consumer-group membership through librdkafka, on one thread for each member. Nothing else uses rdkafka.
 
+mod committed;
 mod context;
 mod inbox;
 mod member;
@@ -16,6 +17,7 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
+pub(super) use self::committed::committed;
 use self::context::Context;
 use self::inbox::Inbox;
 use self::member::KafkaMember;

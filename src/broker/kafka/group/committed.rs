@@ -1,0 +1,38 @@
+//! How far a group has come: its committed offsets, asked for without being a member.
+
+use std::collections::BTreeMap;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::broker::BrokerError;
+use crate::broker::kafka::{errors, limit};
+
+/// Blocks for at most `limit::METADATA`. A consumer that never subscribes is no member.
+pub(in crate::broker::kafka) fn committed(
+    brokers: &str,
+    group: &str,
+    topic: &str,
+    partitions: i32,
+) -> Result<BTreeMap<i32, i64>, BrokerError> {
+    let unavailable = |error: rdkafka::error::KafkaError| {
+        errors::from_rdkafka(error.rdkafka_error_code(), &format!("offsets of group {group}: {error}"))
+    };
+    let asker: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("log.connection.close", "false")
+        .create()
+        .map_err(unavailable)?;
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition_range(topic, 0, partitions - 1);
+    let answer = asker.committed_offsets(wanted, limit::METADATA).map_err(unavailable)?;
+    let elements = answer.elements();
+    let known = elements.iter().filter_map(|element| match element.offset() {
+        Offset::Offset(offset) => Some((element.partition(), offset)),
+        Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+    });
+    Ok(known.collect())
+}

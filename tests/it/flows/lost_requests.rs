@@ -1,0 +1,148 @@
+//! Requests that the broker lost are asked for again; those that only wait are not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use filesys::actions::rescue_lost::{Groups, Search};
+use filesys::broker::{Broker, MemberEvent, Membership, Position};
+use filesys::domain::message::topic;
+use filesys::domain::{FileId, Status};
+
+use crate::support::roles::Roles;
+use crate::support::{PATIENCE, eventually, holds, within};
+
+fn search() -> Search {
+    let groups = Groups { workers: "workers".to_owned(), recorders: "recorders".to_owned() };
+    Search::new(groups, Duration::ZERO)
+}
+
+/// Takes every request there is and answers none of them.
+async fn lose_every_request(roles: &Roles) {
+    let membership = Membership {
+        group: "workers".to_owned(),
+        client_id: "careless".to_owned(),
+        topics: vec![topic::CREATE.to_owned()],
+        session_timeout: Duration::from_secs(30),
+    };
+    let mut member = roles.broker.join(membership).await.unwrap();
+    let ends = roles.broker.watermarks(topic::CREATE).await.unwrap();
+    let mut left: i64 = ends.iter().map(|marks| marks.high - marks.low).sum();
+    while left > 0 {
+        if let MemberEvent::Records(records) = within(PATIENCE, "a record", member.next(100)).await {
+            left -= i64::try_from(records.len()).unwrap();
+        }
+    }
+    let next = |marks: &filesys::broker::Watermarks| Position {
+        topic: Arc::from(topic::CREATE),
+        partition: marks.partition,
+        offset: marks.high,
+    };
+    member.commit(ends.iter().map(next).collect()).await.unwrap();
+    member.leave().await;
+}
+
+async fn wait_until_published(roles: &Roles) {
+    eventually("the outbox is empty", async || {
+        let left = roles.ctx.db.outbox_size().await.unwrap();
+        holds(left == 0, left)
+    })
+    .await;
+}
+
+async fn request(roles: &Roles, count: usize) -> Vec<FileId> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        ids.push(roles.request(&format!("file {n}")).await.id);
+    }
+    wait_until_published(roles).await;
+    ids
+}
+
+#[tokio::test]
+async fn a_request_that_was_consumed_without_an_outcome_is_asked_for_again_and_made() {
+    let roles = Roles::new().await.with_intake().with_relay().with_results().await;
+    let ids = request(&roles, 5).await;
+    lose_every_request(&roles).await;
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 5);
+
+    let roles = roles.with_worker().await;
+    for id in ids {
+        let file = eventually("the file is completed", async || {
+            let file = roles.file(id).await;
+            if file.status == Status::Completed { Ok(file) } else { Err(format!("{file:?}")) }
+        })
+        .await;
+        assert_eq!(file.attempt.0, 2);
+    }
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_worker_is_left_alone_however_long_it_takes() {
+    let roles = Roles::new().await.with_intake().with_relay().with_results().await;
+    let ids = request(&roles, 5).await;
+    let mut search = search();
+    for _ in 0..3 {
+        assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
+    }
+    let roles = roles.with_worker().await;
+    eventually("the search ends", async || {
+        assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
+        let done = roles.ctx.db.stats(filesys::domain::Timestamp::now()).await.unwrap().completed;
+        holds(done == 5, done)
+    })
+    .await;
+    for id in ids {
+        assert_eq!(roles.file(id).await.attempt.0, 1);
+    }
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_not_recorded_yet_is_waited_for() {
+    let roles = Roles::new().await.with_intake().with_relay().with_worker().await;
+    let ids = request(&roles, 3).await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    let mut search = search();
+    for _ in 0..3 {
+        assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
+    }
+    let roles = roles.with_results().await;
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
+    for id in ids {
+        let file = roles.file(id).await;
+        assert_eq!((file.status, file.attempt.0), (Status::Completed, 1));
+    }
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_in_the_outbox_is_nobodys_loss() {
+    let roles = Roles::new().await.with_intake().with_results().await;
+    let id = roles.request("waits in the outbox").await.id;
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
+    assert_eq!(roles.file(id).await.attempt.0, 1);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn what_gets_lost_time_and_again_fails_in_the_end() {
+    let roles = Roles::new().await.with_intake().with_relay().with_results().await;
+    let id = request(&roles, 1).await[0];
+    for _ in 1..20 {
+        lose_every_request(&roles).await;
+        assert_eq!(search().step(&roles.ctx).await.unwrap(), 1);
+        wait_until_published(&roles).await;
+    }
+    assert_eq!(roles.file(id).await.attempt.0, 20);
+    lose_every_request(&roles).await;
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 1);
+    let file = roles.file(id).await;
+    assert_eq!(
+        (file.status, file.error.as_deref()),
+        (Status::Failed, Some("its request got lost too often"))
+    );
+    roles.stop().await;
+}
