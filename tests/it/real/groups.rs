@@ -132,9 +132,9 @@ async fn all_completed(api: &Api) {
 
 /// So that a run with `--nocapture` can be quoted.
 fn print_table(members: &[GroupMember]) {
-    println!("{} member(s):", members.len());
+    eprintln!("{} member(s):", members.len());
     for member in members {
-        println!("    {:<16} {:?}", member.client, member.partitions);
+        eprintln!("    {:<16} {:?}", member.client, member.partitions);
     }
 }
 
@@ -257,7 +257,7 @@ async fn kafka_gives_added_partitions_to_processes_that_run() {
         cluster.tools().alter_partitions(topic, 6).await;
         let command = (Utc::now() - since).to_std().unwrap();
         let after = taken_over(topic, &[3, 4, 5], &[process], since).await.saturating_sub(command);
-        println!("the new partitions of {topic} are assigned {after:?} after they were added");
+        eprintln!("the new partitions of {topic} are assigned {after:?} after they were added");
         assert!(after < NOTICED, "{after:?}");
         assert_eq!(cluster.tools().partitions(topic).await.unwrap(), 6);
     }
@@ -309,7 +309,7 @@ async fn kafka_gives_a_workers_partitions_to_others_when_it_stops_and_when_it_di
     let died = tokio::time::Instant::now();
     tokio::join!(first.kill9(), patient.kill9());
     let after = taken_over(topic::CREATE, its, &[&second, &third], since).await;
-    println!("taken over {after:?} after SIGKILL");
+    eprintln!("taken over {after:?} after SIGKILL");
     assert!(after < SESSION + AFTER_SESSION, "{after:?}");
     // Longer than the default.
     tokio::time::sleep_until(died + Duration::from_secs(12)).await;
@@ -325,7 +325,7 @@ async fn kafka_gives_a_workers_partitions_to_others_when_it_stops_and_when_it_di
     let since = Utc::now();
     second.signal(Signal::SIGTERM);
     let after = taken_over(topic::CREATE, its, &[&third], since).await;
-    println!("taken over {after:?} after SIGTERM");
+    eprintln!("taken over {after:?} after SIGTERM");
     assert!(after < HANDED_OVER, "{after:?}");
     let members = cluster.shares(WORKERS, &[3]).await;
     assert_eq!(clients(&members), ["third-1"]);
