@@ -11,6 +11,9 @@ use crate::broker::{
     Broker, Delivery, Member, MemberEvent, Membership, Position, Revocation, TopicPartition,
 };
 
+/// How long a member that is gone without a word is waited for.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub struct Consumer {
     pub member: Box<dyn Member>,
     topic: Arc<str>,
@@ -26,7 +29,7 @@ impl Consumer {
             group: group.to_owned(),
             client_id: format!("conformance-{}", uuid::Uuid::new_v4()),
             topics: vec![topic.to_owned()],
-            session_timeout: Duration::from_secs(10),
+            session_timeout: SESSION_TIMEOUT,
         };
         let member = within("joining", broker.join(membership)).await;
         Self {

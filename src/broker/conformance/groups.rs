@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::consumer::{Consumer, drive, shares, total};
+use super::consumer::{Consumer, SESSION_TIMEOUT, drive, shares, total};
 use super::{Names, fill, publish, record, sorted_numbers, within};
 use crate::broker::{Broker, MemberEvent, Revocation};
 
@@ -46,6 +47,40 @@ pub async fn a_fourth_member_stands_by_until_one_leaves(broker: Arc<dyn Broker>,
     let owner = consumers.iter().position(|consumer| !consumer.owned.is_empty());
     consumers.remove(owner.unwrap()).leave().await;
     drive("the stand-by to take over", 10, &mut consumers, |all| shares(all) == [1, 1, 1]).await;
+    leave(consumers).await;
+}
+
+pub async fn a_stand_by_that_leaves_holds_nobody_up(broker: Arc<dyn Broker>, names: Names) {
+    names.made_topic(&*broker).await;
+    let mut consumers = members(&*broker, &names, &[0, 1, 1, 1]).await;
+    let stand_by = consumers.iter().position(|consumer| consumer.owned.is_empty());
+    consumers.remove(stand_by.unwrap()).leave().await;
+    consumers.pop().unwrap().leave().await;
+    two_take_over(consumers).await;
+}
+
+pub async fn one_that_leaves_before_it_was_given_anything_holds_nobody_up(
+    broker: Arc<dyn Broker>,
+    names: Names,
+) {
+    let (mut first, second, revocation) = first_and_second(&*broker, &names).await;
+    // Everybody else waits for the reply, and by then knows of the third.
+    let third = Consumer::join(&*broker, &names.topic(), &names.group()).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let reply = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let next_offsets = first.lose(&revocation);
+        revocation.reply.send(next_offsets).unwrap();
+    };
+    tokio::join!(second.leave(), reply);
+    two_take_over(vec![first, third]).await;
+}
+
+/// Sooner than after a session timeout.
+async fn two_take_over(mut consumers: Vec<Consumer>) {
+    let began = Instant::now();
+    drive("the others to take over", 10, &mut consumers, |all| shares(all) == [1, 2]).await;
+    assert!(began.elapsed() < SESSION_TIMEOUT / 2, "{:?}", began.elapsed());
     leave(consumers).await;
 }
 

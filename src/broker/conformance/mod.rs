@@ -133,6 +133,8 @@ cases! {
         two_members_own_two_and_one
         three_members_own_one_each
         a_fourth_member_stands_by_until_one_leaves
+        a_stand_by_that_leaves_holds_nobody_up
+        one_that_leaves_before_it_was_given_anything_holds_nobody_up
         a_joining_member_waits_for_the_revocations_reply
         a_dropped_revocation_lets_the_partitions_go
         no_record_of_a_revoked_partition_comes_after_the_reply

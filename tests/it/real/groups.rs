@@ -1,9 +1,375 @@
-//! Consumer groups as operators see them: asked for with Kafka's own tools.
+//! Consumer groups as operators see them: what Kafka's own tools say while real processes work, come, go and die.
 
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use filesys::domain::Status;
+use filesys::domain::message::topic;
+use nix::sys::signal::Signal;
+use tokio::sync::Mutex;
+
+use crate::support::kafka_tools::{GroupMember, KafkaTools, Offsets, Seen};
 use crate::support::own::Own;
+use crate::support::process::{Process, STOP_LIMIT};
+use crate::support::processes::Processes;
+use crate::support::{Api, eventually_within, holds, unique};
+
+const WORKERS: &str = "file-service-group";
+const SERVES: &str = "api-service-group";
+
+/// For tools and processes on a loaded machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The contract's: partitions that were added are noticed.
+const NOTICED: Duration = Duration::from_secs(30);
+/// The contract's: from SIGTERM to the next owner.
+const HANDED_OVER: Duration = Duration::from_secs(2);
+/// The shortest session that brokers allow, and how long after it a dead member's partitions may wait.
+const SESSION: Duration = Duration::from_secs(6);
+const SHORT_SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "6s");
+const AFTER_SESSION: Duration = Duration::from_secs(5);
+
+/// Topics and groups of one test on a broker that several share.
+struct Cluster {
+    kafka: Arc<Own>,
+    prefix: String,
+    processes: Processes,
+}
+
+impl Cluster {
+    async fn shared() -> Option<Self> {
+        Self::with_prefix(unique("it-") + ".").await
+    }
+
+    /// For one test: topics and groups have the names that operators know.
+    async fn with_default_names() -> Option<Self> {
+        Self::with_prefix(String::new()).await
+    }
+
+    /// Tests that run at the same time have the same broker, and the last of them ends it.
+    async fn with_prefix(prefix: String) -> Option<Self> {
+        static RUNNING: Mutex<Weak<Own>> = Mutex::const_new(Weak::new());
+        let mut running = RUNNING.lock().await;
+        let kafka = match running.upgrade() {
+            Some(kafka) => kafka,
+            None => Arc::new(Own::kafka().await?),
+        };
+        *running = Arc::downgrade(&kafka);
+        Some(Self { processes: Processes::new(&kafka.address, &prefix).await, prefix, kafka })
+    }
+
+    fn tools(&self) -> KafkaTools<'_> {
+        KafkaTools { kafka: &self.kafka, prefix: &self.prefix }
+    }
+
+    /// Until the group is stable, its members own so many partitions, in rising order, and each partition has one
+    /// owner.
+    async fn shares(&self, group: &str, expected: &[usize]) -> Vec<GroupMember> {
+        self.shares_within(PATIENCE, group, expected).await
+    }
+
+    async fn shares_within(&self, limit: Duration, group: &str, expected: &[usize]) -> Vec<GroupMember> {
+        let what = format!("the members of {group} own {expected:?} and it is stable");
+        eventually_within(limit, &what, async || {
+            let members = self.tools().members(group).await?;
+            let mut shares: Vec<usize> = members.iter().map(|member| member.partitions.len()).collect();
+            shares.sort_unstable();
+            let mut owned: Vec<i32> = members.iter().flat_map(|member| member.partitions.clone()).collect();
+            owned.sort_unstable();
+            let count = i32::try_from(expected.iter().sum::<usize>()).unwrap();
+            holds(shares == expected && owned.into_iter().eq(0..count), &members)?;
+            let state = self.tools().state(group).await?;
+            holds(state == ("Stable".to_owned(), expected.len()), state)?;
+            Ok(members)
+        })
+        .await
+    }
+
+    /// Until every record of the group's topic is committed; how many that are.
+    async fn no_lag(&self, group: &str) -> i64 {
+        eventually_within(PATIENCE, &format!("{group} has no lag"), async || {
+            let offsets = self.tools().offsets(group).await?;
+            let is_committed =
+                |at: &Offsets| at.end == 0 || at.committed == Some(at.end) && at.lag == Some(0);
+            holds(!offsets.is_empty() && offsets.iter().all(is_committed), &offsets)?;
+            Ok(offsets.iter().map(|at| at.end).sum())
+        })
+        .await
+    }
+
+    /// So many records wait for the group.
+    async fn lag(&self, group: &str) -> Seen<i64> {
+        let offsets = self.tools().offsets(group).await?;
+        Ok(offsets.iter().map(|at| at.end - at.committed.unwrap_or(0)).sum())
+    }
+
+    /// How often the coordinator has ended a rebalance of the group, by its own log.
+    fn generations(&self, group: &str) -> usize {
+        let line = format!("Stabilized group {}{group} generation", self.prefix);
+        self.kafka.read("kafka/kafka.log").matches(&line).count()
+    }
+}
+
+/// A name in Kafka for each, and enough to do.
+fn slow_worker(cluster: &Cluster, client_id: &str) -> Process {
+    let slowly = [("PROCESSING_DELAY_MS", "200"), ("WORKER_CONCURRENCY", "4")];
+    let settings = [&[SHORT_SESSION, ("KAFKA_CLIENT_ID", client_id)][..], &slowly].concat();
+    cluster.processes.worker(1, &settings)
+}
+
+async fn ask(api: &Api, count: usize) {
+    api.post_files((0..count).map(|n| format!("file {n}"))).await;
+}
+
+async fn all_completed(api: &Api) {
+    eventually_within(PATIENCE, "every file is completed", async || {
+        let stats = api.stats().await;
+        holds(stats.completed == stats.total, stats)
+    })
+    .await;
+}
+
+/// So that a run with `--nocapture` can be quoted.
+fn print_table(members: &[GroupMember]) {
+    eprintln!("{} member(s):", members.len());
+    for member in members {
+        eprintln!("    {:<16} {:?}", member.client, member.partitions);
+    }
+}
+
+fn clients(members: &[GroupMember]) -> Vec<&str> {
+    members.iter().map(|member| member.client.as_str()).collect()
+}
+
+fn partitions_of<'a>(members: &'a [GroupMember], client: &str) -> &'a [i32] {
+    &members.iter().find(|member| member.client == client).unwrap().partitions
+}
+
+/// Until each of the partitions was assigned to one of these processes; how long after `since` by their logs, for a
+/// tool takes too long to tell.
+async fn taken_over(topic: &str, partitions: &[i32], by: &[&Process], since: DateTime<Utc>) -> Duration {
+    let mut last = since;
+    for partition in partitions {
+        let name = format!("{topic}-{partition}");
+        let at = eventually_within(PATIENCE, &format!("{name} is taken over"), async || {
+            let logs: Vec<String> = by.iter().map(|process| process.log()).collect();
+            let at = logs.iter().flat_map(|log| assignments(log, &name)).find(|&at| at >= since);
+            at.ok_or_else(|| logs.concat())
+        })
+        .await;
+        last = last.max(at);
+    }
+    (last - since).to_std().unwrap()
+}
+
+/// When the process was given this partition, by its log.
+fn assignments(log: &str, name: &str) -> impl Iterator<Item = DateTime<Utc>> {
+    let lines = log.lines().filter(move |line| {
+        let named = line.split_once("partitions assigned partitions=").map(|(_, names)| names);
+        named.is_some_and(|names| names.split(',').any(|assigned| assigned == name))
+    });
+    // [2026-01-03T00:00:00.000Z INFO  …
+    lines.map(|line| line[1..].split_once(' ').unwrap().0.parse().unwrap())
+}
+
+/// Until it has begun more files than it has finished.
+async fn has_work_under_way(worker: &Process) {
+    eventually_within(PATIENCE, "the worker has work under way", async || {
+        let log = worker.log();
+        let [begun, ended] = ["processing started", "result published"].map(|line| log.matches(line).count());
+        holds(begun > ended && ended > 0, (begun, ended))
+    })
+    .await;
+}
 
 #[tokio::test]
-async fn nothing_is_in_a_new_cluster() {
-    let Some(kafka) = Own::kafka().await else { return };
-    assert_eq!(kafka.run(&["tool", "topics", "--list"]).await, "");
+async fn kafka_shows_who_works_and_how_far() {
+    let Some(cluster) = Cluster::with_default_names().await else { return };
+    cluster.processes.spawn(&["migrate"], &[]).succeed_within(PATIENCE).await;
+    let (serve, api) = cluster.processes.serve(&[]).await;
+    let mut workers = Vec::new();
+    for shares in [&[3][..], &[1, 2], &[1, 1, 1]] {
+        workers.push(cluster.processes.worker(1, &[]));
+        let members = cluster.shares(WORKERS, shares).await;
+        print_table(&members);
+        assert!(clients(&members).iter().all(|client| *client == "file-service-1"));
+    }
+    let fourth = cluster.processes.worker(1, &[("KAFKA_CLIENT_ID", "night-shift")]);
+    let members = cluster.shares(WORKERS, &[0, 1, 1, 1]).await;
+    print_table(&members);
+    assert_eq!(partitions_of(&members, "night-shift-1"), [] as [i32; 0], "who has work keeps it");
+    let members = cluster.shares(SERVES, &[3]).await;
+    assert_eq!(clients(&members), ["api-service"]);
+    let groups = cluster.tools().groups().await.unwrap();
+    assert!([WORKERS, SERVES].iter().all(|group| groups.iter().any(|name| name == group)), "{groups:?}");
+
+    ask(&api, 300).await;
+    all_completed(&api).await;
+    assert_eq!(cluster.no_lag(WORKERS).await, 300);
+    assert_eq!(cluster.no_lag(SERVES).await, 600, "a beginning and an end for each");
+    let published = cluster.tools().ends(topic::CREATE).await.unwrap();
+    assert_eq!(published.values().sum::<i64>(), 300);
+
+    // A stand-by goes, then one of those that work: nobody waits for either.
+    fourth.stop_within(STOP_LIMIT).await;
+    let third = workers.pop().unwrap();
+    let log = third.log();
+    let is_its = |n: &i32| assignments(&log, &format!("{}-{n}", topic::CREATE)).next().is_some();
+    let its: Vec<i32> = (0..3).filter(is_its).collect();
+    let since = Utc::now();
+    third.stop_within(STOP_LIMIT).await;
+    let after = taken_over(topic::CREATE, &its, &[&workers[0], &workers[1]], since).await;
+    assert!(after < HANDED_OVER, "{after:?}");
+    cluster.shares(WORKERS, &[1, 2]).await;
+
+    for worker in workers {
+        worker.stop_within(STOP_LIMIT).await;
+    }
+    ask(&api, 200).await;
+    eventually_within(PATIENCE, "200 requests wait in an empty group", async || {
+        let lag = cluster.lag(WORKERS).await?;
+        let state = cluster.tools().state(WORKERS).await?;
+        holds(lag == 200 && state == ("Empty".to_owned(), 0), (lag, state))
+    })
+    .await;
+    let pair = cluster.processes.worker(2, &[]);
+    all_completed(&api).await;
+    assert_eq!(cluster.no_lag(WORKERS).await, 500);
+    assert_eq!(cluster.no_lag(SERVES).await, 1000);
+    let members = cluster.shares(WORKERS, &[1, 2]).await;
+    assert_eq!(clients(&members), ["file-service-1", "file-service-2"]);
+    pair.stop_within(STOP_LIMIT).await;
+    serve.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn kafka_gives_added_partitions_to_processes_that_run() {
+    let Some(cluster) = Cluster::shared().await else { return };
+    let (serve, api) = cluster.processes.serve(&[]).await;
+    let worker = cluster.processes.worker(2, &[]);
+    cluster.shares(WORKERS, &[1, 2]).await;
+    ask(&api, 30).await;
+    all_completed(&api).await;
+
+    for (topic, process) in [(topic::CREATE, &worker), (topic::CREATED, &serve)] {
+        let since = Utc::now();
+        cluster.tools().alter_partitions(topic, 6).await;
+        let command = (Utc::now() - since).to_std().unwrap();
+        let after = taken_over(topic, &[3, 4, 5], &[process], since).await.saturating_sub(command);
+        eprintln!("the new partitions of {topic} are assigned {after:?} after they were added");
+        assert!(after < NOTICED, "{after:?}");
+        assert_eq!(cluster.tools().partitions(topic).await.unwrap(), 6);
+    }
+    eventually_within(NOTICED, "files come by way of the new partitions", async || {
+        ask(&api, 3).await;
+        let sql = "SELECT count(DISTINCT kafka_partition) FROM transitions WHERE kafka_partition >= 3";
+        let partitions: i64 = cluster.processes.ground.database.one(sql).await;
+        holds(partitions == 3, partitions)
+    })
+    .await;
+    cluster.shares(WORKERS, &[3, 3]).await;
+    cluster.shares(SERVES, &[6]).await;
+    ask(&api, 60).await;
+    all_completed(&api).await;
+    let files = api.stats().await.total;
+    assert_eq!(cluster.no_lag(WORKERS).await, files);
+    assert_eq!(cluster.no_lag(SERVES).await, 2 * files);
+    for topic in [topic::CREATE, topic::CREATED] {
+        let ends = cluster.tools().ends(topic).await.unwrap();
+        assert!([3, 4, 5].iter().all(|partition| ends[partition] > 0), "{topic}: {ends:?}");
+    }
+    worker.stop_within(STOP_LIMIT).await;
+    serve.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn kafka_gives_a_workers_partitions_to_others_when_it_stops_and_when_it_dies() {
+    let Some(cluster) = Cluster::shared().await else { return };
+    let (serve, api) = cluster.processes.serve(&[SHORT_SESSION]).await;
+    let [first, second, third] = ["first", "second", "third"].map(|name| slow_worker(&cluster, name));
+    let members = cluster.shares(WORKERS, &[1, 1, 1]).await;
+    assert_eq!(clients(&members), ["first-1", "second-1", "third-1"]);
+
+    // Another group, whose members may be silent for longer.
+    let patient = cluster.processes.worker(
+        1,
+        &[
+            ("KAFKA_GROUP_ID", "patient-group"),
+            ("KAFKA_CLIENT_ID", "patient"),
+            ("KAFKA_SESSION_TIMEOUT", "60s"),
+        ],
+    );
+    cluster.shares("patient-group", &[3]).await;
+
+    ask(&api, 200).await;
+    has_work_under_way(&first).await;
+    let its = partitions_of(&members, "first-1");
+    let since = Utc::now();
+    let died = tokio::time::Instant::now();
+    tokio::join!(first.kill9(), patient.kill9());
+    let after = taken_over(topic::CREATE, its, &[&second, &third], since).await;
+    eprintln!("taken over {after:?} after SIGKILL");
+    assert!(after < SESSION + AFTER_SESSION, "{after:?}");
+    // Longer than the default.
+    tokio::time::sleep_until(died + Duration::from_secs(12)).await;
+    let patients = cluster.tools().members("patient-group").await.unwrap();
+    assert_eq!(clients(&patients), ["patient-1"], "{:?} after its death", died.elapsed());
+    let members = cluster.shares(WORKERS, &[1, 2]).await;
+    assert_eq!(clients(&members), ["second-1", "third-1"]);
+    all_completed(&api).await;
+
+    ask(&api, 200).await;
+    has_work_under_way(&second).await;
+    let its = partitions_of(&members, "second-1");
+    let since = Utc::now();
+    second.signal(Signal::SIGTERM);
+    let after = taken_over(topic::CREATE, its, &[&third], since).await;
+    eprintln!("taken over {after:?} after SIGTERM");
+    assert!(after < HANDED_OVER, "{after:?}");
+    let members = cluster.shares(WORKERS, &[3]).await;
+    assert_eq!(clients(&members), ["third-1"]);
+    second.succeed_within(STOP_LIMIT).await;
+    all_completed(&api).await;
+    assert_eq!(cluster.no_lag(WORKERS).await, 400);
+    third.stop_within(STOP_LIMIT).await;
+    serve.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn kafka_sees_no_rebalance_while_jobs_outlast_the_session() {
+    let Some(cluster) = Cluster::shared().await else { return };
+    let (serve, api) = cluster.processes.serve(&[SHORT_SESSION]).await;
+    let worker = cluster.processes.worker(2, &[SHORT_SESSION, ("PROCESSING_DELAY_MS", "15000")]);
+    let before = cluster.shares(WORKERS, &[1, 2]).await;
+    let generations = cluster.generations(WORKERS);
+    assert!(generations > 0);
+
+    // Round robin: one for each partition.
+    let files = api.post_files((0..3).map(|n| format!("a long job {n}"))).await;
+    let posted = tokio::time::Instant::now();
+    let mut looks_after_a_session = 0;
+    loop {
+        looks_after_a_session += usize::from(posted.elapsed() > SESSION);
+        let state = cluster.tools().state(WORKERS).await.unwrap();
+        assert_eq!(state, ("Stable".to_owned(), 2), "{:?} after the request", posted.elapsed());
+        assert_eq!(cluster.tools().members(WORKERS).await.unwrap(), before);
+        let stats = api.stats().await;
+        if stats.completed == 3 {
+            break;
+        }
+        assert!(posted.elapsed() < PATIENCE, "{stats:?}");
+    }
+    assert!(looks_after_a_session > 0);
+    assert_eq!(cluster.generations(WORKERS), generations);
+    assert_eq!(cluster.no_lag(WORKERS).await, 3);
+    for file in files {
+        let timeline = api.timeline(file.id).await;
+        let moves: Vec<_> = timeline.iter().map(|line| (line.to, line.attempt.0)).collect();
+        assert_eq!(moves, [(Status::Pending, 1), (Status::Processing, 1), (Status::Completed, 1)]);
+        assert!(timeline[2].duration_ms.unwrap() >= 15_000, "{timeline:?}");
+    }
+    assert_eq!(worker.log().matches("processing started").count(), 3);
+    worker.stop_within(STOP_LIMIT).await;
+    serve.stop_within(STOP_LIMIT).await;
 }

@@ -2,8 +2,10 @@
 
 pub mod app;
 pub mod client;
+pub mod kafka_tools;
 pub mod own;
 pub mod process;
+pub mod processes;
 pub mod raw;
 pub mod roles;
 pub mod services;

@@ -60,11 +60,23 @@ impl Own {
 
     /// The script's standard output; it must succeed.
     pub async fn run(&self, args: &[&str]) -> String {
+        self.try_run(args).await.unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// As `run`; what it says when it fails.
+    pub async fn try_run(&self, args: &[&str]) -> Result<String, String> {
+        let what = format!("{} {args:?}", self.script.display());
         let output = self.command(args).stdin(Stdio::null()).kill_on_drop(true).output();
-        let output =
-            within(START_LIMIT, &format!("{} {args:?}", self.script.display()), output).await.unwrap();
-        assert!(output.status.success(), "{} {args:?}: {output:?}", self.script.display());
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        let output = within(START_LIMIT, &what, output).await.unwrap();
+        if !output.status.success() {
+            return Err(format!("{what}: {output:?}"));
+        }
+        Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    }
+
+    /// A file of the service, by its path below the folder of services.
+    pub fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(file)).unwrap()
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

@@ -65,6 +65,12 @@ impl Process {
         assert!(!log.contains("panicked"), "something panicked");
     }
 
+    /// Ends by itself, successfully.
+    pub async fn succeed_within(mut self, limit: Duration) {
+        let status = within(limit, "ending by itself", self.child.wait()).await.unwrap();
+        assert!(status.success(), "{status}");
+    }
+
     /// The second SIGINT ends it without waiting for anything.
     pub async fn interrupt_twice(mut self) {
         self.signal(Signal::SIGINT);

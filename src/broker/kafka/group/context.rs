@@ -1,6 +1,7 @@
 //! librdkafka's callbacks on the member's thread: partitions come and go, and something is wrong.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub(super) struct Context {
     topics: Vec<Arc<str>>,
     /// How long a revocation may stay without a reply. The group waits for it.
     reply_limit: Duration,
+    /// How many have ended.
+    rebalances: AtomicUsize,
     paused: Mutex<BTreeSet<TopicPartition>>,
     /// When each trouble, by code and text of the topic's, was last seen.
     troubles: Mutex<HashMap<String, Instant>>,
@@ -42,6 +45,7 @@ impl Context {
             prefix,
             topics: membership.topics.iter().map(|topic| topic.as_str().into()).collect(),
             reply_limit: membership.session_timeout / 2,
+            rebalances: AtomicUsize::new(0),
             paused: Mutex::default(),
             troubles: Mutex::default(),
         }
@@ -78,6 +82,11 @@ impl Context {
         }
     }
 
+    /// How many rebalances have ended, whether or not they gave us anything.
+    pub fn rebalances(&self) -> usize {
+        self.rebalances.load(Ordering::Relaxed)
+    }
+
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         // Also an empty list is to be answered, or the group waits.
         let outcome = match consumer.rebalance_protocol() {
@@ -91,6 +100,7 @@ impl Context {
             // Not sooner: what is told to be ours can be committed. Its records come by this thread, so later.
             self.inbox.assigned(partitions);
         }
+        self.rebalances.fetch_add(1, Ordering::Relaxed);
     }
 
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {

@@ -8,7 +8,7 @@ mod member;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,6 +28,12 @@ use crate::broker::{BrokerError, Delivery, Membership, Position, Record};
 const POLL: Duration = Duration::from_millis(100);
 /// Bounds how late room in the inbox is noticed.
 const POLL_WHILE_PAUSED: Duration = Duration::from_millis(5);
+
+/// Bounds how late the end of a rebalance is noticed.
+const POLL_WHILE_LEAVING: Duration = Duration::from_millis(5);
+/// Among members that live: a heartbeat, and the second that librdkafka keeps between two joins. Nobody waits for a
+/// stand-by's work, so its end may take as long.
+const REBALANCE_AT_MOST: Duration = Duration::from_secs(2);
 
 /// Heartbeats tell the members that one has joined or left, so this is how long a hand-over takes.
 const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
@@ -113,7 +119,23 @@ fn run(consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
             }
         }
     }
-    // Leaves the group, unless a commit is under way: then that one's end does.
+    leave(consumer);
+}
+
+/// Closing says goodbye along with giving partitions back. For a member that has none librdkafka 2.12 leaves it out
+/// (cooperative assignors), and each rebalance of the others would wait for us until the session timeout.
+fn leave(consumer: Arc<BaseConsumer<Context>>) {
+    let before = consumer.context().rebalances();
+    let stands_by = before > 0 && consumer.assignment().is_ok_and(|partitions| partitions.count() == 0);
+    if stands_by {
+        // Says goodbye: at once, or when a rebalance ends that is under way, which closing would cut short.
+        consumer.unsubscribe();
+        let until = Instant::now() + REBALANCE_AT_MOST;
+        while consumer.context().rebalances() == before && Instant::now() < until {
+            consumer.poll(POLL_WHILE_LEAVING);
+        }
+    }
+    // Waits for the coordinator's answer, unless a commit is under way: then that one's end does.
     drop(consumer);
 }
 
