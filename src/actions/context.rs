@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::check_health::Silence;
 use super::request_file::Intake;
 use crate::broker::Broker;
 use crate::db::Db;
 use crate::storage::Storage;
+use crate::telemetry::Outage;
 
 /// The tools of `serve`. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct ServeContext {
     /// Woken when an outbox row has committed.
     pub outbox: Arc<Notify>,
     pub(super) intake: mpsc::Sender<Intake>,
+    pub(super) overload: Arc<Outage>,
+    pub(super) silence: Arc<Silence>,
 }
 
 impl ServeContext {
@@ -32,7 +36,17 @@ impl ServeContext {
         file_deadline: Duration,
     ) -> (Self, mpsc::Receiver<Intake>) {
         let (intake, queue) = mpsc::channel(super::request_file::QUEUE);
-        (Self { db, broker, storage, file_deadline, outbox: Arc::new(Notify::new()), intake }, queue)
+        let ctx = Self {
+            db,
+            broker,
+            storage,
+            file_deadline,
+            outbox: Arc::new(Notify::new()),
+            intake,
+            overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),
+            silence: Arc::default(),
+        };
+        (ctx, queue)
     }
 }
 

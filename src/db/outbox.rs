@@ -23,8 +23,8 @@ pub struct OutboxRow {
 pub enum Fate {
     /// The broker has it: the row goes.
     Published,
-    /// Not now: the row stays.
-    Kept,
+    /// Not now, and why: the row stays.
+    Kept(String),
     /// Never: the row stays for people to see and is not taken again.
     Parked(String),
 }
@@ -34,6 +34,8 @@ pub enum Fate {
 pub struct Round {
     pub taken: usize,
     pub published: usize,
+    /// Why the first of those that stay was not published.
+    pub kept: Option<String>,
     /// Files whose message can't be published, and why.
     pub parked: Vec<(FileId, String)>,
 }
@@ -71,7 +73,7 @@ impl Db {
                 for ((id, file_id), fate) in ids.into_iter().zip(publish(rows).await) {
                     match fate {
                         Fate::Published => done.push(id),
-                        Fate::Kept => {}
+                        Fate::Kept(why) => drop(round.kept.get_or_insert(why)),
                         Fate::Parked(reason) => {
                             diesel::update(outbox::table.find(id))
                                 .set((
