@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::ServeContext;
 use crate::domain::Error;
+use crate::telemetry::Outage;
 
 /// For one dependency to answer; past it, it counts as down.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -37,11 +38,28 @@ pub enum Dependency {
     Down,
 }
 
+/// Dependencies that don't answer a probe at all. Those that answer badly say so themselves, once.
+pub(super) struct Silence {
+    database: Outage,
+    kafka: Outage,
+    storage: Outage,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self {
+            database: Outage::new("postgresql is silent", "postgresql answers again"),
+            kafka: Outage::new("kafka is silent", "kafka answers again"),
+            storage: Outage::new("s3 is silent", "s3 answers again"),
+        }
+    }
+}
+
 pub async fn check(ctx: &ServeContext) -> Health {
     let (database, kafka, storage) = tokio::join!(
-        probe("postgresql", async { ctx.db.ping().await.map_err(Error::from) }),
-        probe("kafka", async { ctx.broker.topics().await.map(drop).map_err(Error::from) }),
-        probe("s3", async { ctx.storage.ping().await.map_err(Error::from) }),
+        probe(&ctx.silence.database, async { ctx.db.ping().await.map_err(Error::from) }),
+        probe(&ctx.silence.kafka, async { ctx.broker.topics().await.map(drop).map_err(Error::from) }),
+        probe(&ctx.silence.storage, async { ctx.storage.ping().await.map_err(Error::from) }),
     );
     let status = match (database, kafka, storage) {
         (Dependency::Down, _, _) => Readiness::Unavailable,
@@ -51,15 +69,16 @@ pub async fn check(ctx: &ServeContext) -> Health {
     Health { status, database, kafka, storage }
 }
 
-async fn probe(name: &str, call: impl Future<Output = Result<(), Error>>) -> Dependency {
-    match tokio::time::timeout(LIMIT, call).await {
-        Ok(Ok(())) => Dependency::Up,
-        Ok(Err(error)) => {
-            log::warn!(dependency = name, error:% = error.chain(); "dependency down");
-            Dependency::Down
-        }
-        Err(_) => {
-            log::warn!(dependency = name; "dependency silent");
+async fn probe(silence: &Outage, call: impl Future<Output = Result<(), Error>>) -> Dependency {
+    let Ok(answer) = tokio::time::timeout(LIMIT, call).await else {
+        silence.fails(format!("no answer within {} s", LIMIT.as_secs()));
+        return Dependency::Down;
+    };
+    silence.works();
+    match answer {
+        Ok(()) => Dependency::Up,
+        Err(error) => {
+            log::debug!(error:% = error.chain(); "dependency down");
             Dependency::Down
         }
     }

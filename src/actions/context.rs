@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use super::check_health::Silence;
 use super::request_file::Intake;
 use crate::broker::Broker;
 use crate::db::Db;
 use crate::storage::Storage;
+use crate::telemetry::Outage;
 
 /// The tools of `serve`. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub struct ServeContext {
     /// Woken when a removal of an object has committed.
     pub removals: Arc<Notify>,
     pub(super) intake: mpsc::Sender<Intake>,
+    pub(super) overload: Arc<Outage>,
+    pub(super) silence: Arc<Silence>,
 }
 
 impl ServeContext {
@@ -34,18 +38,18 @@ impl ServeContext {
         file_deadline: Duration,
     ) -> (Self, mpsc::Receiver<Intake>) {
         let (intake, queue) = mpsc::channel(super::request_file::QUEUE);
-        (
-            Self {
-                db,
-                broker,
-                storage,
-                file_deadline,
-                outbox: Arc::default(),
-                removals: Arc::default(),
-                intake,
-            },
-            queue,
-        )
+        let ctx = Self {
+            db,
+            broker,
+            storage,
+            file_deadline,
+            outbox: Arc::default(),
+            removals: Arc::default(),
+            intake,
+            overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),
+            silence: Arc::default(),
+        };
+        (ctx, queue)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{WorkerContext, announce};
+use super::{WorkerContext, announce, prepare};
 use crate::domain::message::{CreateFile, FileResult, Outcome};
 use crate::domain::{Attempt, Error, FileId, Result, Timestamp};
 use crate::generators;
-use crate::storage::{Stored, key};
+use crate::storage::{StorageError, Stored, key};
 
 /// Where a request came from, for the timeline and the log.
 #[derive(Debug, Clone)]
@@ -20,19 +20,24 @@ pub struct Origin {
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// `Ok` once the object is stored and verified and the result is published, in this order: only then may the
-/// request's offset be committed. Repeating it gives the same object.
-pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin) -> Result<()> {
+/// request's offset be committed. Repeating it gives the same object; `again` says that it is repeated, and then
+/// the start is not announced another time.
+pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin, again: bool) -> Result<()> {
     let started = Instant::now();
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
     let (partition, offset) = (origin.partition, origin.offset);
-    log::info!(file_id, attempt, partition, offset; "processing started");
-    let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
-    let (announced, stored) =
-        tokio::join!(announce::result(&*ctx.broker, &start), make(ctx, request, started));
-    if let Err(error) = announced {
-        // Only the end has to be known.
-        log::warn!(file_id, attempt, error:% = error.chain(); "start not announced");
-    }
+    let announced = async {
+        if again {
+            return log::debug!(file_id, attempt, partition, offset; "processing started again");
+        }
+        log::info!(file_id, attempt, partition, offset; "processing started");
+        let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
+        if let Err(error) = announce::result(&*ctx.broker, &start).await {
+            // Only the end has to be known.
+            log::debug!(file_id, attempt, error:% = error.chain(); "start not announced");
+        }
+    };
+    let ((), stored) = tokio::join!(announced, make(ctx, request, started));
     let (location, stored) = stored?;
     let duration = elapsed_ms(started);
     let end = FileResult {
@@ -70,7 +75,16 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
     delay(ctx.processing_delay, request, started).await;
     let bytes = generators::generate(request)?;
     let key = key::object_key(request.file_id, &request.title, request.timestamp, request.format);
-    let stored = ctx.storage.put(&key, request.format.media_type(), &bytes).await?;
+    let put = || ctx.storage.put(&key, request.format.media_type(), &bytes);
+    let stored = match put().await {
+        Err(StorageError::NoBucket(_)) => {
+            if prepare::bucket(&ctx.storage).await? {
+                log::warn!(bucket = ctx.storage.bucket_name(); "the bucket was gone; made anew");
+            }
+            put().await?
+        }
+        stored => stored?,
+    };
     log::info!(file_id = request.file_id.0, key, size = stored.size; "object stored");
     Ok((key::location(&ctx.storage.bucket_name(), &key), stored))
 }

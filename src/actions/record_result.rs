@@ -32,7 +32,7 @@ async fn record(ctx: &ServeContext, results: &[&FileResult]) -> Vec<Result<()>> 
         Ok(answers) => return answers,
         Err(error) => error,
     };
-    log::warn!(results = results.len(), error:% = error.chain(); "results not recorded");
+    log::debug!(results = results.len(), error:% = error.chain(); "results not recorded");
     if error.kind != ErrorKind::Unavailable && results.len() > 1 {
         let mut answers = Vec::with_capacity(results.len());
         for result in results {

@@ -11,31 +11,37 @@ use super::{ServeContext, announce, rescue_files};
 use crate::broker::{Broker, BrokerError, Record};
 use crate::db::outbox::{Fate, OutboxRow, Round};
 use crate::domain::{Result, Timestamp};
+use crate::telemetry::Outage;
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
 /// For commits whose wake-up got lost.
 const POLL: Duration = Duration::from_secs(1);
+/// Between two tries of what fails; jitter adds up to as much again.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Relays until `stop`; the round under way is finished. Woken by this process's commits at once, by those of others
 /// through PostgreSQL, and by a slow poll.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    let mut trouble = Trouble::default();
+    let outage = Outage::new("outbox waits", "outbox flows again");
     let mut missing = Missing::default();
+    let mut waits = None;
     while !stop.is_cancelled() {
-        let wait = match once(&ctx).await {
-            Ok(round) if round.published + round.postponed.len() < round.taken => {
-                trouble.next("kafka did not take every record")
-            }
-            Ok(round) if !round.postponed.is_empty() => {
-                missing.say(round.postponed);
-                Duration::ZERO
-            }
+        let (taken, trouble) = match once(&ctx).await {
             Ok(round) => {
-                trouble.over();
-                if round.taken > 0 { Duration::ZERO } else { POLL }
+                missing.say(round.postponed);
+                (round.taken, round.kept)
             }
-            Err(error) => trouble.next(&error.chain()),
+            Err(error) => (0, Some(error.chain())),
+        };
+        let wait = if let Some(why) = trouble {
+            outage.fails(why);
+            waits.get_or_insert_with(backoff).next().unwrap_or(LONGEST_WAIT)
+        } else {
+            outage.works();
+            waits = None;
+            if taken > 0 { Duration::ZERO } else { POLL }
         };
         if wait == POLL {
             tokio::select! {
@@ -66,7 +72,7 @@ pub async fn once(ctx: &ServeContext) -> Result<Round> {
 
 async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> Vec<Fate> {
     let mut by_topic: BTreeMap<String, Vec<(usize, i64, Record)>> = BTreeMap::new();
-    let mut fates: Vec<Fate> = rows.iter().map(|_| Fate::Kept).collect();
+    let mut fates: Vec<Fate> = rows.iter().map(|_| Fate::Kept("no answer".to_owned())).collect();
     for (index, row) in rows.into_iter().enumerate() {
         let record = Record {
             key: row.record_key.map(Bytes::from),
@@ -100,7 +106,9 @@ fn fate(topic: &str, file_id: i64, answer: Result<crate::broker::Position, Broke
             Fate::Parked(reason)
         }
         Err(BrokerError::UnknownTopic(_)) => Fate::Postponed,
-        Err(BrokerError::Unavailable(_) | BrokerError::Configuration(_)) => Fate::Kept,
+        Err(error @ (BrokerError::Unavailable(_) | BrokerError::Configuration(_))) => {
+            Fate::Kept(error.to_string())
+        }
     }
 }
 
@@ -121,29 +129,11 @@ impl Missing {
     }
 }
 
-/// Says once that something is wrong and once that it is over, and how long to wait in between.
-#[derive(Default)]
-struct Trouble(Option<backon::ExponentialBackoff>);
-
-impl Trouble {
-    fn next(&mut self, reason: &str) -> Duration {
-        const FIRST: Duration = Duration::from_millis(50);
-        const LONGEST: Duration = Duration::from_secs(2);
-        let backoff = self.0.get_or_insert_with(|| {
-            log::warn!(reason; "outbox waits");
-            ExponentialBuilder::new()
-                .with_min_delay(FIRST)
-                .with_max_delay(LONGEST)
-                .with_jitter()
-                .without_max_times()
-                .build()
-        });
-        backoff.next().unwrap_or(LONGEST)
-    }
-
-    fn over(&mut self) {
-        if self.0.take().is_some() {
-            log::info!("outbox flows again");
-        }
-    }
+fn backoff() -> backon::ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_delay(LONGEST_WAIT)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }

@@ -8,6 +8,7 @@ use super::ServeContext;
 use crate::db::removals::{Removal, Settled};
 use crate::domain::{Result, Status, Timestamp};
 use crate::storage::{Storage, key};
+use crate::telemetry::Outage;
 
 /// In one transaction, all at once.
 const BATCH: i64 = 16;
@@ -20,11 +21,16 @@ const TROUBLE: Duration = Duration::from_secs(10);
 
 /// Removes what is due until `stop`. Woken when this process has asked for a removal.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    let outage = Outage::new("objects wait to be removed", "objects are removed again");
     while !stop.is_cancelled() {
         match once(&ctx).await {
-            Ok(0) => {}
-            Ok(_) => continue,
-            Err(error) => log::warn!(error:% = error.chain(); "objects not removed"),
+            Ok(taken) => {
+                outage.works();
+                if taken > 0 {
+                    continue;
+                }
+            }
+            Err(error) => outage.fails(error.chain()),
         }
         tokio::select! {
             () = stop.cancelled() => {}

@@ -37,11 +37,14 @@ pub struct Accepted {
 /// same; with a key, asking again tells. A key that was used for another request is `Invalid`.
 pub async fn request(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKey>) -> Result<Accepted> {
     let busy = || {
+        ctx.overload.fails("requests come faster than they are stored");
         Error::new(ErrorKind::Unavailable, "overloaded", "too many requests are waiting; try again shortly")
     };
     let (reply, answer) = oneshot::channel();
     ctx.intake.send_timeout(Intake { new, key, reply }, QUEUE_WAIT).await.map_err(|_| busy())?;
-    answer.await.map_err(|_| busy())?
+    let stored = answer.await.map_err(|_| busy())?;
+    ctx.overload.works();
+    stored
 }
 
 /// Stores what piles up in the queue, one commit after the other, until `stop`; what is queued by then is still
@@ -60,14 +63,15 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
         let answers: Vec<Result<Accepted>> = match store(&db, file_deadline, requests).await {
             Ok(answers) => answers,
             Err(error) => {
-                log::error!(requests = replies.len(), error:% = error; "requests not stored");
                 let text = error.to_string();
                 let mut first = Some(error);
                 // One error for all of them; the copies carry its text.
-                replies
+                let answers: Vec<Result<Accepted>> = replies
                     .iter()
                     .map(|_| Err(first.take().unwrap_or_else(|| DbError::Unavailable(text.clone())).into()))
-                    .collect()
+                    .collect();
+                log::debug!(requests = replies.len(), error = text; "requests not stored");
+                answers
             }
         };
         outbox.notify_one();

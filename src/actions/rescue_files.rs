@@ -10,6 +10,7 @@ use crate::db::moves::{Change, Moves};
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
 use crate::domain::{FileId, Result, Timestamp};
+use crate::telemetry::Outage;
 
 const BATCH: i64 = 500;
 const EVERY: Duration = Duration::from_secs(10);
@@ -34,9 +35,11 @@ pub async fn resume(ctx: &ServeContext) -> Result<usize> {
 
 /// Fails files past their deadline, now and then, until `stop`.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    let outage = Outage::new("deadlines not checked", "deadlines are checked again");
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        if let Err(error) = expire(&ctx).await {
-            log::warn!(error:% = error.chain(); "deadlines not checked");
+        match expire(&ctx).await {
+            Ok(_) => outage.works(),
+            Err(error) => outage.fails(error.chain()),
         }
     }
 }

@@ -144,7 +144,7 @@ impl Serve {
 
 /// Start order never matters: topics and bucket are made when their services are there.
 async fn make_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
-    const AGAIN: Duration = Duration::from_secs(2);
+    const AGAIN: Duration = Duration::from_secs(1);
     let mut said = false;
     let work = async {
         loop {

@@ -19,11 +19,12 @@ use crate::broker::local::LocalBroker;
 use crate::config::roles::{SERVE_CLIENT_ID, SERVE_GROUP_ID, WORKER_CLIENT_ID, WORKER_GROUP_ID};
 use crate::config::{DatabaseConfig, Env, S3Config, UpSettings};
 use crate::db::Db;
-use crate::domain::Error;
+use crate::domain::{Error, ErrorKind};
 use crate::embedded::{
     DataDir, Durability, EmbeddedError, EmbeddedPostgres, EmbeddedS3, PostgresOptions, S3Options,
 };
 use crate::storage::Storage;
+use crate::telemetry::Outage;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -78,7 +79,9 @@ async fn run_on(
     let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.cluster.partitions);
     let session_timeout =
         config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.cluster.session_timeout);
-    prepare::schema(&database.url).await?;
+    if !schema_is_there(&database, config.database.is_some(), stop).await? {
+        return Ok(());
+    }
     if config.kafka.is_none() {
         prepare::topics(&*broker, partitions).await?;
     }
@@ -108,6 +111,30 @@ async fn run_on(
         broker_forgets: config.kafka.is_none(),
     };
     roles(worker, serve, embedded, &s3.bucket, stop).await
+}
+
+/// Makes the schema. A server that was named is waited for, until `stop`: then the answer is false.
+async fn schema_is_there(
+    database: &DatabaseConfig,
+    is_named: bool,
+    stop: &CancellationToken,
+) -> Result<bool, CommandError> {
+    const AGAIN: Duration = Duration::from_secs(1);
+    let outage = Outage::new("postgresql is away", "postgresql is back");
+    loop {
+        let Some(made) = stop.run_until_cancelled(prepare::schema(&database.url)).await else {
+            return Ok(false);
+        };
+        match made {
+            Ok(_) => {
+                outage.works();
+                return Ok(true);
+            }
+            Err(error) if is_named && error.kind == ErrorKind::Unavailable => outage.fails(error.chain()),
+            Err(error) => return Err(error.into()),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await;
+    }
 }
 
 /// The services, named ones as named, the others started.

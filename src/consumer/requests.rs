@@ -24,16 +24,18 @@ impl From<MessageError> for Error {
 
 #[async_trait]
 impl Handler for Requests {
-    async fn handle(&self, batch: &[Delivery]) -> Vec<Result<()>> {
+    async fn handle(&self, batch: &[Delivery], again: bool) -> Vec<Result<()>> {
         let one = |delivery| async move {
             let request = CreateFile::read(value(delivery))?;
             let origin = self.origin(delivery);
-            log::info!(
+            let level = if again { log::Level::Debug } else { log::Level::Info };
+            log::log!(
+                level,
                 file_id = request.file_id.0, attempt = request.attempt.0, partition = origin.partition,
                 offset = origin.offset;
                 "record received"
             );
-            generate_file::generate(&self.ctx, &request, &origin).await
+            generate_file::generate(&self.ctx, &request, &origin, again).await
         };
         futures_util::future::join_all(batch.iter().map(one)).await
     }

@@ -15,7 +15,7 @@ pub struct Results {
 
 #[async_trait]
 impl Handler for Results {
-    async fn handle(&self, batch: &[Delivery]) -> Vec<Result<()>> {
+    async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<()>> {
         let mut readable = Vec::with_capacity(batch.len());
         let mut answers: Vec<Result<()>> = Vec::with_capacity(batch.len());
         let mut places = Vec::with_capacity(batch.len());

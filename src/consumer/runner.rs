@@ -12,14 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::watermark::Watermark;
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
 use crate::domain::Error;
+use crate::telemetry::Outage;
 
 mod job;
 
 /// What is done with the records of a group.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// One answer for each record, in order. `Ok`: its offset may be committed.
-    async fn handle(&self, batch: &[Delivery]) -> Vec<Result<(), Error>>;
+    /// One answer for each record, in order. `Ok`: its offset may be committed. `again`: each of them was handled
+    /// before and failed.
+    async fn handle(&self, batch: &[Delivery], again: bool) -> Vec<Result<(), Error>>;
 
     /// Puts aside a record that can't be handled. `Ok`: nothing is lost if its offset is committed.
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<(), Error>;
@@ -43,7 +45,7 @@ pub struct Settings {
 
 /// How often settled work is committed. A crash repeats at most this much of it.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
-/// For the coordinator to take a commit, so that one that is silent does not hold up the work.
+/// For the coordinator to take the last commit.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 /// When nothing has come for this long, everything that had arrived is taken.
 const QUIET: Duration = Duration::from_millis(50);
@@ -55,7 +57,14 @@ pub async fn run(
     settings: Settings,
     stop: CancellationToken,
 ) {
-    let mut runner = Runner { member, handler, settings, partitions: HashMap::new(), jobs: Jobs::default() };
+    let mut runner = Runner {
+        member,
+        handler,
+        settings,
+        partitions: HashMap::new(),
+        jobs: Jobs::default(),
+        commits: Outage::new("offsets not committed", "offsets are committed again"),
+    };
     let mut commits = tokio::time::interval(COMMIT_EVERY);
     commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -63,7 +72,8 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => break,
             Some(done) = runner.jobs.next() => runner.settle(done),
-            _ = commits.tick() => runner.commit().await,
+            // A coordinator that is silent must hold up neither the work nor the reply to a revocation.
+            _ = commits.tick() => runner.commit(settings.give_back / 2).await,
             event = runner.member.next(room) => runner.on_event(event).await,
         }
     }
@@ -77,6 +87,7 @@ struct Runner {
     /// Ours now; the watermark begins with the first record.
     partitions: HashMap<TopicPartition, Option<Watermark>>,
     jobs: Jobs,
+    commits: Outage,
 }
 
 impl Runner {
@@ -133,14 +144,15 @@ impl Runner {
         self.partitions.iter().filter_map(next).collect()
     }
 
-    async fn commit(&mut self) {
+    async fn commit(&mut self, limit: Duration) {
         let offsets = self.to_commit();
         if offsets.is_empty() {
             return;
         }
-        let commit = tokio::time::timeout(COMMIT_LIMIT, self.member.commit(offsets.clone())).await;
+        let commit = tokio::time::timeout(limit, self.member.commit(offsets.clone())).await;
         match commit.unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer to the commit".to_owned()))) {
             Ok(()) => {
+                self.commits.works();
                 for next in offsets {
                     // Kafka's way: the offset of the last record done, and the one committed, which is the next.
                     log::info!(topic:% = next.topic, partition = next.partition, offset = next.offset - 1, next_offset = next.offset; "offset committed");
@@ -150,7 +162,7 @@ impl Runner {
                 }
             }
             // Tried again with the next tick; what was done meanwhile is done at most twice.
-            Err(error) => log::warn!(error:% = error; "offsets not committed"),
+            Err(error) => self.commits.fails(error),
         }
     }
 
@@ -209,7 +221,7 @@ impl Runner {
             log::warn!(jobs = self.jobs.len(); "work handed back unfinished");
         }
         self.jobs.abort_all().await;
-        self.commit().await;
+        self.commit(COMMIT_LIMIT).await;
         self.member.leave().await;
     }
 }
@@ -220,10 +232,18 @@ fn names(partitions: &[TopicPartition]) -> String {
 }
 
 /// The batches under way, and the partition that each of them works for.
-#[derive(Default)]
 struct Jobs {
     set: JoinSet<Vec<Position>>,
     handles: HashMap<tokio::task::Id, (AbortHandle, TopicPartition)>,
+    /// Records that wait for a dependency.
+    waits: Arc<Outage>,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        let waits = Arc::new(Outage::new("records wait", "records flow again"));
+        Self { set: JoinSet::new(), handles: HashMap::new(), waits }
+    }
 }
 
 impl Jobs {
@@ -242,7 +262,8 @@ impl Jobs {
         partition: TopicPartition,
         batch: Vec<Delivery>,
     ) {
-        let handle = self.set.spawn(job::run(Arc::clone(handler), max_tries, batch));
+        let waits = Arc::clone(&self.waits);
+        let handle = self.set.spawn(job::run(Arc::clone(handler), max_tries, waits, batch));
         self.handles.insert(handle.id(), (handle, partition));
     }
 

@@ -17,7 +17,11 @@ impl Watermark {
         Self { open: BTreeSet::new(), next_unread: first, committed: first }
     }
 
+    /// An offset below what was committed belongs to a log that was made anew: everything begins again.
     pub(super) fn begin(&mut self, offset: i64) {
+        if offset < self.committed {
+            *self = Self::starting_at(offset);
+        }
         self.open.insert(offset);
         self.next_unread = self.next_unread.max(offset + 1);
     }
@@ -61,6 +65,18 @@ mod tests {
         mark.committed(16);
         assert_eq!(mark.to_commit(), None);
         assert!(mark.is_idle());
+    }
+
+    #[test]
+    fn a_log_made_anew_is_committed_from_its_beginning() {
+        let mut mark = Watermark::starting_at(10);
+        mark.begin(10);
+        mark.finish(10);
+        mark.committed(11);
+        mark.begin(0);
+        assert_eq!(mark.to_commit(), None);
+        mark.finish(0);
+        assert_eq!(mark.to_commit(), Some(1));
     }
 
     proptest! {

@@ -11,6 +11,8 @@ pub enum DbError {
     Unavailable(String),
     #[error("postgresql did not answer in time")]
     TimedOut,
+    #[error("the schema is not the one that this executable needs; `filesys migrate` makes it: {0}")]
+    NotMigrated(String),
     /// A rule of the schema was broken by what we wrote.
     #[error("postgresql refused the row: constraint {0}")]
     Constraint(String),
@@ -37,8 +39,11 @@ impl From<DieselError> for DbError {
                 | DatabaseErrorKind::ExclusionViolation => {
                     Self::Constraint(info.constraint_name().unwrap_or(info.message()).to_owned())
                 }
-                // Shut down, cut, out of space or connections, cancelled by a time limit, not migrated yet: all
-                // of them pass.
+                // A missing relation or column; the driver keeps the SQLSTATE to itself.
+                _ if info.message().ends_with(" does not exist") => {
+                    Self::NotMigrated(info.message().to_owned())
+                }
+                // Shut down, cut, out of space or connections, cancelled by a time limit: all of them pass.
                 _ => Self::Unavailable(info.message().to_owned()),
             },
             DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
@@ -52,7 +57,7 @@ impl From<DieselError> for DbError {
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         let outside = match &error {
-            DbError::Unavailable(_) | DbError::TimedOut => Self::new(
+            DbError::Unavailable(_) | DbError::TimedOut | DbError::NotMigrated(_) => Self::new(
                 ErrorKind::Unavailable,
                 "database_unavailable",
                 "the database is not available; try again shortly",

@@ -22,8 +22,9 @@ impl Db {
     pub async fn listen_for_outbox(&self, wake: Arc<Notify>, stop: CancellationToken) {
         let listening = async {
             loop {
+                // Whoever relays polls meanwhile.
                 if let Err(error) = self.listen_once(&wake).await {
-                    log::warn!(error:% = error; "listening for the outbox broke, polling meanwhile");
+                    self.outage.fails(error);
                 }
                 tokio::time::sleep(RECONNECT).await;
             }

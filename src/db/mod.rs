@@ -13,6 +13,7 @@ pub mod stats;
 pub mod transitions;
 mod types;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::QueryResult;
@@ -21,6 +22,8 @@ use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfi
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::telemetry::Outage;
 
 pub use errors::DbError;
 
@@ -47,6 +50,8 @@ pub mod limits {
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     url: SecretString,
+    outage: Arc<Outage>,
+    schema: Arc<Outage>,
 }
 
 impl Db {
@@ -63,7 +68,9 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        Ok(Self { pool, url: url.clone() })
+        let outage = Arc::new(Outage::new("postgresql is away", "postgresql is back"));
+        let schema = Arc::new(Outage::new("the schema is missing", "the schema is there"));
+        Ok(Self { pool, url: url.clone(), outage, schema })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller
@@ -76,6 +83,26 @@ impl Db {
     }
 
     async fn run_within<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
+    ) -> Result<T, DbError> {
+        let outcome = self.attempt(limit, work).await;
+        match &outcome {
+            Err(error @ (DbError::Unavailable(_) | DbError::TimedOut)) => self.outage.fails(error),
+            Err(error @ DbError::NotMigrated(_)) => {
+                self.outage.works();
+                self.schema.fails(error);
+            }
+            Ok(_) | Err(DbError::Constraint(_) | DbError::Bug(_)) => {
+                self.outage.works();
+                self.schema.works();
+            }
+        }
+        outcome
+    }
+
+    async fn attempt<T>(
         &self,
         limit: Duration,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,

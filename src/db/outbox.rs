@@ -61,8 +61,8 @@ pub(super) async fn insert(conn: &mut AsyncPgConnection, messages: Vec<Message>)
 pub enum Fate {
     /// The broker has it: the row goes.
     Published,
-    /// Not now: the row stays.
-    Kept,
+    /// Not now, and why: the row stays.
+    Kept(String),
     /// Not for a while, by its own fault: the row stays and those behind it go first.
     Postponed,
     /// Never: the row stays for people to see and is not taken again.
@@ -76,6 +76,8 @@ pub struct Round {
     pub published: usize,
     /// The topics of postponed rows.
     pub postponed: Vec<String>,
+    /// Why the first of those that stay was not published.
+    pub kept: Option<String>,
     /// Files whose message can't be published, and why.
     pub parked: Vec<(FileId, String)>,
 }
@@ -119,7 +121,7 @@ impl Db {
                 for ((id, file_id, topic), fate) in ids.into_iter().zip(publish(rows).await) {
                     match fate {
                         Fate::Published => done.push(id),
-                        Fate::Kept => {}
+                        Fate::Kept(why) => drop(round.kept.get_or_insert(why)),
                         Fate::Postponed => {
                             postponed.push(id);
                             round.postponed.push(topic);

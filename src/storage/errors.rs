@@ -10,6 +10,8 @@ pub enum StorageError {
     Unavailable(String),
     #[error("the object store did not answer in time")]
     TimedOut,
+    #[error("the object store has no such bucket: {0}")]
+    NoBucket(String),
     #[error("no such object: {0}")]
     NotFound(String),
     #[error("the object store refused us: {0}")]
@@ -26,6 +28,7 @@ impl StorageError {
     pub(super) fn of_status(status: u16, text: &str) -> Self {
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
         match status {
+            404 if text.contains("NoSuchBucket") => Self::NoBucket(text),
             404 => Self::NotFound(text),
             401 | 403 => Self::Denied(format!("{status} {text}")),
             // 409 OperationAborted and 429 pass, as 5xx do.
@@ -65,8 +68,11 @@ impl From<StorageError> for Error {
             StorageError::NotFound(_) => {
                 Self::new(ErrorKind::Gone, "object_missing", "the file's content is no longer in the store")
             }
-            // Wrong credentials are mended outside; until then it is an outage.
-            StorageError::Unavailable(_) | StorageError::TimedOut | StorageError::Denied(_) => Self::new(
+            // Wrong credentials are mended outside, a bucket is made anew; until then it is an outage.
+            StorageError::Unavailable(_)
+            | StorageError::TimedOut
+            | StorageError::Denied(_)
+            | StorageError::NoBucket(_) => Self::new(
                 ErrorKind::Unavailable,
                 "storage_unavailable",
                 "the object store is not available; try again shortly",

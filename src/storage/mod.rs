@@ -3,6 +3,7 @@
 pub mod errors;
 pub mod key;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::S3Config;
 use crate::domain::ByteRange;
+use crate::telemetry::Outage;
 
 pub use errors::StorageError;
 
@@ -38,6 +40,7 @@ pub mod limits {
 #[derive(Clone)]
 pub struct Storage {
     bucket: Box<Bucket>,
+    outage: Arc<Outage>,
 }
 
 /// What the store confirmed to hold.
@@ -65,7 +68,7 @@ impl Storage {
             bucket.set_path_style();
         }
         bucket.set_request_timeout(Some(limits::REQUEST));
-        Ok(Self { bucket })
+        Ok(Self { bucket, outage: Arc::new(Outage::new("s3 is away", "s3 is back")) })
     }
 
     pub fn bucket_name(&self) -> String {
@@ -74,6 +77,10 @@ impl Storage {
 
     /// One round trip: is the store there, do our credentials work, is the bucket there?
     pub async fn ping(&self) -> Result<(), StorageError> {
+        self.noted(self.list().await)
+    }
+
+    async fn list(&self) -> Result<(), StorageError> {
         let list = self.bucket.list_page("files/".to_owned(), None, None, None, Some(1));
         limited(limits::REQUEST, list).await?;
         Ok(())
@@ -81,11 +88,16 @@ impl Storage {
 
     /// Makes the bucket if it is missing; true when this call made it.
     pub async fn ensure_bucket(&self) -> Result<bool, StorageError> {
-        match self.ping().await {
-            Ok(()) => return Ok(false),
-            Err(StorageError::NotFound(_)) => {}
-            Err(other) => return Err(other),
-        }
+        let outcome = match self.list().await {
+            Ok(()) => Ok(false),
+            Err(StorageError::NoBucket(_) | StorageError::NotFound(_)) => self.make_bucket().await,
+            Err(other) => Err(other),
+        };
+        self.noted(outcome)
+    }
+
+    /// False when another process was quicker.
+    async fn make_bucket(&self) -> Result<bool, StorageError> {
         let region = self.bucket.region().to_string();
         // The client's own call names us-east-1 as a constraint, which S3 refuses for just that region.
         let body = if region == "us-east-1" {
@@ -102,14 +114,22 @@ impl Storage {
         let status = answer.status().as_u16();
         match status {
             200..=299 => Ok(true),
-            // Another process was quicker.
-            409 => self.ping().await.map(|()| false),
+            409 => self.list().await.map(|()| false),
             _ => Err(StorageError::of_status(status, &answer.text().await.unwrap_or_default())),
         }
     }
 
     /// Stores the bytes under `key`, over whatever was there. `Ok` means: the store confirmed size and SHA-256.
     pub async fn put(&self, key: &str, content_type: &str, bytes: &Bytes) -> Result<Stored, StorageError> {
+        self.noted(self.put_and_verify(key, content_type, bytes).await)
+    }
+
+    async fn put_and_verify(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: &Bytes,
+    ) -> Result<Stored, StorageError> {
         let digest = Sha256::digest(bytes);
         let expected = BASE64_STANDARD.encode(digest);
         let mut headers = HeaderMap::new();
@@ -119,8 +139,8 @@ impl Storage {
         let put =
             self.bucket.put_object_with_content_type_and_headers(key, bytes, content_type, Some(headers));
         let answer = match limited(limits::REQUEST, put).await {
-            // Nothing but the bucket can be missing here; it may come back.
-            Err(StorageError::NotFound(text)) => return Err(StorageError::Unavailable(text)),
+            // Nothing but the bucket can be missing here.
+            Err(StorageError::NotFound(text)) => return Err(StorageError::NoBucket(text)),
             answer => answer?,
         };
         let stored = Stored { size: i64::try_from(bytes.len()).unwrap_or(i64::MAX), sha256: hex(&digest) };
@@ -161,6 +181,14 @@ impl Storage {
         key: &str,
         range: Option<ByteRange>,
     ) -> Result<(Option<u64>, impl Stream<Item = Result<Bytes, StorageError>> + use<>), StorageError> {
+        self.noted(self.open_unnoted(key, range).await)
+    }
+
+    async fn open_unnoted(
+        &self,
+        key: &str,
+        range: Option<ByteRange>,
+    ) -> Result<(Option<u64>, impl Stream<Item = Result<Bytes, StorageError>> + use<>), StorageError> {
         let url = self.bucket.presign_get(key, limits::SIGNATURE_SECS, None).await?;
         let mut request = self.bucket.http_client().get(url);
         if let Some(ByteRange { first, last }) = range {
@@ -186,6 +214,18 @@ impl Storage {
             }
         });
         Ok((size, bytes))
+    }
+
+    /// Whether the store is away is told here, once.
+    fn noted<T>(&self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
+        use StorageError as E;
+        match &outcome {
+            Err(error @ (E::Unavailable(_) | E::TimedOut | E::Denied(_) | E::NoBucket(_))) => {
+                self.outage.fails(error);
+            }
+            Ok(_) | Err(E::NotFound(_) | E::Corrupt(_) | E::Other(_)) => self.outage.works(),
+        }
+        outcome
     }
 }
 

@@ -17,8 +17,9 @@ pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     builder
         .filter_module("s3s_fs", LevelFilter::Warn)
         .filter_module("tracing::span", LevelFilter::Off)
-        // Says at every try what our own lines say once.
-        .filter_module("rskafka", LevelFilter::Off);
+        // They say at every try what our own lines say once.
+        .filter_module("rskafka", LevelFilter::Off)
+        .filter_module("s3::request", LevelFilter::Off);
     builder.parse_filters(&config.filter).target(Target::Stderr);
     match config.format {
         LogFormat::Text => builder.format_timestamp_millis(),

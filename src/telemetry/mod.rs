@@ -1,3 +1,6 @@
 //! What the process tells about itself.
 
 pub mod logs;
+pub mod outage;
+
+pub use outage::Outage;

@@ -14,6 +14,7 @@ use super::errors;
 use super::limit;
 use super::prefix::Prefix;
 use crate::broker::{BrokerError, TopicPartition};
+use crate::telemetry::Outage;
 
 /// Number of partitions by topic.
 pub(super) type Topics = Arc<BTreeMap<String, i32>>;
@@ -27,6 +28,8 @@ pub(super) struct Client {
     known_as: String,
     prefix: Prefix,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    /// Of all brokers together; the group members know it too.
+    pub outage: Arc<Outage>,
 }
 
 /// One rskafka client with what it knows. A `PartitionClient` is a TCP connection of its own.
@@ -44,11 +47,31 @@ impl Client {
             known_as: client_id.to_owned(),
             prefix,
             connection: tokio::sync::Mutex::default(),
+            outage: Arc::new(Outage::new("kafka is away", "kafka is back")),
         }
     }
 
     /// Runs `operation` within `limit`, after connecting where needed. `topic` is for the error's text.
     pub async fn call<T, F>(
+        &self,
+        topic: &str,
+        limit: Duration,
+        operation: impl FnOnce(Arc<Connection>) -> F + Send,
+    ) -> Result<T, BrokerError>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let outcome = self.attempt(topic, limit, operation).await;
+        match &outcome {
+            Err(error @ (BrokerError::Unavailable(_) | BrokerError::Configuration(_))) => {
+                self.outage.fails(error);
+            }
+            Ok(_) | Err(BrokerError::UnknownTopic(_) | BrokerError::Rejected(_)) => self.outage.works(),
+        }
+        outcome
+    }
+
+    async fn attempt<T, F>(
         &self,
         topic: &str,
         limit: Duration,

@@ -38,8 +38,8 @@ mod limit {
     pub const COMMIT: Duration = Duration::from_secs(10);
     /// The goodbye to the group's coordinator.
     pub const LEAVE: Duration = Duration::from_secs(5);
-    /// rskafka's own retries within a call give up after this, so that we learn why.
-    pub const RETRIES: Duration = Duration::from_secs(4);
+    /// rskafka's own retries within a call give up after this, so that we learn why, a probe of 3 s too.
+    pub const RETRIES: Duration = Duration::from_secs(2);
     /// A topic that was just made may be unknown to some brokers for this long.
     pub const APPEARS: Duration = Duration::from_millis(500);
 }
@@ -73,7 +73,8 @@ impl Broker for Kafka {
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {
-        let member = group::join(&self.brokers, &self.prefix, membership)?;
+        let outage = Arc::clone(&self.client.outage);
+        let member = group::join(&self.brokers, &self.prefix, outage, membership)?;
         Ok(Box::new(member))
     }
 

@@ -15,7 +15,7 @@ use s3s::dto::{
     ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
     ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3, S3Error, S3Request, S3Response, S3Result};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 
 use crate::embedded::{Durability, EmbeddedError};
@@ -78,6 +78,10 @@ type Reply<T> = S3Result<S3Response<T>>;
 impl S3 for Store {
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> Reply<PutObjectOutput> {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
+        // As S3 has it; the store below would make the bucket.
+        if !tokio::fs::try_exists(self.root.join(&bucket)).await.unwrap_or(false) {
+            return Err(S3Error::new(S3ErrorCode::NoSuchBucket));
+        }
         let reply = self.files.put_object(req).await?;
         self.sync(&bucket, &key).await?;
         Ok(reply)

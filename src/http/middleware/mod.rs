@@ -100,8 +100,9 @@ fn log_once(error: &Error, request: &HttpRequest, id: &str) {
         Fault::Product => {
             log::error!(request_id = id, route, code = error.code, error:% = error.chain(); "request failed");
         }
+        // Whoever met the outage has said so, once.
         Fault::Dependency => {
-            log::warn!(request_id = id, route, code = error.code, error:% = error.chain(); "request refused");
+            log::debug!(request_id = id, route, code = error.code, error:% = error.chain(); "request refused");
         }
         Fault::Caller => log::debug!(request_id = id, route, code = error.code; "bad request"),
     }

@@ -3,5 +3,6 @@
 mod groups;
 mod interop;
 mod kafka;
+mod outages;
 mod peer;
 mod run;

@@ -31,6 +31,21 @@ impl Own {
         Some(Self::start("kafka").await)
     }
 
+    /// PostgreSQL, with an empty database.
+    pub async fn postgres() -> Self {
+        Self::start("postgres").await
+    }
+
+    /// An S3 that forgets everything when it ends. `None`, said on stderr, where `TEST_S3_SCRIPT` does not say
+    /// that it can be had.
+    pub async fn s3() -> Option<Self> {
+        if std::env::var("TEST_S3_SCRIPT").is_err() {
+            not_run("TEST_S3_SCRIPT is not set to scripts/s3");
+            return None;
+        }
+        Some(Self::start("s3").await)
+    }
+
     async fn start(name: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         // Root hands PostgreSQL to another user, who must get through to the directory.
@@ -94,7 +109,7 @@ impl Drop for Own {
 
 /// With the next one, which Kafka's controller takes. Below the range that the system gives to clients: while the
 /// service is down nobody else gets its port by chance.
-async fn free_port() -> u16 {
+pub async fn free_port() -> u16 {
     loop {
         let port = 10_000 + uuid::Uuid::new_v4().as_fields().1 % 10_000;
         let [a, b] = [port, port + 1].map(|port| TcpListener::bind(("127.0.0.1", port)));

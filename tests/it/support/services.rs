@@ -155,7 +155,7 @@ async fn on_server(sql: &str) {
     server.batch_execute(sql).await.unwrap();
 }
 
-async fn connect(url: &SecretString) -> tokio_postgres::Client {
+pub async fn connect(url: &SecretString) -> tokio_postgres::Client {
     let connecting = tokio_postgres::connect(url.expose_secret(), tokio_postgres::NoTls);
     let (client, connection) = within(PATIENCE, "connecting to PostgreSQL", connecting).await.unwrap();
     // Ends when the client is dropped, or cut when the database is.

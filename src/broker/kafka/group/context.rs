@@ -1,7 +1,7 @@
 //! librdkafka's callbacks on the member's thread: partitions come and go, and something is wrong.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,14 +19,26 @@ use super::offset_list;
 use crate::broker::kafka::errors;
 use crate::broker::kafka::prefix::Prefix;
 use crate::broker::{BrokerError, Membership, Position, TopicPartition};
+use crate::telemetry::Outage;
 
 /// The same trouble is told again when it was absent for this long.
 const TROUBLE_IS_OVER: Duration = Duration::from_secs(30);
+/// As `troubles` calls it.
+const ALL_AWAY: &str = "AllBrokersDown";
 const REPLY_POLL: Duration = Duration::from_millis(5);
 
-pub(super) struct Context {
+/// What outlives one consumer.
+#[derive(Clone)]
+pub(super) struct Shared {
     pub inbox: Arc<Inbox>,
     pub prefix: Prefix,
+    pub outage: Arc<Outage>,
+    /// When each trouble, by code and text of the topic's, was last seen.
+    pub troubles: Arc<Mutex<HashMap<String, Instant>>>,
+}
+
+pub(super) struct Context {
+    pub shared: Shared,
     /// As we call them; interned.
     topics: Vec<Arc<str>>,
     /// How long a revocation may stay without a reply. The group waits for it.
@@ -34,26 +46,49 @@ pub(super) struct Context {
     /// How many have ended.
     rebalances: AtomicUsize,
     paused: Mutex<BTreeSet<TopicPartition>>,
-    /// When each trouble, by code and text of the topic's, was last seen.
-    troubles: Mutex<HashMap<String, Instant>>,
+    are_brokers_away: AtomicBool,
+    had_partitions: AtomicBool,
+    is_topic_gone: AtomicBool,
 }
 
 impl Context {
-    pub fn new(inbox: Arc<Inbox>, prefix: Prefix, membership: &Membership) -> Self {
+    pub fn new(shared: Shared, membership: &Membership) -> Self {
         Self {
-            inbox,
-            prefix,
+            shared,
             topics: membership.topics.iter().map(|topic| topic.as_str().into()).collect(),
             reply_limit: membership.session_timeout / 2,
             rebalances: AtomicUsize::new(0),
             paused: Mutex::default(),
-            troubles: Mutex::default(),
+            are_brokers_away: AtomicBool::default(),
+            had_partitions: AtomicBool::default(),
+            is_topic_gone: AtomicBool::default(),
         }
+    }
+
+    /// A topic that this consumer has worked for was deleted.
+    pub fn is_topic_gone(&self) -> bool {
+        self.is_topic_gone.load(Ordering::Relaxed)
+    }
+
+    pub fn are_brokers_away(&self) -> bool {
+        self.are_brokers_away.load(Ordering::Relaxed)
+    }
+
+    /// Asks the brokers, for at most `limit`: nothing else tells that they are back while there are no records.
+    pub fn probe(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
+        let topic = self.topics.first().map(|topic| self.shared.prefix.add(topic));
+        if consumer.fetch_metadata(topic.as_deref(), limit).is_err() {
+            return;
+        }
+        // Their next absence is news.
+        self.are_brokers_away.store(false, Ordering::Relaxed);
+        self.shared.troubles.lock().unwrap_or_else(PoisonError::into_inner).remove(ALL_AWAY);
+        self.shared.outage.works();
     }
 
     /// As we call what the cluster calls `name`.
     pub fn topic(&self, name: &str) -> Arc<str> {
-        let name = self.prefix.strip(name).unwrap_or(name);
+        let name = self.shared.prefix.strip(name).unwrap_or(name);
         let known = self.topics.iter().find(|topic| &***topic == name);
         known.map_or_else(|| name.into(), Arc::clone)
     }
@@ -97,8 +132,9 @@ impl Context {
         let partitions = self.partitions(list);
         if !partitions.is_empty() {
             log::debug!(partitions:? = partitions; "partitions assigned");
+            self.had_partitions.store(true, Ordering::Relaxed);
             // Not sooner: what is told to be ours can be committed. Its records come by this thread, so later.
-            self.inbox.assigned(partitions);
+            self.shared.inbox.assigned(partitions);
         }
         self.rebalances.fetch_add(1, Ordering::Relaxed);
     }
@@ -108,7 +144,7 @@ impl Context {
         if !partitions.is_empty() {
             let is_lost = consumer.assignment_lost();
             log::debug!(partitions:? = partitions, lost = is_lost; "partitions revoked");
-            let reply = self.inbox.revoke(partitions.clone());
+            let reply = self.shared.inbox.revoke(partitions.clone());
             let offsets = reply.map_or_else(Vec::new, |reply| self.wait_for(reply));
             // What is lost may have another owner already, which a commit would set back.
             if !is_lost && !offsets.is_empty() {
@@ -130,7 +166,7 @@ impl Context {
             match reply.try_recv() {
                 Ok(offsets) => return offsets,
                 Err(TryRecvError::Closed) => return Vec::new(),
-                Err(TryRecvError::Empty) if self.inbox.is_closed() => return Vec::new(),
+                Err(TryRecvError::Empty) if self.shared.inbox.is_closed() => return Vec::new(),
                 Err(TryRecvError::Empty) if Instant::now() >= deadline => {
                     log::warn!("partitions go without a reply in time; their work may be done twice");
                     return Vec::new();
@@ -141,10 +177,10 @@ impl Context {
     }
 
     fn commit(&self, consumer: &BaseConsumer<Self>, offsets: &[Position]) {
-        let outcome = offset_list(&self.prefix, offsets)
+        let outcome = offset_list(&self.shared.prefix, offsets)
             .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
         if let Err(error) = outcome {
-            self.inbox.trouble(errors::from_commit(&error));
+            self.shared.inbox.trouble(errors::from_commit(&error));
         }
     }
 
@@ -161,7 +197,7 @@ impl Context {
 
     fn report(&self, outcome: KafkaResult<()>) {
         if let Err(error) = outcome {
-            self.inbox.trouble(BrokerError::Unavailable(error.to_string()));
+            self.shared.inbox.trouble(BrokerError::Unavailable(error.to_string()));
         }
     }
 
@@ -180,7 +216,7 @@ impl Context {
     ) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
-            list.add_partition(&self.prefix.add(&partition.topic), partition.partition);
+            list.add_partition(&self.shared.prefix.add(&partition.topic), partition.partition);
         }
         list
     }
@@ -188,7 +224,7 @@ impl Context {
     /// Whether this is not the same trouble as the last time going on.
     fn is_news(&self, trouble: String) -> bool {
         let now = Instant::now();
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.shared.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.retain(|_, seen| now.duration_since(*seen) < TROUBLE_IS_OVER);
         troubles.insert(trouble, now).is_none()
     }
@@ -215,13 +251,21 @@ impl ClientContext for Context {
         }
         let error = errors::from_rdkafka(code, reason);
         let what = match &error {
-            BrokerError::UnknownTopic(topic) => topic.clone(),
+            _ if code == Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.are_brokers_away.store(true, Ordering::Relaxed);
+                self.shared.outage.fails(&error);
+                ALL_AWAY.to_owned()
+            }
+            BrokerError::UnknownTopic(topic) => {
+                self.is_topic_gone.fetch_or(self.had_partitions.load(Ordering::Relaxed), Ordering::Relaxed);
+                topic.clone()
+            }
             BrokerError::Unavailable(_) | BrokerError::Rejected(_) | BrokerError::Configuration(_) => {
                 format!("{code:?}")
             }
         };
         if self.is_news(what) {
-            self.inbox.trouble(error);
+            self.shared.inbox.trouble(error);
         }
     }
 

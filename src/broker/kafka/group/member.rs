@@ -1,6 +1,6 @@
 //! The `Member` that the application holds: its inbox, its commits, its leave.
 
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::context::Context;
 use super::inbox::Inbox;
-use super::offset_list;
+use super::{Current, offset_list};
 use crate::broker::kafka::{errors, limit};
 use crate::broker::{BrokerError, Member, MemberEvent, Position};
 
@@ -33,7 +33,7 @@ struct Commit {
 
 impl KafkaMember {
     pub(super) fn new(
-        consumer: Weak<BaseConsumer<Context>>,
+        consumer: Arc<Current>,
         inbox: Arc<Inbox>,
         has_ended: oneshot::Receiver<()>,
         client_id: &str,
@@ -50,11 +50,11 @@ impl KafkaMember {
 }
 
 /// Until the member is dropped. One whose caller stopped waiting is left out.
-fn run_commits(consumer: &Weak<BaseConsumer<Context>>, commits: &mpsc::Receiver<Commit>) {
+fn run_commits(consumer: &Current, commits: &mpsc::Receiver<Commit>) {
     for Commit { next_offsets, reply } in commits {
         while !reply.is_closed() {
             // Not held during the pause: the polling thread's is to be the last, its end leaves the group.
-            let outcome = match consumer.upgrade() {
+            let outcome = match consumer.get() {
                 Some(consumer) => commit(&consumer, &next_offsets),
                 None => Ok(Err(unavailable("the member has left its group"))),
             };
@@ -74,7 +74,7 @@ fn commit(
     next_offsets: &[Position],
 ) -> KafkaResult<Result<(), BrokerError>> {
     let assignment = consumer.assignment()?;
-    let prefix = &consumer.context().prefix;
+    let prefix = &consumer.context().shared.prefix;
     let is_ours =
         |next: &&Position| assignment.find_partition(&prefix.add(&next.topic), next.partition).is_some();
     let (ours, lost): (Vec<_>, Vec<_>) = next_offsets.iter().partition(is_ours);

@@ -6,7 +6,7 @@ mod inbox;
 mod member;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,11 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 pub(super) use self::committed::committed;
-use self::context::Context;
-use self::inbox::Inbox;
+use self::context::{Context, Shared};
 use self::member::KafkaMember;
 use crate::broker::kafka::prefix::Prefix;
 use crate::broker::{BrokerError, Delivery, Membership, Position, Record};
+use crate::telemetry::Outage;
 
 /// Bounds how late leaving is noticed.
 const POLL: Duration = Duration::from_millis(100);
@@ -34,6 +34,9 @@ const POLL_WHILE_LEAVING: Duration = Duration::from_millis(5);
 /// Among members that live: a heartbeat, and the second that librdkafka keeps between two joins. Nobody waits for a
 /// stand-by's work, so its end may take as long.
 const REBALANCE_AT_MOST: Duration = Duration::from_secs(2);
+/// While brokers are away: how often they are asked, and how long the question may keep the thread from polling.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+const PROBE_LIMIT: Duration = Duration::from_millis(100);
 
 /// Heartbeats tell the members that one has joined or left, so this is how long a hand-over takes.
 const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
@@ -44,24 +47,58 @@ const POLL_INTERVAL_AT_LEAST: Duration = Duration::from_mins(5);
 pub(super) fn join(
     brokers: &[String],
     prefix: &Prefix,
+    outage: Arc<Outage>,
     membership: Membership,
 ) -> Result<KafkaMember, BrokerError> {
-    let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
-    let inbox = Arc::new(Inbox::default());
-    let context = Context::new(Arc::clone(&inbox), prefix.clone(), &membership);
-    let consumer: BaseConsumer<Context> =
-        settings(brokers, prefix, &membership).create_with_context(context).map_err(refused)?;
-    let topics: Vec<String> = membership.topics.iter().map(|topic| prefix.add(topic)).collect();
-    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(refused)?;
-
-    let consumer = Arc::new(consumer);
+    let shared = Shared { inbox: Arc::default(), prefix: prefix.clone(), outage, troubles: Arc::default() };
+    let client_id = membership.client_id.clone();
+    let seat = Seat { brokers: brokers.to_vec(), shared, membership, current: Arc::default() };
+    let consumer = seat.take()?;
     let (ended, has_ended) = oneshot::channel();
-    let member = KafkaMember::new(Arc::downgrade(&consumer), inbox, has_ended, &membership.client_id)?;
+    let inbox = Arc::clone(&seat.shared.inbox);
+    let member = KafkaMember::new(Arc::clone(&seat.current), inbox, has_ended, &client_id)?;
     thread::Builder::new()
-        .name(membership.client_id)
-        .spawn(move || run(consumer, ended))
+        .name(client_id)
+        .spawn(move || run(&seat, consumer, ended))
         .map_err(|error| BrokerError::Unavailable(format!("no thread for the group member: {error}")))?;
     Ok(member)
+}
+
+/// A place in the group. librdkafka's consumer may be replaced by another.
+struct Seat {
+    brokers: Vec<String>,
+    shared: Shared,
+    membership: Membership,
+    current: Arc<Current>,
+}
+
+/// The consumer, for who commits. Its end leaves the group, so only the polling thread keeps it.
+#[derive(Default)]
+struct Current(Mutex<Weak<BaseConsumer<Context>>>);
+
+impl Current {
+    fn get(&self) -> Option<Arc<BaseConsumer<Context>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    fn set(&self, consumer: &Arc<BaseConsumer<Context>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(consumer);
+    }
+}
+
+impl Seat {
+    fn take(&self) -> Result<Arc<BaseConsumer<Context>>, BrokerError> {
+        let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
+        let Self { brokers, shared, membership, current } = self;
+        let context = Context::new(shared.clone(), membership);
+        let consumer: BaseConsumer<Context> =
+            settings(brokers, &shared.prefix, membership).create_with_context(context).map_err(refused)?;
+        let topics: Vec<String> = membership.topics.iter().map(|topic| shared.prefix.add(topic)).collect();
+        consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(refused)?;
+        let consumer = Arc::new(consumer);
+        current.set(&consumer);
+        Ok(consumer)
+    }
 }
 
 fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> ClientConfig {
@@ -101,23 +138,21 @@ fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> Cli
     settings
 }
 
-/// Polls until the member is left or dropped. `_ended` tells by being dropped.
-fn run(consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
-    let context = Arc::clone(consumer.context());
-    while !context.inbox.is_closed() {
-        let is_paused = !context.paused().is_empty();
-        if is_paused && context.inbox.has_room() {
-            context.resume_all(&consumer);
+/// Until the member is left or dropped. `_ended` tells by being dropped.
+fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
+    while poll(&consumer) == Why::TopicGone {
+        // The topic may come back with lower leader epochs than librdkafka remembers of it; it would never fetch
+        // from it again (2.12, rd_kafka_toppar_leader_update).
+        log::info!(group = seat.membership.group; "a topic is gone; joining the group anew");
+        while Arc::strong_count(&consumer) > 1 {
+            // A commit under way: leaving first keeps the order of what is told to the application.
+            thread::sleep(POLL_WHILE_PAUSED);
         }
-        let wait = if is_paused { POLL_WHILE_PAUSED } else { POLL };
-        // Errors were told to the context.
-        if let Some(Ok(message)) = consumer.poll(wait) {
-            let delivery = to_delivery(&context, &message);
-            let partition = delivery.position.topic_partition();
-            if context.inbox.offer(delivery) {
-                context.pause(&consumer, partition);
-            }
-        }
+        drop(consumer);
+        consumer = match seat.take() {
+            Ok(consumer) => consumer,
+            Err(error) => return seat.shared.inbox.trouble(error),
+        };
     }
     leave(consumer);
 }
@@ -137,6 +172,42 @@ fn leave(consumer: Arc<BaseConsumer<Context>>) {
     }
     // Waits for the coordinator's answer, unless a commit is under way: then that one's end does.
     drop(consumer);
+}
+
+/// Why polling ended.
+#[derive(PartialEq, Eq)]
+enum Why {
+    Left,
+    TopicGone,
+}
+
+fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
+    let context = Arc::clone(consumer.context());
+    let inbox = &context.shared.inbox;
+    let mut probed = Instant::now();
+    while !inbox.is_closed() {
+        if context.is_topic_gone() {
+            return Why::TopicGone;
+        }
+        let is_paused = !context.paused().is_empty();
+        if is_paused && inbox.has_room() {
+            context.resume_all(consumer);
+        }
+        let wait = if is_paused { POLL_WHILE_PAUSED } else { POLL };
+        if context.are_brokers_away() && probed.elapsed() >= PROBE_EVERY {
+            context.probe(consumer, PROBE_LIMIT);
+            probed = Instant::now();
+        }
+        // Errors were told to the context.
+        if let Some(Ok(message)) = consumer.poll(wait) {
+            let delivery = to_delivery(&context, &message);
+            let partition = delivery.position.topic_partition();
+            if inbox.offer(delivery) {
+                context.pause(consumer, partition);
+            }
+        }
+    }
+    Why::Left
 }
 
 fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {

@@ -1,0 +1,660 @@
+//! Services that come late, stop, are killed and come back, while the roles go on: nothing is lost, nothing needs a
+//! restart, and the log says it once.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use filesys::config::S3Config;
+use filesys::domain::{File, FileId, Status};
+use filesys::embedded::{DataDir, Durability, EmbeddedS3, S3Options};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::own::{Own, free_port};
+use crate::support::process::{Process, STOP_LIMIT};
+use crate::support::{Answer, Api, eventually, eventually_within, holds, unique, within};
+
+/// For work to go on after its service answers again; a loaded machine may need three times that.
+const RECOVERY: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a service is away when the log is looked at.
+const OUTAGE: Duration = Duration::from_secs(10);
+
+/// The shortest that brokers allow; a member that was away for longer joins its group anew.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Warnings and errors of one process for one outage with work to do.
+const LINES: usize = 15;
+
+/// An S3 server in this process: to be stopped, and started again with or without what it held.
+struct Store {
+    data: DataDir,
+    server: Option<EmbeddedS3>,
+    config: S3Config,
+    _dir: TempDir,
+}
+
+impl Store {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Kept through a restart, so out of the range that the system gives to clients.
+        std::fs::write(dir.path().join("s3.port"), free_port().await.to_string()).unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let server = EmbeddedS3::start(S3Options { data_dir: data.clone(), durability: Durability::Fast });
+        let server = server.await.unwrap();
+        let config = server.s3_config("outages");
+        Self { data, server: Some(server), config, _dir: dir }
+    }
+
+    async fn stop(&mut self) {
+        self.server.take().unwrap().stop().await;
+    }
+
+    async fn start_again(&mut self) {
+        let options = S3Options { data_dir: self.data.clone(), durability: Durability::Fast };
+        let server = EmbeddedS3::start(options).await.unwrap();
+        assert_eq!(Some(server.endpoint()), self.config.endpoint, "somebody took its port");
+        self.server = Some(server);
+    }
+
+    fn bucket(&self) -> std::path::PathBuf {
+        self.data.path().join("objects").join(&self.config.bucket)
+    }
+
+    fn forget_everything(&self) {
+        std::fs::remove_dir_all(self.bucket()).unwrap();
+    }
+}
+
+/// The services of one test, and what its processes have in common.
+struct Site {
+    postgres: Own,
+    store: Store,
+    kafka: Option<Own>,
+    dir: TempDir,
+}
+
+impl Site {
+    /// Without Kafka, for `filesys up`. All services run; the database is empty and there is no bucket.
+    async fn new() -> Self {
+        let (postgres, store) = tokio::join!(Own::postgres(), Store::start());
+        Self { postgres, store, kafka: None, dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// With Kafka, where it can be had.
+    async fn with_kafka() -> Option<Self> {
+        let kafka = Own::kafka().await?;
+        Some(Self { kafka: Some(kafka), ..Self::new().await })
+    }
+
+    fn kafka(&self) -> &Own {
+        self.kafka.as_ref().unwrap()
+    }
+
+    fn env(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
+        let s3 = &self.store.config;
+        let session_timeout = SESSION_TIMEOUT.as_millis().to_string();
+        let mut all = vec![
+            ("PORT", "0"),
+            ("DATABASE_URL", &self.postgres.address),
+            ("S3_ENDPOINT", s3.endpoint.as_deref().unwrap()),
+            ("S3_BUCKET", &s3.bucket),
+            ("AWS_ACCESS_KEY_ID", &s3.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", s3.secret_access_key.expose_secret()),
+        ];
+        if let Some(kafka) = &self.kafka {
+            all.push(("KAFKA_BROKERS", &kafka.address));
+            all.push(("KAFKA_SESSION_TIMEOUT", &session_timeout));
+        }
+        all.extend(more);
+        all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn spawn(&self, args: &[&str], more: &[(&str, &str)]) -> Process {
+        let log = self.dir.path().join(unique(args[0]));
+        Process::spawn(args, &self.env(more), &log)
+    }
+
+    /// Listens when this returns.
+    async fn serve(&self) -> (Process, Api) {
+        listening(self.spawn(&["serve"], &[])).await
+    }
+
+    fn worker(&self) -> Process {
+        self.spawn(&["worker", "--replicas", "2"], &[("WORKER_CONCURRENCY", "4")])
+    }
+
+    /// Slow enough for an outage to find work under way.
+    fn spawn_up(&self, more: &[(&str, &str)]) -> Process {
+        let slowly = [("PROCESSING_DELAY_MS", "50"), ("WORKER_CONCURRENCY", "4")];
+        let data_dir = self.dir.path().join("data");
+        self.spawn(&["up", "--data-dir", data_dir.to_str().unwrap()], &[&slowly, more].concat())
+    }
+
+    /// `filesys migrate` while a service is away: what it said.
+    async fn migrate_in_vain(&self, more: &[(&str, &str)]) -> String {
+        let began = Instant::now();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_filesys"));
+        command.arg("migrate").env_clear().envs(self.env(more)).kill_on_drop(true);
+        let output = within(PATIENCE, "migrate", command.output()).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{said}");
+        let reasons: Vec<&str> = said.lines().filter(|line| line.starts_with("filesys: ")).collect();
+        assert!(reasons.len() == 1 && said.lines().count() <= 2, "{said}");
+        assert!(began.elapsed() < RECOVERY, "{:?}", began.elapsed());
+        reasons[0].to_owned()
+    }
+
+    async fn one<T>(&self, sql: &str) -> T
+    where
+        T: for<'a> tokio_postgres::types::FromSql<'a>,
+    {
+        let url = SecretString::from(self.postgres.address.clone());
+        crate::support::services::connect(&url).await.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// What must hold when all is done, whatever happened: every accepted file once, by moves that each began where
+    /// the last one ended, on the first attempt.
+    async fn assert_whole(&self, api: &Api, accepted: &BTreeSet<FileId>) {
+        let stats = eventually_within(PATIENCE, "every file is completed", async || {
+            let stats = api.stats().await;
+            if stats.completed == stats.total { Ok(stats) } else { Err(format!("{stats:?}")) }
+        })
+        .await;
+        assert_eq!(stats.failed, 0);
+        let files = api.all_files("/files?limit=200").await;
+        let ids: BTreeSet<FileId> = files.iter().map(|file| file.id).collect();
+        let lost: Vec<_> = accepted.difference(&ids).collect();
+        assert!(lost.is_empty(), "accepted and gone: {lost:?}");
+        let lines = "SELECT count(*) FROM (
+            SELECT from_status, lag(to_status) OVER (PARTITION BY file_id ORDER BY id) AS last FROM transitions
+        ) AS line WHERE from_status IS DISTINCT FROM last";
+        assert_eq!(self.one::<i64>(lines).await, 0, "moves that don't begin where the last one ended");
+        let twice = "SELECT count(*) FROM (
+            SELECT 1 FROM transitions GROUP BY file_id, to_status, attempt HAVING count(*) > 1) AS twice";
+        assert_eq!(self.one::<i64>(twice).await, 0, "moves made twice");
+        eventually("the outbox is empty", async || {
+            let left: i64 = self.one("SELECT count(*) FROM outbox").await;
+            holds(left == 0, left)
+        })
+        .await;
+    }
+}
+
+async fn listening(process: Process) -> (Process, Api) {
+    let address = eventually_within(RECOVERY * 3, "it listens", async || {
+        let log = process.log();
+        let address =
+            log.rsplit_once("listening address=").and_then(|(_, rest)| rest.split_whitespace().next());
+        address.map(str::to_owned).ok_or(log)
+    })
+    .await;
+    (process, Api::at(&format!("http://{address}")))
+}
+
+/// `status`, `database`, `kafka`, `storage`, behind the status of the answer.
+async fn readiness(api: &Api) -> String {
+    let answer = api.get("/readyz").await;
+    let health: Value = answer.json();
+    let part = |name: &str| health[name].as_str().unwrap().to_owned();
+    format!("{} {} {} {} {}", answer.status, part("status"), part("database"), part("kafka"), part("storage"))
+}
+
+async fn wait_until_ready(api: &Api, expected: &str) {
+    eventually_within(PATIENCE, expected, async || {
+        let seen = readiness(api).await;
+        holds(seen == expected, seen)
+    })
+    .await;
+}
+
+/// A stream of requests and probes, as a busy site has.
+struct Traffic<'a> {
+    api: &'a Api,
+    accepted: BTreeSet<FileId>,
+    refused: usize,
+}
+
+impl<'a> Traffic<'a> {
+    fn new(api: &'a Api) -> Self {
+        Self { api, accepted: BTreeSet::new(), refused: 0 }
+    }
+
+    /// 201 or, when it may be, 503 with `Retry-After`; nothing else, ever.
+    async fn post(&mut self, may_refuse: bool) {
+        let answer = self.api.post(&json!({"title": "during an outage"})).await;
+        match answer.status {
+            201 => drop(self.accepted.insert(answer.json::<File>().id)),
+            503 if may_refuse => {
+                is_refusal(&answer, "database_unavailable");
+                self.refused += 1;
+            }
+            status => panic!("{status}: {}", answer.text()),
+        }
+    }
+
+    async fn post_many(&mut self, count: usize) {
+        for _ in 0..count {
+            self.post(false).await;
+        }
+    }
+
+    /// Posts and probes while a service is away. Gives the answers of the probe.
+    async fn go_on(&mut self, how_long: Duration, may_refuse: bool) -> BTreeSet<String> {
+        let began = Instant::now();
+        let mut seen = BTreeSet::new();
+        eventually("the outage has lasted", async || {
+            self.post(may_refuse).await;
+            assert_eq!(self.api.get("/livez").await.status, 200);
+            seen.insert(readiness(self.api).await);
+            holds(began.elapsed() >= how_long, began.elapsed())
+        })
+        .await;
+        seen
+    }
+
+    async fn completed(&self) -> i64 {
+        let answer = self.api.get("/files/stats").await;
+        if answer.status == 200 { answer.json::<filesys::domain::Stats>().completed } else { -1 }
+    }
+
+    /// How long after the service answered again the next file was completed, and the last one.
+    async fn recovers(&self, what: &str, back: Instant, before: i64) {
+        eventually_within(PATIENCE, &format!("{what}: work goes on"), async || {
+            let completed = self.completed().await;
+            holds(completed > before, completed)
+        })
+        .await;
+        let first = back.elapsed();
+        let stats = eventually_within(PATIENCE, &format!("{what}: all is done"), async || {
+            let stats = self.api.stats().await;
+            if stats.completed == stats.total { Ok(stats) } else { Err(format!("{stats:?}")) }
+        })
+        .await;
+        eprintln!(
+            "{what}: first file {first:?}, all {} files {:?} after it answered; {} requests refused",
+            stats.total,
+            back.elapsed(),
+            self.refused
+        );
+    }
+}
+
+fn is_refusal(answer: &Answer, code: &str) {
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{}", answer.text());
+    assert_eq!(answer.problem()["code"], code);
+}
+
+/// What a process says from here on.
+struct Ear<'a> {
+    process: &'a Process,
+    from: usize,
+}
+
+impl<'a> Ear<'a> {
+    fn on(process: &'a Process) -> Self {
+        Self { process, from: process.log().len() }
+    }
+
+    fn heard(&self) -> String {
+        self.process.log()[self.from..].to_owned()
+    }
+
+    fn count(&self, text: &str) -> usize {
+        self.heard().matches(text).count()
+    }
+
+    async fn hears(&self, text: &str) {
+        eventually_within(PATIENCE, &format!("it says: {text}"), async || holds(self.count(text) > 0, ""))
+            .await;
+    }
+
+    /// Few lines, and these once each.
+    fn heard_once(&self, what: &str, texts: &[&str]) {
+        let heard = self.heard();
+        let troubles: Vec<&str> =
+            heard.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
+        eprintln!("{what}: {} lines, of them {} warnings and errors", heard.lines().count(), troubles.len());
+        assert!(troubles.len() < LINES, "{what}:\n{}", troubles.join("\n"));
+        for text in texts {
+            assert_eq!(self.count(text), 1, "{what}: {text}:\n{heard}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
+    let site = Site::new().await;
+    let (process, api) = listening(site.spawn_up(&[])).await;
+    wait_until_ready(&api, "200 ready up up up").await;
+    let mut traffic = Traffic::new(&api);
+    for how in ["stopped", "killed"] {
+        traffic.post_many(20).await;
+        let ear = Ear::on(&process);
+        match how {
+            "stopped" => site.postgres.stop().await,
+            _ => site.postgres.kill().await,
+        }
+        let seen = traffic.go_on(OUTAGE, true).await;
+        assert!(seen.contains("503 unavailable down up up"), "{seen:?}");
+        assert!(
+            !seen.contains("503 unavailable up up up") && !seen.contains("200 ready down up up"),
+            "{seen:?}"
+        );
+        ear.heard_once(&format!("postgresql {how}"), &["postgresql is away"]);
+        assert!(traffic.refused > 0);
+
+        site.postgres.start_again().await;
+        let back = Instant::now();
+        // Nobody could be asked before; all that completes from here on counts.
+        let before = eventually("it can be asked", async || {
+            let completed = traffic.completed().await;
+            if completed < 0 { Err("not yet".to_owned()) } else { Ok(completed) }
+        })
+        .await;
+        eventually("a request is accepted", async || {
+            let refused = traffic.refused;
+            traffic.post(true).await;
+            holds(traffic.refused == refused, refused)
+        })
+        .await;
+        traffic.recovers(&format!("postgresql {how}"), back, before).await;
+        ear.hears("postgresql is back").await;
+        ear.heard_once(&format!("postgresql {how} and back"), &["postgresql is away", "postgresql is back"]);
+        let listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+        eventually("it listens to PostgreSQL again", async || {
+            let count: i64 = site.one(listening).await;
+            holds(count == 1, count)
+        })
+        .await;
+    }
+    site.assert_whole(&api, &traffic.accepted).await;
+    process.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn s3_that_stops_under_load_fails_no_file_and_a_lost_bucket_is_made_anew() {
+    let mut site = Site::new().await;
+    let (process, api) = listening(site.spawn_up(&[])).await;
+    wait_until_ready(&api, "200 ready up up up").await;
+    let mut traffic = Traffic::new(&api);
+    traffic.post_many(1).await;
+    let made_before = *traffic.accepted.first().unwrap();
+    api.wait_until_completed(made_before).await;
+    for how in ["stopped", "emptied"] {
+        traffic.post_many(20).await;
+        let ear = Ear::on(&process);
+        site.store.stop().await;
+        let before = traffic.completed().await;
+        let seen = traffic.go_on(OUTAGE, false).await;
+        assert_eq!(seen, BTreeSet::from(["200 degraded up up down".to_owned()]));
+        is_refusal(&api.content(made_before).await, "storage_unavailable");
+        ear.heard_once(&format!("s3 {how}"), &["s3 is away"]);
+        assert!((1..=2).contains(&ear.count("records wait")), "once for each worker");
+
+        if how == "emptied" {
+            site.store.forget_everything();
+        }
+        site.store.start_again().await;
+        traffic.recovers(&format!("s3 {how}"), Instant::now(), before).await;
+        ear.hears("s3 is back").await;
+        ear.heard_once(&format!("s3 {how} and back"), &["s3 is away", "s3 is back"]);
+        wait_until_ready(&api, "200 ready up up up").await;
+        assert_eq!(ear.count("bucket was gone"), usize::from(how == "emptied"));
+    }
+    assert_eq!(api.content(made_before).await.problem()["code"], "object_missing");
+
+    // While nothing else is wrong.
+    let ear = Ear::on(&process);
+    site.store.forget_everything();
+    wait_until_ready(&api, "200 degraded up up down").await;
+    traffic.post_many(8).await;
+    site.assert_whole(&api, &traffic.accepted).await;
+    wait_until_ready(&api, "200 ready up up up").await;
+    assert_eq!(ear.count("bucket was gone"), 1);
+    process.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn localstack_that_ends_and_forgets_everything_fails_no_file() {
+    let Some(s3) = Own::s3().await else { return };
+    let site = Site::new().await;
+    let settings = [
+        ("S3_ENDPOINT", s3.address.as_str()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let (process, api) = listening(site.spawn_up(&settings)).await;
+    wait_until_ready(&api, "200 ready up up up").await;
+    let mut traffic = Traffic::new(&api);
+    for how in ["stopped", "killed"] {
+        traffic.post_many(20).await;
+        let ear = Ear::on(&process);
+        match how {
+            "stopped" => s3.stop().await,
+            _ => s3.kill().await,
+        }
+        let before = traffic.completed().await;
+        traffic.go_on(OUTAGE, false).await;
+        ear.heard_once(&format!("localstack {how}"), &["s3 is away"]);
+        s3.start_again().await;
+        traffic.recovers(&format!("localstack {how}"), Instant::now(), before).await;
+        ear.hears("s3 is back").await;
+        ear.hears("bucket was gone").await;
+        site.assert_whole(&api, &traffic.accepted).await;
+    }
+    process.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn up_waits_for_the_services_that_it_was_given() {
+    let mut site = Site::new().await;
+    site.postgres.stop().await;
+    site.store.stop().await;
+    let process = site.spawn_up(&[]);
+    Ear { process: &process, from: 0 }.hears("postgresql is away").await;
+    site.postgres.start_again().await;
+    let (process, api) = listening(process).await;
+    let file = api.post_file("early").await;
+    wait_until_ready(&api, "200 degraded up up down").await;
+    assert_eq!(api.file(file.id).await.status, Status::Processing);
+    site.store.start_again().await;
+    let back = Instant::now();
+    api.wait_until_completed(file.id).await;
+    eprintln!("up before s3: first file {:?} after it answered", back.elapsed());
+    process.stop_within(STOP_LIMIT).await;
+}
+
+#[tokio::test]
+async fn migrate_says_in_one_line_which_service_is_away() {
+    let mut site = Site::new().await;
+    site.postgres.stop().await;
+    // Of no use to filesys: nothing listens there.
+    let no_kafka = [("KAFKA_BROKERS", "127.0.0.1:1")];
+    let said = site.migrate_in_vain(&no_kafka).await;
+    assert!(said.contains("postgresql is unavailable"), "{said}");
+    site.postgres.start_again().await;
+    let said = site.migrate_in_vain(&no_kafka).await;
+    assert!(said.contains("kafka is unavailable"), "{said}");
+    site.store.stop().await;
+}
+
+#[tokio::test]
+async fn kafka_roles_that_start_before_their_services_say_so_and_work_when_they_are_there() {
+    let Some(mut site) = Site::with_kafka().await else { return };
+    site.postgres.stop().await;
+    site.kafka().stop().await;
+    site.store.stop().await;
+    let began = Instant::now();
+    let (serve, api) = site.serve().await;
+    let worker = site.worker();
+    eprintln!("serve listens {:?} after its start", began.elapsed());
+    assert_eq!(api.get("/livez").await.status, 200);
+    wait_until_ready(&api, "503 unavailable down down down").await;
+    is_refusal(&api.post(&json!({"title": "early"})).await, "database_unavailable");
+    let (serve_ear, worker_ear) = (Ear { process: &serve, from: 0 }, Ear { process: &worker, from: 0 });
+    for service in ["postgresql", "kafka", "s3"] {
+        serve_ear.hears(&format!("{service} is away")).await;
+    }
+    worker_ear.hears("kafka is away").await;
+
+    // PostgreSQL without the schema; `migrate` makes it before it finds that Kafka is away.
+    let unmigrated = Ear::on(&serve);
+    site.postgres.start_again().await;
+    unmigrated.hears("`filesys migrate` makes it").await;
+    assert_eq!(readiness(&api).await, "503 unavailable down down down");
+    is_refusal(&api.post(&json!({"title": "early"})).await, "database_unavailable");
+    site.migrate_in_vain(&[]).await;
+    wait_until_ready(&api, "200 degraded up down down").await;
+    let file = api.post_file("first").await;
+
+    site.kafka().start_again().await;
+    let back = Instant::now();
+    eventually_within(PATIENCE, "the worker has it", async || {
+        let status = api.file(file.id).await.status;
+        holds(status == Status::Processing, status)
+    })
+    .await;
+    eprintln!("roles before kafka: at work {:?} after it answered", back.elapsed());
+    wait_until_ready(&api, "200 degraded up up down").await;
+    site.store.start_again().await;
+    let back = Instant::now();
+    api.wait_until_completed(file.id).await;
+    eprintln!("roles before s3: first file {:?} after it answered", back.elapsed());
+    wait_until_ready(&api, "200 ready up up up").await;
+    for service in ["postgresql", "kafka", "s3"] {
+        serve_ear.hears(&format!("{service} is back")).await;
+    }
+    serve_ear.heard_once("serve before its services", &["kafka is away", "kafka is back", "s3 is away"]);
+    worker_ear.heard_once("worker before its services", &["kafka is away", "kafka is back", "s3 is away"]);
+    worker.stop_within(STOP_LIMIT * 2).await;
+    serve.stop_within(STOP_LIMIT * 2).await;
+
+    each_alone(&mut site).await;
+}
+
+/// The roles are started anew while just one service is away.
+async fn each_alone(site: &mut Site) {
+    for (service, probe, may_refuse) in [
+        ("postgresql", "503 unavailable down up up", true),
+        ("kafka", "200 degraded up down up", false),
+        ("s3", "200 degraded up up down", false),
+    ] {
+        match service {
+            "postgresql" => site.postgres.stop().await,
+            "kafka" => site.kafka().stop().await,
+            _ => site.store.stop().await,
+        }
+        let (serve, api) = site.serve().await;
+        let worker = site.worker();
+        wait_until_ready(&api, probe).await;
+        let mut traffic = Traffic::new(&api);
+        traffic.post(may_refuse).await;
+        assert_eq!(traffic.refused > 0, may_refuse);
+        match service {
+            "postgresql" => site.postgres.start_again().await,
+            "kafka" => site.kafka().start_again().await,
+            _ => site.store.start_again().await,
+        }
+        let back = Instant::now();
+        wait_until_ready(&api, "200 ready up up up").await;
+        traffic.post(false).await;
+        traffic.recovers(&format!("roles before {service} alone"), back, 0).await;
+        site.assert_whole(&api, &traffic.accepted).await;
+        worker.stop_within(STOP_LIMIT * 2).await;
+        serve.stop_within(STOP_LIMIT * 2).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_that_stops_and_is_killed_and_loses_topics_holds_nothing_up_afterwards() {
+    let Some(site) = Site::with_kafka().await else { return };
+    let worker = site.worker();
+    let (serve, api) = site.serve().await;
+    // Also the schema comes last.
+    migrated(&site).await;
+    wait_until_ready(&api, "200 ready up up up").await;
+    let mut traffic = Traffic::new(&api);
+    for how in ["stopped", "killed"] {
+        traffic.post_many(20).await;
+        let ears = [("serve", Ear::on(&serve)), ("worker", Ear::on(&worker))];
+        match how {
+            "stopped" => site.kafka().stop().await,
+            _ => site.kafka().kill().await,
+        }
+        let before = traffic.completed().await;
+        let seen = traffic.go_on(OUTAGE, false).await;
+        assert_eq!(seen, BTreeSet::from(["200 degraded up down up".to_owned()]));
+        for (role, ear) in &ears {
+            ear.hears("kafka is away").await;
+            ear.heard_once(&format!("{role}, kafka {how}"), &["kafka is away"]);
+        }
+        site.kafka().start_again().await;
+        traffic.recovers(&format!("kafka {how}"), Instant::now(), before).await;
+        for (role, ear) in &ears {
+            ear.hears("kafka is back").await;
+            ear.heard_once(&format!("{role}, kafka {how} and back"), &["kafka is away", "kafka is back"]);
+        }
+        site.assert_whole(&api, &traffic.accepted).await;
+    }
+
+    worker.stop_within(STOP_LIMIT * 2).await;
+    serve.stop_within(STOP_LIMIT * 2).await;
+}
+
+#[tokio::test]
+async fn kafka_topics_that_are_deleted_and_made_anew_are_used_without_a_restart() {
+    let Some(site) = Site::with_kafka().await else { return };
+    migrated(&site).await;
+    let worker = site.worker();
+    let (serve, api) = site.serve().await;
+    wait_until_ready(&api, "200 ready up up up").await;
+    let mut traffic = Traffic::new(&api);
+    traffic.post_many(20).await;
+    traffic.recovers("at first", Instant::now(), 0).await;
+    // A restart raises the leaders' epochs; those of new topics begin at 0 again.
+    site.kafka().kill().await;
+    site.kafka().start_again().await;
+    traffic.post_many(3).await;
+    traffic.recovers("broker killed", Instant::now(), 20).await;
+    topics(&site, &["--delete", "--topic", "file.create"]).await;
+    topics(&site, &["--delete", "--topic", "file.created"]).await;
+    traffic.post_many(3).await;
+    for topic in ["file.create", "file.created"] {
+        topics(&site, &["--create", "--topic", topic, "--partitions", "3"]).await;
+    }
+    let before = 23;
+    traffic.recovers("topics made anew", Instant::now(), before).await;
+    traffic.post_many(20).await;
+    site.assert_whole(&api, &traffic.accepted).await;
+    lag_is_gone(&site).await;
+    worker.stop_within(STOP_LIMIT * 2).await;
+    serve.stop_within(STOP_LIMIT * 2).await;
+}
+
+async fn migrated(site: &Site) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_filesys"));
+    command.arg("migrate").env_clear().envs(site.env(&[])).kill_on_drop(true);
+    let output = within(PATIENCE, "migrate", command.output()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+async fn topics(site: &Site, args: &[&str]) {
+    site.kafka().run(&[&["tool", "topics"], args].concat()).await;
+}
+
+/// All that is in the topics is committed by both groups, as Kafka's own tool tells.
+async fn lag_is_gone(site: &Site) {
+    eventually_within(PATIENCE * 2, "both groups have no lag", async || {
+        let table = site.kafka().run(&["tool", "consumer-groups", "--describe", "--all-groups"]).await;
+        let lags: Vec<&str> = table
+            .lines()
+            .filter(|line| line.contains(" file.create"))
+            .filter_map(|line| line.split_whitespace().nth(5))
+            .collect();
+        holds(!lags.is_empty() && lags.iter().all(|lag| *lag == "0" || *lag == "-"), table)
+    })
+    .await;
+}
