@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::TestApp;
+use crate::support::{Ports, TestApp};
 
 /// Runs the executable in an environment of its own.
 fn filesys(args: &[&str], env: &[(&str, &str)]) -> Output {
@@ -64,8 +64,9 @@ fn a_dependency_that_is_away_is_told_from_a_failure() {
 
 #[tokio::test]
 async fn healthcheck_tells_whether_the_server_is_well() {
-    let app = TestApp::start().await;
-    let port = app.address().rsplit(':').next().unwrap().to_owned();
+    let ports = Ports::reserve();
+    let port = ports.first.to_string();
+    let app = TestApp::start_with(&[("PORT", &port)]).await;
     for args in [&["healthcheck"][..], &["healthcheck", "--ready"]] {
         let output = filesys(args, &[("PORT", &port)]);
         assert_eq!(code(&output), 0, "{}", stderr(&output));

@@ -1,73 +1,46 @@
 //! `serve` and `worker` as processes of their own on the Apache Kafka that `TEST_KAFKA_BROKERS` names.
-//!
-//! Topics have fixed names, so one cluster may hold the records of other runs. Every run therefore has consumer groups
-//! of its own and ids that no other run has: a foreign request is made into this run's bucket and its result put
-//! aside, a foreign result is put aside, and neither touches a file of this run.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use filesys::broker::kafka::Kafka;
 use filesys::broker::{Broker, Delivery, Position, Record};
-use filesys::config::{Env, KafkaConfig};
 use filesys::domain::message::topic;
 use filesys::domain::{File, FileId, Status};
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, STOP_LIMIT};
-use crate::support::{Api, Ground, eventually, eventually_within, holds, not_run, unique};
+use crate::support::records::{header, origin, records};
+use crate::support::{Api, Ground, SharedKafka, eventually, eventually_within, holds, not_run, unique};
 
 /// A killed member's partitions are given to others after the session timeout, and a cold broker takes its time.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The shortest that brokers allow.
-const SESSION_TIMEOUT: &str = "6s";
-
-/// One run: its data, its groups, and a client of the cluster.
+/// One run: its data, and a client of its topics.
 struct Run {
     ground: Ground,
-    brokers: String,
     kafka: Kafka,
-    serve_group: String,
-    worker_group: String,
 }
 
 impl Run {
     /// `None`, said on stderr, where no Kafka was named.
     async fn new() -> Option<Self> {
-        let Ok(brokers) = std::env::var("TEST_KAFKA_BROKERS") else {
-            not_run("TEST_KAFKA_BROKERS is not set");
-            return None;
-        };
-        let config = KafkaConfig::read(&mut Env::of([("KAFKA_BROKERS", brokers.as_str())]));
         let ground = Ground::new().await;
-        // Microseconds: below 2^53, so still exact as a JSON number.
-        let first = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros();
-        let sql = format!("ALTER SEQUENCE files_id_seq RESTART WITH {first}");
-        ground.database.connect().await.batch_execute(&sql).await.unwrap();
-        Some(Self {
-            ground,
-            brokers,
-            kafka: Kafka::new(&config, "filesys-it"),
-            serve_group: unique("it-serve-"),
-            worker_group: unique("it-worker-"),
-        })
+        let kafka = ground.kafka.as_ref().map(SharedKafka::client);
+        if kafka.is_none() {
+            not_run("TEST_KAFKA_BROKERS is not set");
+        }
+        Some(Self { kafka: kafka?, ground })
     }
 
-    fn spawn(&self, args: &[&str], name: &str, group: &str, more: &[(&str, &str)]) -> Process {
-        let kafka = [
-            ("KAFKA_BROKERS", self.brokers.as_str()),
-            ("KAFKA_GROUP_ID", group),
-            ("KAFKA_SESSION_TIMEOUT", SESSION_TIMEOUT),
-        ];
-        let env = self.ground.env(&[&kafka, more].concat());
-        Process::spawn(args, &env, &self.ground.log().with_file_name(format!("{name}.log")))
+    fn spawn(&self, args: &[&str], name: &str, settings: &[(&str, &str)]) -> Process {
+        let log = self.ground.log().with_file_name(format!("{name}.log"));
+        Process::spawn(args, &self.ground.env(settings), &log)
     }
 
     /// Answers when this returns.
     async fn serve(&self, name: &str) -> (Process, Api) {
-        let process = self.spawn(&["serve"], name, &self.serve_group, &[]);
+        let process = self.spawn(&["serve"], name, &[]);
         let address = eventually("serve listens", async || {
             let log = process.log();
             let address =
@@ -80,7 +53,7 @@ impl Run {
 
     fn worker(&self, name: &str) -> Process {
         let slowly = [("PROCESSING_DELAY_MS", "50"), ("WORKER_CONCURRENCY", "4")];
-        self.spawn(&["worker", "--replicas", "2"], name, &self.worker_group, &slowly)
+        self.spawn(&["worker", "--replicas", "2"], name, &slowly)
     }
 
     async fn publish(&self, topic: &str, value: impl Into<Bytes>) -> Position {
@@ -90,36 +63,11 @@ impl Run {
 
     /// The dead letter of the record that lay there.
     async fn dead_letter_of(&self, at: &Position) -> Delivery {
-        let origin = [
-            ("x-original-topic", at.topic.to_string()),
-            ("x-original-partition", at.partition.to_string()),
-            ("x-original-offset", at.offset.to_string()),
-        ];
         eventually_within(PATIENCE, "the record is put aside", async || {
-            let mut seen = 0;
-            for marks in self.kafka.watermarks(topic::DEAD_LETTERS).await.map_err(|e| e.to_string())? {
-                let mut next = marks.low;
-                while next < marks.high {
-                    let from = Position {
-                        topic: topic::DEAD_LETTERS.into(),
-                        partition: marks.partition,
-                        offset: next,
-                    };
-                    let letters = self.kafka.read(&from, 500).await.map_err(|e| e.to_string())?;
-                    next = letters.last().map_or(marks.high, |last| last.position.offset + 1);
-                    seen += letters.len();
-                    let ours = letters.into_iter().find(|letter| {
-                        let headers = &letter.record.headers;
-                        origin.iter().all(|(name, value)| {
-                            headers.get(*name).is_some_and(|found| found.as_ref() == value.as_bytes())
-                        })
-                    });
-                    if let Some(letter) = ours {
-                        return Ok(letter);
-                    }
-                }
-            }
-            Err(format!("{seen} others"))
+            let letters = records(&self.kafka, topic::DEAD_LETTERS).await;
+            let mut letters = letters.map_err(|error| error.to_string())?;
+            let ours = letters.iter().position(|letter| origin(letter) == *at);
+            ours.map(|ours| letters.swap_remove(ours)).ok_or_else(|| format!("{letters:?}"))
         })
         .await
     }
@@ -182,13 +130,13 @@ async fn kafka_carries_every_file_between_processes_that_come_go_and_die() {
     let (serve, api) = run.serve("serve-2").await;
     run.wait_until_all_completed(&api).await;
 
-    let ours: BTreeSet<FileId> = files.iter().map(|file| file.id).collect();
     let keys = run.ground.bucket.keys().await;
-    let of_ours = |id: &FileId| {
+    let keys_of = |id: FileId| {
         let prefix = format!("files/{id}_");
         keys.iter().filter(|key| key.starts_with(&prefix)).count()
     };
-    assert!(ours.iter().all(|id| of_ours(id) == 1), "one object for each file");
+    assert!(files.iter().all(|file| keys_of(file.id) == 1), "one object for each file");
+    assert_eq!(i64::try_from(keys.len()).unwrap(), api.stats().await.total);
     let backwards: i64 = run
         .ground
         .database
@@ -227,7 +175,7 @@ async fn poison_is_put_aside_and_the_next_one_completes(run: &Run, api: &Api) {
         let file = api.post_file("behind the poison").await;
         let letter = run.dead_letter_of(&at).await;
         assert_eq!(letter.record.value, Some(Bytes::from(value)));
-        let cause = String::from_utf8_lossy(&letter.record.headers["x-error"]);
+        let cause = header(&letter, "x-error");
         assert!(cause.contains("not a file.create message"), "{cause}");
         api.wait_until_completed(file.id).await;
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::Browser;
-use crate::support::{TestApp, eventually, holds};
+use crate::support::{Ports, TestApp, eventually, holds};
 
 /// Counts what the page polls, and keeps the timers that are set from now on.
 const WATCH: &str = r"
@@ -152,8 +152,9 @@ async fn a_form_that_is_refused_says_why_and_keeps_what_was_typed() {
 
 #[tokio::test]
 async fn the_page_says_when_the_server_is_away_and_when_it_is_back() {
-    let app = TestApp::start().await;
-    let port = app.address().split_once(':').unwrap().1.to_owned();
+    let ports = Ports::reserve();
+    let port = ports.first.to_string();
+    let app = TestApp::start_with(&[("PORT", &port)]).await;
     let Some(browser) = Browser::open(&app.base).await else { return };
     let ground = app.stop().await;
     wait_for_text(&browser, "#news", "The server doesn't answer").await;
