@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::{Ports, not_run, within};
 
 /// For a first start on a loaded machine.
-const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
+const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(3);
 
 /// One service in a folder of its own. Dropping it ends it.
 pub struct Own {

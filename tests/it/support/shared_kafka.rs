@@ -9,7 +9,7 @@ use filesys::domain::message::topic;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use super::{PATIENCE, services, unique};
 
@@ -54,13 +54,10 @@ impl SharedKafka {
         asked.add_partition_range(&self.in_cluster(topic), 0, partitions - 1);
         let committed = move || consumer.committed_offsets(asked, PATIENCE).unwrap();
         let committed = tokio::task::spawn_blocking(committed).await.unwrap();
-        let offset = |partition: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match partition
-            .offset()
-        {
-            Offset::Offset(offset) => Some((partition.partition(), offset)),
-            _ => None,
-        };
-        committed.elements().iter().filter_map(offset).collect()
+        let offsets =
+            committed.elements().into_iter().map(|found| (found.partition(), found.offset().to_raw()));
+        // None is told by a negative one.
+        offsets.filter_map(|(partition, offset)| Some((partition, offset.filter(|at| *at >= 0)?))).collect()
     }
 
     fn in_cluster(&self, name: &str) -> String {
