@@ -97,7 +97,7 @@ async fn completed_by_workers(kafka: &SharedKafka) -> BTreeSet<FileId> {
 
 #[tokio::test]
 async fn sigterm_with_jobs_in_flight_ends_cleanly_and_nothing_is_lost() {
-    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "300"), ("WORKER_CONCURRENCY", "2")]).await;
+    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "1000"), ("WORKER_CONCURRENCY", "2")]).await;
     let accepted = ids(&app.post_files((0..40).map(|n| format!("file {n}"))).await);
     let mut watch = Watch::default();
     eventually("work is in flight", async || {
@@ -126,7 +126,7 @@ async fn sigterm_with_jobs_in_flight_ends_cleanly_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn killed_in_the_middle_of_200_files_it_completes_them_all_after_the_restart() {
-    const SLOWLY: &[(&str, &str)] = &[("PROCESSING_DELAY_MS", "30"), ("WORKER_CONCURRENCY", "4")];
+    const SLOWLY: &[(&str, &str)] = &[("PROCESSING_DELAY_MS", "100"), ("WORKER_CONCURRENCY", "4")];
     let app = TestApp::start_with(SLOWLY).await;
     let accepted = ids(&app.post_files((0..200).map(|n| format!("file {n}"))).await);
     let mut watch = Watch::default();

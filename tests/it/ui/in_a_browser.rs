@@ -37,7 +37,8 @@ async fn wait_for_status(browser: &Browser, id: i64, status: &str) {
 
 #[tokio::test]
 async fn a_person_asks_for_a_file_sees_it_completed_without_a_reload_and_downloads_it() {
-    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "1500")]).await;
+    // A slow browser must still see it unfinished.
+    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "5000")]).await;
     let Some(browser) = Browser::open(&app.base).await else { return };
     browser.type_into("#title", "Report é").await;
     browser.type_into("#description", "first line\nsecond line").await;
