@@ -11,6 +11,11 @@ ci:
 test:
     cargo test
 
+# All tests on PostgreSQL, Apache Kafka and LocalStack's S3
+test-real:
+    scripts/services start
+    eval "$(scripts/services test-env)" && cargo test
+
 # Format the source
 fmt:
     cargo fmt

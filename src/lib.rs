@@ -23,3 +23,11 @@ pub mod embedded;
 pub mod http;
 
 pub mod commands;
+
+// What the library's tests share with those in tests/it.
+#[cfg(test)]
+#[path = "../tests/it/support/not_run.rs"]
+mod not_run;
+#[cfg(test)]
+#[path = "../tests/it/support/port.rs"]
+mod port;

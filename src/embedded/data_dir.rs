@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::unistd::Uid;
+use uuid::Uuid;
 
 use super::EmbeddedError;
+
+/// Before taking any port that the system has.
+const PORTS_TRIED: usize = 20;
 
 /// The directory and its lock, which is held until the last clone is gone.
 #[derive(Debug, Clone)]
@@ -66,18 +70,25 @@ impl DataDir {
         }
     }
 
-    /// Listens on loopback: on the port in the file `name` if it is free, else on any, which the file then holds.
+    /// Listens on loopback: on the port in the file `name` if it is free, else on another, which the file then holds.
     pub(super) fn listen(&self, name: &str) -> Result<TcpListener, EmbeddedError> {
         let last = self.read(name)?.and_then(|text| text.trim().parse().ok());
         let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         if let Some(listener) = last.and_then(|port| bind(port).ok()) {
             return Ok(listener);
         }
-        let listener = bind(0).map_err(EmbeddedError::Listen)?;
+        let kept = std::iter::repeat_with(random_port).take(PORTS_TRIED).find_map(|port| bind(port).ok());
+        let listener = kept.map_or_else(|| bind(0), Ok).map_err(EmbeddedError::Listen)?;
         let port = listener.local_addr().map_err(EmbeddedError::Listen)?.port();
         self.write_private(name, &format!("{port}\n"))?;
         Ok(listener)
     }
+}
+
+/// Below the range that the system uses for clients (on Linux from 32768 on), one of which could otherwise have the
+/// port when we want it again.
+fn random_port() -> u16 {
+    20_000 + Uuid::new_v4().as_fields().1 % 10_000
 }
 
 fn lock(dir: &Path) -> Result<File, EmbeddedError> {
@@ -111,6 +122,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::port::Ports;
 
     #[test]
     fn a_directory_in_use_is_refused_and_names_its_user() {
@@ -140,13 +152,15 @@ mod tests {
     fn the_last_port_is_preferred_while_it_is_free() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(dir.path()).unwrap();
-        let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-        let first = data.listen("port").unwrap();
-        let first_port = port(&first);
-        let second = data.listen("port").unwrap();
-        assert_ne!(port(&second), first_port);
-        let second_port = port(&second);
-        drop(second);
-        assert_eq!(port(&data.listen("port").unwrap()), second_port);
+        let listen = || data.listen("port").unwrap().local_addr().unwrap().port();
+        let ports = Ports::reserve();
+        data.write_private("port", &format!("{}\n", ports.first)).unwrap();
+        assert_eq!(listen(), ports.first);
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports.first)).unwrap();
+        let other = listen();
+        assert_ne!(other, ports.first);
+        assert!(other < 32_768, "where no client gets it");
+        assert_eq!(data.read("port").unwrap(), Some(format!("{other}\n")));
+        drop(taken);
     }
 }

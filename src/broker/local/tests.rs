@@ -139,7 +139,7 @@ async fn a_commit_by_a_member_that_lost_the_partition_is_refused() {
 #[tokio::test]
 async fn a_revocation_that_is_not_replied_to_ends_with_the_session_timeout() {
     let broker = broker(2).await;
-    let mut first = join(&broker, "g", Duration::from_millis(20)).await;
+    let mut first = join(&broker, "g", Duration::from_secs(1)).await;
     assigned(&mut first).await;
     let mut second = join(&broker, "g", LONG).await;
     let revocation = revoked(&mut first).await;

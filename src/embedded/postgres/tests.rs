@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::Env;
+use crate::port::Ports;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -33,6 +34,13 @@ fn options(dir: &Path) -> PostgresOptions {
 
 async fn start(dir: &Path) -> EmbeddedPostgres {
     EmbeddedPostgres::start(options(dir)).await.unwrap()
+}
+
+/// For a start that must find its port free.
+fn with_port(dir: &Path) -> Ports {
+    let ports = Ports::reserve();
+    fs::write(dir.join("postgres.port"), ports.first.to_string()).unwrap();
+    ports
 }
 
 async fn query(postgres: &EmbeddedPostgres, sql: &str) -> String {
@@ -65,9 +73,11 @@ async fn ended(postgres: &EmbeddedPostgres) -> String {
 #[tokio::test]
 async fn data_port_and_password_outlive_a_restart() {
     let dir = temp_dir();
+    let ports = with_port(dir.path());
     let first = start(dir.path()).await;
     query(&first, "CREATE TABLE kept AS SELECT 42 AS n").await;
     let (port, url) = (first.port(), first.database_url("filedb"));
+    assert_eq!(port, ports.first);
     first.stop().await.unwrap();
     assert!(PidFile::read(&dir.path().join("postgres")).is_none());
 
@@ -214,7 +224,14 @@ async fn a_killed_server_is_noticed_and_recovers_at_the_next_start() {
     let busy = query(&first, "SELECT pg_sleep(30)");
     let file = pid_file(&first);
     // The sleeping backend outlives its postmaster for a moment.
-    let _ = timeout(Duration::from_millis(200), busy).await;
+    let sleeps = async {
+        const SLEEPERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'";
+        while query(&first, SLEEPERS).await == "0" {}
+    };
+    tokio::select! {
+        _ = busy => panic!("it should sleep for longer"),
+        outcome = timeout(LIMIT, sleeps) => outcome.unwrap(),
+    }
     send(file.pid, Signal::SIGKILL);
     let why = ended(&first).await;
     assert!(why.contains("ended by itself"), "{why}");
@@ -228,8 +245,10 @@ async fn a_killed_server_is_noticed_and_recovers_at_the_next_start() {
 #[tokio::test]
 async fn a_port_that_someone_else_took_is_given_up() {
     let dir = temp_dir();
+    let ports = with_port(dir.path());
     let first = start(dir.path()).await;
     let port = first.port();
+    assert_eq!(port, ports.first);
     first.stop().await.unwrap();
     let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let second = start(dir.path()).await;

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::port::Ports;
 
 const BUCKET: &str = "file-storage-bucket";
 const KEY: &str = "files/42_my_important_document_1767398400000.txt";
@@ -55,6 +56,8 @@ fn checksum_of(content: &[u8]) -> HeaderMap {
 #[tokio::test]
 async fn objects_buckets_port_and_credentials_outlive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
+    let ports = Ports::reserve();
+    std::fs::write(dir.path().join("s3.port"), ports.first.to_string()).unwrap();
     let first = start(dir.path(), Durability::Full).await;
     assert_eq!(make_bucket(&first).await, Ok(200));
     client(&first).put_object(KEY, b"content").await.unwrap();

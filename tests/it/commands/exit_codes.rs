@@ -1,7 +1,7 @@
 //! 0 ok, 1 failed, 2 usage, 69 a dependency is away, 78 bad configuration.
 
 use super::{code, filesys, stderr};
-use crate::support::TestApp;
+use crate::support::{Ports, TestApp};
 
 #[test]
 fn a_bad_configuration_names_every_variable_at_once_and_shows_no_value() {
@@ -45,8 +45,9 @@ fn a_dependency_that_is_away_is_told_from_a_failure() {
 
 #[tokio::test]
 async fn healthcheck_tells_whether_the_server_is_well() {
-    let app = TestApp::start().await;
-    let port = app.address().rsplit(':').next().unwrap().to_owned();
+    let ports = Ports::reserve();
+    let port = ports.first.to_string();
+    let app = TestApp::start_with(&[("PORT", &port)]).await;
     for args in [&["healthcheck"][..], &["healthcheck", "--ready"]] {
         let output = filesys(args, &[("PORT", &port)]);
         assert_eq!(code(&output), 0, "{}", stderr(&output));

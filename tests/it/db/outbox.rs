@@ -119,8 +119,8 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
         holds(listeners == 1, listeners)
     })
     .await;
-    let mut quickest = Duration::MAX;
-    for _ in 0..5 {
+    let mut took = Vec::new();
+    for _ in 0..6 {
         let event = hold(&connection).await;
         connection.batch_execute("NOTIFY filesys_outbox").await.unwrap();
         let committed = std::time::Instant::now();
@@ -130,10 +130,11 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
             holds(events.contains_key(&event), events.len())
         })
         .await;
-        quickest = quickest.min(committed.elapsed());
+        took.push(committed.elapsed());
     }
-    // The poll alone would take half a second on average, and never five times less than this.
-    assert!(quickest < Duration::from_millis(300), "{quickest:?}");
+    took.sort_unstable();
+    // The poll alone might come soon after the first commit. The others follow a poll, and it comes once a second.
+    assert!(took[1] < Duration::from_millis(600), "{took:?}");
     listening.abort();
     roles.stop().await;
 }

@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filesys::actions::rescue_lost::{Groups, Search};
-use filesys::broker::{Broker, MemberEvent, Membership, Position};
+use filesys::broker::{MemberEvent, Membership, Position};
 use filesys::domain::message::topic;
 use filesys::domain::{FileId, Status};
 
-use crate::support::roles::Roles;
+use crate::support::roles::{Roles, group_of};
 use crate::support::{PATIENCE, eventually, holds, within};
 
 fn search() -> Search {
-    let groups = Groups { workers: "workers".to_owned(), recorders: "recorders".to_owned() };
+    let groups = Groups { workers: group_of(topic::CREATE), recorders: group_of(topic::CREATED) };
     Search::new(groups, Duration::ZERO)
 }
 
 /// Takes every request there is and answers none of them.
 async fn lose_every_request(roles: &Roles) {
     let membership = Membership {
-        group: "workers".to_owned(),
+        group: group_of(topic::CREATE),
         client_id: "careless".to_owned(),
         topics: vec![topic::CREATE.to_owned()],
         session_timeout: Duration::from_secs(30),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use filesys::actions::prepare;
 use filesys::domain::message::topic;
-use filesys::domain::{File, Status, Timestamp};
+use filesys::domain::{File, FileId, Status, Timestamp};
 use serde_json::{Value, json};
 
 use super::peer::Peer;
@@ -21,7 +21,7 @@ async fn with_peer(reads: &str, writes: &str) -> Option<(Run, Peer)> {
 #[tokio::test]
 async fn kafkajs_in_place_of_serve_is_understood_by_our_worker_and_understands_it() {
     let Some((run, mut peer)) = with_peer(topic::CREATED, topic::CREATE).await else { return };
-    let (id, bucket) = (run.first_id, run.ground.bucket.name());
+    let (id, bucket) = (FileId(1), run.ground.bucket.name());
     let worker = run.worker("worker");
     peer.send(&json!({"fileId": id, "title": "Größe & Co", "description": "by kafkajs",
                       "timestamp": "2026-01-04T12:00:00.000Z"}))

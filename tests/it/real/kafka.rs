@@ -1,7 +1,5 @@
 //! Files on their way through Apache Kafka, while the processes come, go and die.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use filesys::broker::{Broker, Delivery, Position, Record};
 use filesys::domain::message::topic;
@@ -10,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::run::{PATIENCE, Run};
 use crate::support::process::STOP_LIMIT;
-use crate::support::{Api, eventually_within, holds, unique};
+use crate::support::records::{header, origin, records};
+use crate::support::{Api, eventually, eventually_within, holds, unique};
 
 impl Run {
     async fn publish(&self, topic: &str, value: impl Into<Bytes>) -> Position {
@@ -20,36 +19,11 @@ impl Run {
 
     /// The dead letter of the record that lay there.
     async fn dead_letter_of(&self, at: &Position) -> Delivery {
-        let origin = [
-            ("x-original-topic", at.topic.to_string()),
-            ("x-original-partition", at.partition.to_string()),
-            ("x-original-offset", at.offset.to_string()),
-        ];
         eventually_within(PATIENCE, "the record is put aside", async || {
-            let mut seen = 0;
-            for marks in self.kafka.watermarks(topic::DEAD_LETTERS).await.map_err(|e| e.to_string())? {
-                let mut next = marks.low;
-                while next < marks.high {
-                    let from = Position {
-                        topic: topic::DEAD_LETTERS.into(),
-                        partition: marks.partition,
-                        offset: next,
-                    };
-                    let letters = self.kafka.read(&from, 500).await.map_err(|e| e.to_string())?;
-                    next = letters.last().map_or(marks.high, |last| last.position.offset + 1);
-                    seen += letters.len();
-                    let ours = letters.into_iter().find(|letter| {
-                        let headers = &letter.record.headers;
-                        origin.iter().all(|(name, value)| {
-                            headers.get(*name).is_some_and(|found| found.as_ref() == value.as_bytes())
-                        })
-                    });
-                    if let Some(letter) = ours {
-                        return Ok(letter);
-                    }
-                }
-            }
-            Err(format!("{seen} others"))
+            let letters = records(&self.kafka, topic::DEAD_LETTERS).await;
+            let mut letters = letters.map_err(|error| error.to_string())?;
+            let ours = letters.iter().position(|letter| origin(letter) == *at);
+            ours.map(|ours| letters.swap_remove(ours)).ok_or_else(|| format!("{letters:?}"))
         })
         .await
     }
@@ -112,13 +86,13 @@ async fn kafka_carries_every_file_between_processes_that_come_go_and_die() {
     let (serve, api) = run.serve("serve-2").await;
     run.wait_until_all_completed(&api).await;
 
-    let ours: BTreeSet<FileId> = files.iter().map(|file| file.id).collect();
     let keys = run.ground.bucket.keys().await;
-    let of_ours = |id: &FileId| {
+    let keys_of = |id: FileId| {
         let prefix = format!("files/{id}_");
         keys.iter().filter(|key| key.starts_with(&prefix)).count()
     };
-    assert!(ours.iter().all(|id| of_ours(id) == 1), "one object for each file");
+    assert!(files.iter().all(|file| keys_of(file.id) == 1), "one object for each file");
+    assert_eq!(i64::try_from(keys.len()).unwrap(), api.stats().await.total);
     let backwards: i64 = run
         .ground
         .database
@@ -157,10 +131,13 @@ async fn poison_is_put_aside_and_the_next_one_completes(run: &Run, api: &Api) {
         let file = api.post_file("behind the poison").await;
         let letter = run.dead_letter_of(&at).await;
         assert_eq!(letter.record.value, Some(Bytes::from(value)));
-        let cause = String::from_utf8_lossy(&letter.record.headers["x-error"]);
+        let cause = header(&letter, "x-error");
         assert!(cause.contains("not a file.create message"), "{cause}");
         api.wait_until_completed(file.id).await;
     }
-    let ready: Value = api.get("/readyz").await.ok().json();
-    assert_eq!(ready["status"], "ready");
+    eventually("all is well", async || {
+        let ready: Value = api.get("/readyz").await.json();
+        holds(ready["status"] == "ready", ready)
+    })
+    .await;
 }

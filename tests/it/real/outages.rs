@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::own::{Own, free_port};
+use crate::support::own::Own;
 use crate::support::process::{Process, STOP_LIMIT};
-use crate::support::{Answer, Api, eventually, eventually_within, holds, unique, within};
+use crate::support::{Answer, Api, Ports, eventually, eventually_within, holds, unique, within};
 
 /// For work to go on after its service answers again; a loaded machine may need three times that.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -33,6 +33,7 @@ struct Store {
     data: DataDir,
     server: Option<EmbeddedS3>,
     config: S3Config,
+    _ports: Ports,
     _dir: TempDir,
 }
 
@@ -40,12 +41,13 @@ impl Store {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Kept through a restart, so out of the range that the system gives to clients.
-        std::fs::write(dir.path().join("s3.port"), free_port().await.to_string()).unwrap();
+        let ports = Ports::reserve();
+        std::fs::write(dir.path().join("s3.port"), ports.first.to_string()).unwrap();
         let data = DataDir::open(dir.path()).unwrap();
         let server = EmbeddedS3::start(S3Options { data_dir: data.clone(), durability: Durability::Fast });
         let server = server.await.unwrap();
         let config = server.s3_config("outages");
-        Self { data, server: Some(server), config, _dir: dir }
+        Self { data, server: Some(server), config, _ports: ports, _dir: dir }
     }
 
     async fn stop(&mut self) {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::run::{PATIENCE, Run};
 use crate::support::process::STOP_LIMIT;
-use crate::support::{not_run, unique, within};
+use crate::support::{not_run, within};
 
 /// Reads one topic in a group of its own and writes to another. Dropping it kills it.
 pub struct Peer {
@@ -39,9 +39,16 @@ impl Peer {
             not_run(String::from_utf8_lossy(&status.stderr).trim());
             return None;
         }
+        let kafka = run.ground.kafka.as_ref().expect("a run has its Kafka");
         let log = run.ground.log().with_file_name("peer.log");
         let mut child = program()
-            .args(["run", &run.brokers, &unique("it-interop-"), reads, writes])
+            .args([
+                "run",
+                kafka.brokers(),
+                &kafka.in_cluster("peer"),
+                &kafka.in_cluster(reads),
+                &kafka.in_cluster(writes),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).unwrap())

@@ -1,4 +1,4 @@
-//! `filesys up` on a database and a bucket of its own, and what is left of it for the next start.
+//! `filesys up` on a database, a bucket and, on a Kafka, topics of its own; and what is left of it for the next start.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -7,12 +7,14 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::process::{Process, STOP_LIMIT};
-use super::{Api, Bucket, Database};
+use super::{Api, Bucket, Database, SharedKafka};
 
 /// What outlives a process: rows, objects, the log.
 pub struct Ground {
     pub database: Database,
     pub bucket: Bucket,
+    /// `None`: the broker is inside of the process, and forgets with it.
+    pub kafka: Option<SharedKafka>,
     dir: TempDir,
 }
 
@@ -21,6 +23,7 @@ impl Ground {
         Self {
             database: Database::migrated().await,
             bucket: Bucket::named_uniquely(),
+            kafka: SharedKafka::named(),
             dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -50,8 +53,9 @@ impl Ground {
             ("AWS_ACCESS_KEY_ID", &s3.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", s3.secret_access_key.expose_secret()),
         ];
+        let kafka = self.kafka.as_ref().map(SharedKafka::settings);
         // The last one of a name wins.
-        let all = usual.iter().chain(settings);
+        let all = usual.iter().chain(kafka.iter().flatten()).chain(settings);
         all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 

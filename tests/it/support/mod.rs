@@ -3,18 +3,25 @@
 pub mod app;
 pub mod client;
 pub mod kafka_tools;
+mod not_run;
 pub mod own;
+pub mod port;
 pub mod process;
 pub mod processes;
 pub mod raw;
+pub mod records;
 pub mod roles;
 pub mod services;
+pub mod shared_kafka;
 
 use std::time::{Duration, Instant};
 
 pub use app::{Ground, TestApp};
 pub use client::{Answer, Api};
+pub use not_run::not_run;
+pub use port::Ports;
 pub use services::{Bucket, Database};
+pub use shared_kafka::SharedKafka;
 
 /// For whatever a loaded machine may take its time for.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -53,12 +60,4 @@ pub fn holds(condition: bool, seen: impl std::fmt::Debug) -> Result<(), String> 
 /// A name that nobody else uses: letters, digits, at most 63 characters.
 pub fn unique(what: &str) -> String {
     format!("{what}{}", uuid::Uuid::new_v4().simple())
-}
-
-/// Says that a test was not run, also when it passes: the harness keeps back only what is printed by macros.
-pub fn not_run(why: &str) {
-    use std::io::Write;
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    // Nobody to tell if stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{name} not run: {why}");
 }

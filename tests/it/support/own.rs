@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use super::{not_run, within};
+use super::{Ports, not_run, within};
 
 /// For a first start on a loaded machine.
-const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
+const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(3);
 
 /// One service in a folder of its own. Dropping it ends it.
 pub struct Own {
     script: PathBuf,
     folder: TempDir,
+    /// While it is down nobody else gets them.
+    ports: Ports,
     /// What `start` prints: `host:port`, or a URL.
     pub address: String,
 }
@@ -53,9 +54,10 @@ impl Own {
         let mut own = Self {
             script: Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name),
             folder: tempfile::Builder::new().permissions(enterable).tempdir().unwrap(),
+            ports: Ports::reserve(),
             address: String::new(),
         };
-        own.address = own.run(&["start", "--port", &free_port().await.to_string()]).await;
+        own.address = own.run(&["start", "--port", &own.ports.first.to_string()]).await;
         own
     }
 
@@ -104,17 +106,5 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         let _ = self.command(&["stop", "--wipe"]).as_std_mut().stdout(Stdio::null()).status();
-    }
-}
-
-/// With the next one, which Kafka's controller takes. Below the range that the system gives to clients: while the
-/// service is down nobody else gets its port by chance.
-pub async fn free_port() -> u16 {
-    loop {
-        let port = 10_000 + uuid::Uuid::new_v4().as_fields().1 % 10_000;
-        let [a, b] = [port, port + 1].map(|port| TcpListener::bind(("127.0.0.1", port)));
-        if a.await.is_ok() && b.await.is_ok() {
-            return port;
-        }
     }
 }

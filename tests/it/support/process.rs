@@ -11,8 +11,8 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::{PATIENCE, eventually, holds, within};
 
-/// An orderly end with nothing to wait for takes a fraction of this.
-pub const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// An orderly end with nothing to wait for takes a fraction of this, which is less than the time to drain.
+pub const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// A running `filesys`. Dropping it kills it.
 pub struct Process {

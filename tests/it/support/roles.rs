@@ -1,4 +1,4 @@
-//! The roles in this process on an in-process broker, for tests that put records on topics by hand.
+//! The roles in this process, for tests that put records on topics by hand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Bucket, Database, eventually, holds};
+use super::{Bucket, Database, SharedKafka, eventually, holds, records};
 
 const DEADLINE: Duration = Duration::from_hours(1);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,9 +24,11 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// What `serve` is made of; which parts run is up to the test.
 pub struct Roles {
     pub ctx: ServeContext,
-    pub broker: LocalBroker,
+    pub broker: Arc<dyn Broker>,
     pub bucket: Bucket,
     pub database: Database,
+    /// Its topics go with it.
+    _kafka: Option<SharedKafka>,
     queue: Option<mpsc::Receiver<request_file::Intake>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -42,19 +44,23 @@ impl Roles {
     pub async fn without_topics(missing: &[&str]) -> Self {
         let database = Database::migrated().await;
         let bucket = Bucket::named_uniquely();
-        let broker = LocalBroker::default();
+        let kafka = SharedKafka::named();
+        let broker: Arc<dyn Broker> = match &kafka {
+            Some(kafka) => Arc::new(kafka.client()),
+            None => Arc::new(LocalBroker::default()),
+        };
         let there = topic::ALL.iter().filter(|name| !missing.contains(name));
         let specs: Vec<TopicSpec> =
             there.map(|name| TopicSpec { name: (*name).to_owned(), partitions: 3 }).collect();
         broker.ensure_topics(&specs).await.unwrap();
-        let shared: Arc<dyn Broker> = Arc::new(broker.clone());
         let storage = bucket.made().await;
-        let (ctx, queue) = ServeContext::new(database.pool(), shared, storage, DEADLINE);
+        let (ctx, queue) = ServeContext::new(database.pool(), Arc::clone(&broker), storage, DEADLINE);
         Self {
             ctx,
             broker,
             bucket,
             database,
+            _kafka: kafka,
             queue: Some(queue),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -62,7 +68,7 @@ impl Roles {
     }
 
     pub async fn make_topics(&self) {
-        prepare::topics(&self.broker, 3).await.unwrap();
+        prepare::topics(&*self.broker, 3).await.unwrap();
     }
 
     /// Requests are stored.
@@ -92,23 +98,17 @@ impl Roles {
             processing_delay: Duration::ZERO,
         };
         let worker = "the-worker".to_owned();
-        self.consume("workers", topic::CREATE, Requests { ctx, worker }, (8, 1)).await
+        self.consume(topic::CREATE, Requests { ctx, worker }, (8, 1)).await
     }
 
     /// What workers say is recorded.
     pub async fn with_results(self) -> Self {
         let ctx = self.ctx.clone();
-        self.consume("recorders", topic::CREATED, Results { ctx }, (1, 500)).await
+        self.consume(topic::CREATED, Results { ctx }, (1, 500)).await
     }
 
     /// As the commands do it: so many batches at once of so many records.
-    async fn consume(
-        self,
-        group: &str,
-        topic: &str,
-        handler: impl Handler,
-        (concurrency, batch): (usize, usize),
-    ) -> Self {
+    async fn consume(self, topic: &str, handler: impl Handler, (concurrency, batch): (usize, usize)) -> Self {
         let limit = Duration::from_secs(10);
         let settings = Settings {
             concurrency,
@@ -119,8 +119,8 @@ impl Roles {
             finish_backlog: false,
         };
         let membership = Membership {
-            group: group.to_owned(),
-            client_id: group.to_owned(),
+            group: group_of(topic),
+            client_id: group_of(topic),
             topics: vec![topic.to_owned()],
             session_timeout: SESSION_TIMEOUT,
         };
@@ -146,19 +146,18 @@ impl Roles {
 
     /// Every record that the topic still keeps.
     pub async fn records(&self, topic: &str) -> Vec<Delivery> {
-        let mut records = Vec::new();
-        for marks in self.broker.watermarks(topic).await.unwrap() {
-            let from = Position { topic: topic.into(), partition: marks.partition, offset: marks.low };
-            records.extend(self.broker.read(&from, usize::MAX).await.unwrap());
-        }
-        records
+        records::records(&*self.broker, topic).await.unwrap()
     }
 
-    /// Until the topic's group has committed the end of every partition: the broker then keeps nothing of it.
+    /// Until the topic's group has committed the end of every partition.
     pub async fn wait_until_all_is_committed(&self, topic: &str) {
         eventually(&format!("all of {topic} is committed"), async || {
-            let marks = self.broker.watermarks(topic).await.unwrap();
-            holds(marks.iter().all(|marks| marks.low == marks.high), marks)
+            let marks = self.broker.watermarks(topic).await.map_err(|error| error.to_string())?;
+            let committed = self.broker.committed(&group_of(topic), topic).await;
+            let committed = committed.map_err(|error| error.to_string())?;
+            let next = |partition| committed.get(&partition).copied().unwrap_or(0);
+            let left = marks.iter().filter(|marks| next(marks.partition) < marks.high).count();
+            holds(left == 0, (left, marks))
         })
         .await;
     }
@@ -169,4 +168,8 @@ impl Roles {
         self.tasks.close();
         super::within(super::PATIENCE, "the roles end", self.tasks.wait()).await;
     }
+}
+
+pub fn group_of(topic: &str) -> String {
+    format!("{topic}-group")
 }

@@ -1,4 +1,5 @@
-//! One PostgreSQL and one S3 server for all tests; a database and a bucket for each of them.
+//! One PostgreSQL and one S3 server for all tests, those that the environment names or embedded ones; a database and
+//! a bucket for each test.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,6 +15,7 @@ use filesys::storage::Storage;
 use s3::creds::Credentials;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Runtime;
+use url::Url;
 
 use super::{PATIENCE, unique, within};
 
@@ -23,7 +25,7 @@ const TEMPLATE: &str = "migrated";
 /// For each test: the pool of its process, its own connections, and what a killed process left behind.
 const MAX_CONNECTIONS: u16 = 400;
 
-/// Never dropped: both servers end with the process, and the janitor removes what they kept.
+/// Never dropped: embedded servers end with the process, and the janitor removes what they kept.
 static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     // Off the test's own runtime, which can't be blocked on.
     std::thread::spawn(Services::start).join().unwrap()
@@ -31,36 +33,77 @@ static SERVICES: LazyLock<Services> = LazyLock::new(|| {
 
 struct Services {
     runtime: Runtime,
-    postgres: EmbeddedPostgres,
-    s3: EmbeddedS3,
+    postgres: Postgres,
+    s3: S3,
     /// Its stdin is open as long as we live.
-    _janitor: Child,
+    _janitor: Option<Child>,
+}
+
+enum Postgres {
+    Embedded(EmbeddedPostgres),
+    /// By `TEST_DATABASE_URL`, whose user may make databases and throw others out.
+    Named(Url),
+}
+
+enum S3 {
+    Embedded(EmbeddedS3),
+    /// By `TEST_S3_ENDPOINT`; it takes LocalStack's credentials.
+    Named(String),
 }
 
 impl Services {
     fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let postgres = std::env::var("TEST_DATABASE_URL").ok().map(|url| Url::parse(&url).unwrap());
+        let s3 = std::env::var("TEST_S3_ENDPOINT").ok();
+        if let (Some(postgres), Some(s3)) = (&postgres, &s3) {
+            let (postgres, s3) = (Postgres::Named(postgres.clone()), S3::Named(s3.clone()));
+            return Self { runtime, postgres, s3, _janitor: None };
+        }
         // Root hands PostgreSQL to another user, who must get through to the directory.
         let enterable = std::fs::Permissions::from_mode(0o711);
         let dir =
             tempfile::Builder::new().prefix("filesys-it-").permissions(enterable).tempdir().unwrap().keep();
         let janitor = employ_janitor(&dir);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (postgres, s3) = runtime.block_on(async {
             let data_dir = DataDir::open(&dir).unwrap();
-            let options = PostgresOptions {
-                durability: Durability::Fast,
-                max_connections: MAX_CONNECTIONS,
-                ..PostgresOptions::new(data_dir.clone(), EmbeddedConfig::read(&mut Env::of_process()))
+            let postgres = match postgres {
+                Some(url) => Postgres::Named(url),
+                None => Postgres::Embedded(start_postgres(data_dir.clone()).await),
             };
-            let postgres = EmbeddedPostgres::start(options).await.unwrap();
-            postgres.create_database(TEMPLATE).await.unwrap();
-            migrations::migrate(&postgres.database_url(TEMPLATE)).await.unwrap();
-            let durability = Durability::Fast;
-            let s3 = EmbeddedS3::start(S3Options { data_dir, durability }).await.unwrap();
+            let s3 = match s3 {
+                Some(endpoint) => S3::Named(endpoint),
+                None => {
+                    let options = S3Options { data_dir, durability: Durability::Fast };
+                    S3::Embedded(EmbeddedS3::start(options).await.unwrap())
+                }
+            };
             (postgres, s3)
         });
-        Self { runtime, postgres, s3, _janitor: janitor }
+        Self { runtime, postgres, s3, _janitor: Some(janitor) }
     }
+}
+
+async fn start_postgres(data_dir: DataDir) -> EmbeddedPostgres {
+    let options = PostgresOptions {
+        durability: Durability::Fast,
+        max_connections: MAX_CONNECTIONS,
+        ..PostgresOptions::new(data_dir, EmbeddedConfig::read(&mut Env::of_process()))
+    };
+    let postgres = EmbeddedPostgres::start(options).await.unwrap();
+    postgres.create_database(TEMPLATE).await.unwrap();
+    migrations::migrate(&postgres.database_url(TEMPLATE)).await.unwrap();
+    postgres
+}
+
+/// Runs to its end before the caller goes on, also where nothing can be awaited.
+pub fn finish(work: impl Future<Output = ()> + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    SERVICES.runtime.spawn(async move {
+        work.await;
+        drop(done);
+    });
+    let _ = wait.recv_timeout(PATIENCE);
 }
 
 /// Removes the directory once this process is gone, however it ends, and PostgreSQL with it.
@@ -92,7 +135,18 @@ pub struct Database {
 impl Database {
     /// With the newest schema.
     pub async fn migrated() -> Self {
-        Self::create(TEMPLATE).await
+        match SERVICES.postgres {
+            Postgres::Embedded(_) => Self::create(TEMPLATE).await,
+            // No template of ours is left behind there.
+            Postgres::Named(_) => {
+                let database = Self::empty().await;
+                let url = database.url.clone();
+                // It blocks, which a test's runtime of one thread doesn't allow.
+                let migrating = SERVICES.runtime.spawn(async move { migrations::migrate(&url).await });
+                migrating.await.unwrap().unwrap();
+                database
+            }
+        }
     }
 
     pub async fn empty() -> Self {
@@ -102,7 +156,7 @@ impl Database {
     async fn create(template: &str) -> Self {
         let name = unique("it");
         on_server(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-        let url = SERVICES.postgres.database_url(&name);
+        let url = database_url(&name);
         Self { name, url }
     }
 
@@ -145,13 +199,24 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        SERVICES.runtime.spawn(async move { on_server(&sql).await });
+        finish(async move { on_server(&sql).await });
+    }
+}
+
+fn database_url(name: &str) -> SecretString {
+    match &SERVICES.postgres {
+        Postgres::Embedded(postgres) => postgres.database_url(name),
+        Postgres::Named(url) => {
+            let mut url = url.clone();
+            url.set_path(name);
+            SecretString::from(String::from(url))
+        }
     }
 }
 
 /// One statement, in no test's database.
 async fn on_server(sql: &str) {
-    let server = connect(&SERVICES.postgres.database_url("postgres")).await;
+    let server = connect(&database_url("postgres")).await;
     server.batch_execute(sql).await.unwrap();
 }
 
@@ -170,7 +235,18 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn named_uniquely() -> Self {
-        Self { config: SERVICES.s3.s3_config(&unique("it-")) }
+        let bucket = unique("it-");
+        let config = match &SERVICES.s3 {
+            S3::Embedded(s3) => s3.s3_config(&bucket),
+            S3::Named(endpoint) => S3Config::read(&mut Env::of([
+                ("S3_ENDPOINT", endpoint.as_str()),
+                ("S3_REGION", "us-east-1"),
+                ("S3_BUCKET", &bucket),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+            ])),
+        };
+        Self { config }
     }
 
     pub fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::browser::Browser;
-use crate::support::{TestApp, eventually, holds};
+use crate::support::{Ports, TestApp, eventually, holds};
 
 /// Counts what the page polls, and keeps the timers that are set from now on.
 const WATCH: &str = r"
@@ -37,7 +37,8 @@ async fn wait_for_status(browser: &Browser, id: i64, status: &str) {
 
 #[tokio::test]
 async fn a_person_asks_for_a_file_sees_it_completed_without_a_reload_and_downloads_it() {
-    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "1500")]).await;
+    // A slow browser must still see it unfinished.
+    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "5000")]).await;
     let Some(browser) = Browser::open(&app.base).await else { return };
     browser.type_into("#title", "Report é").await;
     browser.type_into("#description", "first line\nsecond line").await;
@@ -152,8 +153,9 @@ async fn a_form_that_is_refused_says_why_and_keeps_what_was_typed() {
 
 #[tokio::test]
 async fn the_page_says_when_the_server_is_away_and_when_it_is_back() {
-    let app = TestApp::start().await;
-    let port = app.address().split_once(':').unwrap().1.to_owned();
+    let ports = Ports::reserve();
+    let port = ports.first.to_string();
+    let app = TestApp::start_with(&[("PORT", &port)]).await;
     let Some(browser) = Browser::open(&app.base).await else { return };
     let ground = app.stop().await;
     wait_for_text(&browser, "#news", "The server doesn't answer").await;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use filesys::broker::{Delivery, Position};
 use filesys::domain::Status;
 use filesys::domain::message::topic;
 
+use crate::support::records::{header, origin};
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
@@ -26,21 +26,6 @@ const POISON: [(Option<&[u8]>, &str); 14] = [
     (Some(br#"{"fileId":-7,"title":7,"timestamp":"yesterday"}"#), "invalid type"),
     (Some(br#"{"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "missing field"),
 ];
-
-pub fn header<'a>(letter: &'a Delivery, name: &str) -> &'a str {
-    let value = letter.record.headers.get(name);
-    let value = value.unwrap_or_else(|| panic!("no header {name}: {letter:?}"));
-    std::str::from_utf8(value).unwrap()
-}
-
-/// Where the record lay that became this dead letter.
-pub fn origin(letter: &Delivery) -> Position {
-    Position {
-        topic: header(letter, "x-original-topic").into(),
-        partition: header(letter, "x-original-partition").parse().unwrap(),
-        offset: header(letter, "x-original-offset").parse().unwrap(),
-    }
-}
 
 #[tokio::test]
 async fn poison_among_good_requests_is_put_aside_once_and_its_neighbours_complete() {

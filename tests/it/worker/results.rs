@@ -6,8 +6,8 @@ use filesys::domain::message::topic;
 use filesys::domain::{File, FileId, Status};
 use serde_json::{Value, json};
 
-use super::poison::{header, origin};
 use crate::support::eventually;
+use crate::support::records::{header, origin};
 use crate::support::roles::Roles;
 
 /// Requests are stored and results recorded; nobody makes files.
@@ -166,7 +166,7 @@ async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
             value: Some(result.to_string().into()),
             ..Default::default()
         };
-        filesys::broker::Broker::publish(&roles.broker, topic::CREATED, vec![record]).await;
+        roles.broker.publish(topic::CREATED, vec![record]).await;
     }
     roles.wait_until_all_is_committed(topic::CREATED).await;
     let lines = roles.ctx.db.transitions(file.id).await.unwrap();

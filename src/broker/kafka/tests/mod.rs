@@ -14,7 +14,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 
 use super::*;
-use crate::broker::conformance::not_run;
+use crate::not_run::not_run;
 
 /// For whatever a loaded machine may take its time for.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -25,7 +25,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// `None`, said on stderr, where no Kafka was named.
 fn kafka() -> Option<Kafka> {
     let Ok(brokers) = env::var("TEST_KAFKA_BROKERS") else {
-        not_run("a test of the Kafka client");
+        not_run("TEST_KAFKA_BROKERS is not set");
         return None;
     };
     Some(kafka_at(&brokers))

@@ -8,9 +8,10 @@ use tokio::process::Command;
 
 use super::worker::{Book, Ledger, Worker};
 use super::*;
+use crate::port::Ports;
 
-/// Each call's limit with what little comes before it.
-const BOUND: Duration = Duration::from_secs(8);
+/// For things that take a moment, on a loaded machine too; far below what it would take without our limits.
+const SOON: Duration = Duration::from_secs(15);
 
 async fn every_call_says_unavailable(kafka: &Kafka) {
     let from = Position { topic: "t".into(), partition: 0, offset: 0 };
@@ -34,13 +35,13 @@ async fn every_call_says_unavailable(kafka: &Kafka) {
     for error in errors {
         assert!(matches!(error, Some(BrokerError::Unavailable(_))), "{error:?}");
     }
-    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn calls_end_in_time_while_nobody_listens() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let kafka = kafka_at(&port.to_string());
+    let ports = Ports::reserve();
+    let kafka = kafka_at(&format!("127.0.0.1:{}", ports.first));
     every_call_says_unavailable(&kafka).await;
 }
 
@@ -53,8 +54,8 @@ async fn calls_end_in_time_while_the_broker_accepts_and_never_answers() {
 
 #[tokio::test]
 async fn a_member_waits_for_brokers_that_are_away_says_so_once_and_leaves_at_once() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let kafka = kafka_at(&port.to_string());
+    let ports = Ports::reserve();
+    let kafka = kafka_at(&format!("127.0.0.1:{}", ports.first));
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership("g", "t"), &ledger, Duration::ZERO).await;
     ledger.wait("trouble", |book| !book.troubles.is_empty()).await;
@@ -67,19 +68,7 @@ async fn a_member_waits_for_brokers_that_are_away_says_so_once_and_leaves_at_onc
     );
     let began = Instant::now();
     worker.leave().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-}
-
-/// Below the range that the system gives to clients: while the broker is down nobody else gets its port by chance.
-async fn free_ports() -> [String; 2] {
-    loop {
-        let port = 10_000 + uuid::Uuid::new_v4().as_fields().1 % 10_000;
-        let pair = [port, port + 1];
-        let [a, b] = pair.map(|port| TcpListener::bind(("127.0.0.1", port)));
-        if a.await.is_ok() && b.await.is_ok() {
-            return pair.map(|port| port.to_string());
-        }
-    }
+    assert!(began.elapsed() < limit::LEAVE, "{:?}", began.elapsed());
 }
 
 /// A broker of the test's own, in a folder of its own.
@@ -87,18 +76,23 @@ struct OwnKafka {
     script: PathBuf,
     folder: tempfile::TempDir,
     address: String,
+    /// While it is down nobody else gets them.
+    ports: Ports,
 }
 
 impl OwnKafka {
     async fn start() -> Option<Self> {
         let Ok(script) = env::var("TEST_KAFKA_SCRIPT") else {
-            not_run("an outage of Kafka (it needs TEST_KAFKA_SCRIPT=scripts/kafka as well)");
+            not_run("TEST_KAFKA_SCRIPT is not set to scripts/kafka");
             return None;
         };
-        let mut kafka =
-            Self { script: script.into(), folder: tempfile::tempdir().unwrap(), address: String::new() };
-        let [port, controller] = free_ports().await;
-        kafka.address = kafka.run(&["start", "--port", &port, "--controller-port", &controller]).await;
+        let mut kafka = Self {
+            script: script.into(),
+            folder: tempfile::tempdir().unwrap(),
+            address: String::new(),
+            ports: Ports::reserve(),
+        };
+        kafka.address = kafka.run(&["start", "--port", &kafka.ports.first.to_string()]).await;
         Some(kafka)
     }
 
@@ -108,7 +102,8 @@ impl OwnKafka {
 
     async fn run(&self, args: &[&str]) -> String {
         let output = Self::command(&self.script, self.folder.path()).args(args).output();
-        let output = within("scripts/kafka", output).await.unwrap();
+        // It gives up by itself before.
+        let output = tokio::time::timeout(2 * PATIENCE, output).await.unwrap().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -134,7 +129,7 @@ async fn an_outage_shorter_than_the_session_timeout_costs_no_partition() {
     };
     let session_timeout = Duration::from_secs(30);
     let consumed = heals_after_a_kill(&own, session_timeout, Duration::ZERO).await;
-    assert!(consumed < Duration::from_secs(5), "{consumed:?}");
+    assert!(consumed < SOON, "{consumed:?}");
 }
 
 /// The members lose everything, and the restarted broker waits a session timeout for those that it remembers.
@@ -144,7 +139,7 @@ async fn a_longer_outage_heals_within_a_session_timeout() {
         return;
     };
     let consumed = heals_after_a_kill(&own, SESSION_TIMEOUT, SESSION_TIMEOUT).await;
-    assert!(consumed < SESSION_TIMEOUT + Duration::from_secs(4), "{consumed:?}");
+    assert!(consumed < SESSION_TIMEOUT + SOON, "{consumed:?}");
 }
 
 /// How long after the broker was back the records published then were consumed.
@@ -177,7 +172,7 @@ async fn heals_after_a_kill(own: &OwnKafka, session_timeout: Duration, outage: D
         async { while !kafka.publish(&topic, numbered(10..20)).await.iter().all(Result::is_ok) {} };
     within("publishing again", publishing).await;
     let published = back.elapsed();
-    assert!(published < Duration::from_secs(5), "{published:?}");
+    assert!(published < SOON, "{published:?}");
     ledger.wait("new records", |book| book.handled.len() == 20).await;
     let consumed = back.elapsed();
     eprintln!(

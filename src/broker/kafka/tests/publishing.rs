@@ -18,9 +18,10 @@ async fn a_lone_record_does_not_wait_for_a_delayed_acknowledgement() {
             took.push(began.elapsed());
         }
         took.sort_unstable();
-        let (median, most) = (took[25], took[48]);
-        eprintln!("a lone record of {bytes} bytes: median {median:?}, 95 % {most:?}");
-        assert!(median < Duration::from_millis(35));
+        let (quick, median, most) = (took[5], took[25], took[48]);
+        eprintln!("a lone record of {bytes} bytes: 10 % {quick:?}, median {median:?}, 95 % {most:?}");
+        // Not the median, which other programs slow down. A delayed acknowledgement takes 40 ms each time.
+        assert!(quick < Duration::from_millis(35));
     }
 }
 
@@ -42,7 +43,8 @@ async fn many_records_share_round_trips() {
     });
     futures_util::future::join_all(callers).await;
     eprintln!("2,000 records by 100 callers, one each time: {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(5));
+    // With a delayed acknowledgement for each record it would be half a minute.
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
