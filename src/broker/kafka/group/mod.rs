@@ -27,6 +27,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// Bounds how late room in the inbox is noticed.
 const POLL_WHILE_PAUSED: Duration = Duration::from_millis(5);
 
+/// Between two tries to make a consumer.
+const TAKE_AGAIN: Duration = Duration::from_secs(1);
 /// While brokers are away: how often they are asked, and how long the question may keep the thread from polling.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 const PROBE_LIMIT: Duration = Duration::from_millis(100);
@@ -142,9 +144,13 @@ fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::S
             thread::sleep(POLL_WHILE_PAUSED);
         }
         drop(consumer);
-        consumer = match seat.take() {
-            Ok(consumer) => consumer,
-            Err(error) => return seat.shared.inbox.trouble(error),
+        consumer = loop {
+            match seat.take() {
+                Ok(consumer) => break consumer,
+                Err(_) if seat.shared.inbox.is_closed() => return,
+                Err(error) => seat.shared.inbox.trouble(error),
+            }
+            thread::sleep(TAKE_AGAIN);
         };
     }
     // Leaves the group, unless a commit is under way: then that one's end does.
