@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers};
@@ -129,16 +130,17 @@ fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> Cli
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "1000")
-        .set("log.connection.close", "false");
+        .set("log.connection.close", "false")
+        // For `Context::log`.
+        .set("debug", "topic")
+        .set_log_level(RDKafkaLogLevel::Debug);
     settings
 }
 
 /// Until the member is left or dropped. `_ended` tells by being dropped.
 fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
-    while poll(&consumer) == Why::TopicGone {
-        // The topic may come back with lower leader epochs than librdkafka remembers of it; it would never fetch
-        // from it again (2.12, rd_kafka_toppar_leader_update).
-        log::info!(group = seat.membership.group; "a topic is gone; joining the group anew");
+    while poll(&consumer) == Why::TopicReplaced {
+        log::warn!(group = seat.membership.group; "a topic was made anew; joining the group anew");
         while Arc::strong_count(&consumer) > 1 {
             // A commit under way: leaving first keeps the order of what is told to the application.
             thread::sleep(POLL_WHILE_PAUSED);
@@ -161,7 +163,7 @@ fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::S
 #[derive(PartialEq, Eq)]
 enum Why {
     Left,
-    TopicGone,
+    TopicReplaced,
 }
 
 fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
@@ -169,8 +171,8 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
     let inbox = &context.shared.inbox;
     let mut probed = Instant::now();
     while !inbox.is_closed() {
-        if context.is_topic_gone() {
-            return Why::TopicGone;
+        if context.is_topic_replaced() {
+            return Why::TopicReplaced;
         }
         let is_paused = !context.paused().is_empty();
         if is_paused && inbox.has_room() {
