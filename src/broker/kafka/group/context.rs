@@ -23,6 +23,13 @@ use crate::telemetry::Outage;
 
 /// The same trouble is told again when it was absent for this long.
 const TROUBLE_IS_OVER: Duration = Duration::from_secs(30);
+/// A topic that is deleted and made again begins with lower leader epochs than librdkafka remembers; it takes all
+/// that brokers tell of it for outdated, for ever, and says so in its debug log only (2.12,
+/// `rd_kafka_toppar_leader_update`).
+const STALE: &str = "ignoring outdated metadata update";
+const STALE_AT_MOST: Duration = Duration::from_secs(3);
+/// Longer than it takes until metadata is asked for again.
+const STALE_IS_OVER: Duration = Duration::from_secs(12);
 /// As `troubles` calls it.
 const ALL_AWAY: &str = "AllBrokersDown";
 const REPLY_POLL: Duration = Duration::from_millis(5);
@@ -47,8 +54,14 @@ pub(super) struct Context {
     rebalances: AtomicUsize,
     paused: Mutex<BTreeSet<TopicPartition>>,
     are_brokers_away: AtomicBool,
-    had_partitions: AtomicBool,
-    is_topic_gone: AtomicBool,
+    stale: Mutex<Option<Stale>>,
+    is_topic_replaced: AtomicBool,
+}
+
+/// Since when, and when last, brokers told what librdkafka took for outdated.
+struct Stale {
+    first: Instant,
+    last: Instant,
 }
 
 impl Context {
@@ -60,14 +73,28 @@ impl Context {
             rebalances: AtomicUsize::new(0),
             paused: Mutex::default(),
             are_brokers_away: AtomicBool::default(),
-            had_partitions: AtomicBool::default(),
-            is_topic_gone: AtomicBool::default(),
+            stale: Mutex::default(),
+            is_topic_replaced: AtomicBool::default(),
         }
     }
 
-    /// A topic that this consumer has worked for was deleted.
-    pub fn is_topic_gone(&self) -> bool {
-        self.is_topic_gone.load(Ordering::Relaxed)
+    /// A topic was deleted and made again: this consumer will never fetch from it.
+    pub fn is_topic_replaced(&self) -> bool {
+        self.is_topic_replaced.load(Ordering::Relaxed)
+    }
+
+    /// A broker that lags behind tells old leaders for a moment, too.
+    fn saw_stale_metadata(&self) {
+        let now = Instant::now();
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = match &*stale {
+            Some(seen) if now.duration_since(seen.last) < STALE_IS_OVER => seen.first,
+            Some(_) | None => now,
+        };
+        *stale = Some(Stale { first, last: now });
+        if now.duration_since(first) >= STALE_AT_MOST {
+            self.is_topic_replaced.store(true, Ordering::Relaxed);
+        }
     }
 
     pub fn are_brokers_away(&self) -> bool {
@@ -132,7 +159,6 @@ impl Context {
         let partitions = self.partitions(list);
         if !partitions.is_empty() {
             log::debug!(partitions:? = partitions; "partitions assigned");
-            self.had_partitions.store(true, Ordering::Relaxed);
             // Not sooner: what is told to be ours can be committed. Its records come by this thread, so later.
             self.shared.inbox.assigned(partitions);
         }
@@ -256,10 +282,7 @@ impl ClientContext for Context {
                 self.shared.outage.fails(&error);
                 ALL_AWAY.to_owned()
             }
-            BrokerError::UnknownTopic(topic) => {
-                self.is_topic_gone.fetch_or(self.had_partitions.load(Ordering::Relaxed), Ordering::Relaxed);
-                topic.clone()
-            }
+            BrokerError::UnknownTopic(topic) => topic.clone(),
             BrokerError::Unavailable(_) | BrokerError::Rejected(_) | BrokerError::Configuration(_) => {
                 format!("{code:?}")
             }
@@ -271,6 +294,9 @@ impl ClientContext for Context {
 
     /// One level lower than librdkafka sees it: what matters comes as `MemberEvent::Trouble`, once.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if message.contains(STALE) {
+            self.saw_stale_metadata();
+        }
         let level = match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => log::Level::Warn,
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => log::Level::Info,

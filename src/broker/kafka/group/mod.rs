@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers};
@@ -34,6 +35,8 @@ const POLL_WHILE_LEAVING: Duration = Duration::from_millis(5);
 /// Among members that live: a heartbeat, and the second that librdkafka keeps between two joins. Nobody waits for a
 /// stand-by's work, so its end may take as long.
 const REBALANCE_AT_MOST: Duration = Duration::from_secs(2);
+/// Between two tries to make a consumer.
+const TAKE_AGAIN: Duration = Duration::from_secs(1);
 /// While brokers are away: how often they are asked, and how long the question may keep the thread from polling.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 const PROBE_LIMIT: Duration = Duration::from_millis(100);
@@ -134,24 +137,29 @@ fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> Cli
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "1000")
-        .set("log.connection.close", "false");
+        .set("log.connection.close", "false")
+        // For `Context::log`.
+        .set("debug", "topic")
+        .set_log_level(RDKafkaLogLevel::Debug);
     settings
 }
 
 /// Until the member is left or dropped. `_ended` tells by being dropped.
 fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
-    while poll(&consumer) == Why::TopicGone {
-        // The topic may come back with lower leader epochs than librdkafka remembers of it; it would never fetch
-        // from it again (2.12, rd_kafka_toppar_leader_update).
-        log::info!(group = seat.membership.group; "a topic is gone; joining the group anew");
+    while poll(&consumer) == Why::TopicReplaced {
+        log::warn!(group = seat.membership.group; "a topic was made anew; joining the group anew");
         while Arc::strong_count(&consumer) > 1 {
             // A commit under way: leaving first keeps the order of what is told to the application.
             thread::sleep(POLL_WHILE_PAUSED);
         }
         drop(consumer);
-        consumer = match seat.take() {
-            Ok(consumer) => consumer,
-            Err(error) => return seat.shared.inbox.trouble(error),
+        consumer = loop {
+            match seat.take() {
+                Ok(consumer) => break consumer,
+                Err(_) if seat.shared.inbox.is_closed() => return,
+                Err(error) => seat.shared.inbox.trouble(error),
+            }
+            thread::sleep(TAKE_AGAIN);
         };
     }
     leave(consumer);
@@ -178,7 +186,7 @@ fn leave(consumer: Arc<BaseConsumer<Context>>) {
 #[derive(PartialEq, Eq)]
 enum Why {
     Left,
-    TopicGone,
+    TopicReplaced,
 }
 
 fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
@@ -186,8 +194,8 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
     let inbox = &context.shared.inbox;
     let mut probed = Instant::now();
     while !inbox.is_closed() {
-        if context.is_topic_gone() {
-            return Why::TopicGone;
+        if context.is_topic_replaced() {
+            return Why::TopicReplaced;
         }
         let is_paused = !context.paused().is_empty();
         if is_paused && inbox.has_room() {
