@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Env;
+use super::kafka_security::{KafkaTls, Sasl, read_security};
 
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -16,6 +17,10 @@ pub struct KafkaConfig {
     pub partitions: i32,
     /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
     pub session_timeout: Duration,
+    /// `None`: in the clear.
+    pub tls: Option<KafkaTls>,
+    /// `None`: nobody in particular.
+    pub sasl: Option<Sasl>,
 }
 
 pub const BROKERS: [&str; 2] = ["KAFKA_BROKERS", "KAFKA_BROKER"];
@@ -45,12 +50,15 @@ impl KafkaConfig {
         if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
             env.problem("KAFKA_SESSION_TIMEOUT must be from 1s to 30m (a bare number is in milliseconds)");
         }
+        let (tls, sasl) = read_security(env);
         Self {
             brokers,
             client_id: env.text(&["KAFKA_CLIENT_ID"]),
             group_id: env.text(&["KAFKA_GROUP_ID"]),
             partitions: env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000),
             session_timeout,
+            tls,
+            sasl,
         }
     }
 }

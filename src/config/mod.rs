@@ -2,11 +2,14 @@
 
 pub mod database;
 pub mod embedded;
+pub mod encryption;
 pub mod env;
 pub mod http;
 pub mod kafka;
+pub mod kafka_security;
 pub mod s3;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;
 
 pub use database::DatabaseConfig;

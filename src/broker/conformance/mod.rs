@@ -70,6 +70,8 @@ fn kafka() -> Option<Arc<dyn Broker>> {
         group_id: None,
         partitions: PARTITIONS,
         session_timeout: Duration::from_secs(10),
+        tls: None,
+        sasl: None,
     };
     Some(Arc::new(Kafka::new(&config, "conformance")))
 }

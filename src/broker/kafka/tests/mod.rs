@@ -38,6 +38,8 @@ fn kafka_at(brokers: &str) -> Kafka {
         group_id: None,
         partitions: 3,
         session_timeout: SESSION_TIMEOUT,
+        tls: None,
+        sasl: None,
     };
     Kafka::new(&config, "filesys-tests")
 }
