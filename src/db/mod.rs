@@ -1,5 +1,7 @@
 //! PostgreSQL, the truth. The only home of SQL: one file for each table, the pool, and what wakes us.
 
+mod certificate;
+mod connection;
 pub mod errors;
 pub mod files;
 pub mod listen;
@@ -11,14 +13,17 @@ pub mod stats;
 pub mod transitions;
 mod types;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+
+use self::connection::Connector;
 
 pub use errors::DbError;
 
@@ -44,16 +49,22 @@ pub mod limits {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
-    url: SecretString,
+    connector: Arc<Connector>,
 }
 
 impl Db {
     /// Opens no connection yet.
     pub fn new(url: &SecretString, max_connections: usize) -> Result<Self, DbError> {
+        let connector = Arc::new(Connector::new(url)?);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| connect(url).boxed());
-        let manager = AsyncDieselConnectionManager::new_with_config(url.expose_secret(), config);
+        let pooled = Arc::clone(&connector);
+        config.custom_setup = Box::new(move |_| {
+            let connector = Arc::clone(&pooled);
+            async move { connect(&connector).await }.boxed()
+        });
+        // The connector knows the URL.
+        let manager = AsyncDieselConnectionManager::new_with_config("", config);
         let pool = Pool::builder(manager)
             .max_size(max_connections)
             .wait_timeout(Some(limits::POOL_WAIT))
@@ -61,7 +72,7 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        Ok(Self { pool, url: url.clone() })
+        Ok(Self { pool, connector })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller
@@ -111,8 +122,8 @@ impl Drop for Lease {
     }
 }
 
-async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
+async fn connect(connector: &Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let mut connection = connector.connect().await?;
     let settings = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'",
         limits::STATEMENT_MILLIS,
