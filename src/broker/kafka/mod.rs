@@ -5,6 +5,7 @@ mod errors;
 mod group;
 mod producer;
 mod reader;
+mod security;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -45,19 +46,17 @@ mod limit {
 /// A Kafka cluster. Cheap to make and to clone; connects at the first call and again after a failure.
 #[derive(Clone)]
 pub struct Kafka {
-    brokers: Arc<[String]>,
+    config: Arc<KafkaConfig>,
     client: Arc<Client>,
     producer: Arc<Producer>,
 }
 
 impl Kafka {
     pub fn new(config: &KafkaConfig, client_id: &str) -> Self {
-        let client = Arc::new(Client::new(&config.brokers, client_id));
-        Self {
-            brokers: config.brokers.clone().into(),
-            producer: Arc::new(Producer::new(Arc::clone(&client))),
-            client,
-        }
+        security::warn_about_passwords(config);
+        let config = Arc::new(config.clone());
+        let client = Arc::new(Client::new(Arc::clone(&config), client_id));
+        Self { config, producer: Arc::new(Producer::new(Arc::clone(&client))), client }
     }
 }
 
@@ -68,7 +67,7 @@ impl Broker for Kafka {
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {
-        let member = group::join(&self.brokers, membership)?;
+        let member = group::join(&self.config, membership)?;
         Ok(Box::new(member))
     }
 

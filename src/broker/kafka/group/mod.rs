@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 use self::context::Context;
 use self::inbox::Inbox;
 use self::member::KafkaMember;
+use crate::broker::kafka::security;
 use crate::broker::{BrokerError, Delivery, Membership, Position, Record};
+use crate::config::KafkaConfig;
 
 /// Bounds how late leaving is noticed.
 const POLL: Duration = Duration::from_millis(100);
@@ -32,12 +34,12 @@ const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
 const POLL_INTERVAL_AT_LEAST: Duration = Duration::from_mins(5);
 
 /// Joins as soon as the brokers can be reached.
-pub(super) fn join(brokers: &[String], membership: Membership) -> Result<KafkaMember, BrokerError> {
+pub(super) fn join(config: &KafkaConfig, membership: Membership) -> Result<KafkaMember, BrokerError> {
     let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
     let inbox = Arc::new(Inbox::default());
     let context = Context::new(Arc::clone(&inbox), &membership.topics, membership.session_timeout);
     let consumer: BaseConsumer<Context> =
-        settings(brokers, &membership).create_with_context(context).map_err(refused)?;
+        settings(config, &membership).create_with_context(context).map_err(refused)?;
     let topics: Vec<&str> = membership.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics).map_err(refused)?;
 
@@ -51,12 +53,12 @@ pub(super) fn join(brokers: &[String], membership: Membership) -> Result<KafkaMe
     Ok(member)
 }
 
-fn settings(brokers: &[String], membership: &Membership) -> ClientConfig {
+fn settings(config: &KafkaConfig, membership: &Membership) -> ClientConfig {
     let session = membership.session_timeout;
     let ms = |duration: Duration| duration.as_millis().to_string();
     let mut settings = ClientConfig::new();
     settings
-        .set("bootstrap.servers", brokers.join(","))
+        .set("bootstrap.servers", config.brokers.join(","))
         .set("client.id", &membership.client_id)
         .set("group.id", &membership.group)
         // Off, always: an offset is committed when its work is done, never because it was fetched.
@@ -85,6 +87,7 @@ fn settings(brokers: &[String], membership: &Membership) -> ClientConfig {
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "1000")
         .set("log.connection.close", "false");
+    security::librdkafka(&mut settings, config);
     settings
 }
 
