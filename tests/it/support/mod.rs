@@ -1,11 +1,14 @@
 //! What tests stand on: services, processes, clients, and the one way to wait.
 
 pub mod app;
+pub mod certificates;
 pub mod client;
 pub mod process;
 pub mod raw;
 pub mod roles;
+pub mod secure_kafka;
 pub mod services;
+pub mod tls_front;
 
 use std::time::{Duration, Instant};
 
