@@ -2,16 +2,20 @@
 # The filesys executable in an image of its own: every role, by subcommand. compose.yml runs it.
 
 FROM rust:1.95-bookworm AS build
+# OpenSSL for TLS and SCRAM to Kafka. This image has both packages already: then nothing happens.
+RUN apt-get update && apt-get install --yes --no-install-recommends libssl-dev pkg-config && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # Caches are no part of the image, so the executable is copied out of its cache.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release && \
+    cargo build --locked --release --features kafka-tls && \
     install -D --strip target/release/filesys /out/filesys
 
-# The same Debian as above: the executable uses its libc, libgcc and zlib, which are here already.
+# The same Debian as above: the executable uses its libc, libgcc and zlib, which are here already, and its OpenSSL. It
+# brings Mozilla's certificate authorities itself.
 FROM debian:bookworm-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends libssl3 && rm -rf /var/lib/apt/lists/*
 LABEL org.opencontainers.image.title="filesys" \
       org.opencontainers.image.description="Asynchronous file creation: ask over HTTP, a worker makes the file, S3 keeps it" \
       org.opencontainers.image.licenses="MIT"

@@ -4,16 +4,24 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::Env;
+use super::encryption::Encryption;
 
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
-    /// `postgresql://…`, with the password in it.
+    /// `postgresql://…`, with the password in it, and with libpq's `sslmode` and `sslrootcert`.
     pub url: SecretString,
     pub max_connections: usize,
 }
 
-const PARTS: [&str; 5] =
-    ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_USER", "DATABASE_PASSWORD", "DATABASE_NAME"];
+const PARTS: [&str; 7] = [
+    "DATABASE_HOST",
+    "DATABASE_PORT",
+    "DATABASE_USER",
+    "DATABASE_PASSWORD",
+    "DATABASE_NAME",
+    "DATABASE_SSLMODE",
+    "DATABASE_SSLROOTCERT",
+];
 
 impl DatabaseConfig {
     /// True when the environment names a database in either form.
@@ -26,7 +34,10 @@ impl DatabaseConfig {
         let has_parts = env.is_set(&PARTS);
         let url = match env.secret("DATABASE_URL") {
             Some(_) if has_parts => {
-                env.problem("DATABASE_URL and DATABASE_HOST, …_NAME are both set; use one form");
+                env.problem(format!(
+                    "DATABASE_URL and one of {} are both set; use one form",
+                    PARTS.join(", ")
+                ));
                 None
             }
             Some(url) => Some(url),
@@ -41,6 +52,10 @@ impl DatabaseConfig {
         });
         if !valid {
             env.problem("DATABASE_URL is not a URL like postgresql://user:password@host:5432/name");
+        }
+        if let Some(Err(error)) = url.as_ref().map(|url| Encryption::take_from(url.expose_secret())) {
+            let variables = if has_parts { "DATABASE_SSLMODE, DATABASE_SSLROOTCERT" } else { "DATABASE_URL" };
+            env.problem(format!("{variables}: {error}"));
         }
         Self { url: url.unwrap_or_default(), max_connections }
     }
@@ -78,6 +93,15 @@ fn url_of_parts(env: &mut Env) -> Option<SecretString> {
         env.problem("DATABASE_HOST is not a host name");
     }
     url.set_path(&name);
+    let encryption = [("sslmode", "DATABASE_SSLMODE"), ("sslrootcert", "DATABASE_SSLROOTCERT")];
+    for (parameter, variable) in encryption {
+        if let Some(value) = env.text(&[variable]) {
+            url.query_pairs_mut().append_pair(parameter, &value);
+        }
+    }
+    // libpq knows no '+' for a space.
+    let query = url.query().map(|query| query.replace('+', "%20"));
+    url.set_query(query.as_deref());
     Some(SecretString::from(url.to_string()))
 }
 
@@ -97,6 +121,28 @@ mod tests {
         assert_eq!(config.url.expose_secret(), "postgresql://fileuser:p%40ss%2Fword@db:5432/filedb");
         assert_eq!(config.address(), "db:5432/filedb");
         assert!(!format!("{config:?}").contains("word"));
+    }
+
+    #[test]
+    fn encryption_may_be_a_part_too() {
+        let dir = tempfile::Builder::new().prefix("a + b").tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        std::fs::write(&ca, crate::config::tls::Authorities::default().to_pem()).unwrap();
+        let parts = [("DATABASE_HOST", "db"), ("DATABASE_USER", "u+"), ("DATABASE_NAME", "d")];
+        let mut env =
+            Env::of(parts.into_iter().chain([
+                ("DATABASE_SSLMODE", "verify-full"),
+                ("DATABASE_SSLROOTCERT", ca.to_str().unwrap()),
+            ]));
+        let config = DatabaseConfig::read(&mut env);
+        env.finish().unwrap();
+        let (rest, encryption) = Encryption::take_from(config.url.expose_secret()).unwrap();
+        assert_eq!(rest, "postgresql://u+@db:5432/d");
+        assert!(matches!(encryption, Encryption::Host(_)));
+
+        let mut env = Env::of(parts.into_iter().chain([("DATABASE_SSLMODE", "on")]));
+        DatabaseConfig::read(&mut env);
+        assert!(env.finish().unwrap_err().to_string().contains("DATABASE_SSLMODE"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Env;
+use super::kafka_security::{KafkaTls, Sasl, read_security};
 
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -14,6 +15,10 @@ pub struct KafkaConfig {
     pub partitions: i32,
     /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
     pub session_timeout: Duration,
+    /// `None`: in the clear.
+    pub tls: Option<KafkaTls>,
+    /// `None`: nobody in particular.
+    pub sasl: Option<Sasl>,
 }
 
 pub const BROKERS: [&str; 2] = ["KAFKA_BROKERS", "KAFKA_BROKER"];
@@ -58,6 +63,7 @@ impl KafkaConfig {
             env.problem("KAFKA_PREFIX must be at most 100 of a-z, A-Z, 0-9, '.', '_' and '-'");
         }
         let partitions = env.number(&["KAFKA_PARTITIONS"], 3, 1..=1000);
-        Self { brokers, prefix, partitions, session_timeout }
+        let (tls, sasl) = read_security(env);
+        Self { brokers, prefix, partitions, session_timeout, tls, sasl }
     }
 }

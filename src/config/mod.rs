@@ -4,13 +4,16 @@ pub mod asked;
 pub mod database;
 pub mod effective;
 pub mod embedded;
+pub mod encryption;
 pub mod env;
 pub mod http;
 pub mod kafka;
+pub mod kafka_security;
 pub mod reference;
 pub mod roles;
 pub mod s3;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;
 
 pub use database::DatabaseConfig;

@@ -10,7 +10,7 @@ use super::asked::Asked;
 use super::{Env, Role};
 
 /// By block of docs/CONFIG.md: names, and what the name alone doesn't say.
-const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
+const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
     (
         "http",
         &[
@@ -25,19 +25,24 @@ const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
     (
         "postgresql",
         &[
-            ("DATABASE_URL", "without TLS"),
+            (
+                "DATABASE_URL",
+                "with libpq's `sslmode` and `sslrootcert` (below). Of libpq's other parameters those of sessions and sockets work; one that isn't known is an error",
+            ),
             ("DATABASE_HOST", "required with any other part"),
             ("DATABASE_PORT", ""),
             ("DATABASE_USER", "required with any other part"),
             ("DATABASE_PASSWORD", "as it is, without escapes"),
             ("DATABASE_NAME", "required with any other part"),
+            ("DATABASE_SSLMODE", "as `sslmode` in the URL"),
+            ("DATABASE_SSLROOTCERT", "as `sslrootcert` in the URL; without it Mozilla's authorities"),
             ("DATABASE_MAX_CONNECTIONS", "of the pool; listening takes one more"),
         ],
     ),
     (
         "kafka",
         &[
-            ("KAFKA_BROKERS", "without TLS or SASL"),
+            ("KAFKA_BROKERS", ""),
             ("KAFKA_CLIENT_ID", "how the cluster sees us; members of a worker add `-1`, `-2`, …"),
             ("KAFKA_GROUP_ID", "an error with `up`, which joins both groups"),
             (
@@ -56,6 +61,30 @@ const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
         ],
     ),
     (
+        "kafka-security",
+        &[
+            ("KAFKA_TLS", "`true` or `false`; without it `true` when one of the next three is set"),
+            (
+                "KAFKA_TLS_CA",
+                "PEM file of the certificate authorities that brokers' certificates may come from; no others are believed then, and Mozilla's without it. A certificate must be for the host in the broker's address",
+            ),
+            (
+                "KAFKA_TLS_CERT",
+                "PEM file: a certificate for the brokers to know us by, followed by those that link it to its authority; with the next one",
+            ),
+            ("KAFKA_TLS_KEY", "PEM file: its private key, without a passphrase"),
+            (
+                "KAFKA_SASL_MECHANISM",
+                "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; required with the next two",
+            ),
+            ("KAFKA_SASL_USERNAME", "required with a mechanism"),
+            (
+                "KAFKA_SASL_PASSWORD",
+                "required with a mechanism. `PLAIN` without TLS sends it in the clear, with a warning at the start",
+            ),
+        ],
+    ),
+    (
         "s3",
         &[
             (
@@ -66,6 +95,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
             ("S3_BUCKET", "made if missing. Also the bucket of the S3 server that `up` runs"),
             ("AWS_ACCESS_KEY_ID", "a lasting one: session tokens are not read"),
             ("AWS_SECRET_ACCESS_KEY", ""),
+            (
+                "S3_CA",
+                "for an endpoint with https: PEM file of the certificate authorities that its certificate may come from; no others are believed then, and Mozilla's without it",
+            ),
         ],
     ),
     (

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Env;
+use super::tls::{Authorities, read_authorities};
 
 #[derive(Debug, Clone)]
 pub struct S3Config {
@@ -13,9 +14,12 @@ pub struct S3Config {
     pub bucket: String,
     pub access_key_id: String,
     pub secret_access_key: SecretString,
+    /// Whom to believe when the endpoint speaks https. `None`: the default ones.
+    pub authorities: Option<Authorities>,
 }
 
 pub const ENDPOINT: [&str; 2] = ["S3_ENDPOINT", "AWS_ENDPOINT"];
+const AUTHORITIES: [&str; 2] = ["S3_CA", "AWS_CA_BUNDLE"];
 pub const BUCKET_DEFAULT: &str = "file-storage-bucket";
 
 impl S3Config {
@@ -41,6 +45,7 @@ impl S3Config {
             bucket: Self::read_bucket(env),
             access_key_id: env.required(&["AWS_ACCESS_KEY_ID"], "the S3 access key"),
             secret_access_key,
+            authorities: read_authorities(env, &AUTHORITIES),
         }
     }
 

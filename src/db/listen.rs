@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
-use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -37,9 +36,8 @@ impl Db {
 
     async fn listen_once(&self, wake: &Notify) -> Result<(), DbError> {
         let open = async {
-            let mut connection = AsyncPgConnection::establish(self.url.expose_secret())
-                .await
-                .map_err(|error| DbError::Unavailable(error.to_string()))?;
+            let mut connection =
+                self.connector.connect().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
             diesel::sql_query(format!("LISTEN {OUTBOX}")).execute(&mut connection).await?;
             Ok::<_, DbError>(connection)
         };

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
+use super::connection::Connector;
 use super::{DbError, limits};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -80,8 +81,8 @@ async fn with_lock<T>(
     url: &SecretString,
     work: impl FnOnce(&mut Harness) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
-    let connect = AsyncPgConnection::establish(url.expose_secret());
-    let mut connection = tokio::time::timeout(limits::CONNECT, connect)
+    let connector = Connector::new(url)?;
+    let mut connection = tokio::time::timeout(limits::CONNECT, connector.connect())
         .await
         .map_err(|_| DbError::TimedOut)?
         .map_err(|error| DbError::Unavailable(error.to_string()))?;

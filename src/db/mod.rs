@@ -1,5 +1,7 @@
 //! PostgreSQL, the truth. The only home of SQL: one file for each table, the pool, and what wakes us.
 
+mod certificate;
+mod connection;
 pub mod errors;
 pub mod files;
 mod idempotency;
@@ -19,9 +21,11 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+
+use self::connection::Connector;
 
 use crate::telemetry::Outage;
 
@@ -49,7 +53,7 @@ pub mod limits {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
-    url: SecretString,
+    connector: Arc<Connector>,
     outage: Arc<Outage>,
     schema: Arc<Outage>,
 }
@@ -57,10 +61,16 @@ pub struct Db {
 impl Db {
     /// Opens no connection yet.
     pub fn new(url: &SecretString, max_connections: usize) -> Result<Self, DbError> {
+        let connector = Arc::new(Connector::new(url)?);
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| connect(url).boxed());
-        let manager = AsyncDieselConnectionManager::new_with_config(url.expose_secret(), config);
+        let pooled = Arc::clone(&connector);
+        config.custom_setup = Box::new(move |_| {
+            let connector = Arc::clone(&pooled);
+            async move { connect(&connector).await }.boxed()
+        });
+        // The connector knows the URL.
+        let manager = AsyncDieselConnectionManager::new_with_config("", config);
         let pool = Pool::builder(manager)
             .max_size(max_connections)
             .wait_timeout(Some(limits::POOL_WAIT))
@@ -70,7 +80,7 @@ impl Db {
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
         let outage = Arc::new(Outage::new("postgresql is away", "postgresql is back"));
         let schema = Arc::new(Outage::new("the schema is missing", "the schema is there"));
-        Ok(Self { pool, url: url.clone(), outage, schema })
+        Ok(Self { pool, connector, outage, schema })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller
@@ -140,8 +150,8 @@ impl Drop for Lease {
     }
 }
 
-async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
+async fn connect(connector: &Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let mut connection = connector.connect().await?;
     let settings = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'",
         limits::STATEMENT_MILLIS,

@@ -38,21 +38,29 @@ impl StorageError {
     }
 }
 
-impl From<S3Error> for StorageError {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
-    fn from(error: S3Error) -> Self {
-        match error {
-            S3Error::HttpFailWithBody(status, text) => Self::of_status(status, &text),
-            S3Error::Reqwest(error) if error.is_timeout() => Self::TimedOut,
-            S3Error::Reqwest(error) => Self::Unavailable(causes(&error)),
-            S3Error::Io(error) => Self::Unavailable(error.to_string()),
-            other => Self::Other(other.to_string()),
+impl From<reqwest::Error> for StorageError {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::TimedOut;
         }
+        // The URL is signed: whoever reads it can use it for a while.
+        let mut text = causes(&error.without_url());
+        if text.contains("invalid peer certificate") {
+            text.push_str(" (S3_CA names who is believed)");
+        }
+        Self::Unavailable(text)
+    }
+}
+
+/// rust-s3 only signs: nothing that it says is about the store.
+impl From<S3Error> for StorageError {
+    fn from(error: S3Error) -> Self {
+        Self::Other(error.to_string())
     }
 }
 
 /// reqwest's own text leaves out why.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -2,20 +2,19 @@
 
 pub mod errors;
 pub mod key;
+mod signed;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use http::header::{CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue};
-use s3::creds::Credentials;
-use s3::{Bucket, Region};
-use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
+use self::signed::{SignedClient, send};
 use crate::config::S3Config;
 use crate::domain::ByteRange;
 use crate::telemetry::Outage;
@@ -32,14 +31,12 @@ pub mod limits {
     pub const OPEN: Duration = Duration::from_secs(10);
     /// Between two pieces of a download.
     pub const IDLE: Duration = Duration::from_secs(30);
-    /// How long a URL that we sign for our own request is good for.
-    pub const SIGNATURE_SECS: u32 = 60;
 }
 
 /// A bucket. Cheap to clone; connections are kept alive and shared.
 #[derive(Clone)]
 pub struct Storage {
-    bucket: Box<Bucket>,
+    client: SignedClient,
     outage: Arc<Outage>,
 }
 
@@ -55,24 +52,12 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 
 impl Storage {
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
-        let region = match &config.endpoint {
-            Some(endpoint) => Region::Custom { region: config.region.clone(), endpoint: endpoint.clone() },
-            None => config.region.parse().map_err(|_| StorageError::Other("unknown region".to_owned()))?,
-        };
-        let secret = config.secret_access_key.expose_secret();
-        let credentials = Credentials::new(Some(&config.access_key_id), Some(secret), None, None, None)
-            .map_err(|error| StorageError::Other(error.to_string()))?;
-        let mut bucket = Bucket::new(&config.bucket, region, credentials)?;
-        // Names in the path work everywhere; names in the host only where DNS plays along.
-        if config.endpoint.is_some() {
-            bucket.set_path_style();
-        }
-        bucket.set_request_timeout(Some(limits::REQUEST));
-        Ok(Self { bucket, outage: Arc::new(Outage::new("s3 is away", "s3 is back")) })
+        let outage = Arc::new(Outage::new("s3 is away", "s3 is back"));
+        Ok(Self { client: SignedClient::new(config)?, outage })
     }
 
     pub fn bucket_name(&self) -> String {
-        self.bucket.name()
+        self.client.bucket_name()
     }
 
     /// One round trip: is the store there, do our credentials work, is the bucket there?
@@ -81,8 +66,8 @@ impl Storage {
     }
 
     async fn list(&self) -> Result<(), StorageError> {
-        let list = self.bucket.list_page("files/".to_owned(), None, None, None, Some(1));
-        limited(limits::REQUEST, list).await?;
+        let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", "files/")];
+        send(self.client.get("", &query).await?.timeout(limits::REQUEST), limits::REQUEST).await?;
         Ok(())
     }
 
@@ -98,7 +83,7 @@ impl Storage {
 
     /// False when another process was quicker.
     async fn make_bucket(&self) -> Result<bool, StorageError> {
-        let region = self.bucket.region().to_string();
+        let region = self.client.region();
         // The client's own call names us-east-1 as a constraint, which S3 refuses for just that region.
         let body = if region == "us-east-1" {
             String::new()
@@ -108,14 +93,11 @@ impl Storage {
                  <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
             )
         };
-        let url = self.bucket.presign_put("", limits::SIGNATURE_SECS, None, None).await?;
-        let put = self.bucket.http_client().put(url).timeout(limits::REQUEST).body(body).send();
-        let answer = put.await.map_err(|error| StorageError::Unavailable(errors::causes(&error)))?;
-        let status = answer.status().as_u16();
-        match status {
-            200..=299 => Ok(true),
-            409 => self.list().await.map(|()| false),
-            _ => Err(StorageError::of_status(status, &answer.text().await.unwrap_or_default())),
+        let put = self.client.put("", HeaderMap::new()).await?.timeout(limits::REQUEST).body(body);
+        match send(put, limits::REQUEST).await {
+            Ok(_) => Ok(true),
+            // Another process was quicker, or the store is busy making it.
+            Err(error) => self.list().await.map(|()| false).map_err(|_| error),
         }
     }
 
@@ -133,12 +115,13 @@ impl Storage {
         let digest = Sha256::digest(bytes);
         let expected = BASE64_STANDARD.encode(digest);
         let mut headers = HeaderMap::new();
-        let value =
-            HeaderValue::from_str(&expected).map_err(|error| StorageError::Other(error.to_string()))?;
-        headers.insert(CHECKSUM, value);
-        let put =
-            self.bucket.put_object_with_content_type_and_headers(key, bytes, content_type, Some(headers));
-        let answer = match limited(limits::REQUEST, put).await {
+        for (name, value) in [(CONTENT_TYPE.as_str(), content_type), (CHECKSUM, &expected)] {
+            let value =
+                HeaderValue::from_str(value).map_err(|error| StorageError::Other(error.to_string()))?;
+            headers.insert(name, value);
+        }
+        let put = self.client.put(key, headers).await?.timeout(limits::REQUEST).body(bytes.clone());
+        let answer = match send(put, limits::REQUEST).await {
             // Nothing but the bucket can be missing here.
             Err(StorageError::NotFound(text)) => return Err(StorageError::NoBucket(text)),
             answer => answer?,
@@ -146,7 +129,7 @@ impl Storage {
         let stored = Stored { size: i64::try_from(bytes.len()).unwrap_or(i64::MAX), sha256: hex(&digest) };
         match answer.headers().get(CHECKSUM) {
             Some(confirmed) if *confirmed == expected => Ok(stored),
-            Some(other) => Err(StorageError::Corrupt(format!("{key}: sent {expected}, stored {other}"))),
+            Some(other) => Err(StorageError::Corrupt(format!("{key}: sent {expected}, stored {other:?}"))),
             // A store without checksums: read it back.
             None => self.verify(key, &stored).await.map(|()| stored),
         }
@@ -154,11 +137,16 @@ impl Storage {
 
     /// Afterwards there is no object under `key`, which the store has confirmed; also if there was none before.
     pub async fn remove(&self, key: &str) -> Result<(), StorageError> {
-        match limited(limits::REQUEST, self.bucket.delete_object(key)).await {
+        self.noted(self.remove_and_verify(key).await)
+    }
+
+    async fn remove_and_verify(&self, key: &str) -> Result<(), StorageError> {
+        match send(self.client.delete(key).await?.timeout(limits::REQUEST), limits::REQUEST).await {
             Ok(_) | Err(StorageError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
-        match limited(limits::REQUEST, self.bucket.head_object(key)).await {
+        // Its body is not read.
+        match send(self.client.get(key, &[]).await?.timeout(limits::REQUEST), limits::REQUEST).await {
             Err(StorageError::NotFound(_)) => Ok(()),
             Ok(_) => Err(StorageError::Other(format!("{key} is still there after it was deleted"))),
             Err(error) => Err(error),
@@ -166,8 +154,8 @@ impl Storage {
     }
 
     async fn verify(&self, key: &str, expected: &Stored) -> Result<(), StorageError> {
-        let answer = limited(limits::REQUEST, self.bucket.get_object(key)).await?;
-        let found = hex(&Sha256::digest(answer.bytes()));
+        let get = self.client.get(key, &[]).await?.timeout(limits::REQUEST);
+        let found = hex(&Sha256::digest(send(get, limits::REQUEST).await?.bytes().await?));
         if found == expected.sha256 {
             return Ok(());
         }
@@ -189,19 +177,11 @@ impl Storage {
         key: &str,
         range: Option<ByteRange>,
     ) -> Result<(Option<u64>, impl Stream<Item = Result<Bytes, StorageError>> + use<>), StorageError> {
-        let url = self.bucket.presign_get(key, limits::SIGNATURE_SECS, None).await?;
-        let mut request = self.bucket.http_client().get(url);
+        let mut request = self.client.get(key, &[]).await?;
         if let Some(ByteRange { first, last }) = range {
-            request = request.header("range", format!("bytes={first}-{last}"));
+            request = request.header(RANGE, format!("bytes={first}-{last}"));
         }
-        let answer = tokio::time::timeout(limits::OPEN, request.send())
-            .await
-            .map_err(|_| StorageError::TimedOut)?
-            .map_err(|error| StorageError::Unavailable(errors::causes(&error)))?;
-        let status = answer.status().as_u16();
-        if !answer.status().is_success() {
-            return Err(StorageError::of_status(status, &answer.text().await.unwrap_or_default()));
-        }
+        let answer = send(request, limits::OPEN).await?;
         let size = answer.content_length();
         let body = Box::pin(answer.bytes_stream());
         let bytes = futures_util::stream::unfold(Some(body), |body| async {
@@ -209,7 +189,7 @@ impl Storage {
             match tokio::time::timeout(limits::IDLE, body.next()).await {
                 Ok(None) => None,
                 Ok(Some(Ok(piece))) => Some((Ok(piece), Some(body))),
-                Ok(Some(Err(error))) => Some((Err(StorageError::Unavailable(errors::causes(&error))), None)),
+                Ok(Some(Err(error))) => Some((Err(error.into()), None)),
                 Err(_) => Some((Err(StorageError::TimedOut), None)),
             }
         });
@@ -227,13 +207,6 @@ impl Storage {
         }
         outcome
     }
-}
-
-async fn limited<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, s3::error::S3Error>>,
-) -> Result<T, StorageError> {
-    tokio::time::timeout(limit, call).await.map_err(|_| StorageError::TimedOut)?.map_err(StorageError::from)
 }
 
 fn hex(digest: &[u8]) -> String {

@@ -32,14 +32,17 @@ const MAY_USE: [(&str, &[&[&str]]); 13] = [
 ];
 
 /// Paths from outside and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 22] = [
+const HOMES: [(&str, &[&str]); 25] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
     ("deadpool", &["db"]),
     ("tokio_postgres", &["db"]),
+    ("tokio_postgres_rustls", &["db"]),
     ("rskafka", &["broker/kafka"]),
     ("rdkafka", &["broker/kafka"]),
+    ("reqwest", &["storage"]),
+    ("rustls", &["config", "db"]),
     ("s3", &["storage"]),
     ("s3s", &["embedded"]),
     ("s3s_fs", &["embedded"]),

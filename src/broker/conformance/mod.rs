@@ -62,6 +62,8 @@ fn kafka() -> Option<Arc<dyn Broker>> {
         prefix: "conformance-".to_owned(),
         partitions: PARTITIONS,
         session_timeout: Duration::from_secs(10),
+        tls: None,
+        sasl: None,
     };
     Some(Arc::new(Kafka::new(&config, "conformance")))
 }

@@ -10,10 +10,10 @@ use rskafka::client::error::Error;
 use rskafka::client::partition::{PartitionClient, UnknownTopicHandling};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::errors;
-use super::limit;
 use super::prefix::Prefix;
+use super::{errors, limit, security};
 use crate::broker::{BrokerError, TopicPartition};
+use crate::config::KafkaConfig;
 use crate::telemetry::Outage;
 
 /// Number of partitions by topic.
@@ -24,7 +24,7 @@ const TOPICS_MAX_AGE: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Client {
-    brokers: Vec<String>,
+    config: Arc<KafkaConfig>,
     known_as: String,
     prefix: Prefix,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
@@ -41,9 +41,9 @@ pub(super) struct Connection {
 }
 
 impl Client {
-    pub fn new(brokers: &[String], client_id: &str, prefix: Prefix) -> Self {
+    pub fn new(config: Arc<KafkaConfig>, client_id: &str, prefix: Prefix) -> Self {
         Self {
-            brokers: brokers.to_vec(),
+            config,
             known_as: client_id.to_owned(),
             prefix,
             connection: tokio::sync::Mutex::default(),
@@ -157,16 +157,11 @@ impl Client {
         if let Some(connection) = &*current {
             return Ok(Arc::clone(connection));
         }
-        let client = ClientBuilder::new(self.brokers.clone())
-            .client_id(self.known_as.as_str())
-            .backoff_config(BackoffConfig {
-                init_backoff: Duration::from_millis(50),
-                max_backoff: Duration::from_secs(1),
-                base: 3.0,
-                deadline: Some(limit::RETRIES),
-            })
-            .build()
-            .await?;
+        if security::may_be_refused(&self.config) {
+            // Once, to learn at once why: with retries each would count as a failed login, and take too long to tell.
+            self.builder(Duration::ZERO).build().await?;
+        }
+        let client = self.builder(limit::RETRIES).build().await?;
         let connection = Arc::new(Connection {
             client,
             prefix: self.prefix.clone(),
@@ -175,6 +170,18 @@ impl Client {
         });
         *current = Some(Arc::clone(&connection));
         Ok(connection)
+    }
+
+    fn builder(&self, retries: Duration) -> ClientBuilder {
+        let builder = ClientBuilder::new(self.config.brokers.clone())
+            .client_id(self.known_as.as_str())
+            .backoff_config(BackoffConfig {
+                init_backoff: Duration::from_millis(50),
+                max_backoff: Duration::from_secs(1),
+                base: 3.0,
+                deadline: Some(retries),
+            });
+        security::rskafka(builder, &self.config)
     }
 
     /// Unless another call has replaced it already.

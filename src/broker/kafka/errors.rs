@@ -62,7 +62,53 @@ pub(super) fn from_rskafka(topic: &str, error: &Error) -> BrokerError {
             BrokerError::Configuration(refusal(topic, code, error))
         }
         Some(code) => BrokerError::Unavailable(refusal(topic, code, error)),
-        None => BrokerError::Unavailable(error.to_string()),
+        None => from_connecting(&error.to_string()),
+    }
+}
+
+/// What a client says while it connects, in words of rskafka, rustls, librdkafka and OpenSSL, and what to change. Their
+/// error types don't tell these cases apart. The first that fits counts.
+const REFUSALS: [(&str, &str); 17] = [
+    ("SaslAuthenticationFailed", LOGIN),
+    ("SASL authentication error", LOGIN),
+    ("Unsupported SASL mechanism", MECHANISM),
+    ("UnsupportedSaslMechanism", MECHANISM),
+    ("not valid for name", AUTHORITY),
+    ("invalid peer certificate", AUTHORITY),
+    ("certificate verify failed", AUTHORITY),
+    ("alert: BadCertificate", CERTIFICATE),
+    ("alert: CertificateRequired", CERTIFICATE),
+    ("alert: CertificateUnknown", CERTIFICATE),
+    ("alert: UnknownCA", CERTIFICATE),
+    ("alert bad certificate", CERTIFICATE),
+    ("alert certificate required", CERTIFICATE),
+    ("alert certificate unknown", CERTIFICATE),
+    ("alert unknown ca", CERTIFICATE),
+    ("tls handshake eof", NOT_TLS),
+    ("a PLAINTEXT broker listener?", NOT_TLS),
+];
+
+const LOGIN: &str = "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are not what the broker expects";
+const MECHANISM: &str = "KAFKA_SASL_MECHANISM is not one of the broker's";
+const AUTHORITY: &str = "KAFKA_TLS_CA must name who signed the broker's certificate, which must be for the host in the broker's address";
+const CERTIFICATE: &str = "KAFKA_TLS_CERT and KAFKA_TLS_KEY are not a certificate that the broker accepts";
+const NOT_TLS: &str = "KAFKA_TLS is on, and the broker may not use TLS on this port";
+
+/// Whether a client's text means that something is to be changed, here or at the broker.
+pub(super) fn is_refusal(text: &str) -> bool {
+    REFUSALS.iter().any(|(part, _)| text.contains(part))
+}
+
+/// One line that says why and what to change. Clients go on trying: it may be changed at the broker.
+fn from_connecting(text: &str) -> BrokerError {
+    // What comes before only says how often.
+    let cause = text.rsplit("Source: ").next().unwrap_or(text);
+    // OpenSSL's advice that follows names none of our settings.
+    let verify = "certificate verify failed";
+    let cause = cause.find(verify).map_or(cause, |at| &cause[..at + verify.len()]);
+    match REFUSALS.iter().find(|(part, _)| cause.contains(part)) {
+        Some((_, hint)) => BrokerError::Configuration(format!("{cause} ({hint})")),
+        None => BrokerError::Unavailable(cause.to_owned()),
     }
 }
 
@@ -95,6 +141,8 @@ pub(super) fn from_rdkafka(code: Option<RDKafkaErrorCode>, reason: &str) -> Brok
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             BrokerError::UnknownTopic(reason.split(": ").nth(1).unwrap_or(reason).to_owned())
         }
+        // The code is not the same each time.
+        Some(_) if is_refusal(reason) => from_connecting(reason),
         Some(code) if GROUP_CONFIGURATION.contains(&code) => {
             BrokerError::Configuration(format!("{code:?}: {reason}"))
         }
@@ -132,6 +180,27 @@ mod tests {
         assert!(matches!(kind(ProtocolError::TopicAuthorizationFailed), BrokerError::Configuration(_)));
         assert!(matches!(kind(ProtocolError::NotEnoughReplicas), BrokerError::Unavailable(_)));
         assert!(matches!(from_rskafka("t", &Error::Timeout), BrokerError::Unavailable(_)));
+    }
+
+    #[test]
+    fn what_either_client_says_of_a_refusal_becomes_one_line_with_the_setting_to_look_at() {
+        let rskafka = "Connection error: all retries failed: Retry exceeded deadline. Source: Sasl handshake failed: \
+                       API error: SaslAuthenticationFailed";
+        let refused = from_connecting(rskafka).to_string();
+        assert!(refused.starts_with("kafka refused the client: Sasl handshake failed"), "{refused}");
+        assert!(refused.contains("KAFKA_SASL_PASSWORD"), "{refused}");
+
+        let librdkafka = "ssl://k:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify \
+                          failed: broker certificate could not be verified, verify that ssl.ca.location is set";
+        let code = Some(RDKafkaErrorCode::BrokerTransportFailure);
+        let refused = from_rdkafka(code, librdkafka).to_string();
+        assert!(refused.contains("KAFKA_TLS_CA") && !refused.contains("ssl.ca.location"), "{refused}");
+
+        let away =
+            "Connection error: all retries failed: Retry exceeded deadline. Source: Connection refused";
+        assert!(
+            matches!(from_connecting(away), BrokerError::Unavailable(text) if text == "Connection refused")
+        );
     }
 
     #[test]

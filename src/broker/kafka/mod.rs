@@ -6,6 +6,7 @@ mod group;
 mod prefix;
 mod producer;
 mod reader;
+mod security;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -47,7 +48,7 @@ mod limit {
 /// A Kafka cluster. Cheap to make and to clone; connects at the first call and again after a failure.
 #[derive(Clone)]
 pub struct Kafka {
-    brokers: Arc<[String]>,
+    config: Arc<KafkaConfig>,
     prefix: Prefix,
     client: Arc<Client>,
     producer: Arc<Producer>,
@@ -55,14 +56,11 @@ pub struct Kafka {
 
 impl Kafka {
     pub fn new(config: &KafkaConfig, client_id: &str) -> Self {
+        security::warn_about_passwords(config);
         let prefix = Prefix::new(&config.prefix);
-        let client = Arc::new(Client::new(&config.brokers, client_id, prefix.clone()));
-        Self {
-            brokers: config.brokers.clone().into(),
-            prefix,
-            producer: Arc::new(Producer::new(Arc::clone(&client))),
-            client,
-        }
+        let config = Arc::new(config.clone());
+        let client = Arc::new(Client::new(Arc::clone(&config), client_id, prefix.clone()));
+        Self { config, prefix, producer: Arc::new(Producer::new(Arc::clone(&client))), client }
     }
 }
 
@@ -74,7 +72,7 @@ impl Broker for Kafka {
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {
         let outage = Arc::clone(&self.client.outage);
-        let member = group::join(&self.brokers, &self.prefix, outage, membership)?;
+        let member = group::join(&self.config, &self.prefix, outage, membership)?;
         Ok(Box::new(member))
     }
 
@@ -88,10 +86,10 @@ impl Broker for Kafka {
 
     async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError> {
         let partitions = self.client.partition_count(topic).await?;
-        let (brokers, group, topic) =
-            (self.brokers.join(","), self.prefix.add(group), self.prefix.add(topic));
+        let (group, topic) = (self.prefix.add(group), self.prefix.add(topic));
+        let config = Arc::clone(&self.config);
         let asked =
-            tokio::task::spawn_blocking(move || group::committed(&brokers, &group, &topic, partitions));
+            tokio::task::spawn_blocking(move || group::committed(&config, &group, &topic, partitions));
         asked.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
     }
 

@@ -107,6 +107,7 @@ impl EmbeddedS3 {
             bucket: bucket.to_owned(),
             access_key_id: self.credentials.access_key_id.clone(),
             secret_access_key: self.credentials.secret_access_key.clone(),
+            authorities: None,
         }
     }
 

@@ -6,3 +6,4 @@ mod kafka;
 mod outages;
 mod peer;
 mod run;
+mod tls;

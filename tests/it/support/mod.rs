@@ -1,6 +1,7 @@
 //! What tests stand on: services, processes, clients, and the one way to wait.
 
 pub mod app;
+pub mod certificates;
 pub mod client;
 pub mod kafka_tools;
 mod not_run;
@@ -11,8 +12,10 @@ pub mod processes;
 pub mod raw;
 pub mod records;
 pub mod roles;
+pub mod secure_kafka;
 pub mod services;
 pub mod shared_kafka;
+pub mod tls_front;
 
 use std::time::{Duration, Instant};
 

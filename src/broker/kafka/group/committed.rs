@@ -6,11 +6,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::broker::BrokerError;
-use crate::broker::kafka::{errors, limit};
+use crate::broker::kafka::{errors, limit, security};
+use crate::config::KafkaConfig;
 
 /// Blocks for at most `limit::METADATA`. A consumer that never subscribes is no member.
 pub(in crate::broker::kafka) fn committed(
-    brokers: &str,
+    config: &KafkaConfig,
     group: &str,
     topic: &str,
     partitions: i32,
@@ -18,8 +19,10 @@ pub(in crate::broker::kafka) fn committed(
     let unavailable = |error: rdkafka::error::KafkaError| {
         errors::from_rdkafka(error.rdkafka_error_code(), &format!("offsets of group {group}: {error}"))
     };
-    let asker: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
+    let mut settings = ClientConfig::new();
+    security::librdkafka(&mut settings, config);
+    let asker: BaseConsumer = settings
+        .set("bootstrap.servers", config.brokers.join(","))
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("allow.auto.create.topics", "false")

@@ -270,9 +270,9 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         log::debug!(code:? = code; "librdkafka: {reason}");
-        // One broker's connection; if the others are gone too, AllBrokersDown follows.
+        // One broker's connection; if the others are gone too, AllBrokersDown follows, which doesn't say why.
         let one_broker = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve];
-        if code.is_some_and(|code| one_broker.contains(&code)) {
+        if code.is_some_and(|code| one_broker.contains(&code)) && !errors::is_refusal(reason) {
             return;
         }
         let error = errors::from_rdkafka(code, reason);
@@ -283,9 +283,8 @@ impl ClientContext for Context {
                 ALL_AWAY.to_owned()
             }
             BrokerError::UnknownTopic(topic) => topic.clone(),
-            BrokerError::Unavailable(_) | BrokerError::Rejected(_) | BrokerError::Configuration(_) => {
-                format!("{code:?}")
-            }
+            BrokerError::Configuration(_) => "configuration".to_owned(),
+            BrokerError::Unavailable(_) | BrokerError::Rejected(_) => format!("{code:?}"),
         };
         if self.is_news(what) {
             self.shared.inbox.trouble(error);

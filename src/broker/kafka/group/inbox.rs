@@ -74,9 +74,15 @@ impl Inbox {
         Some(offsets)
     }
 
-    /// A trouble that nobody has heard of yet gives way to a newer one, so they don't pile up.
+    /// A trouble that nobody has heard of yet gives way to a newer one, so they don't pile up; but what an operator
+    /// must change doesn't give way to an outage, which may come of it.
     pub fn trouble(&self, error: BrokerError) {
         let mut state = self.state();
+        let says_more =
+            |event: &MemberEvent| matches!(event, MemberEvent::Trouble(BrokerError::Configuration(_)));
+        if matches!(error, BrokerError::Unavailable(_)) && state.events.iter().any(says_more) {
+            return;
+        }
         state.events.retain(|event| !matches!(event, MemberEvent::Trouble(_)));
         state.events.push_back(MemberEvent::Trouble(error));
         drop(state);
@@ -189,6 +195,17 @@ mod tests {
         assert!(!inbox.has_room());
         inbox.next(1).now_or_never().unwrap();
         assert!(inbox.has_room());
+    }
+
+    #[test]
+    fn an_outage_does_not_hide_what_is_to_be_changed() {
+        let inbox = Inbox::default();
+        inbox.trouble(BrokerError::Unavailable("away".to_owned()));
+        inbox.trouble(BrokerError::Configuration("wrong password".to_owned()));
+        inbox.trouble(BrokerError::Unavailable("all away".to_owned()));
+        let said = inbox.next(0).now_or_never();
+        assert!(matches!(said, Some(MemberEvent::Trouble(BrokerError::Configuration(_)))), "{said:?}");
+        assert!(inbox.next(0).now_or_never().is_none());
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub(super) use self::committed::committed;
 use self::context::{Context, Shared};
 use self::member::KafkaMember;
 use crate::broker::kafka::prefix::Prefix;
+use crate::broker::kafka::security;
 use crate::broker::{BrokerError, Delivery, Membership, Position, Record};
+use crate::config::KafkaConfig;
 use crate::telemetry::Outage;
 
 /// Bounds how late leaving is noticed.
@@ -48,14 +50,14 @@ const POLL_INTERVAL_AT_LEAST: Duration = Duration::from_mins(5);
 
 /// Joins as soon as the brokers can be reached.
 pub(super) fn join(
-    brokers: &[String],
+    config: &Arc<KafkaConfig>,
     prefix: &Prefix,
     outage: Arc<Outage>,
     membership: Membership,
 ) -> Result<KafkaMember, BrokerError> {
     let shared = Shared { inbox: Arc::default(), prefix: prefix.clone(), outage, troubles: Arc::default() };
     let client_id = membership.client_id.clone();
-    let seat = Seat { brokers: brokers.to_vec(), shared, membership, current: Arc::default() };
+    let seat = Seat { config: Arc::clone(config), shared, membership, current: Arc::default() };
     let consumer = seat.take()?;
     let (ended, has_ended) = oneshot::channel();
     let inbox = Arc::clone(&seat.shared.inbox);
@@ -69,7 +71,7 @@ pub(super) fn join(
 
 /// A place in the group. librdkafka's consumer may be replaced by another.
 struct Seat {
-    brokers: Vec<String>,
+    config: Arc<KafkaConfig>,
     shared: Shared,
     membership: Membership,
     current: Arc<Current>,
@@ -92,10 +94,10 @@ impl Current {
 impl Seat {
     fn take(&self) -> Result<Arc<BaseConsumer<Context>>, BrokerError> {
         let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
-        let Self { brokers, shared, membership, current } = self;
+        let Self { config, shared, membership, current } = self;
         let context = Context::new(shared.clone(), membership);
         let consumer: BaseConsumer<Context> =
-            settings(brokers, &shared.prefix, membership).create_with_context(context).map_err(refused)?;
+            settings(config, &shared.prefix, membership).create_with_context(context).map_err(refused)?;
         let topics: Vec<String> = membership.topics.iter().map(|topic| shared.prefix.add(topic)).collect();
         consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).map_err(refused)?;
         let consumer = Arc::new(consumer);
@@ -104,12 +106,12 @@ impl Seat {
     }
 }
 
-fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> ClientConfig {
+fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> ClientConfig {
     let session = membership.session_timeout;
     let ms = |duration: Duration| duration.as_millis().to_string();
     let mut settings = ClientConfig::new();
     settings
-        .set("bootstrap.servers", brokers.join(","))
+        .set("bootstrap.servers", config.brokers.join(","))
         .set("client.id", &membership.client_id)
         .set("group.id", prefix.add(&membership.group))
         // Off, always: an offset is committed when its work is done, never because it was fetched.
@@ -141,6 +143,7 @@ fn settings(brokers: &[String], prefix: &Prefix, membership: &Membership) -> Cli
         // For `Context::log`.
         .set("debug", "topic")
         .set_log_level(RDKafkaLogLevel::Debug);
+    security::librdkafka(&mut settings, config);
     settings
 }
 

@@ -37,6 +37,8 @@ fn kafka_at(brokers: &str) -> Kafka {
         prefix: String::new(),
         partitions: 3,
         session_timeout: SESSION_TIMEOUT,
+        tls: None,
+        sasl: None,
     };
     Kafka::new(&config, "filesys-tests")
 }
