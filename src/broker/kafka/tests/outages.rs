@@ -11,7 +11,7 @@ use super::*;
 use crate::port::Ports;
 
 /// For things that take a moment, on a loaded machine too; far below what it would take without our limits.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(20);
 
 async fn every_call_says_unavailable(kafka: &Kafka) {
     let from = Position { topic: "t".into(), partition: 0, offset: 0 };
@@ -127,7 +127,8 @@ async fn an_outage_shorter_than_the_session_timeout_costs_no_partition() {
     let Some(own) = OwnKafka::start().await else {
         return;
     };
-    let session_timeout = Duration::from_secs(30);
+    // A busy machine may take half a minute to start the broker again.
+    let session_timeout = Duration::from_mins(5);
     let consumed = heals_after_a_kill(&own, session_timeout, Duration::ZERO).await;
     assert!(consumed < SOON, "{consumed:?}");
 }
