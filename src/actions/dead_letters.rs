@@ -1,5 +1,7 @@
 //! Put a record that can't be processed aside, with its cause, so that those behind it go on.
 
+use uuid::Uuid;
+
 use super::announce;
 use crate::broker::{Broker, Delivery, dead_letter};
 use crate::domain::message::topic;
@@ -14,7 +16,7 @@ pub async fn put_aside(
 ) -> Result<()> {
     let file_id = file.map(|(id, _)| id);
     let attempt = file.and_then(|(_, attempt)| attempt);
-    let record = dead_letter::dead_letter(delivery, file_id, attempt, &error.chain());
+    let record = dead_letter::dead_letter(Uuid::now_v7(), delivery, file_id, attempt, &error.chain());
     announce::publish_one(broker, topic::DEAD_LETTERS, record).await?;
     log::error!(
         topic:% = delivery.position.topic, partition = delivery.position.partition,

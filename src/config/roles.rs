@@ -10,6 +10,8 @@ use super::{
 
 pub const SERVE_CLIENT_ID: &str = "api-service";
 pub const SERVE_GROUP_ID: &str = "api-service-group";
+/// Of its own: members of one group that follow different topics would wait for each other.
+pub const LETTERS_GROUP_ID: &str = "api-service-dead-letters";
 pub const WORKER_CLIENT_ID: &str = "file-service";
 pub const WORKER_GROUP_ID: &str = "file-service-group";
 
@@ -102,6 +104,18 @@ pub struct MigrateSettings {
 impl MigrateSettings {
     pub fn read(env: &mut Env) -> Self {
         Self { database: DatabaseConfig::read(env), kafka: KafkaConfig::read(env), s3: S3Config::read(env) }
+    }
+}
+
+/// Of `dead-letters`, which is no role: it ends when it is done.
+pub struct LettersSettings {
+    pub database: DatabaseConfig,
+    pub file_deadline: Duration,
+}
+
+impl LettersSettings {
+    pub fn read(env: &mut Env) -> Self {
+        Self { database: DatabaseConfig::read(env), file_deadline: read_file_deadline(env) }
     }
 }
 
