@@ -1,5 +1,6 @@
 //! Dead letters as people look at them: a record that could not be processed, why, and what was done about it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -94,6 +95,14 @@ impl Value {
                 }
                 Self::Bytes(bytes)
             }
+        }
+    }
+
+    /// The text itself, or the bytes in base64.
+    pub fn as_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Bytes(bytes) => BASE64_STANDARD.encode(bytes).into(),
         }
     }
 

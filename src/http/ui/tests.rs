@@ -45,7 +45,7 @@ fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) ->
     let stats = Stats { oldest_unfinished_seconds: Some(125.0), ..Stats::default() };
     let live = FilesFragment { request, page, stats: &stats, now: now(), refresh };
     let notice = Notice::default();
-    FilesPage { live, form, notice }.render().unwrap()
+    FilesPage { live, form, notice, open_letters: 0 }.render().unwrap()
 }
 
 fn plain() -> PageRequest {
@@ -53,7 +53,7 @@ fn plain() -> PageRequest {
 }
 
 fn show(file: &File, timeline: &[Transition]) -> String {
-    let live = FileFragment { file, timeline, now: now(), csrf_token: "token" };
+    let live = FileFragment { file, timeline, is_put_aside: true, now: now(), csrf_token: "token" };
     FilePage { live, refresh: true }.render().unwrap()
 }
 
