@@ -123,7 +123,7 @@ fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline_at: T
         Status::Pending | Status::Processing if is_later => {}
         Status::Pending | Status::Processing | Status::Failed | Status::Cancelled | Status::Deleted => {
             let (id, status) = (file.id, file.status.name());
-            return Err(not_replayable(format!(
+            return Err(not_replayable(&format!(
                 "file {id} is {status}; a request is replayed when its file has failed or is cancelled"
             )));
         }
@@ -134,17 +134,17 @@ fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline_at: T
 /// The value goes where it was, keyed as we key that topic, under an event id of its own.
 fn publish_again(letter: DeadLetter) -> Plan {
     let Some(origin) = letter.origin else {
-        return Err(not_replayable("the letter does not say where it came from".to_owned()));
+        return Err(not_replayable("the letter does not say where it came from"));
     };
     let (topic, key) = match origin.topic.as_str() {
         topic::CREATE => (topic::CREATE, None),
         topic::CREATED => (topic::CREATED, letter.key),
         other => {
-            return Err(not_replayable(format!("it came from {other}, which filesys does not consume")));
+            return Err(not_replayable(&format!("it came from {other}, which filesys does not consume")));
         }
     };
     let Some(value) = letter.value.map(Value::into_bytes) else {
-        return Err(not_replayable("the record had no value".to_owned()));
+        return Err(not_replayable("the record had no value"));
     };
     let file_id = letter.file_id.unwrap_or(FileId(0));
     let message = Message { event_id: Uuid::now_v7(), topic, key, value, file_id };
@@ -156,7 +156,7 @@ fn settlement(state: LetterState) -> Settlement {
     Settlement { state, change: None, message: None }
 }
 
-fn not_replayable(why: String) -> Error {
+fn not_replayable(why: &str) -> Error {
     Error::new(ErrorKind::Conflict, "letter_not_replayable", format!("it can't be replayed: {why}"))
 }
 

@@ -118,6 +118,7 @@ fn as_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
 }
 
+#[expect(clippy::ref_option, reason = "what serde calls it with")]
 fn as_text<S: Serializer>(key: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
     key.as_deref().map(String::from_utf8_lossy).serialize(serializer)
 }
