@@ -13,7 +13,7 @@ use super::{CommandError, CommandResult, signals};
 use crate::actions::{ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
-use crate::config::roles::LETTERS_GROUP_ID;
+use crate::config::roles::letters_group;
 use crate::config::{Env, HttpConfig, ServeSettings};
 use crate::consumer::letters::Letters;
 use crate::consumer::results::Results;
@@ -93,7 +93,7 @@ impl Serve {
             session_timeout: self.session_timeout,
         };
         let keeper = format!("{}-dead-letters", self.client_id);
-        let letters = membership(LETTERS_GROUP_ID.to_owned(), keeper, topic::DEAD_LETTERS);
+        let letters = membership(letters_group(&self.group), keeper, topic::DEAD_LETTERS);
         let letters = ctx.broker.join(letters).await.map_err(Error::from)?;
         let results = membership(self.group, self.client_id, topic::CREATED);
         let results = ctx.broker.join(results).await.map_err(Error::from)?;

@@ -39,7 +39,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 7] = [
         &[
             ("KAFKA_BROKERS", "without TLS or SASL"),
             ("KAFKA_CLIENT_ID", "how the cluster sees us; members of a worker add `-1`, `-2`, …"),
-            ("KAFKA_GROUP_ID", "an error with `up`, which joins both groups"),
+            (
+                "KAFKA_GROUP_ID",
+                "an error with `up`, which joins both groups. serve reads dead letters in a group of its own, named after this one: `-dead-letters` instead of `-group`",
+            ),
             (
                 "KAFKA_PREFIX",
                 "at most 100 of `a-z A-Z 0-9 . _ -`; stands before every topic's and group's name (`KAFKA_GROUP_ID`'s included), so that several installations share a cluster",

@@ -10,10 +10,14 @@ use super::{
 
 pub const SERVE_CLIENT_ID: &str = "api-service";
 pub const SERVE_GROUP_ID: &str = "api-service-group";
-/// Of its own: members of one group that follow different topics would wait for each other.
-pub const LETTERS_GROUP_ID: &str = "api-service-dead-letters";
 pub const WORKER_CLIENT_ID: &str = "file-service";
 pub const WORKER_GROUP_ID: &str = "file-service-group";
+
+/// In which serve reads dead letters, `api-service-dead-letters` unless its own group has another name. Not its own:
+/// members of one group that follow different topics would wait for each other.
+pub fn letters_group(serve_group: &str) -> String {
+    format!("{}-dead-letters", serve_group.strip_suffix("-group").unwrap_or(serve_group))
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -156,5 +160,16 @@ impl UpSettings {
             file_deadline: read_file_deadline(env),
             embedded: EmbeddedConfig::read(env),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_dead_letters_goes_by_the_name_of_serves_group() {
+        assert_eq!(letters_group(SERVE_GROUP_ID), "api-service-dead-letters");
+        assert_eq!(letters_group("mine"), "mine-dead-letters");
     }
 }

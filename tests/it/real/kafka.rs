@@ -159,6 +159,16 @@ async fn poison_is_put_aside_and_the_next_one_completes(run: &Run, api: &Api) {
         assert_eq!(letter.record.value, Some(Bytes::from(value)));
         let cause = String::from_utf8_lossy(&letter.record.headers["x-error"]);
         assert!(cause.contains("not a file.create message"), "{cause}");
+        let same = format!("'{}-{}@{}'", at.topic, at.partition, at.offset);
+        let sql = format!(
+            "SELECT count(*) FROM dead_letters WHERE state = 'open' AND file_id IS NULL
+             AND format('%s-%s@%s', original_topic, original_partition, original_offset) = {same}"
+        );
+        eventually_within(PATIENCE, "the dead letter is a row", async || {
+            let rows: i64 = run.ground.database.one(&sql).await;
+            holds(rows == 1, rows)
+        })
+        .await;
         api.wait_until_completed(file.id).await;
     }
     let ready: Value = api.get("/readyz").await.ok().json();

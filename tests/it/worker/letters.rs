@@ -275,3 +275,17 @@ async fn a_cancelled_file_is_asked_for_again_by_its_letter() {
     assert_eq!(replay(&roles, letter.id).await, Ok(asked));
     roles.stop().await;
 }
+
+#[tokio::test]
+async fn a_record_too_long_to_be_put_aside_blocks_nobody() {
+    let roles = Roles::new().await.with_worker().await.with_letters().await;
+    // As long as a record may be: with the cause it would be longer.
+    let longest = vec![b'['; 1_000_000];
+    let at = roles.publish(topic::CREATE, Some(&longest)).await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    let letter = roles.letters("open", 1).await.remove(0);
+    assert_eq!((letter.value, letter.origin.map(|origin| origin.offset)), (None, Some(at.offset)));
+    assert!(letter.error.contains("1000000 bytes is too long"), "{}", letter.error);
+    assert!(letter.error.contains("not a file.create message"), "{}", letter.error);
+    roles.stop().await;
+}
