@@ -53,6 +53,20 @@ impl ServeContext {
     }
 }
 
+/// What settling dead letters takes: the rows alone, so that it is also done without a server.
+#[derive(Clone)]
+pub struct LettersContext {
+    pub db: Db,
+    /// Of a file that is asked for again.
+    pub file_deadline: Duration,
+}
+
+impl ServeContext {
+    pub fn letters(&self) -> LettersContext {
+        LettersContext { db: self.db.clone(), file_deadline: self.file_deadline }
+    }
+}
+
 /// The tools of a worker: Kafka and S3, no database.
 #[derive(Clone)]
 pub struct WorkerContext {

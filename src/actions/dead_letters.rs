@@ -1,11 +1,14 @@
 //! Put a record that can't be processed aside, with its cause, so that those behind it go on.
 
+use uuid::Uuid;
+
 use super::announce;
 use crate::broker::{Broker, Delivery, dead_letter};
 use crate::domain::message::topic;
-use crate::domain::{Attempt, Error, FileId, Result};
+use crate::domain::{Attempt, Error, ErrorKind, FileId, Result};
 
-/// `Ok` once it is stored: only then may the record's offset be committed.
+/// `Ok` once it is stored: only then may the record's offset be committed. One whose value leaves no room for the cause
+/// is put aside without the value.
 pub async fn put_aside(
     broker: &dyn Broker,
     delivery: &Delivery,
@@ -14,8 +17,18 @@ pub async fn put_aside(
 ) -> Result<()> {
     let file_id = file.map(|(id, _)| id);
     let attempt = file.and_then(|(_, attempt)| attempt);
-    let record = dead_letter::dead_letter(delivery, file_id, attempt, &error.chain());
-    announce::publish_one(broker, topic::DEAD_LETTERS, record).await?;
+    let id = Uuid::now_v7();
+    let record = dead_letter::dead_letter(id, delivery, file_id, attempt, &error.chain());
+    match announce::publish_one(broker, topic::DEAD_LETTERS, record.clone()).await {
+        Err(refused) if refused.kind != ErrorKind::Unavailable && record.value.is_some() => {
+            let size = record.value.map_or(0, |value| value.len());
+            let cause = format!("(its value of {size} bytes is too long to be kept here) {}", error.chain());
+            let mut record = dead_letter::dead_letter(id, delivery, file_id, attempt, &cause);
+            record.value = None;
+            announce::publish_one(broker, topic::DEAD_LETTERS, record).await?;
+        }
+        answer => answer?,
+    }
     log::error!(
         topic:% = delivery.position.topic, partition = delivery.position.partition,
         offset = delivery.position.offset, file_id = file_id.map(|id| id.0), error:% = error.chain();

@@ -9,6 +9,8 @@ pub mod delete_file;
 pub mod download_file;
 pub mod find_files;
 pub mod generate_file;
+pub mod handle_dead_letters;
+pub mod keep_dead_letters;
 mod moves;
 pub mod prepare;
 pub mod record_result;
@@ -19,4 +21,4 @@ pub mod rescue_files;
 pub mod rescue_lost;
 pub mod retry_file;
 
-pub use context::{ServeContext, WorkerContext};
+pub use context::{LettersContext, ServeContext, WorkerContext};

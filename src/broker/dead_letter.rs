@@ -1,16 +1,22 @@
 //! What becomes of a record that can't be processed: its bytes, why, and where it came from (docs/EVENTS.md).
 
 use bytes::Bytes;
+use uuid::Uuid;
 
-use super::{Delivery, Record};
+use super::{Delivery, Position, Record};
 use crate::domain::{Attempt, FileId};
 
 pub mod header {
+    /// UUID of the letter itself.
+    pub const LETTER_ID: &str = "x-letter-id";
     pub const ERROR: &str = "x-error";
     pub const ATTEMPT: &str = "x-attempt";
     pub const ORIGINAL_TOPIC: &str = "x-original-topic";
     pub const ORIGINAL_PARTITION: &str = "x-original-partition";
     pub const ORIGINAL_OFFSET: &str = "x-original-offset";
+
+    pub const ALL: [&str; 6] =
+        [LETTER_ID, ERROR, ATTEMPT, ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET];
 }
 
 const MAX_CAUSE_CHARS: usize = 1000;
@@ -19,6 +25,7 @@ const MAX_CAUSE_CHARS: usize = 1000;
 /// stay, but for those named in [`header`]: they always speak of this failure, also for a dead letter of a dead
 /// letter. Without an attempt there is no `x-attempt`.
 pub fn dead_letter(
+    id: Uuid,
     delivery: &Delivery,
     file_id: Option<FileId>,
     attempt: Option<Attempt>,
@@ -28,6 +35,7 @@ pub fn dead_letter(
     let mut headers = record.headers.clone();
     headers.remove(header::ATTEMPT);
     let facts = [
+        (header::LETTER_ID, Some(id.to_string())),
         (header::ERROR, Some(one_line(cause))),
         (header::ATTEMPT, attempt.map(|attempt| attempt.to_string())),
         (header::ORIGINAL_TOPIC, Some(position.topic.to_string())),
@@ -39,6 +47,32 @@ pub fn dead_letter(
         key: file_id.map_or_else(|| record.key.clone(), |id| Some(Bytes::from(id.to_string()))),
         value: record.value.clone(),
         headers,
+    }
+}
+
+/// What a dead letter says of itself; whatever is absent or can't be read is `None`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    pub id: Option<Uuid>,
+    pub cause: Option<String>,
+    pub attempt: Option<Attempt>,
+    pub origin: Option<Position>,
+}
+
+pub fn read(letter: &Record) -> Said {
+    let text = |name| std::str::from_utf8(letter.headers.get(name)?).ok();
+    let origin = || {
+        Some(Position {
+            topic: text(header::ORIGINAL_TOPIC)?.into(),
+            partition: text(header::ORIGINAL_PARTITION)?.parse().ok()?,
+            offset: text(header::ORIGINAL_OFFSET)?.parse().ok()?,
+        })
+    };
+    Said {
+        id: text(header::LETTER_ID).and_then(|id| id.parse().ok()),
+        cause: text(header::ERROR).map(str::to_owned),
+        attempt: text(header::ATTEMPT).and_then(|number| number.parse().ok()).map(Attempt),
+        origin: origin(),
     }
 }
 
@@ -57,7 +91,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::broker::Position;
+
+    const ID: Uuid = Uuid::from_u128(7);
 
     fn delivery() -> Delivery {
         Delivery {
@@ -77,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_dead_letter_has_the_original_bytes_and_says_why_and_where_from() {
-        let letter = dead_letter(&delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
+        let letter = dead_letter(ID, &delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
         assert_eq!(letter.value, delivery().record.value);
         assert_eq!(letter.key, Some(Bytes::from_static(b"42")));
         assert_eq!(
@@ -86,6 +121,7 @@ mod tests {
                 ("event-id", "e"),
                 ("x-attempt", "3"),
                 ("x-error", "no such format"),
+                ("x-letter-id", "00000000-0000-0000-0000-000000000007"),
                 ("x-original-offset", "15"),
                 ("x-original-partition", "2"),
                 ("x-original-topic", "file.create"),
@@ -94,21 +130,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_letter_says_is_read_again() {
+        let letter = dead_letter(ID, &delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
+        let said = Said {
+            id: Some(ID),
+            cause: Some("no such format".to_owned()),
+            attempt: Some(Attempt(3)),
+            origin: Some(delivery().position),
+        };
+        assert_eq!(read(&letter), said);
+        let foreign = Record { headers: headers(&[("x-original-topic", "t")]), ..Record::default() };
+        assert_eq!(read(&foreign), Said::default());
+    }
+
+    #[test]
     fn what_is_unknown_stays_away_and_the_key_stays_as_it_was() {
-        let letter = dead_letter(&delivery(), None, None, "not a file.create message");
+        let letter = dead_letter(ID, &delivery(), None, None, "not a file.create message");
         assert_eq!(letter.key, delivery().record.key);
         assert!(!letter.headers.contains_key("x-attempt"));
 
         let mut empty = delivery();
         (empty.record.key, empty.record.value) = (None, None);
-        let letter = dead_letter(&empty, None, None, "the record has no value");
+        let letter = dead_letter(ID, &empty, None, None, "the record has no value");
         assert_eq!((letter.key, letter.value), (None, None));
     }
 
     #[test]
     fn the_cause_is_one_line_of_bounded_length() {
         let error = |cause: &str| {
-            let letter = dead_letter(&delivery(), None, None, cause);
+            let letter = dead_letter(ID, &delivery(), None, None, cause);
             String::from_utf8(letter.headers["x-error"].to_vec()).unwrap()
         };
         assert_eq!(error(" one\r\n\ttwo\0three\u{85}four "), "one two three four");

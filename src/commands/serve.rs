@@ -1,4 +1,4 @@
-//! `filesys serve`: HTTP API and pages; relays the outbox; records results.
+//! `filesys serve`: HTTP API and pages; relays the outbox; records results and keeps dead letters.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use crate::actions::{
 };
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
+use crate::config::roles::letters_group;
 use crate::config::{Env, HttpConfig, ServeSettings};
+use crate::consumer::letters::Letters;
 use crate::consumer::results::Results;
 use crate::consumer::{Settings, runner};
 use crate::db::Db;
@@ -26,6 +28,8 @@ use crate::storage::Storage;
 
 /// Results applied in one transaction.
 const RESULTS_BATCH: usize = 500;
+/// Dead letters kept in one transaction: each may have a megabyte.
+const LETTERS_BATCH: usize = 20;
 
 /// Everything the role needs, wherever it comes from.
 pub(super) struct Serve {
@@ -88,13 +92,17 @@ impl Serve {
         let answered = CancellationToken::new();
         let intake = tokio::spawn(request_file::run(ctx.clone(), queue, answered.clone()));
         // Before anything is published: a broker may keep for a group only what comes after it joined.
-        let membership = Membership {
-            group: self.group.clone(),
-            client_id: self.client_id,
-            topics: vec![topic::CREATED.to_owned()],
+        let membership = |group, client_id, topic: &str| Membership {
+            group,
+            client_id,
+            topics: vec![topic.to_owned()],
             session_timeout: self.session_timeout,
         };
-        let member = ctx.broker.join(membership).await.map_err(Error::from)?;
+        let keeper = format!("{}-dead-letters", self.client_id);
+        let letters = membership(letters_group(&self.group), keeper, topic::DEAD_LETTERS);
+        let letters = ctx.broker.join(letters).await.map_err(Error::from)?;
+        let results = membership(self.group.clone(), self.client_id, topic::CREATED);
+        let results = ctx.broker.join(results).await.map_err(Error::from)?;
         if self.broker_forgets {
             rescue_files::resume(&ctx).await?;
         }
@@ -108,17 +116,21 @@ impl Serve {
         tasks.spawn(request_file::forget_keys(ctx.clone(), background.clone()));
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
         tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));
-        let settings = Settings {
+        let settings = |batch| Settings {
             concurrency: 1,
-            batch: RESULTS_BATCH,
+            batch,
             max_tries: 5,
             give_back: self.session_timeout / 3,
             drain: http.shutdown_timeout,
             finish_backlog: self.broker_forgets,
         };
-        let handler = Arc::new(Results { ctx: ctx.clone() });
-        tasks.spawn(runner::run(member, handler, settings, background.clone()));
-        drop(ctx);
+        // Behind the results in the order of the end: one that can't be recorded becomes a dead letter.
+        let recorded = CancellationToken::new();
+        let handler = Arc::new(Letters { ctx: ctx.letters() });
+        tasks.spawn(runner::run(letters, handler, settings(LETTERS_BATCH), recorded.clone()));
+        let handler = Arc::new(Results { ctx });
+        let recorder =
+            tokio::spawn(runner::run(results, handler, settings(RESULTS_BATCH), background.clone()));
 
         let handle = server.handle();
         let serving = tokio::spawn(server);
@@ -134,9 +146,12 @@ impl Serve {
         let stored = intake.await;
         worked.cancelled().await;
         background.cancel();
+        let results = recorder.await;
+        recorded.cancel();
         tasks.close();
         tasks.wait().await;
         log::info!("stopped");
+        results.map_err(|error| CommandError::Failed(error.to_string()))?;
         stored.map_err(|error| CommandError::Failed(error.to_string()))?;
         served.map_err(|error| CommandError::Failed(error.to_string()))?.map_err(CommandError::from)
     }

@@ -21,7 +21,7 @@ pub use embedded::EmbeddedConfig;
 pub use env::{ConfigError, Env};
 pub use http::HttpConfig;
 pub use kafka::KafkaConfig;
-pub use roles::{MigrateSettings, Role, ServeSettings, UpSettings, WorkerSettings};
+pub use roles::{LettersSettings, MigrateSettings, Role, ServeSettings, UpSettings, WorkerSettings};
 pub use s3::S3Config;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use worker::WorkerConfig;

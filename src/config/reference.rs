@@ -44,7 +44,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
         &[
             ("KAFKA_BROKERS", ""),
             ("KAFKA_CLIENT_ID", "how the cluster sees us; members of a worker add `-1`, `-2`, …"),
-            ("KAFKA_GROUP_ID", "an error with `up`, which joins both groups"),
+            (
+                "KAFKA_GROUP_ID",
+                "an error with `up`, which joins both groups. serve reads dead letters in a group of its own, named after this one: `-dead-letters` instead of `-group`",
+            ),
             (
                 "KAFKA_WORKER_GROUP_ID",
                 "the `KAFKA_GROUP_ID` of the workers, whose progress tells which requests Kafka has lost",

@@ -13,6 +13,12 @@ pub const SERVE_GROUP_ID: &str = "api-service-group";
 pub const WORKER_CLIENT_ID: &str = "file-service";
 pub const WORKER_GROUP_ID: &str = "file-service-group";
 
+/// In which serve reads dead letters, `api-service-dead-letters` unless its own group has another name. Not its own:
+/// members of one group that follow different topics would wait for each other.
+pub fn letters_group(serve_group: &str) -> String {
+    format!("{}-dead-letters", serve_group.strip_suffix("-group").unwrap_or(serve_group))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Serve,
@@ -108,6 +114,18 @@ impl MigrateSettings {
     }
 }
 
+/// Of `dead-letters`, which is no role: it ends when it is done.
+pub struct LettersSettings {
+    pub database: DatabaseConfig,
+    pub file_deadline: Duration,
+}
+
+impl LettersSettings {
+    pub fn read(env: &mut Env) -> Self {
+        Self { database: DatabaseConfig::read(env), file_deadline: read_file_deadline(env) }
+    }
+}
+
 /// The services that are `None` are not named: `up` runs them itself.
 pub struct UpSettings {
     pub http: HttpConfig,
@@ -145,5 +163,16 @@ impl UpSettings {
             file_deadline: read_file_deadline(env),
             embedded: EmbeddedConfig::read(env),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_dead_letters_goes_by_the_name_of_serves_group() {
+        assert_eq!(letters_group(SERVE_GROUP_ID), "api-service-dead-letters");
+        assert_eq!(letters_group("mine"), "mine-dead-letters");
     }
 }

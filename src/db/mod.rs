@@ -2,6 +2,7 @@
 
 mod certificate;
 mod connection;
+pub mod dead_letters;
 pub mod errors;
 pub mod files;
 mod idempotency;

@@ -79,7 +79,12 @@ INSERT INTO transitions
     (file_id, from_status, to_status, attempt, worker, kafka_partition, kafka_offset, duration_ms, error, at)
 SELECT t.*, $10 FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9) AS t";
 
-async fn write(conn: &mut AsyncPgConnection, changes: Vec<Change>, now: Timestamp) -> QueryResult<()> {
+/// Part of the caller's transaction, which has locked the files.
+pub(super) async fn write(
+    conn: &mut AsyncPgConnection,
+    changes: Vec<Change>,
+    now: Timestamp,
+) -> QueryResult<()> {
     update_rows(conn, &changes, now).await?;
     insert_history(conn, &changes, now).await?;
     outbox::insert(conn, changes.into_iter().flat_map(|change| change.messages).collect()).await

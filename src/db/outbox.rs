@@ -28,6 +28,7 @@ pub struct Message {
     pub topic: &'static str,
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
+    /// 0: of no known file.
     pub file_id: FileId,
 }
 

@@ -68,5 +68,26 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    dead_letters (id) {
+        id -> BigInt,
+        letter_id -> Uuid,
+        kafka_partition -> Integer,
+        kafka_offset -> BigInt,
+        original_topic -> Nullable<Text>,
+        original_partition -> Nullable<Integer>,
+        original_offset -> Nullable<BigInt>,
+        record_key -> Nullable<Binary>,
+        value -> Nullable<Binary>,
+        headers -> Jsonb,
+        file_id -> Nullable<BigInt>,
+        attempt -> Nullable<Integer>,
+        error -> Text,
+        state -> Varchar,
+        received_at -> Timestamptz,
+        settled_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::joinable!(idempotency_keys -> files (file_id));
 diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, outbox);

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Integer, Text, Timestamptz};
 use diesel::{Queryable, Selectable};
 
 use super::schema::{files, transitions};
-use crate::domain::{Attempt, File, FileId, Format, Status, Timestamp, Transition};
+use crate::domain::{Attempt, File, FileId, Format, LetterId, LetterState, Status, Timestamp, Transition};
 
 macro_rules! column {
     ($name:ident, $inner:ty, $sql:ty, |$value:ident: $raw:ty| $read:expr) => {
@@ -36,6 +36,9 @@ column!(StatusColumn, Status, Text, |name: String| Status::from_name(&name)
     .ok_or_else(|| format!("unknown status {name}").into()));
 column!(FormatColumn, Format, Text, |name: String| Format::from_name(&name)
     .ok_or_else(|| format!("unknown format {name}").into()));
+column!(LetterIdColumn, LetterId, BigInt, |id: i64| Ok(LetterId(id)));
+column!(LetterStateColumn, LetterState, Text, |name: String| LetterState::from_name(&name)
+    .ok_or_else(|| format!("unknown state {name}").into()));
 
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = files, check_for_backend(Pg))]

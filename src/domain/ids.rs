@@ -1,4 +1,4 @@
-//! Typed ids: a file, one attempt at making it, one published event.
+//! Typed ids: a file, one attempt at making it, one dead letter, one published event.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,9 +25,37 @@ impl FromStr for FileId {
 
     /// Digits only: `+1`, ` 1` and `01` would be second names of the same file.
     fn from_str(text: &str) -> Result<Self, InvalidFileId> {
-        let canonical = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
-        let id = text.parse::<i64>().map_err(|_| InvalidFileId)?;
-        if canonical { Ok(Self(id)) } else { Err(InvalidFileId) }
+        canonical(text).map(Self).ok_or(InvalidFileId)
+    }
+}
+
+/// A positive number in its one spelling.
+fn canonical(text: &str) -> Option<i64> {
+    let plain = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
+}
+
+/// A dead letter's number in the list of them: positive, given by PostgreSQL, a JSON number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LetterId(pub i64);
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the id of a dead letter is a whole number from 1 to 9223372036854775807")]
+pub struct InvalidLetterId;
+
+impl FromStr for LetterId {
+    type Err = InvalidLetterId;
+
+    /// As a [`FileId`] is written.
+    fn from_str(text: &str) -> Result<Self, InvalidLetterId> {
+        canonical(text).map(Self).ok_or(InvalidLetterId)
     }
 }
 

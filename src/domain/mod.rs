@@ -1,5 +1,6 @@
 //! The nouns: files, statuses, messages, errors. No I/O, no other module of this crate; policies take the time as an argument.
 
+pub mod dead_letter;
 pub mod error;
 pub mod fact;
 pub mod file;
@@ -14,12 +15,13 @@ pub mod stats;
 pub mod status;
 pub mod time;
 
+pub use dead_letter::{DeadLetter, LetterCursor, LetterPage, LetterPageRequest, LetterState, Origin};
 pub use error::{Error, ErrorKind, Fault, FieldError, Result};
 pub use fact::{Fact, FactType};
 pub use file::{File, Mark, NewFile, Transition};
 pub use format::Format;
 pub use idempotency::IdempotencyKey;
-pub use ids::{Attempt, EventId, FileId};
+pub use ids::{Attempt, EventId, FileId, LetterId};
 pub use object::Object;
 pub use page::{Cursor, Page, PageRequest};
 pub use range::ByteRange;

@@ -1,5 +1,8 @@
 //! Keyset paging: which slice of the list, newest first, and how the next one is named.
 
+use std::fmt;
+use std::str::FromStr;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -17,18 +20,36 @@ pub struct Cursor {
 
 impl Cursor {
     pub fn encode(self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(format!("files:{}", self.before))
+        cursor("files:", self.before)
     }
 
     pub fn decode(text: &str) -> Result<Self> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
-        let id =
-            bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()?.strip_prefix("files:")?.parse().ok());
-        id.map(|before| Self { before }).ok_or_else(|| {
-            let detail = "cursor is not one that this list gave out; start again without it";
-            Error::new(ErrorKind::Malformed, "invalid_cursor", detail)
-        })
+        Ok(Self { before: read_cursor("files:", text)? })
     }
+}
+
+/// `kind` tells the cursors of different lists apart.
+pub(super) fn cursor(kind: &str, before: impl fmt::Display) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{kind}{before}"))
+}
+
+pub(super) fn read_cursor<T: FromStr>(kind: &str, text: &str) -> Result<T> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+    let id = bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()?.strip_prefix(kind)?.parse().ok());
+    id.ok_or_else(|| {
+        let detail = "cursor is not one that this list gave out; start again without it";
+        Error::new(ErrorKind::Malformed, "invalid_cursor", detail)
+    })
+}
+
+pub(super) fn malformed(detail: String) -> Error {
+    Error::new(ErrorKind::Malformed, "invalid_query", detail)
+}
+
+pub(super) fn read_limit(text: Option<&str>) -> Result<i64> {
+    let Some(text) = text else { return Ok(LIMIT_DEFAULT) };
+    let limit = text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n));
+    limit.ok_or_else(|| malformed(format!("limit must be a whole number from 1 to {LIMIT_MAX}")))
 }
 
 /// A valid slice: the only way to one is `PageRequest::new`.
@@ -49,14 +70,7 @@ impl PageRequest {
         status: Option<&str>,
         query: Option<&str>,
     ) -> Result<Self> {
-        let malformed = |detail: String| Error::new(ErrorKind::Malformed, "invalid_query", detail);
-        let limit =
-            match limit {
-                None => LIMIT_DEFAULT,
-                Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(|| {
-                    malformed(format!("limit must be a whole number from 1 to {LIMIT_MAX}"))
-                })?,
-            };
+        let limit = read_limit(limit)?;
         let status = status
             .filter(|name| !name.is_empty())
             .map(|name| {

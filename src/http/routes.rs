@@ -5,9 +5,9 @@ use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::api::{download, files, health};
+use super::api::{dead_letters, download, files, health};
 use super::error::HttpError;
-use super::ui::{self, assets, pages};
+use super::ui::{self, assets, letters, pages};
 use crate::domain::{Error, ErrorKind};
 
 pub(super) fn configure(cfg: &mut ServiceConfig) {
@@ -28,6 +28,10 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         .service(resource("/files/{id}/retry", vec![web::post().to(files::retry)], "POST"))
         .service(resource("/files/{id}/content", vec![get().to(download::content)], "GET, HEAD"))
         .service(resource("/files/{id}/timeline", vec![get().to(files::timeline)], "GET, HEAD"))
+        .service(resource("/dead-letters", vec![get().to(dead_letters::list)], "GET, HEAD"))
+        .service(resource("/dead-letters/{id}", vec![get().to(dead_letters::show)], "GET, HEAD"))
+        .service(resource("/dead-letters/{id}/replay", vec![web::post().to(dead_letters::replay)], "POST"))
+        .service(resource("/dead-letters/{id}/discard", vec![web::post().to(dead_letters::discard)], "POST"))
         .service(resource("/", vec![get().to(pages::list)], "GET, HEAD"))
         .service(
             resource(
@@ -39,17 +43,28 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         )
         .service(resource("/ui/files/fragment", vec![get().to(pages::list_fragment)], "GET, HEAD"))
         .service(resource("/ui/files/{id}", vec![get().to(pages::show)], "GET, HEAD"))
-        .service(button("/ui/files/{id}/cancel", web::post().to(pages::cancel)))
-        .service(button("/ui/files/{id}/retry", web::post().to(pages::retry)))
-        .service(button("/ui/files/{id}/delete", web::post().to(pages::delete)))
+        .service(button("/ui/files/{id}/cancel", get().to(pages::to_file), web::post().to(pages::cancel)))
+        .service(button("/ui/files/{id}/retry", get().to(pages::to_file), web::post().to(pages::retry)))
+        .service(button("/ui/files/{id}/delete", get().to(pages::to_file), web::post().to(pages::delete)))
         .service(resource("/ui/files/{id}/fragment", vec![get().to(pages::show_fragment)], "GET, HEAD"))
+        .service(resource("/ui/dead-letters", vec![get().to(letters::list)], "GET, HEAD"))
+        .service(button(
+            "/ui/dead-letters/{id}/replay",
+            get().to(letters::to_list),
+            web::post().to(letters::replay),
+        ))
+        .service(button(
+            "/ui/dead-letters/{id}/discard",
+            get().to(letters::to_list),
+            web::post().to(letters::discard),
+        ))
         .service(resource("/assets/{name}", vec![get().to(assets::serve)], "GET, HEAD"))
         .default_service(web::to(nothing_here));
 }
 
-/// What a button of a file's page posts to.
-fn button(path: &'static str, post: Route) -> Resource {
-    resource(path, vec![get().to(pages::to_file), post], "GET, HEAD, POST").app_data(ui::form_config())
+/// What a button of a page posts to; a reload of a refused one ends up where `back` leads.
+fn button(path: &'static str, back: Route, post: Route) -> Resource {
+    resource(path, vec![back, post], "GET, HEAD, POST").app_data(ui::form_config())
 }
 
 /// GET and HEAD: the server leaves out the body of the latter.

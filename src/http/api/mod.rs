@@ -1,5 +1,6 @@
 //! The JSON API, at the source system's paths.
 
+pub(super) mod dead_letters;
 pub(super) mod download;
 pub(super) mod files;
 pub(super) mod health;

@@ -12,7 +12,10 @@ use serde::de::DeserializeOwned;
 
 use super::error::{HttpError, of_status};
 use crate::domain::idempotency::InvalidIdempotencyKey;
-use crate::domain::{Error, ErrorKind, FieldError, FileId, IdempotencyKey, NewFile, Object, PageRequest};
+use crate::domain::{
+    Error, ErrorKind, FieldError, FileId, IdempotencyKey, LetterId, LetterPageRequest, NewFile, Object,
+    PageRequest,
+};
 
 /// A title and 64 KiB of description, every byte of it escaped as `\u00XX`, and room.
 pub(super) const BODY_LIMIT: usize = 512 * 1024;
@@ -30,6 +33,21 @@ impl FromRequest for Id {
         let id = request.match_info().get("id").unwrap_or_default().parse().map(Self);
         std::future::ready(id.map_err(|e: crate::domain::ids::InvalidFileId| {
             HttpError(Error::new(ErrorKind::Malformed, "invalid_file_id", e.to_string()))
+        }))
+    }
+}
+
+/// The `{id}` of a dead letter's path.
+pub(super) struct Letter(pub(super) LetterId);
+
+impl FromRequest for Letter {
+    type Error = HttpError;
+    type Future = std::future::Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("id").unwrap_or_default().parse().map(Self);
+        std::future::ready(id.map_err(|e: crate::domain::ids::InvalidLetterId| {
+            HttpError(Error::new(ErrorKind::Malformed, "invalid_letter_id", e.to_string()))
         }))
     }
 }
@@ -84,6 +102,32 @@ impl FromRequest for PageQuery {
                 raw.status.as_deref(),
                 raw.q.as_deref(),
             )
+        };
+        std::future::ready(read().map(Self).map_err(HttpError))
+    }
+}
+
+/// `?limit=&cursor=&state=&file_id=`.
+pub(super) struct LetterQuery(pub(super) LetterPageRequest);
+
+#[derive(Deserialize)]
+struct RawLetterQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+    state: Option<String>,
+    file_id: Option<String>,
+}
+
+impl FromRequest for LetterQuery {
+    type Error = HttpError;
+    type Future = std::future::Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let read = || {
+            let raw = web::Query::<RawLetterQuery>::from_query(request.query_string())
+                .map_err(|e| Error::new(ErrorKind::Malformed, "invalid_query", e.to_string()))?;
+            let (limit, cursor) = (raw.limit.as_deref(), raw.cursor.as_deref());
+            LetterPageRequest::new(limit, cursor, raw.state.as_deref(), raw.file_id.as_deref())
         };
         std::future::ready(read().map(Self).map_err(HttpError))
     }

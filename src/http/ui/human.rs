@@ -1,6 +1,6 @@
 //! Sizes, times and counts as people read them. Pure: `now` comes in.
 
-use crate::domain::{Status, Timestamp, Transition};
+use crate::domain::{LetterState, Status, Timestamp, Transition};
 
 /// Decimal units, one decimal: `182 bytes`, `1.2 kB`, `12.3 MB`.
 pub fn size(bytes: i64) -> String {
@@ -100,6 +100,15 @@ pub const fn label(status: Status) -> &'static str {
         Status::Failed => "Failed",
         Status::Cancelled => "Cancelled",
         Status::Deleted => "Deleted",
+    }
+}
+
+/// The label of a dead letter's badge.
+pub const fn letter_label(state: LetterState) -> &'static str {
+    match state {
+        LetterState::Open => "Open",
+        LetterState::Replayed => "Replayed",
+        LetterState::Discarded => "Discarded",
     }
 }
 

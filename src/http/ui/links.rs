@@ -4,7 +4,9 @@ use url::form_urlencoded::Serializer;
 
 use crate::domain::page::LIMIT_DEFAULT;
 use crate::domain::status::Move;
-use crate::domain::{Cursor, FileId, PageRequest, Status};
+use crate::domain::{
+    Cursor, FileId, LetterCursor, LetterId, LetterPageRequest, LetterState, PageRequest, Status,
+};
 
 /// The page of one file.
 pub fn file(id: FileId) -> String {
@@ -70,7 +72,48 @@ fn address(path: &str, request: &PageRequest, cursor: Option<Cursor>, refresh: b
     if refresh {
         query.append_pair("refresh", "on");
     }
-    let query = query.finish();
+    joined(path, &query.finish())
+}
+
+/// The same list of dead letters from its beginning.
+pub fn letters(request: &LetterPageRequest) -> String {
+    letters_address(request, None)
+}
+
+pub fn older_letters(request: &LetterPageRequest, cursor: LetterCursor) -> String {
+    letters_address(request, Some(cursor))
+}
+
+/// Every dead letter that names the file.
+pub fn letters_of(file: FileId) -> String {
+    format!("{LETTERS}?state=all&file_id={file}")
+}
+
+/// What a button of that list posts to.
+pub fn settle(id: LetterId, verb: &str) -> String {
+    format!("{LETTERS}/{id}/{verb}")
+}
+
+pub const LETTERS: &str = "/ui/dead-letters";
+
+fn letters_address(request: &LetterPageRequest, cursor: Option<LetterCursor>) -> String {
+    let mut query = Serializer::new(String::new());
+    if request.state != Some(LetterState::Open) {
+        query.append_pair("state", request.state_name());
+    }
+    if let Some(file) = request.file_id {
+        query.append_pair("file_id", &file.to_string());
+    }
+    if request.limit != LIMIT_DEFAULT {
+        query.append_pair("limit", &request.limit.to_string());
+    }
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", &cursor.encode());
+    }
+    joined(LETTERS, &query.finish())
+}
+
+fn joined(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 

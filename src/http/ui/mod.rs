@@ -4,6 +4,7 @@ pub(super) mod assets;
 mod csrf;
 mod form;
 mod human;
+pub(super) mod letters;
 mod links;
 pub(super) mod pages;
 #[cfg(test)]

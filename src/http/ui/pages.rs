@@ -11,9 +11,11 @@ use super::csrf;
 use super::form::{ActForm, CreateForm};
 use super::links;
 use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, Notice};
-use crate::actions::{cancel_file, delete_file, find_files, request_file, retry_file};
+use crate::actions::{
+    ServeContext, cancel_file, delete_file, find_files, handle_dead_letters, request_file, retry_file,
+};
 use crate::domain::{
-    Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Timestamp, Transition,
+    Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Status, Timestamp, Transition,
 };
 use crate::http::AppState;
 use crate::http::error::HttpError;
@@ -68,7 +70,8 @@ pub(in crate::http) async fn list(
     let asked = query.page_request()?;
     let (page, stats) = read_list(&app, &asked).await?;
     let live = fragment(&asked, &page, &stats, query.refresh());
-    with_form(&request, StatusCode::OK, live, CreateForm::default(), query.notice())
+    let open_letters = count_open_letters(&app).await?;
+    with_form(&request, live, CreateForm::default(), query.notice(), open_letters)
 }
 
 /// `GET /ui/files/fragment`: what the script of `/` polls.
@@ -103,7 +106,8 @@ pub(in crate::http) async fn create(
     let (page, stats) = read_list(&app, &asked).await?;
     let form = CreateForm { errors: refused.fields, ..form };
     let live = fragment(&asked, &page, &stats, false);
-    with_form(&request, StatusCode::UNPROCESSABLE_ENTITY, live, form, Notice::default())
+    let open_letters = count_open_letters(&app).await?;
+    with_form(&request, live, form, Notice::default(), open_letters)
 }
 
 /// `GET /ui/files`: where a reload of a refused form ends up.
@@ -118,10 +122,9 @@ pub(in crate::http) async fn show(
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
     let refresh = ListQuery::read(&request)?.refresh();
-    let (file, timeline) = read_file(&app, id).await?;
+    let read = read_file(&app, id).await?;
     let token = csrf::token(&request);
-    let live =
-        FileFragment { file: &file, timeline: &timeline, now: Timestamp::now(), csrf_token: &token.value };
+    let live = file_fragment(&read, &token.value);
     let page = page_of(StatusCode::OK, &FilePage { live, refresh })?;
     with_cookie(page, token.cookie)
 }
@@ -132,9 +135,9 @@ pub(in crate::http) async fn show_fragment(
     request: HttpRequest,
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
-    let (file, timeline) = read_file(&app, id).await?;
+    let read = read_file(&app, id).await?;
     let token = csrf::kept(&request).unwrap_or_default();
-    let live = FileFragment { file: &file, timeline: &timeline, now: Timestamp::now(), csrf_token: &token };
+    let live = file_fragment(&read, &token);
     unless_known(&request, live.etag(), &live)
 }
 
@@ -183,10 +186,27 @@ async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)>
     app.run(read).await
 }
 
-async fn read_file(app: &AppState, id: FileId) -> Result<(File, Vec<Transition>)> {
-    let read =
-        |ctx| async move { tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id)) };
+pub(super) async fn count_open_letters(app: &AppState) -> Result<i64> {
+    app.run(|ctx| async move { handle_dead_letters::count_open(&ctx.letters()).await }).await
+}
+
+/// Also tells whether an open dead letter speaks of it.
+async fn read_file(app: &AppState, id: FileId) -> Result<(File, Vec<Transition>, bool)> {
+    let read = move |ctx: ServeContext| async move {
+        let (file, timeline) = tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id))?;
+        let is_put_aside =
+            file.status == Status::Failed && handle_dead_letters::is_open_for(&ctx.letters(), id).await?;
+        Ok((file, timeline, is_put_aside))
+    };
     app.run(read).await
+}
+
+fn file_fragment<'a>(
+    (file, timeline, is_put_aside): &'a (File, Vec<Transition>, bool),
+    csrf_token: &'a str,
+) -> FileFragment<'a> {
+    let now = Timestamp::now();
+    FileFragment { file, timeline, is_put_aside: *is_put_aside, now, csrf_token }
 }
 
 fn fragment<'a>(
@@ -198,20 +218,22 @@ fn fragment<'a>(
     FilesFragment { request, page, stats, now: Timestamp::now(), refresh }
 }
 
+/// 422 when the form was refused.
 fn with_form(
     request: &HttpRequest,
-    status: StatusCode,
     live: FilesFragment<'_>,
     form: CreateForm,
     notice: Notice,
+    open_letters: i64,
 ) -> Result<HttpResponse, HttpError> {
+    let status = if form.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let token = csrf::token(request);
     let form = CreateForm { csrf_token: token.value, ..form };
-    let page = FilesPage { live, form: &form, notice };
+    let page = FilesPage { live, form: &form, notice, open_letters };
     with_cookie(page_of(status, &page)?, token.cookie)
 }
 
-fn with_cookie(
+pub(super) fn with_cookie(
     mut response: HttpResponse,
     cookie: Option<Cookie<'static>>,
 ) -> Result<HttpResponse, HttpError> {
@@ -223,7 +245,7 @@ fn with_cookie(
     Ok(response)
 }
 
-fn page_of(status: StatusCode, template: &impl Template) -> Result<HttpResponse, HttpError> {
+pub(super) fn page_of(status: StatusCode, template: &impl Template) -> Result<HttpResponse, HttpError> {
     html(&mut HttpResponse::build(status), template)
 }
 
@@ -252,6 +274,6 @@ fn html(response: &mut HttpResponseBuilder, template: &impl Template) -> Result<
         .body(body))
 }
 
-fn see_other(location: String) -> HttpResponse {
+pub(super) fn see_other(location: String) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use askama::Template;
 
 use super::form::CreateForm;
-use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, Notice};
+use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, LetterNotice, LettersPage, Notice};
+use crate::domain::dead_letter::Value;
 use crate::domain::{
-    Attempt, Cursor, File, FileId, Format, Page, PageRequest, Stats, Status, Timestamp, Transition,
+    Attempt, Cursor, DeadLetter, File, FileId, Format, LetterCursor, LetterId, LetterPage, LetterPageRequest,
+    LetterState, Origin, Page, PageRequest, Stats, Status, Timestamp, Transition,
 };
 
 const HOSTILE: &str = "</title></textarea><script>alert('x')</script>\"&";
@@ -45,7 +47,7 @@ fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) ->
     let stats = Stats { oldest_unfinished_seconds: Some(125.0), ..Stats::default() };
     let live = FilesFragment { request, page, stats: &stats, now: now(), refresh };
     let notice = Notice::default();
-    FilesPage { live, form, notice }.render().unwrap()
+    FilesPage { live, form, notice, open_letters: 0 }.render().unwrap()
 }
 
 fn plain() -> PageRequest {
@@ -53,8 +55,65 @@ fn plain() -> PageRequest {
 }
 
 fn show(file: &File, timeline: &[Transition]) -> String {
-    let live = FileFragment { file, timeline, now: now(), csrf_token: "token" };
+    let live = FileFragment { file, timeline, is_put_aside: true, now: now(), csrf_token: "token" };
     FilePage { live, refresh: true }.render().unwrap()
+}
+
+fn letters(page: &LetterPage, state: Option<&str>) -> String {
+    let request = LetterPageRequest::new(None, None, state, None).unwrap();
+    let notice = LetterNotice { replayed: Some(LetterId(1)), discarded: None };
+    let open_letters = 12_345;
+    LettersPage { request: &request, page, open_letters, now: now(), csrf_token: "token", notice }
+        .render()
+        .unwrap()
+}
+
+fn letter(id: i64, state: LetterState, value: Option<Value>) -> DeadLetter {
+    let origin = Origin { topic: HOSTILE.to_owned(), partition: 1, offset: 42 };
+    DeadLetter {
+        id: LetterId(id),
+        state,
+        error: HOSTILE.to_owned(),
+        file_id: Some(FileId(1)),
+        attempt: Some(Attempt(2)),
+        origin: Some(origin),
+        partition: 0,
+        offset: 7,
+        key: None,
+        headers: [(HOSTILE.to_owned(), HOSTILE.to_owned())].into(),
+        size: value.is_some().then_some(1234),
+        value,
+        received_at: now(),
+        settled_at: None,
+    }
+}
+
+fn all_letters() -> LetterPage {
+    let values = [Some(Value::Text(HOSTILE.to_owned())), Some(Value::Bytes(vec![255])), None];
+    let letters = (1..).zip(LetterState::ALL).zip(values);
+    let letters = letters.map(|((id, state), value)| letter(id, state, value)).collect();
+    LetterPage { letters, next: Some(LetterCursor { before: LetterId(1) }) }
+}
+
+#[test]
+fn each_letter_has_the_buttons_of_its_state() {
+    let page = letters(&all_letters(), Some("all"));
+    for (action, offered) in [
+        ("1/replay", true),
+        ("1/discard", true),
+        ("2/replay", false),
+        ("2/discard", false),
+        ("3/replay", true),
+        ("3/discard", false),
+    ] {
+        assert_eq!(page.contains(&format!("action=\"/ui/dead-letters/{action}\"")), offered, "{action}");
+    }
+    for part in ["12,345", "1.2 kB, the beginning", "in base64", "no value", "/w==", "href=\"/ui/files/1\""] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let none = LetterPage { letters: Vec::new(), next: None };
+    assert!(letters(&none, None).contains("No dead letter is open."));
+    assert!(letters(&none, Some("discarded")).contains("No dead letter matches."));
 }
 
 fn every_page() -> Vec<String> {
@@ -65,6 +124,7 @@ fn every_page() -> Vec<String> {
         list(&all_statuses(), &hostile, &form, false),
         list(&all_statuses(), &hostile, &form, true),
         super::error_page(404, HOSTILE, HOSTILE, HOSTILE),
+        letters(&all_letters(), Some("all")),
     ];
     for status in Status::ALL {
         let line = Transition {

@@ -6,9 +6,13 @@ use serde::Serialize;
 
 use super::form::CreateForm;
 use super::{assets, human, links};
+use crate::domain::dead_letter::{ANY_STATE, Value};
 use crate::domain::page::LIMIT_DEFAULT;
 use crate::domain::status::{Move, next};
-use crate::domain::{Cursor, File, FileId, Page, PageRequest, Stats, Status, Timestamp, Transition};
+use crate::domain::{
+    Cursor, DeadLetter, File, FileId, LetterId, LetterPage, LetterPageRequest, LetterState, Page,
+    PageRequest, Stats, Status, Timestamp, Transition,
+};
 use crate::http::etag;
 
 /// `/`: the form, the counts, the list.
@@ -18,6 +22,8 @@ pub struct FilesPage<'a> {
     pub live: FilesFragment<'a>,
     pub form: &'a CreateForm,
     pub notice: Notice,
+    /// Dead letters that wait for somebody.
+    pub open_letters: i64,
 }
 
 /// Shown once, after the redirect that follows what was done.
@@ -53,9 +59,31 @@ pub struct FilePage<'a> {
 pub struct FileFragment<'a> {
     pub file: &'a File,
     pub timeline: &'a [Transition],
+    /// An open dead letter speaks of it.
+    pub is_put_aside: bool,
     pub now: Timestamp,
     /// For its buttons.
     pub csrf_token: &'a str,
+}
+
+/// `/ui/dead-letters`.
+#[derive(Template)]
+#[template(path = "dead_letters/list.html")]
+pub struct LettersPage<'a> {
+    pub request: &'a LetterPageRequest,
+    pub page: &'a LetterPage,
+    pub open_letters: i64,
+    pub now: Timestamp,
+    /// For its buttons.
+    pub csrf_token: &'a str,
+    pub notice: LetterNotice,
+}
+
+/// As [`Notice`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LetterNotice {
+    pub replayed: Option<LetterId>,
+    pub discarded: Option<LetterId>,
 }
 
 #[derive(Template)]
@@ -137,9 +165,30 @@ impl FilesFragment<'_> {
     }
 }
 
+impl LettersPage<'_> {
+    pub fn is_narrowed(&self) -> bool {
+        self.request.file_id.is_some() || self.request.state != Some(LetterState::Open)
+    }
+
+    /// What can still be done about it.
+    pub fn verbs(letter: &DeadLetter) -> &'static [(&'static str, &'static str)] {
+        match letter.state {
+            LetterState::Open => &[("replay", "Replay"), ("discard", "Discard")],
+            LetterState::Discarded => &[("replay", "Replay")],
+            LetterState::Replayed => &[],
+        }
+    }
+
+    /// The whole value is more than what is shown of it.
+    pub fn is_cut(letter: &DeadLetter) -> bool {
+        let shown = letter.value.clone().map(Value::into_bytes).unwrap_or_default();
+        i64::try_from(shown.len()).ok() < letter.size
+    }
+}
+
 impl FileFragment<'_> {
     pub fn etag(&self) -> EntityTag {
-        tag(&(self.file, self.timeline))
+        tag(&(self.file, self.timeline, self.is_put_aside))
     }
 
     /// Whether a person may make this move now.

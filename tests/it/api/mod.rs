@@ -4,6 +4,7 @@ mod bad_requests;
 mod caching;
 mod content;
 mod create;
+mod dead_letters;
 mod idempotency;
 mod lists;
 mod moves;

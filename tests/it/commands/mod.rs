@@ -1,6 +1,7 @@
 //! The command line: exit codes, what is said on stderr, what is printed on stdout.
 
 mod config;
+mod dead_letters;
 mod exit_codes;
 mod topics;
 

@@ -15,9 +15,9 @@ use crate::support::own::Own;
 use crate::support::process::{Process, STOP_LIMIT};
 use crate::support::{Answer, Api, Ports, eventually, eventually_within, holds, unique, within};
 
-/// For work to go on after its service answers again; a loaded machine may need three times that.
+/// For work to go on after its service answers again; a loaded machine may need several times that.
 const RECOVERY: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a service is away when the log is looked at.
 const OUTAGE: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use filesys::domain::{FileId, Status};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -79,6 +80,23 @@ impl TestApp {
 
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         Ground::new().await.start(settings).await
+    }
+
+    /// Puts a record on a topic, through the outbox: nobody else reaches the broker of `up`.
+    pub async fn publish(&self, topic: &str, value: &str) {
+        let connection = self.ground.database.connect().await;
+        let sql =
+            "INSERT INTO outbox (event_id, topic, value, file_id) VALUES (gen_random_uuid(), $1, $2, 0)";
+        connection.execute(sql, &[&topic, &value.as_bytes()]).await.unwrap();
+    }
+
+    /// A file that failed because its request can't be read, which is now a dead letter.
+    pub async fn broken_file(&self) -> FileId {
+        let sql = "INSERT INTO files (title, deadline_at) VALUES ('broken', now() + interval '1 hour') RETURNING id";
+        let id = FileId(self.ground.database.one(sql).await);
+        self.publish("file.create", &format!(r#"{{"fileId":{id},"title":7,"timestamp":"<never>"}}"#)).await;
+        self.wait_until(id, Status::Failed).await;
+        id
     }
 
     pub async fn stop(self) -> Ground {

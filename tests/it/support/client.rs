@@ -49,6 +49,20 @@ impl Api {
         Answer::of(self.request(Method::POST, "/files").json(body)).await
     }
 
+    /// A POST without a body.
+    pub async fn act(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::POST, path)).await
+    }
+
+    /// The dead letters at this address, once there are so many.
+    pub async fn letters(&self, path: &str, count: usize) -> Vec<Value> {
+        eventually(&format!("{path} has {count} dead letters"), async || {
+            let letters: Vec<Value> = self.get(path).await.ok().json();
+            if letters.len() == count { Ok(letters) } else { Err(format!("{letters:?}")) }
+        })
+        .await
+    }
+
     /// Asks for a file without a description.
     pub async fn post_file(&self, title: &str) -> File {
         let answer = self.post(&json!({ "title": title })).await;

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use filesys::actions::{ServeContext, WorkerContext, prepare, relay_outbox, remove_objects, request_file};
+use filesys::actions::{
+    ServeContext, WorkerContext, handle_dead_letters, prepare, relay_outbox, remove_objects, request_file,
+};
 use filesys::broker::local::LocalBroker;
 use filesys::broker::{Broker, Delivery, Membership, Position, Record, TopicSpec};
+use filesys::consumer::letters::Letters;
 use filesys::consumer::requests::Requests;
 use filesys::consumer::results::Results;
 use filesys::consumer::{Handler, Settings, runner};
 use filesys::domain::message::topic;
-use filesys::domain::{File, FileId, NewFile};
+use filesys::domain::{DeadLetter, File, FileId, LetterPageRequest, NewFile};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +45,11 @@ impl Roles {
 
     /// Some topics are missing.
     pub async fn without_topics(missing: &[&str]) -> Self {
-        let database = Database::migrated().await;
+        Self::on(Database::migrated().await, missing).await
+    }
+
+    /// What others left in a database, and a broker and a bucket that know nothing of it.
+    pub async fn on(database: Database, missing: &[&str]) -> Self {
         let bucket = Bucket::named_uniquely();
         let kafka = SharedKafka::named();
         let broker: Arc<dyn Broker> = match &kafka {
@@ -107,6 +114,12 @@ impl Roles {
         self.consume(topic::CREATED, Results { ctx }, (1, 500)).await
     }
 
+    /// Records that were put aside become rows.
+    pub async fn with_letters(self) -> Self {
+        let ctx = self.ctx.letters();
+        self.consume(topic::DEAD_LETTERS, Letters { ctx }, (1, 20)).await
+    }
+
     /// As the commands do it: so many batches at once of so many records.
     async fn consume(self, topic: &str, handler: impl Handler, (concurrency, batch): (usize, usize)) -> Self {
         let limit = Duration::from_secs(10);
@@ -149,6 +162,16 @@ impl Roles {
         records::records(&*self.broker, topic).await.unwrap()
     }
 
+    /// The dead letters in this state, newest first, once there are so many.
+    pub async fn letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
+        let request = LetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
+        eventually(&format!("{count} dead letters are {state}"), async || {
+            let page = handle_dead_letters::page(&self.ctx.letters(), &request).await.unwrap();
+            if page.letters.len() == count { Ok(page.letters) } else { Err(format!("{page:#?}")) }
+        })
+        .await
+    }
+
     /// Until the topic's group has committed the end of every partition.
     pub async fn wait_until_all_is_committed(&self, topic: &str) {
         eventually(&format!("all of {topic} is committed"), async || {
@@ -162,11 +185,12 @@ impl Roles {
         .await;
     }
 
-    /// Ends what runs and waits for it.
-    pub async fn stop(self) {
+    /// Ends what runs and waits for it. The rows are left.
+    pub async fn stop(self) -> Database {
         self.stop.cancel();
         self.tasks.close();
         super::within(super::PATIENCE, "the roles end", self.tasks.wait()).await;
+        self.database
     }
 }
 

@@ -1,4 +1,5 @@
 //! Records on their way through the consumers: poison among good ones, results that are not trusted.
 
+mod letters;
 mod poison;
 mod results;

@@ -1,0 +1,130 @@
+//! Keep dead letters as rows, where people see and settle them, whatever becomes of the topic.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::LettersContext;
+use crate::broker::{Delivery, Record, dead_letter};
+use crate::db::dead_letters::NewLetter;
+use crate::domain::{Error, ErrorKind, FileId, Origin, Result, Timestamp};
+
+const ERROR_MAX_CHARS: usize = 2000;
+const TEXT_MAX_CHARS: usize = 500;
+
+/// A record of the topic, and the file that its value names.
+pub type Letter<'a> = (&'a Delivery, Option<FileId>);
+
+/// One answer for each letter, in order. One that is kept already is `Ok` and changes nothing.
+pub async fn keep(ctx: &LettersContext, letters: &[Letter<'_>]) -> Vec<Result<()>> {
+    let error = match keep_together(ctx, letters).await {
+        Ok(()) => return letters.iter().map(|_| Ok(())).collect(),
+        Err(error) => error,
+    };
+    if error.kind != ErrorKind::Unavailable && letters.len() > 1 {
+        // So that only the culprit suffers.
+        let mut answers = Vec::with_capacity(letters.len());
+        for letter in letters {
+            answers.push(keep_together(ctx, std::slice::from_ref(letter)).await);
+        }
+        return answers;
+    }
+    let copy = |_| Err(Error::new(error.kind, error.code, &*error.detail).because(error.chain()));
+    letters.iter().map(copy).collect()
+}
+
+async fn keep_together(ctx: &LettersContext, letters: &[Letter<'_>]) -> Result<()> {
+    let rows = letters.iter().map(|(delivery, file_id)| row(delivery, *file_id)).collect();
+    let new = ctx.db.keep_dead_letters(rows, Timestamp::now()).await?;
+    if new > 0 {
+        log::info!(new; "dead letters kept");
+    }
+    Ok(())
+}
+
+fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
+    let Delivery { position, record } = delivery;
+    let said = dead_letter::read(record);
+    NewLetter {
+        letter_id: said.id.unwrap_or_else(|| known_by_its_place(delivery)),
+        partition: position.partition,
+        offset: position.offset,
+        origin: said.origin.map(|at| Origin {
+            topic: clean(&at.topic, TEXT_MAX_CHARS),
+            partition: at.partition,
+            offset: at.offset,
+        }),
+        key: record.key.as_deref().map(<[u8]>::to_vec),
+        value: record.value.as_deref().map(<[u8]>::to_vec),
+        headers: serde_json::json!(own_headers(record)),
+        file_id,
+        attempt: said.attempt,
+        error: said
+            .cause
+            .map_or_else(|| "the letter does not say why".to_owned(), |cause| clean(&cause, ERROR_MAX_CHARS)),
+    }
+}
+
+/// Those that the record had before it was put aside.
+fn own_headers(record: &Record) -> BTreeMap<String, String> {
+    let added = dead_letter::header::ALL;
+    let own = record.headers.iter().filter(|(name, _)| !added.contains(&name.as_str()));
+    let text = |text: &str| clean(text, TEXT_MAX_CHARS);
+    own.map(|(name, value)| (text(name), text(&String::from_utf8_lossy(value)))).collect()
+}
+
+/// Of a letter without an id of its own, such as one that others put there: place and bytes together, so that another
+/// one at the same place of a topic that was made anew is another.
+fn known_by_its_place(delivery: &Delivery) -> Uuid {
+    let Delivery { position, record } = delivery;
+    let mut digest = Sha256::new();
+    digest.update(position.partition.to_be_bytes());
+    digest.update(position.offset.to_be_bytes());
+    for part in [&record.key, &record.value] {
+        let bytes = part.as_deref().unwrap_or_default();
+        digest.update(bytes.len().to_be_bytes());
+        digest.update(bytes);
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
+}
+
+/// PostgreSQL stores no U+0000.
+fn clean(text: &str, max_chars: usize) -> String {
+    text.chars().map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).take(max_chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::broker::Position;
+
+    fn at(offset: i64, value: &'static [u8]) -> Delivery {
+        let headers = [("trace\0parent", b"a\0b\xff".as_slice()), ("x-error", b"why\0")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::from_static(value)));
+        Delivery {
+            position: Position { topic: "file.create.dlq".into(), partition: 1, offset },
+            record: Record { key: None, value: Some(Bytes::from_static(value)), headers: headers.into() },
+        }
+    }
+
+    #[test]
+    fn what_a_database_would_refuse_is_replaced() {
+        let row = row(&at(3, b"\0\xff"), None);
+        assert_eq!(row.error, "why\u{fffd}");
+        assert_eq!(row.headers, serde_json::json!({"trace\u{fffd}parent": "a\u{fffd}b\u{fffd}"}));
+        assert_eq!(row.value.as_deref(), Some(b"\0\xff".as_slice()), "bytes stay as they are");
+    }
+
+    #[test]
+    fn a_letter_without_an_id_is_known_by_its_place_and_bytes() {
+        let id = |offset, value| row(&at(offset, value), None).letter_id;
+        assert_eq!(id(3, b"a"), id(3, b"a"));
+        assert_ne!(id(3, b"a"), id(4, b"a"));
+        assert_ne!(id(3, b"a"), id(3, b"b"));
+    }
+}

@@ -1,0 +1,193 @@
+//! `filesys dead-letters`: records that could not be processed, to look at, to have replayed and to discard.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::output::{self, Output};
+use super::{CommandError, CommandResult};
+use crate::actions::{LettersContext, handle_dead_letters};
+use crate::config::{Env, LettersSettings};
+use crate::db::Db;
+use crate::domain::dead_letter::Value;
+use crate::domain::message::topic;
+use crate::domain::{DeadLetter, Error, Fault, LetterId, LetterPageRequest, LetterState, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List them, newest first
+    List {
+        #[arg(long, value_enum, default_value_t = Which::Open)]
+        state: Which,
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Show one with its whole value: text when it is UTF-8, else base64
+    Show {
+        id: LetterId,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Ask again for what they asked for; what was replayed before is left alone
+    Replay(Chosen),
+    /// Take them off the list of open ones
+    Discard(Chosen),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    Open,
+    Replayed,
+    Discarded,
+    All,
+}
+
+#[derive(Debug, clap::Args)]
+struct Chosen {
+    #[arg(value_name = "ID", required_unless_present = "all_open")]
+    ids: Vec<LetterId>,
+    /// All that are open now, the oldest first
+    #[arg(long, conflicts_with = "ids")]
+    all_open: bool,
+}
+
+pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
+    let LettersSettings { database, file_deadline } = LettersSettings::read(&mut env);
+    env.finish()?;
+    let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
+    let ctx = LettersContext { db, file_deadline };
+    match args.verb {
+        Verb::List { state, limit, output } => list(&ctx, state, limit, output).await,
+        Verb::Show { id, output } => show(&ctx, id, output).await,
+        Verb::Replay(chosen) => {
+            let replay = async |id| Ok(handle_dead_letters::replay(&ctx, id).await?.to_string());
+            each(&ctx, chosen, "replayed", replay).await
+        }
+        Verb::Discard(chosen) => {
+            let discard = async |id| {
+                handle_dead_letters::discard(&ctx, id).await?;
+                Ok("it is discarded".to_owned())
+            };
+            each(&ctx, chosen, "discarded", discard).await
+        }
+    }
+}
+
+async fn list(ctx: &LettersContext, which: Which, limit: i64, output: Output) -> CommandResult {
+    let state = match which {
+        Which::Open => Some(LetterState::Open),
+        Which::Replayed => Some(LetterState::Replayed),
+        Which::Discarded => Some(LetterState::Discarded),
+        Which::All => None,
+    };
+    let request = LetterPageRequest { limit, cursor: None, state, file_id: None };
+    let page = handle_dead_letters::page(ctx, &request).await?;
+    output.print(
+        &page.letters,
+        ["ID", "STATE", "RECEIVED", "ORIGIN", "FILE", "ATTEMPT", "ERROR"],
+        |one| {
+            [
+                one.id.to_string(),
+                one.state.name().to_owned(),
+                one.received_at.to_string(),
+                origin(one).unwrap_or_default(),
+                one.file_id.map(|id| id.to_string()).unwrap_or_default(),
+                one.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+                one.error.clone(),
+            ]
+        },
+    )?;
+    if page.next.is_some() {
+        log::warn!(limit; "there are more dead letters than the limit");
+    }
+    Ok(())
+}
+
+async fn show(ctx: &LettersContext, id: LetterId, output: Output) -> CommandResult {
+    let letter = handle_dead_letters::one(ctx, id).await?;
+    match output {
+        Output::Table => std::io::stdout().write_all(described(&letter).as_bytes())?,
+        Output::Json => output::json(&letter)?,
+    }
+    Ok(())
+}
+
+/// Does it for each of them and says so, line by line; those that can't be done are an error at the end, a database
+/// that is away is one at once.
+async fn each(
+    ctx: &LettersContext,
+    chosen: Chosen,
+    done: &str,
+    verb: impl AsyncFn(LetterId) -> Result<String>,
+) -> CommandResult {
+    let ids = if chosen.all_open { handle_dead_letters::open(ctx).await? } else { chosen.ids };
+    let mut out = std::io::stdout();
+    let mut problems = Vec::new();
+    let wanted = ids.len();
+    for id in ids {
+        match verb(id).await {
+            Ok(text) => writeln!(out, "dead letter {id}: {text}")?,
+            Err(error) => match error.kind.fault() {
+                Fault::Caller => problems.push(format!("dead letter {id}: {error}")),
+                Fault::Dependency | Fault::Product => return Err(error.into()),
+            },
+        }
+    }
+    if wanted == 0 {
+        writeln!(out, "none is open")?;
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{} of {wanted} not {done}\n  {}", problems.len(), problems.join("\n  "));
+    Err(CommandError::Failed(text))
+}
+
+/// `topic-partition@offset`
+fn origin(letter: &DeadLetter) -> Option<String> {
+    letter.origin.as_ref().map(|at| format!("{}-{}@{}", at.topic, at.partition, at.offset))
+}
+
+/// One line for each thing that is known, then the value.
+fn described(letter: &DeadLetter) -> String {
+    let settled = letter.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
+    let headers = letter.headers.iter().map(|(name, value)| ("header", Some(format!("{name}: {value}"))));
+    let lines = [
+        ("id", Some(letter.id.to_string())),
+        ("state", Some(letter.state.name().to_owned() + &settled)),
+        ("error", Some(letter.error.clone())),
+        ("origin", origin(letter)),
+        ("letter", Some(format!("{}-{}@{}", topic::DEAD_LETTERS, letter.partition, letter.offset))),
+        ("received", Some(letter.received_at.to_string())),
+        ("file", letter.file_id.map(|id| id.to_string())),
+        ("attempt", letter.attempt.map(|attempt| attempt.to_string())),
+        ("key", letter.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned())),
+    ];
+    let mut text = String::new();
+    for (name, value) in lines.into_iter().chain(headers) {
+        let value = value.unwrap_or_else(|| "-".to_owned()).replace(char::is_control, "\u{fffd}");
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{name:9} {value}");
+    }
+    let size = letter.size.unwrap_or_default();
+    match &letter.value {
+        None => text + "value     none\n",
+        Some(Value::Text(value)) => {
+            // A terminal obeys control characters.
+            let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+            text + &format!("value     text, {size} bytes\n\n{}\n", value.replace(obeyed, "\u{fffd}"))
+        }
+        Some(value @ Value::Bytes(_)) => {
+            text + &format!("value     base64, {size} bytes\n\n{}\n", value.as_text())
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `file.create.dlq` → `keep_dead_letters`: what `serve` does with records that were put aside.
+
+use async_trait::async_trait;
+
+use super::Handler;
+use super::requests::{named_file, value};
+use crate::actions::{LettersContext, keep_dead_letters};
+use crate::broker::Delivery;
+use crate::domain::{Error, Result};
+
+pub struct Letters {
+    pub ctx: LettersContext,
+}
+
+#[async_trait]
+impl Handler for Letters {
+    async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<()>> {
+        let named = |delivery| named_file(value(delivery)).map(|(file_id, _)| file_id);
+        let letters: Vec<_> = batch.iter().map(|delivery| (delivery, named(delivery))).collect();
+        keep_dead_letters::keep(&self.ctx, &letters).await
+    }
+
+    /// It lies on the topic of the dead letters already: there is no place further aside.
+    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
+        let at = &delivery.position;
+        log::error!(
+            topic:% = at.topic, partition = at.partition, offset = at.offset, error:% = error.chain();
+            "dead letter not kept as a row"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Table `dead_letters`: keep what is read from the topic, list it, settle one with all that follows from it.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Binary, Integer, Nullable};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::moves::{self, Change};
+use super::outbox::{self, Message};
+use super::schema::{dead_letters, files};
+use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
+use super::{Db, DbError};
+use crate::domain::dead_letter::Value;
+use crate::domain::{
+    Attempt, DeadLetter, File, FileId, LetterCursor, LetterId, LetterPage, LetterPageRequest, LetterState,
+    Origin, Timestamp,
+};
+
+/// Of each value in a list.
+const BEGINNING: i32 = 1000;
+
+/// A record of the topic, without U+0000 in its texts, which PostgreSQL does not store.
+#[derive(Debug, Clone)]
+pub struct NewLetter {
+    /// Two with the same one are the same letter.
+    pub letter_id: Uuid,
+    pub partition: i32,
+    pub offset: i64,
+    pub origin: Option<Origin>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Json,
+    pub file_id: Option<FileId>,
+    pub attempt: Option<Attempt>,
+    pub error: String,
+}
+
+/// What becomes of a letter, committed together.
+#[derive(Debug)]
+pub struct Settlement {
+    pub state: LetterState,
+    /// Of its file.
+    pub change: Option<Change>,
+    pub message: Option<Message>,
+}
+
+#[derive(Queryable)]
+struct LetterRow {
+    id: LetterIdColumn,
+    kafka_partition: i32,
+    kafka_offset: i64,
+    original_topic: Option<String>,
+    original_partition: Option<i32>,
+    original_offset: Option<i64>,
+    record_key: Option<Vec<u8>>,
+    headers: Json,
+    file_id: Option<IdColumn>,
+    attempt: Option<AttemptColumn>,
+    error: String,
+    state: LetterStateColumn,
+    received_at: TimeColumn,
+    settled_at: Option<TimeColumn>,
+    size: Option<i32>,
+    value: Option<Vec<u8>>,
+}
+
+impl From<LetterRow> for DeadLetter {
+    fn from(row: LetterRow) -> Self {
+        let origin = (row.original_topic, row.original_partition, row.original_offset);
+        let size = row.size.map(i64::from);
+        let is_cut = |value: &Vec<u8>| size != i64::try_from(value.len()).ok();
+        Self {
+            id: row.id.into(),
+            state: row.state.into(),
+            error: row.error,
+            file_id: row.file_id.map(FileId::from),
+            attempt: row.attempt.map(Attempt::from),
+            origin: match origin {
+                (Some(topic), Some(partition), Some(offset)) => Some(Origin { topic, partition, offset }),
+                _ => None,
+            },
+            partition: row.kafka_partition,
+            offset: row.kafka_offset,
+            key: row.record_key,
+            headers: serde_json::from_value(row.headers).unwrap_or_default(),
+            size,
+            value: row.value.map(|value| {
+                let is_cut = is_cut(&value);
+                Value::of(value, is_cut)
+            }),
+            received_at: row.received_at.into(),
+            settled_at: row.settled_at.map(Timestamp::from),
+        }
+    }
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn octet_length(bytes: Nullable<Binary>) -> Nullable<Integer>;
+    /// From the byte `first` on, counted from 1.
+    fn substr(bytes: Nullable<Binary>, first: Integer, count: Integer) -> Nullable<Binary>;
+}
+
+/// A [`LetterRow`], with so many bytes of the value.
+#[diesel::dsl::auto_type]
+fn columns(first: i32, count: i32) -> _ {
+    (
+        dead_letters::id,
+        dead_letters::kafka_partition,
+        dead_letters::kafka_offset,
+        dead_letters::original_topic,
+        dead_letters::original_partition,
+        dead_letters::original_offset,
+        dead_letters::record_key,
+        dead_letters::headers,
+        dead_letters::file_id,
+        dead_letters::attempt,
+        dead_letters::error,
+        dead_letters::state,
+        dead_letters::received_at,
+        dead_letters::settled_at,
+        octet_length(dead_letters::value),
+        substr(dead_letters::value, first, count),
+    )
+}
+
+impl Db {
+    /// Keeps those that are not kept yet, all of them or none. Returns how many were new.
+    pub async fn keep_dead_letters(&self, letters: Vec<NewLetter>, now: Timestamp) -> Result<usize, DbError> {
+        let row = |letter: NewLetter| {
+            let (topic, partition, offset) = match letter.origin {
+                Some(Origin { topic, partition, offset }) => (Some(topic), Some(partition), Some(offset)),
+                None => (None, None, None),
+            };
+            (
+                dead_letters::letter_id.eq(letter.letter_id),
+                dead_letters::kafka_partition.eq(letter.partition),
+                dead_letters::kafka_offset.eq(letter.offset),
+                dead_letters::original_topic.eq(topic),
+                dead_letters::original_partition.eq(partition),
+                dead_letters::original_offset.eq(offset),
+                dead_letters::record_key.eq(letter.key),
+                dead_letters::value.eq(letter.value),
+                dead_letters::headers.eq(letter.headers),
+                dead_letters::file_id.eq(letter.file_id.map(|id| id.0)),
+                dead_letters::attempt.eq(letter.attempt.map(|attempt| attempt.0)),
+                dead_letters::error.eq(letter.error),
+                dead_letters::received_at.eq(now.as_datetime()),
+            )
+        };
+        let rows: Vec<_> = letters.into_iter().map(row).collect();
+        self.run(async move |conn| {
+            diesel::insert_into(dead_letters::table)
+                .values(rows)
+                .on_conflict(dead_letters::letter_id)
+                .do_nothing()
+                .execute(conn)
+                .await
+        })
+        .await
+    }
+
+    /// Newest first, with the beginnings of their values.
+    pub async fn dead_letters(&self, request: &LetterPageRequest) -> Result<LetterPage, DbError> {
+        let mut query = dead_letters::table
+            .select(columns(1, BEGINNING))
+            .order(dead_letters::id.desc())
+            .limit(request.limit + 1)
+            .into_boxed();
+        if let Some(state) = request.state {
+            query = query.filter(dead_letters::state.eq(state.name()));
+        }
+        if let Some(file_id) = request.file_id {
+            query = query.filter(dead_letters::file_id.eq(file_id.0));
+        }
+        if let Some(cursor) = request.cursor {
+            query = query.filter(dead_letters::id.lt(cursor.before.0));
+        }
+        let rows: Vec<LetterRow> = self.run(async move |conn| query.load(conn).await).await?;
+        let mut letters: Vec<DeadLetter> = rows.into_iter().map(DeadLetter::from).collect();
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let more = letters.len() > limit;
+        letters.truncate(limit);
+        let next = letters.last().filter(|_| more).map(|last| LetterCursor { before: last.id });
+        Ok(LetterPage { letters, next })
+    }
+
+    pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {
+        let row: Option<LetterRow> = self
+            .run(async move |conn| {
+                dead_letters::table.find(id.0).select(columns(1, i32::MAX)).first(conn).await.optional()
+            })
+            .await?;
+        Ok(row.map(DeadLetter::from))
+    }
+
+    /// Oldest first.
+    pub async fn open_dead_letters(&self) -> Result<Vec<LetterId>, DbError> {
+        let rows: Vec<LetterIdColumn> = self
+            .run(async |conn| {
+                dead_letters::table
+                    .select(dead_letters::id)
+                    .filter(dead_letters::state.eq(LetterState::Open.name()))
+                    .order(dead_letters::id)
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        Ok(rows.into_iter().map(LetterId::from).collect())
+    }
+
+    pub async fn count_open_dead_letters(&self) -> Result<i64, DbError> {
+        let open = dead_letters::table.filter(dead_letters::state.eq(LetterState::Open.name())).count();
+        self.run(async move |conn| open.get_result(conn).await).await
+    }
+
+    /// Whether one of the open ones names the file.
+    pub async fn has_open_dead_letter(&self, file_id: FileId) -> Result<bool, DbError> {
+        let open = dead_letters::table
+            .filter(dead_letters::file_id.eq(file_id.0))
+            .filter(dead_letters::state.eq(LetterState::Open.name()));
+        self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).get_result(conn).await).await
+    }
+
+    /// Locks the letter and the file that it names, hands them to `decide` and writes what it answers. All or nothing; `None` when there is no such letter.
+    pub async fn settle_dead_letter<R: Send>(
+        &self,
+        id: LetterId,
+        now: Timestamp,
+        decide: impl FnOnce(DeadLetter, Option<File>) -> (Option<Settlement>, R) + Send,
+    ) -> Result<Option<R>, DbError> {
+        self.run(async move |conn| {
+            conn.transaction(async move |conn| {
+                let letter: Option<LetterRow> = dead_letters::table
+                    .find(id.0)
+                    .select(columns(1, i32::MAX))
+                    .for_update()
+                    .first(conn)
+                    .await
+                    .optional()?;
+                let Some(letter) = letter.map(DeadLetter::from) else { return Ok(None) };
+                let file = match letter.file_id {
+                    Some(file_id) => lock_file(conn, file_id).await?,
+                    None => None,
+                };
+                let (settlement, answer) = decide(letter, file);
+                if let Some(settlement) = settlement {
+                    write(conn, id, settlement, now).await?;
+                }
+                Ok(Some(answer))
+            })
+            .await
+        })
+        .await
+    }
+}
+
+async fn lock_file(conn: &mut AsyncPgConnection, id: FileId) -> QueryResult<Option<File>> {
+    let row: Option<FileRow> =
+        files::table.find(id.0).select(FileRow::as_select()).for_update().first(conn).await.optional()?;
+    Ok(row.map(File::from))
+}
+
+async fn write(
+    conn: &mut AsyncPgConnection,
+    id: LetterId,
+    Settlement { state, change, message }: Settlement,
+    now: Timestamp,
+) -> QueryResult<()> {
+    diesel::update(dead_letters::table.find(id.0))
+        .set((dead_letters::state.eq(state.name()), dead_letters::settled_at.eq(now.as_datetime())))
+        .execute(conn)
+        .await?;
+    if let Some(change) = change {
+        moves::write(conn, vec![change], now).await?;
+    }
+    outbox::insert(conn, message.into_iter().collect()).await
+}

@@ -1,0 +1,225 @@
+//! Dead letters as people look at them: a record that could not be processed, why, and what was done about it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Serialize, Serializer};
+
+use super::page::{cursor, malformed, read_cursor, read_limit};
+use super::{Attempt, FileId, LetterId, Result, Timestamp};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LetterState {
+    /// Somebody has to look at it.
+    Open,
+    /// What it asked for was asked for again.
+    Replayed,
+    /// Nobody wants it.
+    Discarded,
+}
+
+impl LetterState {
+    pub const ALL: [Self; 3] = [Self::Open, Self::Replayed, Self::Discarded];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// Where the record lay that could not be processed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// The record of the HTTP API, in the order of its JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    pub id: LetterId,
+    pub state: LetterState,
+    /// Why the record could not be processed.
+    pub error: String,
+    /// The file that the value names, whether there is one or not.
+    pub file_id: Option<FileId>,
+    pub attempt: Option<Attempt>,
+    /// `None` when the letter does not say.
+    pub origin: Option<Origin>,
+    /// Where the letter itself lies, on the topic of the dead letters.
+    pub partition: i32,
+    pub offset: i64,
+    #[serde(serialize_with = "as_text")]
+    pub key: Option<Vec<u8>>,
+    /// The record's own, as text.
+    pub headers: BTreeMap<String, String>,
+    /// Bytes of the original value; `None`: the record had no value.
+    pub size: Option<i64>,
+    #[serde(flatten)]
+    pub value: Option<Value>,
+    pub received_at: Timestamp,
+    /// When it was replayed or discarded.
+    pub settled_at: Option<Timestamp>,
+}
+
+/// Bytes as JSON can have them: `value` when they are text, `value_base64` when not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Value {
+    #[serde(rename = "value")]
+    Text(String),
+    #[serde(rename = "value_base64", serialize_with = "as_base64")]
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    /// `is_cut`: there were more, and a last character may have been cut in half.
+    pub fn of(bytes: Vec<u8>, is_cut: bool) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(error) => {
+                let (cause, mut bytes) = (error.utf8_error(), error.into_bytes());
+                if is_cut && cause.error_len().is_none() {
+                    bytes.truncate(cause.valid_up_to());
+                    return Self::of(bytes, false);
+                }
+                Self::Bytes(bytes)
+            }
+        }
+    }
+
+    /// The text itself, or the bytes in base64.
+    pub fn as_text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Bytes(bytes) => BASE64_STANDARD.encode(bytes).into(),
+        }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+fn as_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&BASE64_STANDARD.encode(bytes))
+}
+
+#[expect(clippy::ref_option, reason = "what serde calls it with")]
+fn as_text<S: Serializer>(key: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    key.as_deref().map(String::from_utf8_lossy).serialize(serializer)
+}
+
+/// Names the last letter of a page; opaque outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LetterCursor {
+    pub before: LetterId,
+}
+
+const CURSOR: &str = "dead-letters:";
+
+impl LetterCursor {
+    pub fn encode(self) -> String {
+        cursor(CURSOR, self.before)
+    }
+}
+
+/// A slice of the list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterPageRequest {
+    pub limit: i64,
+    pub cursor: Option<LetterCursor>,
+    /// `None`: every state.
+    pub state: Option<LetterState>,
+    /// Those of one file only.
+    pub file_id: Option<FileId>,
+}
+
+/// What stands for every state.
+pub const ANY_STATE: &str = "all";
+
+impl LetterPageRequest {
+    /// Without a state, those that are open.
+    pub fn new(
+        limit: Option<&str>,
+        cursor: Option<&str>,
+        state: Option<&str>,
+        file_id: Option<&str>,
+    ) -> Result<Self> {
+        let state = match state.filter(|name| !name.is_empty()) {
+            None => Some(LetterState::Open),
+            Some(ANY_STATE) => None,
+            Some(name) => Some(LetterState::from_name(name).ok_or_else(|| {
+                let names = LetterState::ALL.map(LetterState::name).join(", ");
+                malformed(format!("state must be one of: {names}, {ANY_STATE}"))
+            })?),
+        };
+        let file_id = file_id.filter(|text| !text.is_empty()).map(str::parse).transpose();
+        let file_id = file_id.map_err(|error: super::ids::InvalidFileId| malformed(error.to_string()))?;
+        let before = cursor.map(|text| read_cursor(CURSOR, text)).transpose()?;
+        let cursor = before.map(|before| LetterCursor { before });
+        Ok(Self { limit: read_limit(limit)?, cursor, state, file_id })
+    }
+
+    pub fn state_name(&self) -> &'static str {
+        self.state.map_or(ANY_STATE, LetterState::name)
+    }
+}
+
+/// One slice, and where the next begins if there is one. The values may be their beginnings only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterPage {
+    pub letters: Vec<DeadLetter>,
+    pub next: Option<LetterCursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_text_as_far_as_it_can_be() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        assert_eq!(Value::of(b"not json".to_vec(), false), text("not json"));
+        assert_eq!(Value::of(b"\xff\xfe".to_vec(), true), Value::Bytes(b"\xff\xfe".to_vec()));
+        let half = "aé".as_bytes()[..2].to_vec();
+        assert_eq!(Value::of(half.clone(), true), text("a"));
+        assert_eq!(Value::of(half.clone(), false), Value::Bytes(half));
+        let json = |value: Value| serde_json::to_value(value).unwrap();
+        assert_eq!(json(text("a")), serde_json::json!({"value": "a"}));
+        assert_eq!(json(Value::Bytes(vec![255])), serde_json::json!({"value_base64": "/w=="}));
+    }
+
+    #[test]
+    fn the_list_begins_with_what_is_open_and_refuses_what_it_does_not_know() {
+        let plain = LetterPageRequest::new(None, None, None, None).unwrap();
+        assert_eq!((plain.state, plain.limit), (Some(LetterState::Open), 50));
+        assert_eq!(LetterPageRequest::new(None, None, Some("all"), None).unwrap().state, None);
+        let cursor = LetterCursor { before: LetterId(7) };
+        let next = LetterPageRequest::new(None, Some(&cursor.encode()), None, Some("42")).unwrap();
+        assert_eq!((next.cursor, next.file_id), (Some(cursor), Some(FileId(42))));
+        let of_files = super::super::Cursor { before: FileId(7) }.encode();
+        for (limit, cursor, state, file) in [
+            (Some("0"), None, None, None),
+            (None, Some("x"), None, None),
+            (None, Some(&*of_files), None, None),
+            (None, None, Some("Open"), None),
+            (None, None, None, Some("-1")),
+        ] {
+            assert!(LetterPageRequest::new(limit, cursor, state, file).is_err());
+        }
+    }
+}

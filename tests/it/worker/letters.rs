@@ -1,0 +1,291 @@
+//! Dead letters become rows, each of them once; a replay asks again, once; what can't be put aside is not lost.
+
+use bytes::Bytes;
+use filesys::actions::handle_dead_letters::{self, Replayed};
+use filesys::actions::{cancel_file, retry_file};
+use filesys::broker::Record;
+use filesys::domain::dead_letter::Value;
+use filesys::domain::message::topic;
+use filesys::domain::{Attempt, DeadLetter, File, FileId, LetterId, LetterState, Status};
+use serde_json::json;
+
+use crate::support::roles::Roles;
+use crate::support::{eventually, holds};
+
+async fn replay(roles: &Roles, id: LetterId) -> Result<Replayed, &'static str> {
+    handle_dead_letters::replay(&roles.ctx.letters(), id).await.map_err(|error| error.code)
+}
+
+async fn discard(roles: &Roles, id: LetterId) -> Result<(), &'static str> {
+    handle_dead_letters::discard(&roles.ctx.letters(), id).await.map_err(|error| error.code)
+}
+
+async fn becomes(roles: &Roles, id: FileId, status: Status) -> File {
+    eventually(&format!("file {id} becomes {}", status.name()), async || {
+        let file = roles.file(id).await;
+        if file.status == status { Ok(file) } else { Err(format!("{file:?}")) }
+    })
+    .await
+}
+
+/// A file whose request could not be read, and the letter of that.
+async fn failed(roles: &Roles) -> (File, DeadLetter) {
+    let file = roles.request("broken").await;
+    let value = json!({"fileId": file.id, "attempt": 1, "title": 7, "timestamp": "never"}).to_string();
+    let at = roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    let file = becomes(roles, file.id, Status::Failed).await;
+    let letter = roles.letters("open", 1).await.remove(0);
+    assert_eq!((letter.file_id, letter.attempt), (Some(file.id), Some(Attempt(1))));
+    assert_eq!(letter.value, Some(Value::Text(value)));
+    let origin = letter.origin.clone().unwrap();
+    assert_eq!(
+        (origin.topic.as_str(), origin.partition, origin.offset),
+        (topic::CREATE, at.partition, at.offset)
+    );
+    assert!(letter.error.contains("not a file.create message"), "{}", letter.error);
+    (file, letter)
+}
+
+/// Requests wait in the outbox until there is a relay.
+async fn without_relay() -> Roles {
+    Roles::new().await.with_results().await.with_letters().await.with_worker().await.with_intake()
+}
+
+#[tokio::test]
+async fn a_replayed_request_makes_the_file_once_however_often_it_is_replayed() {
+    let roles = without_relay().await;
+    let (file, letter) = failed(&roles).await;
+    // Its own request of attempt 1 is not what makes it.
+    roles.database.connect().await.batch_execute("DELETE FROM outbox").await.unwrap();
+    let all = futures_util::future::join_all((0..4).map(|_| replay(&roles, letter.id))).await;
+    let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(2) };
+    assert_eq!(all.iter().filter(|one| **one == Ok(asked)).count(), 1, "{all:?}");
+    assert_eq!(all.iter().filter(|one| **one == Ok(Replayed::Before)).count(), 3, "{all:?}");
+    let again = roles.file(file.id).await;
+    assert_eq!((again.status, again.attempt, again.error), (Status::Pending, Attempt(2), None));
+
+    let roles = roles.with_relay();
+    let done = becomes(&roles, file.id, Status::Completed).await;
+    assert_eq!(done.attempt, Attempt(2));
+    assert_eq!(roles.bucket.keys().await.len(), 1);
+    assert_eq!(replay(&roles, letter.id).await, Ok(Replayed::Before));
+    let [settled] = roles.letters("replayed", 1).await.try_into().unwrap();
+    assert!(settled.settled_at.is_some());
+    assert_eq!(discard(&roles, letter.id).await, Err("letter_settled"));
+    assert_eq!(roles.file(file.id).await, done);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_file_got_further_without_it_is_not_made_again() {
+    let roles = without_relay().await;
+    let (file, letter) = failed(&roles).await;
+    retry_file::retry(&roles.ctx, file.id).await.unwrap();
+    let superseded = |status| Ok(Replayed::Superseded { file_id: file.id, status });
+    assert_eq!(replay(&roles, letter.id).await, superseded(Status::Pending));
+    let pending = roles.file(file.id).await;
+    assert_eq!((pending.status, pending.attempt), (Status::Pending, Attempt(2)));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_of_a_file_that_may_still_be_made_or_is_deleted_stays_open() {
+    use filesys::actions::delete_file;
+    let roles = without_relay().await;
+    let (file, letter) = failed(&roles).await;
+    let set = |status: &str| format!("UPDATE files SET status = '{status}' WHERE id = {}", file.id);
+    let connection = roles.database.connect().await;
+    // As long as the failure is not recorded yet.
+    connection.batch_execute(&set("processing")).await.unwrap();
+    assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
+    delete_file::delete(&roles.ctx, file.id).await.unwrap();
+    assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
+    assert_eq!(roles.letters("open", 1).await.len(), 1);
+    assert_eq!(discard(&roles, letter.id).await, Ok(()));
+    assert_eq!(discard(&roles, letter.id).await, Ok(()));
+    assert_eq!(roles.letters("discarded", 1).await.len(), 1);
+    assert_eq!(replay(&roles, LetterId(77)).await, Err("letter_not_found"));
+    assert_eq!(discard(&roles, LetterId(77)).await, Err("letter_not_found"));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_discarded_letter_may_be_replayed_all_the_same() {
+    let roles = without_relay().await;
+    let (file, letter) = failed(&roles).await;
+    discard(&roles, letter.id).await.unwrap();
+    assert_eq!(roles.file(file.id).await.status, Status::Failed);
+    let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(2) };
+    assert_eq!(replay(&roles, letter.id).await, Ok(asked));
+    assert_eq!(roles.letters("all", 1).await[0].state, LetterState::Replayed);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
+    let roles = Roles::new().await.with_results().await.with_letters().await;
+    let key = "files/1_by_hand_1.txt";
+    roles.bucket.put(key, b"made").await;
+    let location = format!("s3://{}/{key}", roles.bucket.name());
+    let result = json!({"fileId": 1, "status": "completed", "s3Location": location}).to_string();
+    roles.publish(topic::CREATED, Some(result.as_bytes())).await;
+    let letter = roles.letters("open", 1).await.remove(0);
+    assert!(letter.error.contains("there is no file with id 1"), "{}", letter.error);
+    assert_eq!((letter.file_id, letter.attempt), (Some(FileId(1)), None));
+
+    let roles = roles.with_intake();
+    let file = roles.request("by hand").await;
+    assert_eq!(file.id, FileId(1));
+    let published = Replayed::Published { topic: topic::CREATED };
+    assert_eq!(replay(&roles, letter.id).await, Ok(published));
+    assert_eq!(replay(&roles, letter.id).await, Ok(Replayed::Before));
+    let roles = roles.with_relay();
+    let done = becomes(&roles, file.id, Status::Completed).await;
+    assert_eq!(done.s3_location, Some(location));
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    let completions = roles.ctx.db.transitions(file.id).await.unwrap();
+    assert_eq!(completions.iter().filter(|line| line.to == Status::Completed).count(), 1);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn letters_that_name_no_file_are_kept_byte_by_byte() {
+    let roles = Roles::new().await.with_worker().await.with_letters().await.with_relay();
+    for value in [None, Some(&b"not json"[..]), Some(b"\0\xff\xfe"), Some(br#"{"fileId":7}"#)] {
+        roles.publish(topic::CREATE, value).await;
+    }
+    // Put there by others, who say nothing, or what can't be stored as it is.
+    let odd = [("x-error", "a\0b"), ("na\0me", "\0"), ("x-letter-id", "7"), ("x-attempt", "many")];
+    let headers = odd.map(|(name, value)| (name.to_owned(), Bytes::from_static(value.as_bytes())));
+    let foreign = Record { value: Some(Bytes::from_static(b"theirs")), headers: headers.into(), key: None };
+    for record in [foreign.clone(), Record { headers: [].into(), ..foreign }] {
+        roles.broker.publish(topic::DEAD_LETTERS, vec![record]).await.remove(0).unwrap();
+    }
+    let letters = roles.letters("open", 6).await;
+    let of = |value: Option<Value>| {
+        letters.iter().filter(|letter| letter.value == value).cloned().collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(Value::Text(text.to_owned()));
+    let [empty] = of(None).try_into().unwrap();
+    assert_eq!((empty.size, empty.error.as_str()), (None, "the record has no value"));
+    let [bytes] = of(Some(Value::Bytes(b"\0\xff\xfe".to_vec()))).try_into().unwrap();
+    assert_eq!(bytes.file_id, None);
+    let [named] = of(text(r#"{"fileId":7}"#)).try_into().unwrap();
+    assert_eq!(named.file_id, Some(FileId(7)));
+    let mut theirs = of(text("theirs"));
+    theirs.sort_by(|a, b| a.error.cmp(&b.error));
+    let errors: Vec<&str> = theirs.iter().map(|letter| letter.error.as_str()).collect();
+    assert_eq!(errors, ["a\u{fffd}b", "the letter does not say why"]);
+    assert_eq!((theirs[0].origin.as_ref(), theirs[0].attempt), (None, None));
+    assert_eq!(theirs[0].headers["na\u{fffd}me"], "\u{fffd}");
+
+    for letter in [&empty, &theirs[0]] {
+        assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
+    }
+    // What nobody understands now either comes back as another letter.
+    let [poison] = of(text("not json")).try_into().unwrap();
+    assert_eq!(replay(&roles, poison.id).await, Ok(Replayed::Published { topic: topic::CREATE }));
+    let open = roles.letters("open", 6).await;
+    assert_ne!(open[0].id, poison.id);
+    assert_eq!((&open[0].value, &open[0].error), (&poison.value, &poison.error));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_letter_read_twice_is_kept_once_and_one_of_a_topic_made_anew_is_kept_too() {
+    let roles = Roles::new().await.with_worker().await;
+    let at = roles.publish(topic::CREATE, Some(b"not json")).await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    let letter = roles.records(topic::DEAD_LETTERS).await.remove(0).record;
+    // As after a crash between the row and the commit of its offset.
+    roles.broker.publish(topic::DEAD_LETTERS, vec![letter]).await.remove(0).unwrap();
+    let roles = roles.with_letters().await;
+    roles.wait_until_all_is_committed(topic::DEAD_LETTERS).await;
+    let first = roles.letters("all", 1).await.remove(0);
+    let database = roles.stop().await;
+
+    // A Kafka that lost everything numbers from the beginning, and gets the same bytes.
+    let roles = Roles::on(database, &[]).await.with_worker().await.with_letters().await;
+    assert_eq!(roles.publish(topic::CREATE, Some(b"not json")).await, at);
+    let both = roles.letters("open", 2).await;
+    assert_eq!(both[1], first);
+    assert_eq!((&both[0].value, &both[0].origin), (&first.value, &first.origin));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is_dropped() {
+    let roles = Roles::without_topics(&[topic::DEAD_LETTERS]).await;
+    let roles = roles.with_results().await.with_worker().await.with_intake();
+    let poison = roles.publish(topic::CREATE, Some(b"not json")).await;
+    // Others of its partition are done, and after that one of another partition: with its offset theirs would be
+    // committed too, were there none that waits before them.
+    let mut behind = 0;
+    let mut file = roles.request("a neighbour").await;
+    let beside = loop {
+        let value = json!({"fileId": file.id, "title": "a neighbour", "timestamp": file.created_at});
+        let at = roles.publish(topic::CREATE, Some(value.to_string().as_bytes())).await;
+        becomes(&roles, file.id, Status::Completed).await;
+        if at.partition == poison.partition {
+            behind += 1;
+        } else if behind > 0 {
+            break at;
+        }
+        file = roles.request("a neighbour").await;
+    };
+    eventually("the other partition is committed", async || {
+        let marks = roles.broker.watermarks(topic::CREATE).await.unwrap();
+        let other = marks.iter().find(|marks| marks.partition == beside.partition).unwrap();
+        holds(other.low == other.high, marks.clone())
+    })
+    .await;
+    let kept = roles.records(topic::CREATE).await;
+    let kept: Vec<_> = kept.iter().map(|record| record.position.clone()).collect();
+    assert_eq!(kept[0], poison);
+    assert_eq!(kept.len(), behind + 1, "{kept:?}");
+
+    roles.make_topics().await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    let roles = roles.with_letters().await;
+    let letter = roles.letters("open", 1).await.remove(0);
+    assert_eq!(letter.value, Some(Value::Text("not json".to_owned())));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_letters_wait() {
+    let roles = Roles::new().await.with_worker().await.with_letters().await;
+    roles.database.cut_off().await;
+    roles.publish(topic::CREATE, Some(b"not json")).await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    assert_eq!(roles.records(topic::DEAD_LETTERS).await.len(), 1);
+    roles.database.let_in().await;
+    assert_eq!(roles.letters("open", 1).await.len(), 1);
+    roles.wait_until_all_is_committed(topic::DEAD_LETTERS).await;
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_file_is_asked_for_again_by_its_letter() {
+    let roles = without_relay().await;
+    let (file, letter) = failed(&roles).await;
+    retry_file::retry(&roles.ctx, file.id).await.unwrap();
+    cancel_file::cancel(&roles.ctx, file.id).await.unwrap();
+    let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(3) };
+    assert_eq!(replay(&roles, letter.id).await, Ok(asked));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_too_long_to_be_put_aside_blocks_nobody() {
+    let roles = Roles::new().await.with_worker().await.with_letters().await;
+    // As long as a record may be: with the cause it would be longer.
+    let longest = vec![b'['; 1_000_000];
+    let at = roles.publish(topic::CREATE, Some(&longest)).await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    let letter = roles.letters("open", 1).await.remove(0);
+    assert_eq!((letter.value, letter.origin.map(|origin| origin.offset)), (None, Some(at.offset)));
+    assert!(letter.error.contains("1000000 bytes is too long"), "{}", letter.error);
+    assert!(letter.error.contains("not a file.create message"), "{}", letter.error);
+    roles.stop().await;
+}
