@@ -1,6 +1,7 @@
 //! S3: put and verify, open for reading, probe. The only home of the S3 client.
 
 pub mod errors;
+pub mod inventory;
 pub mod key;
 
 use std::time::Duration;
@@ -46,6 +47,13 @@ pub struct Stored {
     pub size: i64,
     /// Lower-case hexadecimal.
     pub sha256: String,
+}
+
+impl Stored {
+    /// What a store that keeps these bytes must confirm.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { size: i64::try_from(bytes.len()).unwrap_or(i64::MAX), sha256: hex(&Sha256::digest(bytes)) }
+    }
 }
 
 const CHECKSUM: &str = "x-amz-checksum-sha256";
