@@ -1,5 +1,6 @@
 //! PostgreSQL, the truth. The only home of SQL: one file for each table, the pool, and what wakes us.
 
+pub mod claims;
 pub mod errors;
 pub mod files;
 mod idempotency;
