@@ -1,6 +1,7 @@
 //! The subcommands: each wires one role from the tools and runs it. A subcommand's name is its file's.
 
 mod config;
+mod fsck;
 mod healthcheck;
 mod migrate;
 mod output;
@@ -45,6 +46,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Make the topics that are missing and compare all of them with what is needed
     Topics(topics::Args),
+    /// Compare the rows with the objects, and find what is stuck; exit code 1 when something is wrong
+    Fsck(fsck::Args),
     /// Show the settings of this environment and where each comes from
     Config(config::Args),
     /// Ask the server on this machine whether it is well; exit code 0 if so
@@ -90,6 +93,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Worker(args) => worker::run(args, env).await,
         Command::Migrate(args) => migrate::run(args, env).await,
         Command::Topics(args) => topics::run(args, env).await,
+        Command::Fsck(args) => fsck::run(args, env).await,
         Command::Config(args) => config::run(&args, env),
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }

@@ -19,15 +19,18 @@ impl Output {
         columns: [&str; N],
         row: impl Fn(&T) -> [String; N],
     ) -> io::Result<()> {
-        let mut out = io::stdout();
         match self {
-            Self::Table => out.write_all(table(columns, list.iter().map(row).collect()).as_bytes()),
-            Self::Json => {
-                serde_json::to_writer_pretty(&mut out, list)?;
-                writeln!(out)
-            }
+            Self::Table => io::stdout().write_all(table(columns, list.iter().map(row).collect()).as_bytes()),
+            Self::Json => json(list),
         }
     }
+}
+
+/// One JSON document on stdout.
+pub(super) fn json<T: Serialize + ?Sized>(document: &T) -> io::Result<()> {
+    let mut out = io::stdout();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    writeln!(out)
 }
 
 /// An empty cell is a dash; a cell is one line, whatever is in it.
