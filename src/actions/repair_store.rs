@@ -82,6 +82,9 @@ impl Repairer<'_> {
     async fn mend(&self, finding: &Finding) -> Result<Outcome> {
         let (id, key) = (finding.file_id.unwrap_or(FileId(0)), finding.key.as_deref().unwrap_or_default());
         match (finding.kind, &finding.subject) {
+            (Kind::MissingObject, _) if finding.key.is_none() => {
+                Ok(Outcome::Left("its row names no object of this bucket".to_owned()))
+            }
             (Kind::MissingObject | Kind::AlteredObject, _) => self.make_again(id, key).await,
             (Kind::OrphanObject, _) => match self.refusal {
                 None => self.remove(id, key).await,

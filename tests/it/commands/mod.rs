@@ -2,6 +2,7 @@
 
 mod config;
 mod exit_codes;
+mod fsck;
 mod topics;
 
 use std::process::{Command, Output};

@@ -165,6 +165,11 @@ impl Roles {
 
     /// Ends what runs and waits for it.
     pub async fn stop(self) {
+        self.stop_tasks().await;
+    }
+
+    /// As `stop`; what they stand on stays.
+    pub async fn stop_tasks(&self) {
         self.stop.cancel();
         self.tasks.close();
         super::within(super::PATIENCE, "the roles end", self.tasks.wait()).await;
