@@ -16,9 +16,11 @@ pub mod prepare;
 pub mod record_result;
 pub mod relay_outbox;
 pub mod remove_objects;
+pub mod repair_store;
 pub mod request_file;
 pub mod rescue_files;
 pub mod rescue_lost;
 pub mod retry_file;
+pub mod verify_store;
 
 pub use context::{LettersContext, ServeContext, WorkerContext};

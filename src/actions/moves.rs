@@ -105,15 +105,7 @@ pub(super) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, detail
 
 /// Asks for the file's current attempt.
 pub(super) fn request(file: &File) -> Message {
-    let request = CreateFile {
-        file_id: file.id,
-        title: file.title.clone(),
-        description: file.description.clone(),
-        timestamp: file.created_at,
-        attempt: file.attempt,
-        format: file.format,
-    };
-    message(file, Uuid::now_v7(), topic::CREATE, &request)
+    message(file, Uuid::now_v7(), topic::CREATE, &CreateFile::of(file))
 }
 
 pub(super) fn fact(file: &File, what: FactType) -> Message {

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeContext;
 use super::moves::{self, Details};
+use crate::db::Db;
 use crate::db::moves::{Change, Moves};
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
@@ -24,7 +25,7 @@ pub async fn resume(ctx: &ServeContext) -> Result<usize> {
         let ids = ctx.db.files_in_flight(topic::CREATE, after, BATCH).await?;
         let Some(last) = ids.last() else { break };
         after = *last;
-        count += move_all(ctx, ids, Move::Rescue, None).await?;
+        count += move_all(&ctx.db, ids, Move::Rescue, None).await?;
     }
     if count > 0 {
         ctx.outbox.notify_one();
@@ -37,7 +38,7 @@ pub async fn resume(ctx: &ServeContext) -> Result<usize> {
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
     let outage = Outage::new("deadlines not checked", "deadlines are checked again");
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        match expire(&ctx).await {
+        match expire(&ctx.db).await {
             Ok(_) => outage.works(),
             Err(error) => outage.fails(error.chain()),
         }
@@ -45,14 +46,14 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
 }
 
 /// Fails every unfinished file whose deadline has passed. Returns how many.
-pub async fn expire(ctx: &ServeContext) -> Result<usize> {
+pub async fn expire(db: &Db) -> Result<usize> {
     let mut count = 0;
     loop {
-        let ids = ctx.db.files_past_deadline(Timestamp::now(), BATCH).await?;
+        let ids = db.files_past_deadline(Timestamp::now(), BATCH).await?;
         if ids.is_empty() {
             return Ok(count);
         }
-        count += move_all(ctx, ids, Move::Expire, Some("not finished before its deadline")).await?;
+        count += move_all(db, ids, Move::Expire, Some("not finished before its deadline")).await?;
     }
 }
 
@@ -60,15 +61,15 @@ pub async fn expire(ctx: &ServeContext) -> Result<usize> {
 pub(super) async fn fail_unpublishable(ctx: &ServeContext, files: Vec<(FileId, String)>) -> Result<()> {
     for (id, reason) in files {
         let text = format!("its request could not be published: {reason}");
-        move_all(ctx, vec![id], Move::Fail, Some(&text)).await?;
+        move_all(&ctx.db, vec![id], Move::Fail, Some(&text)).await?;
     }
     Ok(())
 }
 
-async fn move_all(ctx: &ServeContext, ids: Vec<FileId>, by: Move, error: Option<&str>) -> Result<usize> {
+async fn move_all(db: &Db, ids: Vec<FileId>, by: Move, error: Option<&str>) -> Result<usize> {
     let now = Timestamp::now();
     let error = error.map(str::to_owned);
-    let moved = ctx.db.move_files(ids, now, move |files| {
+    let moved = db.move_files(ids, now, move |files| {
         let changes: Vec<Change> = files
             .into_iter()
             .filter_map(|mut file| {

@@ -163,7 +163,7 @@ fn described(letter: &DeadLetter) -> String {
     let headers = letter.headers.iter().map(|(name, value)| ("header", Some(format!("{name}: {value}"))));
     let lines = [
         ("id", Some(letter.id.to_string())),
-        ("state", Some(letter.state.name().to_owned() + &settled)),
+        ("state", Some(format!("{}{settled}", letter.state.name()))),
         ("error", Some(letter.error.clone())),
         ("origin", origin(letter)),
         ("letter", Some(format!("{}-{}@{}", topic::DEAD_LETTERS, letter.partition, letter.offset))),

@@ -2,6 +2,7 @@
 
 mod config;
 mod dead_letters;
+mod fsck;
 mod healthcheck;
 mod migrate;
 mod output;
@@ -48,6 +49,8 @@ enum Command {
     Topics(topics::Args),
     /// Look at records that could not be processed, have them replayed, discard them
     DeadLetters(dead_letters::Args),
+    /// Compare the rows with the objects, and find what is stuck; exit code 1 when something is wrong
+    Fsck(fsck::Args),
     /// Show the settings of this environment and where each comes from
     Config(config::Args),
     /// Ask the server on this machine whether it is well; exit code 0 if so
@@ -94,6 +97,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Migrate(args) => migrate::run(args, env).await,
         Command::Topics(args) => topics::run(args, env).await,
         Command::DeadLetters(args) => dead_letters::run(args, env).await,
+        Command::Fsck(args) => fsck::run(args, env).await,
         Command::Config(args) => config::run(&args, env),
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }

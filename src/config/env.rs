@@ -183,7 +183,8 @@ impl Env {
     }
 }
 
-fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
+/// As in the environment; a bare number is in `unit`.
+pub fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number: u32 = text[..digits].parse().ok()?;
     let unit = match text[digits..].trim() {

@@ -231,7 +231,7 @@ impl Setting {
     fn line(&self) -> String {
         let Asked { aliases, required, secret, syntax, .. } = &self.asked;
         let aliases: String =
-            aliases.iter().fold(String::new(), |text, alias| text + ", alias `" + alias + "`");
+            aliases.iter().fold(String::new(), |text, alias| format!("{text}, alias `{alias}`"));
         let default = self.default_of(None, |value, role| match role {
             None => format!("`{value}`"),
             Some(role) => format!("`{value}` ({})", letter(role)),

@@ -1,6 +1,7 @@
 //! PostgreSQL, the truth. The only home of SQL: one file for each table, the pool, and what wakes us.
 
 mod certificate;
+pub mod claims;
 mod connection;
 pub mod dead_letters;
 pub mod errors;

@@ -7,8 +7,9 @@ use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::outbox;
+use super::types::{IdColumn, TimeColumn};
 use super::{Db, DbError, limits};
-use crate::domain::{EventId, FileId, Timestamp};
+use crate::domain::{EventId, FileId, Status, Timestamp};
 
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = outbox, check_for_backend(diesel::pg::Pg))]
@@ -68,6 +69,17 @@ pub enum Fate {
     Postponed,
     /// Never: the row stays for people to see and is not taken again.
     Parked(String),
+}
+
+/// A record that is parked, or that has been waiting for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckRecord {
+    pub id: i64,
+    pub file_id: FileId,
+    pub topic: String,
+    pub since: Timestamp,
+    /// Why it will never be published; `None` while it may be.
+    pub parked: Option<String>,
 }
 
 /// How one round went.
@@ -152,6 +164,59 @@ impl Db {
             .await
         })
         .await
+    }
+
+    /// Records above `after` that are parked or were written before `before`, in order.
+    pub async fn stuck_records(
+        &self,
+        before: Timestamp,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<StuckRecord>, DbError> {
+        type Row = (i64, IdColumn, String, TimeColumn, Option<TimeColumn>, Option<String>);
+        let rows: Vec<Row> = self
+            .run(async move |conn| {
+                outbox::table
+                    .select((
+                        outbox::id,
+                        outbox::file_id,
+                        outbox::topic,
+                        outbox::created_at,
+                        outbox::parked_at,
+                        outbox::park_reason,
+                    ))
+                    .filter(outbox::parked_at.is_not_null().or(outbox::created_at.lt(before.as_datetime())))
+                    .filter(outbox::id.gt(after))
+                    .order(outbox::id)
+                    .limit(limit)
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        let record = |(id, file_id, topic, since, parked_at, reason): Row| StuckRecord {
+            id,
+            file_id: file_id.into(),
+            topic,
+            since: since.into(),
+            parked: parked_at.map(|_| reason.unwrap_or_default()),
+        };
+        Ok(rows.into_iter().map(record).collect())
+    }
+
+    /// Forgets a parked record unless its file still is unfinished. False: it stays.
+    pub async fn forget_parked(&self, id: i64) -> Result<bool, DbError> {
+        use super::schema::files;
+        let unfinished = files::table
+            .filter(files::id.eq(outbox::file_id))
+            .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]));
+        let parked = outbox::table.filter(
+            outbox::id
+                .eq(id)
+                .and(outbox::parked_at.is_not_null())
+                .and(diesel::dsl::not(diesel::dsl::exists(unfinished))),
+        );
+        let gone = self.run(async move |conn| diesel::delete(parked).execute(conn).await).await?;
+        Ok(gone == 1)
     }
 
     /// Rows not in Kafka yet, parked ones included.

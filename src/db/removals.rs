@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{files, object_removals};
-use super::types::FileRow;
+use super::types::{FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, limits};
-use crate::domain::{File, FileId, Timestamp};
+use crate::domain::{File, FileId, Status, Timestamp};
 
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = object_removals, check_for_backend(diesel::pg::Pg))]
@@ -33,6 +33,15 @@ pub enum Settled {
     Done,
     /// Not now; look again after this long.
     Later(Duration),
+}
+
+/// One that nobody has carried out, although its file is finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverdueRemoval {
+    pub id: i64,
+    pub file_id: FileId,
+    pub key: String,
+    pub asked_at: Timestamp,
 }
 
 /// Part of the caller's transaction.
@@ -108,6 +117,64 @@ impl Db {
             .await
         })
         .await
+    }
+
+    /// Keys that are to be removed, of these files.
+    pub async fn removals_of(&self, ids: Vec<FileId>) -> Result<Vec<(FileId, String)>, DbError> {
+        let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
+        let rows: Vec<(IdColumn, String)> = self
+            .run(async move |conn| {
+                object_removals::table
+                    .select((object_removals::file_id, object_removals::key))
+                    .filter(object_removals::file_id.eq_any(ids))
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        Ok(rows.into_iter().map(|(id, key)| (id.into(), key)).collect())
+    }
+
+    /// Removals above `after` that were asked for before `before` and whose file is finished, in order.
+    pub async fn overdue_removals(
+        &self,
+        before: Timestamp,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<OverdueRemoval>, DbError> {
+        let unfinished = [Status::Pending.name(), Status::Processing.name()];
+        let rows: Vec<(i64, IdColumn, String, TimeColumn)> = self
+            .run(async move |conn| {
+                object_removals::table
+                    .inner_join(files::table)
+                    .select((
+                        object_removals::id,
+                        object_removals::file_id,
+                        object_removals::key,
+                        object_removals::created_at,
+                    ))
+                    .filter(object_removals::created_at.lt(before.as_datetime()))
+                    .filter(object_removals::id.gt(after))
+                    .filter(diesel::dsl::not(files::status.eq_any(unfinished)))
+                    .order(object_removals::id)
+                    .limit(limit)
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        let removal = |(id, file_id, key, asked_at): (i64, IdColumn, String, TimeColumn)| OverdueRemoval {
+            id,
+            file_id: file_id.into(),
+            key,
+            asked_at: asked_at.into(),
+        };
+        Ok(rows.into_iter().map(removal).collect())
+    }
+
+    /// It was carried out, or there is nothing to remove.
+    pub async fn forget_removal(&self, id: i64) -> Result<(), DbError> {
+        self.run(async move |conn| diesel::delete(object_removals::table.find(id)).execute(conn).await)
+            .await?;
+        Ok(())
     }
 
     /// Objects still to be removed.

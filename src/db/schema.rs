@@ -57,6 +57,7 @@ diesel::table! {
         file_id -> BigInt,
         key -> Varchar,
         retry_at -> Timestamptz,
+        created_at -> Timestamptz,
     }
 }
 
@@ -90,4 +91,5 @@ diesel::table! {
 }
 
 diesel::joinable!(idempotency_keys -> files (file_id));
-diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, outbox);
+diesel::joinable!(object_removals -> files (file_id));
+diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, object_removals, outbox);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, FileId, Format, Object, Timestamp};
+use super::{Attempt, File, FileId, Format, Object, Timestamp};
 
 pub mod topic {
     pub const CREATE: &str = "file.create";
@@ -97,6 +97,18 @@ fn positive(id: FileId) -> Result<(), MessageError> {
 }
 
 impl CreateFile {
+    /// Asks for the file's current attempt.
+    pub fn of(file: &File) -> Self {
+        Self {
+            file_id: file.id,
+            title: file.title.clone(),
+            description: file.description.clone(),
+            timestamp: file.created_at,
+            attempt: file.attempt,
+            format: file.format,
+        }
+    }
+
     pub fn read(value: Option<&[u8]>) -> Result<Self, MessageError> {
         let message: Self = read(topic::CREATE, value)?;
         positive(message.file_id)?;

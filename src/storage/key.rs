@@ -3,11 +3,13 @@
 use crate::domain::{FileId, Format, Timestamp};
 
 const SLUG_MAX: usize = 80;
+/// Of every key.
+pub const PREFIX: &str = "files/";
 
 /// `files/{id}_{slug}_{created_at in epoch ms}.{ext}`. Depends on the request alone, so every attempt writes the
 /// same object.
 pub fn object_key(id: FileId, title: &str, created_at: Timestamp, format: Format) -> String {
-    format!("files/{id}_{}_{}.{}", slug(title), created_at.epoch_millis(), format.name())
+    format!("{PREFIX}{id}_{}_{}.{}", slug(title), created_at.epoch_millis(), format.name())
 }
 
 /// The title in lower case, runs of other than `a-z0-9` as one `_`, none at the ends, at most 80 characters.
@@ -27,10 +29,17 @@ pub fn location(bucket: &str, key: &str) -> String {
 /// their own at the end. `None` for everything else: a location is not trusted.
 pub fn own_key<'a>(bucket: &str, id: FileId, location: &'a str) -> Option<&'a str> {
     let key = location.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')?;
-    let name = key.strip_prefix("files/")?.strip_prefix(&format!("{id}_"))?;
+    let name = key.strip_prefix(PREFIX)?.strip_prefix(&format!("{id}_"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (!name.is_empty() && !name.contains("..") && name.chars().all(plain) && location.len() <= 500)
         .then_some(key)
+}
+
+/// Whose object a key that we list is; `None` when it can't be any file's.
+pub fn owner(bucket: &str, key: &str) -> Option<FileId> {
+    let (id, _) = key.strip_prefix(PREFIX)?.split_once('_')?;
+    let id = id.parse().ok()?;
+    own_key(bucket, id, &location(bucket, key)).map(|_| id)
 }
 
 #[cfg(test)]
@@ -75,6 +84,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_key_that_is_not_one_of_ours_has_no_owner() {
+        assert_eq!(owner("b-1", "files/4_x_1.txt"), Some(FileId(4)));
+        for foreign in
+            ["files/4", "files/_x", "files/04_x", "files/x_4", "files/4_", "files/4_a/b", "files/4_é", "4_x"]
+        {
+            assert_eq!(owner("b-1", foreign), None, "{foreign}");
+        }
+    }
+
     proptest! {
         #[test]
         fn every_key_we_make_is_one_we_accept(title in "\\PC{1,255}", id in 1..i64::MAX) {
@@ -82,6 +101,7 @@ mod tests {
             let location = location("file-storage-bucket", &key);
             prop_assert!(location.len() <= 500);
             prop_assert_eq!(own_key("file-storage-bucket", FileId(id), &location), Some(key.as_str()));
+            prop_assert_eq!(owner("file-storage-bucket", &key), Some(FileId(id)));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! S3: put and verify, open for reading, probe. The only home of the S3 client.
 
 pub mod errors;
+pub mod inventory;
 pub mod key;
 mod signed;
 
@@ -46,6 +47,13 @@ pub struct Stored {
     pub size: i64,
     /// Lower-case hexadecimal.
     pub sha256: String,
+}
+
+impl Stored {
+    /// What a store that keeps these bytes must confirm.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { size: i64::try_from(bytes.len()).unwrap_or(i64::MAX), sha256: hex(&Sha256::digest(bytes)) }
+    }
 }
 
 const CHECKSUM: &str = "x-amz-checksum-sha256";
@@ -141,7 +149,7 @@ impl Storage {
     }
 
     async fn remove_and_verify(&self, key: &str) -> Result<(), StorageError> {
-        match send(self.client.delete(key).await?.timeout(limits::REQUEST), limits::REQUEST).await {
+        match send(self.client.delete(key, &[]).await?.timeout(limits::REQUEST), limits::REQUEST).await {
             Ok(_) | Err(StorageError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }

@@ -58,8 +58,10 @@ impl SignedClient {
         Ok(self.client.request(Method::GET, url))
     }
 
-    pub async fn delete(&self, key: &str) -> Result<RequestBuilder, StorageError> {
-        let url = self.bucket.presign_delete(key, SIGNATURE_SECS).await?;
+    pub async fn delete(&self, key: &str, query: &[(&str, &str)]) -> Result<RequestBuilder, StorageError> {
+        let query: HashMap<String, String> =
+            query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let url = self.bucket.with_extra_query(query)?.presign_delete(key, SIGNATURE_SECS).await?;
         Ok(self.client.request(Method::DELETE, url))
     }
 

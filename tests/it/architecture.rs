@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&[&str]]); 13] = [
 ];
 
 /// Paths from outside and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 25] = [
+const HOMES: [(&str, &[&str]); 27] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -44,6 +44,7 @@ const HOMES: [(&str, &[&str]); 25] = [
     ("reqwest", &["storage"]),
     ("rustls", &["config", "db"]),
     ("s3", &["storage"]),
+    ("quick_xml", &["storage"]),
     ("s3s", &["embedded"]),
     ("s3s_fs", &["embedded"]),
     ("hyper_util", &["embedded"]),
@@ -53,6 +54,7 @@ const HOMES: [(&str, &[&str]); 25] = [
     ("actix_web", &["http"]),
     ("askama", &["http"]),
     ("clap", &["commands", "main.rs"]),
+    ("indicatif", &["commands"]),
     ("env_logger", &["telemetry"]),
     ("std::env::var", &["config/env.rs"]),
     ("std::env::var_os", &["config/env.rs"]),

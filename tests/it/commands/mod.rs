@@ -3,6 +3,7 @@
 mod config;
 mod dead_letters;
 mod exit_codes;
+mod fsck;
 mod topics;
 
 use std::process::{Command, Output};

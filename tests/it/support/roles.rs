@@ -187,10 +187,15 @@ impl Roles {
 
     /// Ends what runs and waits for it. The rows are left.
     pub async fn stop(self) -> Database {
+        self.stop_tasks().await;
+        self.database
+    }
+
+    /// As `stop`; what they stand on stays.
+    pub async fn stop_tasks(&self) {
         self.stop.cancel();
         self.tasks.close();
         super::within(super::PATIENCE, "the roles end", self.tasks.wait()).await;
-        self.database
     }
 }
 

@@ -1,0 +1,1 @@
+ALTER TABLE object_removals DROP COLUMN created_at;

@@ -1,0 +1,149 @@
+//! Table `files` as the object store is compared with it: what each row says of its object, in small batches.
+
+use diesel::dsl::max;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncConnection, RunQueryDsl};
+
+use super::schema::files;
+use super::types::{FileRow, IdColumn, StatusColumn};
+use super::{Db, DbError, limits};
+use crate::domain::{File, FileId, Status, Timestamp};
+
+/// What a row says of its object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub id: FileId,
+    pub status: Status,
+    pub s3_location: Option<String>,
+    pub size: Option<i64>,
+    pub sha256: Option<String>,
+}
+
+impl From<&File> for Claim {
+    fn from(file: &File) -> Self {
+        Self {
+            id: file.id,
+            status: file.status,
+            s3_location: file.s3_location.clone(),
+            size: file.size,
+            sha256: file.sha256.clone(),
+        }
+    }
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = files, check_for_backend(diesel::pg::Pg))]
+struct ClaimRow {
+    id: IdColumn,
+    status: StatusColumn,
+    s3_location: Option<String>,
+    size: Option<i64>,
+    sha256: Option<String>,
+}
+
+impl From<ClaimRow> for Claim {
+    fn from(ClaimRow { id, status, s3_location, size, sha256 }: ClaimRow) -> Self {
+        Self { id: id.into(), status: status.into(), s3_location, size, sha256 }
+    }
+}
+
+#[derive(QueryableByName)]
+struct LastValue {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Db {
+    /// Of the files with these ids that there are, in no order.
+    pub async fn claims(&self, ids: Vec<FileId>) -> Result<Vec<Claim>, DbError> {
+        let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
+        let rows: Vec<ClaimRow> = self
+            .run(async move |conn| {
+                files::table.select(ClaimRow::as_select()).filter(files::id.eq_any(ids)).load(conn).await
+            })
+            .await?;
+        Ok(rows.into_iter().map(Claim::from).collect())
+    }
+
+    /// Of completed files with ids above `after`, in order.
+    pub async fn completed_claims(&self, after: FileId, limit: i64) -> Result<Vec<Claim>, DbError> {
+        let rows: Vec<ClaimRow> = self
+            .run(async move |conn| {
+                files::table
+                    .select(ClaimRow::as_select())
+                    .filter(files::status.eq(Status::Completed.name()))
+                    .filter(files::id.gt(after.0))
+                    .order(files::id)
+                    .limit(limit)
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        Ok(rows.into_iter().map(Claim::from).collect())
+    }
+
+    /// Ids above `after` of unfinished files whose deadline was before `before`, in order.
+    pub async fn overdue_files(
+        &self,
+        before: Timestamp,
+        after: FileId,
+        limit: i64,
+    ) -> Result<Vec<FileId>, DbError> {
+        let rows: Vec<IdColumn> = self
+            .run(async move |conn| {
+                files::table
+                    .select(files::id)
+                    .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
+                    .filter(files::deadline_at.lt(before.as_datetime()))
+                    .filter(files::id.gt(after.0))
+                    .order(files::id)
+                    .limit(limit)
+                    .load(conn)
+                    .await
+            })
+            .await?;
+        Ok(rows.into_iter().map(FileId::from).collect())
+    }
+
+    /// No file of this database has, or ever had, a higher id.
+    pub async fn last_file_id(&self) -> Result<FileId, DbError> {
+        let (given, highest): (LastValue, Option<i64>) = self
+            .run(async |conn| {
+                let given = diesel::sql_query(
+                    "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS id FROM files_id_seq",
+                );
+                let given = given.get_result(conn).await?;
+                Ok((given, files::table.select(max(files::id)).first(conn).await?))
+            })
+            .await?;
+        Ok(FileId(given.id.max(highest.unwrap_or_default())))
+    }
+
+    /// Locks the file, so that no move of it comes in between, while `work` is done with it as it is now. A row
+    /// that isn't there can't be locked: then nothing is held.
+    pub async fn hold_file<T, F>(
+        &self,
+        id: FileId,
+        work: impl FnOnce(Option<File>) -> F + Send,
+    ) -> Result<T, DbError>
+    where
+        T: Send,
+        F: Future<Output = T> + Send,
+    {
+        self.run_within(limits::RELAY, async move |conn| {
+            conn.transaction(async move |conn| {
+                let row: Option<FileRow> = files::table
+                    .find(id.0)
+                    .select(FileRow::as_select())
+                    .for_update()
+                    .first(conn)
+                    .await
+                    .optional()?;
+                Ok(work(row.map(File::from)).await)
+            })
+            .await
+        })
+        .await
+    }
+}
