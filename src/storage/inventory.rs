@@ -78,10 +78,10 @@ impl Storage {
 
     /// Afterwards there is no such upload, and none of its parts; also if there was none before.
     pub async fn abort_upload(&self, upload: &Upload) -> Result<(), StorageError> {
-        let delete = self.client.delete(&upload.key, &[("uploadId", &upload.id)]).await?;
-        match send(delete.timeout(limits::REQUEST), limits::REQUEST).await {
-            Ok(_) | Err(StorageError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
+        match tokio::time::timeout(limits::REQUEST, self.client.abort_upload(&upload.key, &upload.id)).await {
+            Ok(Ok(()) | Err(StorageError::NotFound(_))) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StorageError::TimedOut),
         }
     }
 

@@ -149,7 +149,7 @@ impl Storage {
     }
 
     async fn remove_and_verify(&self, key: &str) -> Result<(), StorageError> {
-        match send(self.client.delete(key, &[]).await?.timeout(limits::REQUEST), limits::REQUEST).await {
+        match send(self.client.delete(key).await?.timeout(limits::REQUEST), limits::REQUEST).await {
             Ok(_) | Err(StorageError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }

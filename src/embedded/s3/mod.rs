@@ -1,5 +1,6 @@
 //! An S3 server on loopback, in process, that keeps objects as files.
 
+mod listing;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use s3s::dto::{
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 
+use super::listing;
 use crate::embedded::{Durability, EmbeddedError};
 
 #[derive(Debug)]
@@ -51,6 +52,32 @@ impl Store {
             sync_file(dir).await?;
         }
         Ok(())
+    }
+
+    async fn list(
+        &self,
+        input: ListObjectsV2Input,
+        bucket: PathBuf,
+        max: usize,
+    ) -> Reply<ListObjectsV2Output> {
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let after = input.continuation_token.clone().max(input.start_after.clone());
+        let page = move || listing::page(&bucket, &prefix, after.as_deref(), max);
+        let page = tokio::task::spawn_blocking(page).await.map_err(S3Error::internal_error)?;
+        let (objects, next) = page.map_err(S3Error::internal_error)?;
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            continuation_token: input.continuation_token,
+            start_after: input.start_after,
+            encoding_type: input.encoding_type,
+            key_count: i32::try_from(objects.len()).ok(),
+            max_keys: i32::try_from(max).ok(),
+            is_truncated: Some(next.is_some()),
+            next_continuation_token: next,
+            contents: Some(objects).filter(|objects| !objects.is_empty()),
+            ..ListObjectsV2Output::default()
+        }))
     }
 
     /// `s3s-fs` deletes the object alone.
@@ -152,7 +179,12 @@ impl S3 for Store {
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Reply<ListObjectsV2Output> {
-        self.files.list_objects_v2(req).await
+        let max = usize::try_from(req.input.max_keys.unwrap_or(i32::MAX)).unwrap_or_default();
+        let bucket = self.root.join(&req.input.bucket);
+        if req.input.delimiter.is_some() || max == 0 || !bucket.is_dir() {
+            return self.files.list_objects_v2(req).await;
+        }
+        self.list(req.input, bucket, max.min(listing::MAX_KEYS)).await
     }
 
     async fn create_multipart_upload(

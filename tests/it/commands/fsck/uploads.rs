@@ -40,11 +40,10 @@ async fn serve(mut client: TcpStream, store: String, uploads: Arc<Mutex<Vec<(&'s
     }
     let head = String::from_utf8(head).unwrap();
     let line = head.lines().next().unwrap();
-    let answer = if line.starts_with("DELETE ") && line.contains("uploadId=") {
-        uploads
-            .lock()
-            .unwrap()
-            .retain(|(key, id)| !(line.contains(key) && line.contains(&format!("uploadId={id}"))));
+    let (path, query) = line.split(' ').nth(1).unwrap().split_once('?').unwrap_or_default();
+    let upload = query.split('&').find_map(|part| part.strip_prefix("uploadId="));
+    let answer = if let (true, Some(upload)) = (line.starts_with("DELETE "), upload) {
+        uploads.lock().unwrap().retain(|(key, id)| !(path.ends_with(key) && upload == *id));
         "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n".to_owned()
     } else if line.starts_with("GET ") && line.contains("uploads=") {
         let body = listing(&uploads.lock().unwrap(), line);
