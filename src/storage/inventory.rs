@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::signed::send;
 use super::{Storage, StorageError, Stored, hex, limits};
 use crate::domain::Timestamp;
 
