@@ -313,7 +313,7 @@ impl<'a> Ear<'a> {
             .await;
     }
 
-    /// Few lines, and these once each.
+    /// Few lines, and these once each, or twice.
     fn heard_once(&self, what: &str, texts: &[&str]) {
         let heard = self.heard();
         let troubles: Vec<&str> =
@@ -321,7 +321,8 @@ impl<'a> Ear<'a> {
         eprintln!("{what}: {} lines, of them {} warnings and errors", heard.lines().count(), troubles.len());
         assert!(troubles.len() < LINES, "{what}:\n{}", troubles.join("\n"));
         for text in texts {
-            assert_eq!(self.count(text), 1, "{what}: {text}:\n{heard}");
+            // A service that stops in good order on a busy machine may take seconds in which some still reach it.
+            assert!((1..=2).contains(&self.count(text)), "{what}: {text}:\n{heard}");
         }
     }
 }
