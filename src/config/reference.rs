@@ -149,10 +149,11 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
 ];
 
 /// In these environments together each role reads everything that it ever reads.
-const PROBES: [&[(&str, &str)]; 3] = [
+const PROBES: [&[(&str, &str)]; 4] = [
     &[],
     &[("DATABASE_URL", "postgresql://h/d"), ("KAFKA_BROKERS", "h:1"), ("S3_ENDPOINT", "http://h")],
     &[("DATABASE_HOST", "h")],
+    &[("KAFKA_BROKERS", "h:1"), ("KAFKA_TLS", "true"), ("KAFKA_SASL_MECHANISM", "PLAIN")],
 ];
 
 const DOCUMENT: &str = include_str!("../../docs/CONFIG.md");

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
 use uuid::Uuid;
@@ -91,6 +92,9 @@ fn random_port() -> u16 {
     20_000 + Uuid::new_v4().as_fields().1 % 10_000
 }
 
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
+
 fn lock(dir: &Path) -> Result<File, EmbeddedError> {
     let path = dir.join("lock");
     let mut file = OpenOptions::new()
@@ -101,7 +105,16 @@ fn lock(dir: &Path) -> Result<File, EmbeddedError> {
         .mode(0o600)
         .open(&path)
         .map_err(EmbeddedError::io(&path))?;
-    match file.try_lock() {
+    // A child that is being started holds its parent's files until it is another program: a lock that was just let go
+    // may seem taken for an instant.
+    let until = Instant::now() + LOCK_LIMIT;
+    let outcome = loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_AGAIN),
+            outcome => break outcome,
+        }
+    };
+    match outcome {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(EmbeddedError::Locked {
