@@ -395,7 +395,8 @@ async fn s3_that_stops_under_load_fails_no_file_and_a_lost_bucket_is_made_anew()
         assert_eq!(seen, BTreeSet::from(["200 degraded up up down".to_owned()]));
         is_refusal(&api.content(made_before).await, "storage_unavailable");
         ear.heard_once(&format!("s3 {how}"), &["s3 is away"]);
-        assert!((1..=2).contains(&ear.count("records wait")), "once for each worker");
+        // Once for each worker, or twice: connections that are open may work for a moment after new ones are refused.
+        assert!((1..=4).contains(&ear.count("records wait")), "{}", ear.count("records wait"));
 
         if how == "emptied" {
             site.store.forget_everything();
@@ -462,7 +463,7 @@ async fn up_waits_for_the_services_that_it_was_given() {
     let (process, api) = listening(process).await;
     let file = api.post_file("early").await;
     wait_until_ready(&api, "200 degraded up up down").await;
-    assert_eq!(api.file(file.id).await.status, Status::Processing);
+    api.wait_until(file.id, Status::Processing).await;
     site.store.start_again().await;
     let back = Instant::now();
     api.wait_until_completed(file.id).await;
