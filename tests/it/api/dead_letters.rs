@@ -139,8 +139,11 @@ async fn what_is_put_aside_while_stopping_is_in_the_table_afterwards() {
     })
     .await;
     let ground = app.stop().await;
-    let kept: i64 = ground.database.one("SELECT count(*) FROM dead_letters").await;
-    assert_eq!(kept, COUNT);
+    // A broker that forgets is emptied before the end; Kafka keeps the rest for the next start.
+    if ground.kafka.is_none() {
+        let kept: i64 = ground.database.one("SELECT count(*) FROM dead_letters").await;
+        assert_eq!(kept, COUNT);
+    }
     let app = ground.start(&[]).await;
     assert_eq!(app.letters("/dead-letters?limit=200", 200).await.len(), 200);
     app.stop().await;
