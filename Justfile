@@ -16,6 +16,10 @@ test-real:
     scripts/services start
     eval "$(scripts/services test-env)" && cargo test
 
+# Break everything around the roles, under load, and verify (`just chaos --help`)
+chaos *args:
+    cargo test --locked --features chaos --test chaos -- {{args}}
+
 # Format the source
 fmt:
     cargo fmt
@@ -23,6 +27,10 @@ fmt:
 # What the compiler's critics say
 lint:
     cargo clippy --locked --all-targets -- -D warnings
+
+# A release build of the roles under load, and what it costs; `just bench --help` tells what else it can measure
+bench *args:
+    cargo bench --locked --bench load -- {{args}}
 
 # Every role in one process, with its own PostgreSQL, S3 and broker
 run:

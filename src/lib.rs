@@ -2,12 +2,13 @@
 //! PostgreSQL always knows where it stands.
 //!
 //! Modules stand in dependency order; each may use those above it and nothing below (`tests/it/architecture.rs`).
-//! `domain` nouns · `config`, `telemetry` · the tools `db`, `broker`, `storage`, `generators`, which never use each
+//! `domain` nouns · `config`, `telemetry`, `faults` · the tools `db`, `broker`, `storage`, `generators`, which never use each
 //! other · `actions` verbs · the doors `http`, `consumer` and the `embedded` services · `commands` wires it all.
 
 pub mod domain;
 
 pub mod config;
+pub mod faults;
 pub mod telemetry;
 
 pub mod broker;

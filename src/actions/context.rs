@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use super::check_health::Silence;
+use super::recent::Recent;
 use super::request_file::Intake;
 use crate::broker::Broker;
 use crate::db::Db;
+use crate::domain::{Page, PageRequest, Stats};
 use crate::storage::Storage;
 use crate::telemetry::Outage;
 
@@ -27,6 +29,8 @@ pub struct ServeContext {
     pub(super) intake: mpsc::Sender<Intake>,
     pub(super) overload: Arc<Outage>,
     pub(super) silence: Arc<Silence>,
+    pub(super) pages: Arc<Recent<PageRequest, Page>>,
+    pub(super) stats: Arc<Recent<(), Stats>>,
 }
 
 impl ServeContext {
@@ -48,6 +52,8 @@ impl ServeContext {
             intake,
             overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),
             silence: Arc::default(),
+            pages: Arc::default(),
+            stats: Arc::default(),
         };
         (ctx, queue)
     }

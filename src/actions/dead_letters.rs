@@ -6,6 +6,7 @@ use super::announce;
 use crate::broker::{Broker, Delivery, dead_letter};
 use crate::domain::message::topic;
 use crate::domain::{Attempt, Error, ErrorKind, FileId, Result};
+use crate::faults;
 
 /// `Ok` once it is stored: only then may the record's offset be committed. One whose value leaves no room for the cause
 /// is put aside without the value.
@@ -29,6 +30,7 @@ pub async fn put_aside(
         }
         answer => answer?,
     }
+    faults::point!(PutAside);
     log::error!(
         topic:% = delivery.position.topic, partition = delivery.position.partition,
         offset = delivery.position.offset, file_id = file_id.map(|id| id.0), error:% = error.chain();

@@ -1,11 +1,13 @@
 //! Hand out the bytes of a completed file.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use super::{ServeContext, find_files};
 use crate::domain::{ByteRange, Error, ErrorKind, File, FileId, Result, Status};
-use crate::storage::key;
+use crate::storage::{StorageError, key};
 
 /// The file if it can be downloaded; otherwise why not.
 pub async fn find(ctx: &ServeContext, id: FileId) -> Result<File> {
@@ -28,7 +30,7 @@ pub async fn find(ctx: &ServeContext, id: FileId) -> Result<File> {
 }
 
 /// Opens what `find` gave. Before the first byte it is known that the object is there and as long as the record
-/// says.
+/// says; of a whole object, that it is what was made, or else it ends with an error.
 pub async fn open(
     ctx: &ServeContext,
     file: &File,
@@ -39,21 +41,32 @@ pub async fn open(
     let Some(key) = own else {
         return Err(Error::internal("the file's location is not in our bucket"));
     };
-    let (size, bytes) = ctx.storage.open(key, range).await?;
+    let (size, mut bytes) = match &file.sha256 {
+        Some(sha256) if range.is_none() => ctx.storage.open_verified(key, sha256.clone()).await?,
+        Some(_) | None => ctx.storage.open(key, range).await?,
+    };
     let recorded = range.map(ByteRange::length).or(file.size.and_then(|size| u64::try_from(size).ok()));
     if let (Some(stored), Some(recorded)) = (size, recorded)
         && stored != recorded
     {
-        log::error!(file_id = file.id.0, stored, recorded; "object altered");
-        let detail = "the stored content is not what was made; tell an operator";
-        return Err(Error::new(ErrorKind::Internal, "object_altered", detail));
+        return Err(altered(file.id, &format!("{stored} bytes instead of {recorded}")));
     }
-    let id = file.id.0;
-    let bytes = bytes.map(move |piece| {
+    let first = match bytes.next().await {
+        Some(Err(error @ StorageError::Corrupt(_))) => return Err(altered(file.id, &error)),
+        first => first.transpose()?,
+    };
+    let id = file.id;
+    let bytes = stream::iter(first.map(Ok)).chain(bytes).map(move |piece| {
         piece.map_err(|error| {
-            log::error!(file_id = id, error:% = error; "download cut off");
+            log::error!(file_id = id.0, error:% = error; "download cut off");
             std::io::Error::other(error)
         })
     });
     Ok((size, bytes))
+}
+
+fn altered(id: FileId, how: &dyn Display) -> Error {
+    log::error!(file_id = id.0, how:% = how; "object altered");
+    let detail = "the stored content is not what was made; tell an operator";
+    Error::new(ErrorKind::Internal, "object_altered", detail)
 }

@@ -1,12 +1,17 @@
 //! Look things up: one file, a page of them, a history, counts.
 
-use super::ServeContext;
-use crate::domain::{
-    Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Timestamp, Transition,
-};
+use std::sync::Arc;
 
-pub async fn page(ctx: &ServeContext, request: &PageRequest) -> Result<Page> {
-    Ok(ctx.db.page(request).await?)
+use super::ServeContext;
+use crate::domain::{Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Transition};
+
+/// As it was at most a second ago, and not before any change that this process has made or heard of.
+pub async fn page(ctx: &ServeContext, request: &PageRequest) -> Result<Arc<Page>> {
+    let read = || {
+        let (db, request) = (ctx.db.clone(), request.clone());
+        async move { Ok(db.page(&request).await?) }
+    };
+    ctx.pages.get(request, ctx.db.version(), read).await
 }
 
 /// Deleted files are found, with that status.
@@ -27,6 +32,11 @@ pub async fn timeline(ctx: &ServeContext, id: FileId) -> Result<Vec<Transition>>
     Ok(lines)
 }
 
-pub async fn stats(ctx: &ServeContext) -> Result<Stats> {
-    Ok(ctx.db.stats(Timestamp::now()).await?)
+/// As old as a page may be.
+pub async fn stats(ctx: &ServeContext) -> Result<Arc<Stats>> {
+    let read = || {
+        let db = ctx.db.clone();
+        async move { Ok(db.stats().await?) }
+    };
+    ctx.stats.get(&(), ctx.db.version(), read).await
 }

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "chaos")]
+use super::planted;
 use super::{WorkerContext, announce, prepare};
 use crate::domain::message::{CreateFile, FileResult, Outcome};
 use crate::domain::{Attempt, Error, FileId, Result, Timestamp};
+use crate::faults;
 use crate::generators;
 use crate::storage::{StorageError, Stored, key};
 
@@ -37,6 +40,7 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
             log::debug!(file_id, attempt, error:% = error.chain(); "start not announced");
         }
     };
+    faults::plant!(CompletedBeforePut { planted::complete_unmade(ctx, request, origin).await? });
     let ((), stored) = tokio::join!(announced, make(ctx, request, started));
     let (location, stored) = stored?;
     let duration = elapsed_ms(started);
@@ -49,6 +53,7 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
         ..result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
     announce::result(&*ctx.broker, &end).await?;
+    faults::point!(WorkerPublished);
     log::info!(file_id, attempt, partition, offset, duration_ms = duration, status = "completed"; "result published");
     Ok(())
 }
@@ -64,6 +69,7 @@ pub async fn fail(
     let failed =
         FileResult { error: Some(error.detail.clone()), ..result(file_id, attempt, Outcome::Failed, origin) };
     announce::result(&*ctx.broker, &failed).await?;
+    faults::point!(WorkerFailed);
     log::error!(
         file_id = file_id.0, partition = origin.partition, offset = origin.offset, error:% = error.chain();
         "file failed"
@@ -73,9 +79,13 @@ pub async fn fail(
 
 async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Result<(String, Stored)> {
     delay(ctx.processing_delay, request, started).await;
+    faults::panic_over!(&request.title);
     let bytes = generators::generate(request)?;
-    let key = key::object_key(request.file_id, &request.title, request.timestamp, request.format);
+    faults::point!(WorkerGenerated);
+    let created_at = faults::plant!(ClockInKey, Timestamp::now(), request.timestamp);
+    let key = key::object_key(request.file_id, &request.title, created_at, request.format);
     let put = || ctx.storage.put(&key, request.format.media_type(), &bytes);
+    faults::point!(WorkerStoring);
     let stored = match put().await {
         Err(StorageError::NoBucket(_)) => {
             if prepare::bucket(&ctx.storage).await? {
@@ -85,6 +95,7 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
         }
         stored => stored?,
     };
+    faults::point!(WorkerStored);
     log::info!(file_id = request.file_id.0, key, size = stored.size; "object stored");
     Ok((key::location(&ctx.storage.bucket_name(), &key), stored))
 }
@@ -100,7 +111,12 @@ async fn delay(total: Duration, request: &CreateFile, started: Instant) {
     }
 }
 
-fn result(file_id: FileId, attempt: Option<Attempt>, status: Outcome, origin: &Origin) -> FileResult {
+pub(super) fn result(
+    file_id: FileId,
+    attempt: Option<Attempt>,
+    status: Outcome,
+    origin: &Origin,
+) -> FileResult {
     FileResult {
         file_id,
         title: None,

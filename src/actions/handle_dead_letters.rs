@@ -1,6 +1,7 @@
 //! Look at dead letters, have them replayed, discard them. Needs the rows alone: no Kafka, no S3.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -72,15 +73,14 @@ pub async fn is_open_for(ctx: &LettersContext, file_id: FileId) -> Result<bool> 
 /// Asks again for what the record asked for, once, however often this is called. A discarded letter may be replayed
 /// all the same; `Conflict` when it can't be.
 pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
-    let now = Timestamp::now();
-    let deadline_at = now.plus(ctx.file_deadline);
-    let settled = ctx.db.settle_dead_letter(id, now, move |letter, file| {
+    let deadline = ctx.file_deadline;
+    let settled = ctx.db.settle_dead_letter(id, move |letter, file, now| {
         if letter.state == LetterState::Replayed {
             return (None, Ok(Replayed::Before));
         }
         let is_request = letter.origin.as_ref().is_some_and(|origin| origin.topic == topic::CREATE);
         let planned = match file.filter(|_| is_request) {
-            Some(file) => ask_again(&letter, file, now, deadline_at),
+            Some(file) => ask_again(&letter, file, now, deadline),
             None => publish_again(letter),
         };
         match planned {
@@ -95,7 +95,7 @@ pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
 
 /// One that is discarded already is no error; one that was replayed is a `Conflict`.
 pub async fn discard(ctx: &LettersContext, id: LetterId) -> Result<()> {
-    let settled = ctx.db.settle_dead_letter(id, Timestamp::now(), |letter, _| match letter.state {
+    let settled = ctx.db.settle_dead_letter(id, |letter, _, _| match letter.state {
         LetterState::Open => (Some(settlement(LetterState::Discarded)), Ok(())),
         LetterState::Discarded => (None, Ok(())),
         LetterState::Replayed => {
@@ -109,10 +109,10 @@ pub async fn discard(ctx: &LettersContext, id: LetterId) -> Result<()> {
 type Plan = Result<(Settlement, Replayed)>;
 
 /// A request for a file that is there.
-fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline_at: Timestamp) -> Plan {
+fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
     let done = settlement(LetterState::Replayed);
     if let Verdict::Apply(to) = judge(State::of(&file), Move::Retry, None) {
-        let details = Details { deadline_at: Some(deadline_at), ..Details::default() };
+        let details = Details { deadline: Some(deadline), ..Details::default() };
         let change = Some(moves::apply(&mut file, Move::Retry, to, now, details));
         let replayed = Replayed::AskedAgain { file_id: file.id, attempt: file.attempt };
         return Ok((Settlement { change, ..done }, replayed));

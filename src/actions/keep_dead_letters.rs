@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::LettersContext;
 use crate::broker::{Delivery, Record, dead_letter};
 use crate::db::dead_letters::NewLetter;
-use crate::domain::{Error, ErrorKind, FileId, Origin, Result, Timestamp};
+use crate::domain::{ErrorKind, FileId, Origin, Result};
+use crate::faults;
 
 const ERROR_MAX_CHARS: usize = 2000;
 const TEXT_MAX_CHARS: usize = 500;
@@ -30,13 +31,13 @@ pub async fn keep(ctx: &LettersContext, letters: &[Letter<'_>]) -> Vec<Result<()
         }
         return answers;
     }
-    let copy = |_| Err(Error::new(error.kind, error.code, &*error.detail).because(error.chain()));
-    letters.iter().map(copy).collect()
+    letters.iter().map(|_| Err(error.copy())).collect()
 }
 
 async fn keep_together(ctx: &LettersContext, letters: &[Letter<'_>]) -> Result<()> {
     let rows = letters.iter().map(|(delivery, file_id)| row(delivery, *file_id)).collect();
-    let new = ctx.db.keep_dead_letters(rows, Timestamp::now()).await?;
+    let new = ctx.db.keep_dead_letters(rows).await?;
+    faults::point!(LettersKept);
     if new > 0 {
         log::info!(new; "dead letters kept");
     }

@@ -12,7 +12,10 @@ pub mod generate_file;
 pub mod handle_dead_letters;
 pub mod keep_dead_letters;
 mod moves;
+#[cfg(feature = "chaos")]
+mod planted;
 pub mod prepare;
+mod recent;
 pub mod record_result;
 pub mod relay_outbox;
 pub mod remove_objects;
@@ -21,6 +24,7 @@ pub mod request_file;
 pub mod rescue_files;
 pub mod rescue_lost;
 pub mod retry_file;
+pub mod tidy;
 pub mod verify_store;
 
 pub use context::{LettersContext, ServeContext, WorkerContext};

@@ -1,5 +1,7 @@
 //! Moves of files: what is committed with each of them, and those that a person asks for.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -24,16 +26,15 @@ pub(super) struct Details {
     pub partition: Option<i32>,
     pub offset: Option<i64>,
     pub duration_ms: Option<i64>,
-    /// A new one; `None` keeps the old one.
-    pub deadline_at: Option<Timestamp>,
+    /// A new one, counted from the move; `None` keeps the old one.
+    pub deadline: Option<Duration>,
 }
 
 /// Makes a move that a person asks for and gives the file as it is afterwards. One that was made already changes
 /// nothing and is no error; one that the status does not allow is a `Conflict`.
 pub(super) async fn ask(ctx: &ServeContext, id: FileId, by: Move, details: Details) -> Result<File> {
-    let now = Timestamp::now();
     let bucket = ctx.storage.bucket_name();
-    let moved = ctx.db.move_files(vec![id], now, move |files| {
+    let moved = ctx.db.move_files(vec![id], move |files, now| {
         let Some(mut file) = files.into_iter().next() else { return (Moves::default(), Ok(None)) };
         match judge(State::of(&file), by, None) {
             Verdict::Apply(to) => {
@@ -86,7 +87,7 @@ pub(super) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, detail
         messages.push(request(file));
     }
     Change {
-        deadline_at: details.deadline_at,
+        deadline_at: details.deadline.map(|deadline| now.plus(deadline)),
         transition: Transition {
             at: now,
             from: Some(from),

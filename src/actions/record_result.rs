@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use super::ServeContext;
 use super::moves::{self, Details};
+#[cfg(feature = "chaos")]
+use super::planted;
 use crate::db::moves::Moves;
 use crate::domain::message::{FileResult, Outcome};
 use crate::domain::status::{Move, State, Verdict, judge};
 use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
+use crate::faults;
 use crate::storage::key;
 
 const ERROR_MAX_CHARS: usize = 2000;
@@ -41,8 +44,7 @@ async fn record(ctx: &ServeContext, results: &[&FileResult]) -> Vec<Result<()>> 
         }
         return answers;
     }
-    let copy = |_| Err(Error::new(error.kind, error.code, &*error.detail).because(error.chain()));
-    results.iter().map(copy).collect()
+    results.iter().map(|_| Err(error.copy())).collect()
 }
 
 async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<Vec<Result<()>>> {
@@ -52,10 +54,10 @@ async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<
     let mut ids: Vec<FileId> = results.iter().map(|result| result.file_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let now = Timestamp::now();
     let bucket = ctx.storage.bucket_name();
     let (answers, removes) =
-        ctx.db.move_files(ids, now, |files| decide(files, results, &bucket, now)).await?;
+        ctx.db.move_files(ids, |files, now| decide(files, results, &bucket, now)).await?;
+    faults::point!(ResultsRecorded);
     if removes {
         ctx.removals.notify_one();
     }
@@ -67,7 +69,7 @@ async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<
 fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     let refuse = |detail: String| Err(Error::new(ErrorKind::Invalid, "invalid_result", detail));
     if let Some(location) = &result.s3_location
-        && key::own_key(bucket, result.file_id, location).is_none()
+        && !faults::plant!(LocationTrusted, true, key::own_key(bucket, result.file_id, location).is_some())
     {
         return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
     }
@@ -107,7 +109,7 @@ fn decide(files: Vec<File>, results: &[&FileResult], bucket: &str, now: Timestam
                 Outcome::Completed => Move::Complete,
                 Outcome::Failed => Move::Fail,
             };
-            match judge(State::of(file), by, result.attempt) {
+            match faults::plant!(UnguardedUpdate, planted::unjudged(file, result), judge(State::of(file), by, result.attempt)) {
                 Verdict::Apply(next) => moves.changes.push(moves::apply(file, by, next, now, details(result))),
                 Verdict::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
@@ -143,6 +145,6 @@ fn details(result: &FileResult) -> Details {
         partition: result.partition,
         offset: result.offset,
         duration_ms: result.duration_ms,
-        deadline_at: None,
+        deadline: None,
     }
 }

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{ServeContext, announce, rescue_files};
 use crate::broker::{Broker, BrokerError, Record};
 use crate::db::outbox::{Fate, OutboxRow, Round};
-use crate::domain::{Result, Timestamp};
+use crate::domain::Result;
+use crate::faults;
 use crate::telemetry::Outage;
 
 /// Rows in one transaction.
@@ -60,7 +61,11 @@ pub async fn once(ctx: &ServeContext) -> Result<Round> {
     let broker = ctx.broker.clone();
     let mut round = ctx
         .db
-        .relay_outbox(BATCH, Timestamp::now(), |rows| async move { publish(&*broker, rows).await })
+        .relay_outbox(BATCH, |rows| async move {
+            let fates = publish(&*broker, rows).await;
+            faults::point!(RelayPublished);
+            fates
+        })
         .await?;
     if !round.parked.is_empty() {
         // Settled as far as this relay is concerned.

@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeContext;
 use crate::db::removals::{Removal, Settled};
-use crate::domain::{Result, Status, Timestamp};
+use crate::domain::{Result, Status};
+use crate::faults;
 use crate::storage::{Storage, key};
 use crate::telemetry::Outage;
 
@@ -43,7 +44,7 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
 /// One round; returns how many removals it looked at.
 pub async fn once(ctx: &ServeContext) -> Result<usize> {
     let storage = ctx.storage.clone();
-    let taken = ctx.db.take_removals(BATCH, Timestamp::now(), |removals| async move {
+    let taken = ctx.db.take_removals(BATCH, |removals| async move {
         futures_util::future::join_all(removals.iter().map(|removal| remove(&storage, removal))).await
     });
     Ok(taken.await?)
@@ -62,6 +63,7 @@ async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> Settled {
     }
     match storage.remove(key).await {
         Ok(()) => {
+            faults::point!(ObjectRemoved);
             log::info!(file_id = file.id.0, key; "object removed");
             Settled::Done
         }

@@ -6,11 +6,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "chaos")]
+use super::planted;
 use super::{ServeContext, moves};
+use crate::db::DbError;
 use crate::db::files::NewRow;
-use crate::db::{Db, DbError};
 use crate::domain::idempotency::KEPT;
-use crate::domain::{Error, ErrorKind, FactType, File, IdempotencyKey, NewFile, Result, Timestamp};
+use crate::domain::{Error, ErrorKind, FactType, File, IdempotencyKey, NewFile, Result};
+use crate::faults;
 
 /// Requests waiting for their commit; past it callers are told to come back.
 pub(super) const QUEUE: usize = 4096;
@@ -50,7 +53,6 @@ pub async fn request(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKe
 /// Stores what piles up in the queue, one commit after the other, until `stop`; what is queued by then is still
 /// stored. A lone request waits for nothing.
 pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: CancellationToken) {
-    let ServeContext { db, file_deadline, outbox, .. } = ctx;
     let mut batch = Vec::new();
     loop {
         tokio::select! {
@@ -60,7 +62,7 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
         }
         let (requests, replies): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|intake| ((intake.new, intake.key), intake.reply)).unzip();
-        let answers: Vec<Result<Accepted>> = match store(&db, file_deadline, requests).await {
+        let answers: Vec<Result<Accepted>> = match store(&ctx, requests).await {
             Ok(answers) => answers,
             Err(error) => {
                 let text = error.to_string();
@@ -74,7 +76,7 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
                 answers
             }
         };
-        outbox.notify_one();
+        ctx.outbox.notify_one();
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The caller may have gone; the file is made all the same.
             let _ = reply.send(answer);
@@ -83,25 +85,28 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
 }
 
 async fn store(
-    db: &Db,
-    deadline: Duration,
+    ctx: &ServeContext,
     requests: Vec<(NewFile, Option<IdempotencyKey>)>,
 ) -> Result<Vec<Result<Accepted>>, DbError> {
-    let ids = db.next_file_ids(requests.len()).await?;
-    let now = Timestamp::now();
+    let ids = ctx.db.next_file_ids(requests.len()).await?;
     let mut wanted = Vec::with_capacity(requests.len());
     let mut rows = Vec::with_capacity(requests.len());
-    for (id, (new, key)) in ids.into_iter().zip(requests) {
+    for ((id, now), (new, key)) in ids.into_iter().zip(requests) {
         let file = File::accepted(id, &new, now);
         rows.push(NewRow {
-            deadline_at: now.plus(deadline),
+            deadline_at: now.plus(ctx.file_deadline),
             messages: vec![moves::request(&file), moves::fact(&file, FactType::Requested)],
             file: file.clone(),
             key,
         });
         wanted.push((new, file));
     }
-    let known = db.insert_files(rows, now.minus(KEPT)).await?;
+    faults::plant!(ProduceOutsideTransaction {
+        let known = planted::store_then_publish(ctx, rows, KEPT).await?;
+        return Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect());
+    });
+    let known = ctx.db.insert_files(rows, KEPT).await?;
+    faults::point!(ServeCommitted);
     Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect())
 }
 
@@ -120,15 +125,5 @@ fn answer(new: &NewFile, stored: File, known: Option<File>) -> Result<Accepted> 
             "idempotency_key_reused",
             "this Idempotency-Key was used for another request; take a new one for each file",
         )),
-    }
-}
-
-/// Forgets keys that are too old to matter, now and then, until `stop`.
-pub async fn forget_keys(ctx: ServeContext, stop: CancellationToken) {
-    const EVERY: Duration = Duration::from_mins(10);
-    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-        if let Err(error) = ctx.db.forget_idempotency_keys(Timestamp::now().minus(KEPT)).await {
-            log::warn!(error:% = error; "old idempotency keys not forgotten");
-        }
     }
 }

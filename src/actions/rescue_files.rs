@@ -10,7 +10,7 @@ use crate::db::Db;
 use crate::db::moves::{Change, Moves};
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
-use crate::domain::{FileId, Result, Timestamp};
+use crate::domain::{FileId, Result};
 use crate::telemetry::Outage;
 
 const BATCH: i64 = 500;
@@ -49,7 +49,7 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
 pub async fn expire(db: &Db) -> Result<usize> {
     let mut count = 0;
     loop {
-        let ids = db.files_past_deadline(Timestamp::now(), BATCH).await?;
+        let ids = db.files_past_deadline(BATCH).await?;
         if ids.is_empty() {
             return Ok(count);
         }
@@ -67,9 +67,8 @@ pub(super) async fn fail_unpublishable(ctx: &ServeContext, files: Vec<(FileId, S
 }
 
 async fn move_all(db: &Db, ids: Vec<FileId>, by: Move, error: Option<&str>) -> Result<usize> {
-    let now = Timestamp::now();
     let error = error.map(str::to_owned);
-    let moved = db.move_files(ids, now, move |files| {
+    let moved = db.move_files(ids, move |files, now| {
         let changes: Vec<Change> = files
             .into_iter()
             .filter_map(|mut file| {

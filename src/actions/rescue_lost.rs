@@ -17,7 +17,7 @@ use crate::broker::{BrokerError, Watermarks};
 use crate::db::moves::Moves;
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
-use crate::domain::{Attempt, FileId, Mark, Result, Timestamp};
+use crate::domain::{Attempt, FileId, Mark, Result};
 
 /// How long a file may be quiet before it is a suspect.
 const QUIET: Duration = Duration::from_secs(30);
@@ -76,8 +76,7 @@ impl Search {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
                 Stage::Idle => {
-                    let before = Timestamp::now().minus(self.quiet);
-                    let quiet = ctx.db.quiet_files(topic::CREATE, before, SUSPECTS).await?;
+                    let quiet = ctx.db.quiet_files(topic::CREATE, self.quiet, SUSPECTS).await?;
                     if quiet.is_empty() {
                         return Ok(0);
                     }
@@ -128,11 +127,10 @@ async fn passed(ctx: &ServeContext, group: &str, topic: &str, ends: &[Watermarks
 /// Those of the suspects that are what they were.
 async fn ask_again(ctx: &ServeContext, suspects: Suspects) -> Result<usize> {
     const BATCH: usize = 500;
-    let now = Timestamp::now();
     let ids: Vec<FileId> = suspects.keys().copied().collect();
     let mut count = 0;
     for ids in ids.chunks(BATCH) {
-        let moved = ctx.db.move_files(ids.to_vec(), now, |files| {
+        let moved = ctx.db.move_files(ids.to_vec(), |files, now| {
             let lost = files.into_iter().filter(|file| suspects.get(&file.id) == Some(&file.mark()));
             let changes: Vec<_> = lost
                 .filter_map(|mut file| {

@@ -3,10 +3,10 @@
 use super::ServeContext;
 use super::moves::{self, Details};
 use crate::domain::status::Move;
-use crate::domain::{File, FileId, Result, Timestamp};
+use crate::domain::{File, FileId, Result};
 
 /// The file, pending. `Conflict` when it neither failed nor was cancelled.
 pub async fn retry(ctx: &ServeContext, id: FileId) -> Result<File> {
-    let deadline_at = Some(Timestamp::now().plus(ctx.file_deadline));
-    moves::ask(ctx, id, Move::Retry, Details { deadline_at, ..Details::default() }).await
+    let deadline = Some(ctx.file_deadline);
+    moves::ask(ctx, id, Move::Retry, Details { deadline, ..Details::default() }).await
 }

@@ -15,7 +15,7 @@ use crate::actions::verify_store::{self, Finding, Options, Report, Stage};
 use crate::config::env::parse_duration;
 use crate::config::{DatabaseConfig, Env, S3Config};
 use crate::db::Db;
-use crate::domain::{Error, Timestamp};
+use crate::domain::Error;
 use crate::storage::Storage;
 
 #[derive(Debug, clap::Args)]
@@ -64,8 +64,8 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
     let storage = Storage::new(&s3).map_err(Error::from)?;
     let seed = args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    let options = Options { grace: args.grace, checksums: args.checksums.into(), seed };
-    let before = Timestamp::now().minus(args.grace);
+    let before = db.now().await.map_err(Error::from)?.minus(args.grace);
+    let options = Options { before, checksums: args.checksums.into(), seed };
     let progress = Progress::default();
     let watch = |stage, done, total| progress.show(stage, done, total);
     let mut report = verify_store::verify(&db, &storage, options, &watch).await?;

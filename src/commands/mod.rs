@@ -89,6 +89,8 @@ pub async fn run(cli: Cli) -> CommandResult {
     let mut env = Env::of_process();
     let telemetry = TelemetryConfig::read(&mut env);
     logs::init(&telemetry).map_err(|error| CommandError::Failed(error.to_string()))?;
+    #[cfg(feature = "chaos")]
+    crate::faults::armed::arm(crate::config::faults::FaultsConfig::read(&mut env));
     match cli.command {
         #[cfg(feature = "embedded")]
         Command::Up(args) => up::run(args, env).await,

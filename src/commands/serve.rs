@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{CommandError, CommandResult, signals};
 use crate::actions::{
-    ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files, rescue_lost,
+    ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files, rescue_lost, tidy,
 };
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
@@ -25,6 +25,7 @@ use crate::domain::Error;
 use crate::domain::message::topic;
 use crate::http::{AppState, server};
 use crate::storage::Storage;
+use crate::telemetry::Outage;
 
 /// Results applied in one transaction.
 const RESULTS_BATCH: usize = 500;
@@ -113,9 +114,9 @@ impl Serve {
         tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
         let groups = rescue_lost::Groups { workers: self.worker_group, recorders: self.group.clone() };
         tasks.spawn(rescue_lost::run(ctx.clone(), groups, background.clone()));
-        tasks.spawn(request_file::forget_keys(ctx.clone(), background.clone()));
+        tasks.spawn(tidy::run(ctx.clone(), background.clone()));
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
-        tasks.spawn(make_ready(ctx.clone(), self.topic_partitions, background.clone()));
+        tasks.spawn(keep_ready(ctx.clone(), self.topic_partitions, background.clone()));
         let settings = |batch| Settings {
             concurrency: 1,
             batch,
@@ -157,22 +158,31 @@ impl Serve {
     }
 }
 
-/// Start order never matters: topics and bucket are made when their services are there.
-async fn make_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
+/// Start order never matters: topics and bucket are made when their services are there, and topics once more when they
+/// are lost. A lost bucket is made by who misses it.
+async fn keep_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
     const AGAIN: Duration = Duration::from_secs(1);
-    let mut said = false;
+    const LOOK: Duration = Duration::from_secs(10);
+    let outage = Outage::new("topics or bucket not made yet", "topics and bucket can be made");
     let work = async {
         loop {
             let made = tokio::join!(prepare::topics(&*ctx.broker, partitions), prepare::bucket(&ctx.storage));
-            let error = match made {
-                (Ok(_), Ok(_)) => return log::info!("topics and bucket are there"),
-                (Err(error), _) | (_, Err(error)) => error,
-            };
-            if !said {
-                log::warn!(error:% = error.chain(); "topics or bucket not made yet");
-                said = true;
+            match made {
+                (Ok(_), Ok(_)) => break,
+                (Err(error), _) | (_, Err(error)) => outage.fails(error.chain()),
             }
             tokio::time::sleep(AGAIN).await;
+        }
+        outage.works();
+        log::info!("topics and bucket are there");
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match prepare::topics(&*ctx.broker, partitions).await {
+                Ok(made) if made.is_empty() => {}
+                Ok(made) => log::warn!(topics = made.join(", "); "topics were gone; made anew"),
+                // Also said by those who have more to do with it.
+                Err(error) => log::debug!(error:% = error.chain(); "topics not looked at"),
+            }
         }
     };
     stop.run_until_cancelled(work).await;

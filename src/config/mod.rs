@@ -6,6 +6,8 @@ pub mod effective;
 pub mod embedded;
 pub mod encryption;
 pub mod env;
+#[cfg(feature = "chaos")]
+pub mod faults;
 pub mod http;
 pub mod kafka;
 pub mod kafka_security;

@@ -9,6 +9,7 @@ use crate::actions::{WorkerContext, dead_letters};
 use crate::broker::Delivery;
 use crate::domain::message::{CreateFile, MessageError};
 use crate::domain::{Attempt, Error, ErrorKind, FileId, Result};
+use crate::faults;
 
 pub struct Requests {
     pub ctx: WorkerContext,
@@ -26,6 +27,7 @@ impl From<MessageError> for Error {
 impl Handler for Requests {
     async fn handle(&self, batch: &[Delivery], again: bool) -> Vec<Result<()>> {
         let one = |delivery| async move {
+            faults::point!(WorkerFetched);
             let request = CreateFile::read(value(delivery))?;
             let origin = self.origin(delivery);
             let level = if again { log::Level::Debug } else { log::Level::Info };
@@ -42,6 +44,7 @@ impl Handler for Requests {
 
     /// The file, if the record names one, fails with the reason; then the record is put aside.
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
+        faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
         if let Some((file_id, attempt)) = file {
             // As in a readable one: without an attempt it is the first.

@@ -8,6 +8,7 @@ use crate::actions::{ServeContext, dead_letters, record_result};
 use crate::broker::Delivery;
 use crate::domain::message::FileResult;
 use crate::domain::{Error, Result};
+use crate::faults;
 
 pub struct Results {
     pub ctx: ServeContext,
@@ -34,6 +35,7 @@ impl Handler for Results {
     }
 
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
+        faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
         dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await
     }

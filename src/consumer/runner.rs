@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::watermark::Watermark;
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
 use crate::domain::Error;
+use crate::faults;
 use crate::telemetry::Outage;
 
 mod job;
@@ -116,6 +117,7 @@ impl Runner {
             let Some(mark) = self.partitions.get_mut(&partition) else { continue };
             let offset = delivery.position.offset;
             mark.get_or_insert_with(|| Watermark::starting_at(offset)).begin(offset);
+            faults::plant!(CommitBeforeDone { if let Some(mark) = mark { mark.finish(offset) } });
             let batch = batches.entry(partition.clone()).or_default();
             batch.push(delivery);
             if batch.len() == self.settings.batch {
@@ -149,9 +151,11 @@ impl Runner {
         if offsets.is_empty() {
             return;
         }
+        faults::point!(ConsumerCommitting);
         let commit = tokio::time::timeout(limit, self.member.commit(offsets.clone())).await;
         match commit.unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer to the commit".to_owned()))) {
             Ok(()) => {
+                faults::point!(ConsumerCommitted);
                 self.commits.works();
                 for next in offsets {
                     // Kafka's way: the offset of the last record done, and the one committed, which is the next.

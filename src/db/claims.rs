@@ -1,5 +1,7 @@
 //! Table `files` as the object store is compared with it: what each row says of its object, in small batches.
 
+use std::time::Duration;
+
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -7,8 +9,8 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::schema::files;
 use super::types::{FileRow, IdColumn, StatusColumn};
-use super::{Db, DbError, limits};
-use crate::domain::{File, FileId, Status, Timestamp};
+use super::{Db, DbError, clock, limits};
+use crate::domain::{File, FileId, Status};
 
 /// What a row says of its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,10 +85,10 @@ impl Db {
         Ok(rows.into_iter().map(Claim::from).collect())
     }
 
-    /// Ids above `after` of unfinished files whose deadline was before `before`, in order.
+    /// Ids above `after` of unfinished files whose deadline passed longer ago than `late`, in order.
     pub async fn overdue_files(
         &self,
-        before: Timestamp,
+        late: Duration,
         after: FileId,
         limit: i64,
     ) -> Result<Vec<FileId>, DbError> {
@@ -95,7 +97,7 @@ impl Db {
                 files::table
                     .select(files::id)
                     .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::deadline_at.lt(before.as_datetime()))
+                    .filter(files::deadline_at.lt(clock::ago(late)))
                     .filter(files::id.gt(after.0))
                     .order(files::id)
                     .limit(limit)

@@ -10,7 +10,7 @@ use super::moves::{self, Change};
 use super::outbox::{self, Message};
 use super::schema::{dead_letters, files};
 use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
-use super::{Db, DbError};
+use super::{Db, DbError, clock};
 use crate::domain::dead_letter::Value;
 use crate::domain::{
     Attempt, DeadLetter, File, FileId, LetterCursor, LetterId, LetterPage, LetterPageRequest, LetterState,
@@ -127,7 +127,7 @@ fn columns(first: i32, count: i32) -> _ {
 
 impl Db {
     /// Keeps those that are not kept yet, all of them or none. Returns how many were new.
-    pub async fn keep_dead_letters(&self, letters: Vec<NewLetter>, now: Timestamp) -> Result<usize, DbError> {
+    pub async fn keep_dead_letters(&self, letters: Vec<NewLetter>) -> Result<usize, DbError> {
         let row = |letter: NewLetter| {
             let (topic, partition, offset) = match letter.origin {
                 Some(Origin { topic, partition, offset }) => (Some(topic), Some(partition), Some(offset)),
@@ -146,7 +146,7 @@ impl Db {
                 dead_letters::file_id.eq(letter.file_id.map(|id| id.0)),
                 dead_letters::attempt.eq(letter.attempt.map(|attempt| attempt.0)),
                 dead_letters::error.eq(letter.error),
-                dead_letters::received_at.eq(now.as_datetime()),
+                dead_letters::received_at.eq(diesel::dsl::now),
             )
         };
         let rows: Vec<_> = letters.into_iter().map(row).collect();
@@ -223,14 +223,14 @@ impl Db {
         self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).get_result(conn).await).await
     }
 
-    /// Locks the letter and the file that it names, hands them to `decide` and writes what it answers. All or nothing; `None` when there is no such letter.
+    /// Locks the letter and the file that it names, hands them to `decide` with the time and writes what it
+    /// answers. All or nothing; `None` when there is no such letter.
     pub async fn settle_dead_letter<R: Send>(
         &self,
         id: LetterId,
-        now: Timestamp,
-        decide: impl FnOnce(DeadLetter, Option<File>) -> (Option<Settlement>, R) + Send,
+        decide: impl FnOnce(DeadLetter, Option<File>, Timestamp) -> (Option<Settlement>, R) + Send,
     ) -> Result<Option<R>, DbError> {
-        self.run(async move |conn| {
+        let settled = self.run(async move |conn| {
             conn.transaction(async move |conn| {
                 let letter: Option<LetterRow> = dead_letters::table
                     .find(id.0)
@@ -244,15 +244,18 @@ impl Db {
                     Some(file_id) => lock_file(conn, file_id).await?,
                     None => None,
                 };
-                let (settlement, answer) = decide(letter, file);
+                let now = clock::now(conn).await?;
+                let (settlement, answer) = decide(letter, file, now);
                 if let Some(settlement) = settlement {
                     write(conn, id, settlement, now).await?;
                 }
                 Ok(Some(answer))
             })
             .await
-        })
-        .await
+        });
+        let answer = settled.await?;
+        self.changes.more();
+        Ok(answer)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Table `files`: new rows with their first transition and their message, look-ups, pages.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid};
@@ -8,11 +9,12 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::outbox::Message;
 use super::schema::files;
-use super::types::{AttemptColumn, FileRow, IdColumn};
-use super::{Db, DbError, idempotency};
+use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
+use super::{Db, DbError, clock, idempotency};
 use crate::domain::{
     Attempt, Cursor, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp,
 };
+use crate::faults;
 
 /// A file about to be stored, and what is published once it is.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct NewRow {
 struct NextId {
     #[diesel(sql_type = BigInt)]
     id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    at: TimeColumn,
 }
 
 const INSERT: &str = "
@@ -45,36 +49,45 @@ WITH new AS (
 SELECT pg_notify($15, '')";
 
 impl Db {
-    /// Takes ids that no other row has or will have.
-    pub async fn next_file_ids(&self, count: usize) -> Result<Vec<FileId>, DbError> {
+    /// Takes ids that no other row has or will have, each with the time of its taking.
+    pub async fn next_file_ids(&self, count: usize) -> Result<Vec<(FileId, Timestamp)>, DbError> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let rows: Vec<NextId> = self
             .run(async move |conn| {
-                diesel::sql_query("SELECT nextval('files_id_seq') AS id FROM generate_series(1, $1)")
-                    .bind::<BigInt, _>(count)
-                    .load(conn)
-                    .await
+                diesel::sql_query(
+                    "SELECT nextval('files_id_seq') AS id, now() AS at FROM generate_series(1, $1)",
+                )
+                .bind::<BigInt, _>(count)
+                .load(conn)
+                .await
             })
             .await?;
-        Ok(rows.into_iter().map(|row| FileId(row.id)).collect())
+        Ok(rows.into_iter().map(|row| (FileId(row.id), row.at.into())).collect())
     }
 
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
-    /// this returns; whoever listens for the outbox is woken. A row whose key was taken since `expired` is left out;
-    /// the answer in its place is the file of that key, as it is now.
+    /// this returns; whoever listens for the outbox is woken. A row whose key was taken in the last `kept` is left
+    /// out; the answer in its place is the file of that key, as it is now.
     pub async fn insert_files(
         &self,
         rows: Vec<NewRow>,
-        expired: Timestamp,
+        kept: Duration,
     ) -> Result<Vec<Option<File>>, DbError> {
-        self.run(async move |conn| {
+        let inserted = self.run(async move |conn| {
             if rows.iter().all(|row| row.key.is_none()) {
                 insert(conn, &rows.iter().collect::<Vec<_>>()).await?;
                 return Ok(rows.iter().map(|_| None).collect());
             }
-            conn.transaction(async move |conn| insert_once(conn, &rows, expired).await).await
-        })
-        .await
+            conn.transaction(async move |conn| {
+                let known = insert_once(conn, &rows, kept).await?;
+                faults::point!(ServeInserted);
+                Ok(known)
+            })
+            .await
+        });
+        let known = inserted.await?;
+        self.changes.more();
+        Ok(known)
     }
 
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
@@ -113,13 +126,13 @@ impl Db {
     }
 
     /// Ids of files whose deadline has passed and that are unfinished all the same, oldest deadline first.
-    pub async fn files_past_deadline(&self, now: Timestamp, limit: i64) -> Result<Vec<FileId>, DbError> {
+    pub async fn files_past_deadline(&self, limit: i64) -> Result<Vec<FileId>, DbError> {
         let rows: Vec<IdColumn> = self
             .run(async move |conn| {
                 files::table
                     .select(files::id)
                     .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::deadline_at.le(now.as_datetime()))
+                    .filter(files::deadline_at.le(diesel::dsl::now))
                     .order(files::deadline_at)
                     .limit(limit)
                     .load(conn)
@@ -129,12 +142,12 @@ impl Db {
         Ok(rows.into_iter().map(FileId::from).collect())
     }
 
-    /// Unfinished files that have not changed since `before` and whose request (on `topic`) is not in the outbox, those
-    /// that have been quiet for longest first, each with what changes with every move.
+    /// Unfinished files that have not changed for longer than `quiet` and whose request (on `topic`) is not in the outbox,
+    /// those that have been quiet for longest first, each with what changes with every move.
     pub async fn quiet_files(
         &self,
         topic: &'static str,
-        before: Timestamp,
+        quiet: Duration,
         limit: i64,
     ) -> Result<Vec<(FileId, Mark)>, DbError> {
         use super::schema::outbox;
@@ -143,7 +156,7 @@ impl Db {
                 files::table
                     .select((files::id, files::attempt, files::sequence))
                     .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::updated_at.lt(before.as_datetime()))
+                    .filter(files::updated_at.lt(clock::ago(quiet)))
                     .filter(diesel::dsl::not(diesel::dsl::exists(
                         outbox::table.filter(outbox::file_id.eq(files::id).and(outbox::topic.eq(topic))),
                     )))
@@ -188,7 +201,7 @@ impl Db {
 async fn insert_once(
     conn: &mut AsyncPgConnection,
     rows: &[NewRow],
-    expired: Timestamp,
+    kept: Duration,
 ) -> QueryResult<Vec<Option<File>>> {
     let mut wanted = BTreeMap::new();
     for row in rows {
@@ -196,8 +209,7 @@ async fn insert_once(
             wanted.entry(key.as_ref()).or_insert(row.file.id);
         }
     }
-    let Some(now) = rows.first().map(|row| row.file.created_at) else { return Ok(Vec::new()) };
-    let taken = idempotency::take(conn, &wanted, now, expired).await?;
+    let taken = idempotency::take(conn, &wanted, kept).await?;
     let is_new = |row: &&NewRow| {
         let Some(key) = &row.key else { return true };
         wanted.get(key.as_ref()) == Some(&row.file.id) && taken.iter().any(|taken| taken == key.as_ref())

@@ -1,15 +1,16 @@
 //! Table `idempotency_keys`: take keys that are free, look up those that are not.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Interval, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{files, idempotency_keys};
 use super::types::FileRow;
-use super::{Db, DbError};
-use crate::domain::{File, FileId, Timestamp};
+use super::{Db, DbError, clock};
+use crate::domain::{File, FileId};
 
 #[derive(QueryableByName)]
 struct Taken {
@@ -20,24 +21,22 @@ struct Taken {
 /// In the order of the keys, so that two of these wait for each other without a deadlock.
 const TAKE: &str = "
 INSERT INTO idempotency_keys AS k (id, file_id, created_at)
-SELECT id, file_id, $3 FROM UNNEST($1, $2) AS wanted (id, file_id) ORDER BY id
+SELECT id, file_id, now() FROM UNNEST($1, $2) AS wanted (id, file_id) ORDER BY id
 ON CONFLICT (id) DO UPDATE SET file_id = EXCLUDED.file_id, created_at = EXCLUDED.created_at
-WHERE k.created_at < $4
+WHERE k.created_at < now() - $3
 RETURNING id";
 
-/// Takes those of the keys that nobody has taken since `expired`, each for its file. Waits for transactions that are
+/// Takes those of the keys that nobody has taken in the last `kept`, each for its file. Waits for transactions that are
 /// taking the same ones. Part of the caller's transaction.
 pub(super) async fn take(
     conn: &mut AsyncPgConnection,
     wanted: &BTreeMap<&str, FileId>,
-    now: Timestamp,
-    expired: Timestamp,
+    kept: Duration,
 ) -> QueryResult<Vec<String>> {
     let taken: Vec<Taken> = diesel::sql_query(TAKE)
         .bind::<Array<Text>, _>(wanted.keys().copied().collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(wanted.values().map(|id| id.0).collect::<Vec<_>>())
-        .bind::<Timestamptz, _>(now.as_datetime())
-        .bind::<Timestamptz, _>(expired.as_datetime())
+        .bind::<Interval, _>(clock::interval(kept))
         .load(conn)
         .await?;
     Ok(taken.into_iter().map(|row| row.id).collect())
@@ -58,10 +57,10 @@ pub(super) async fn files_of(
 }
 
 impl Db {
-    /// Forgets keys that were taken before `expired`. Returns how many.
-    pub async fn forget_idempotency_keys(&self, expired: Timestamp) -> Result<usize, DbError> {
+    /// Forgets keys that were taken longer ago than `kept`. Returns how many.
+    pub async fn forget_idempotency_keys(&self, kept: Duration) -> Result<usize, DbError> {
         self.run(async move |conn| {
-            let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(expired.as_datetime()));
+            let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(clock::ago(kept)));
             diesel::delete(old).execute(conn).await
         })
         .await

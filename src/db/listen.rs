@@ -22,7 +22,9 @@ impl Db {
         let listening = async {
             loop {
                 // Whoever relays polls meanwhile.
-                if let Err(error) = self.listen_once(&wake).await {
+                let listened = self.listen_once(&wake).await;
+                self.changes.hears(false);
+                if let Err(error) = listened {
                     self.outage.fails(error);
                 }
                 tokio::time::sleep(RECONNECT).await;
@@ -32,6 +34,7 @@ impl Db {
             () = stop.cancelled() => {}
             () = listening => {}
         }
+        self.changes.hears(false);
     }
 
     async fn listen_once(&self, wake: &Notify) -> Result<(), DbError> {
@@ -43,10 +46,12 @@ impl Db {
         };
         let mut connection =
             tokio::time::timeout(limits::CONNECT, open).await.map_err(|_| DbError::TimedOut)??;
+        self.changes.hears(true);
         wake.notify_one();
         let mut notifications = std::pin::pin!(connection.notifications_stream());
         while let Some(notification) = notifications.next().await {
             notification?;
+            self.changes.more();
             wake.notify_one();
         }
         Err(DbError::Unavailable("the connection was closed".to_owned()))

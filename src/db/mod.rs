@@ -1,7 +1,9 @@
 //! PostgreSQL, the truth. The only home of SQL: one file for each table, the pool, and what wakes us.
 
 mod certificate;
+mod changes;
 pub mod claims;
+mod clock;
 mod connection;
 pub mod dead_letters;
 pub mod errors;
@@ -27,6 +29,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
 use secrecy::SecretString;
 
+use self::changes::Changes;
 use self::connection::Connector;
 
 use crate::telemetry::Outage;
@@ -58,6 +61,7 @@ pub struct Db {
     connector: Arc<Connector>,
     outage: Arc<Outage>,
     schema: Arc<Outage>,
+    changes: Arc<Changes>,
 }
 
 impl Db {
@@ -82,7 +86,7 @@ impl Db {
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
         let outage = Arc::new(Outage::new("postgresql is away", "postgresql is back"));
         let schema = Arc::new(Outage::new("the schema is missing", "the schema is there"));
-        Ok(Self { pool, connector, outage, schema })
+        Ok(Self { pool, connector, outage, schema, changes: Arc::default() })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller

@@ -7,9 +7,10 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use super::outbox::{self, Message};
 use super::removals;
 use super::schema::files;
-use super::types::FileRow;
-use super::{Db, DbError};
+use super::types::{FileRow, TimeColumn};
+use super::{Db, DbError, clock};
 use crate::domain::{File, FileId, Status, Timestamp, Transition};
+use crate::faults;
 
 /// One applied move of one file.
 #[derive(Debug)]
@@ -32,35 +33,43 @@ pub struct Moves {
 }
 
 impl Db {
-    /// Locks the files with these ids (absent ones are left out), hands them to `decide` in id order and writes what
-    /// it answers. All or nothing.
+    /// Locks the files with these ids (absent ones are left out), hands them to `decide` in id order, with the time,
+    /// and writes what it answers. All or nothing.
     pub async fn move_files<R: Send>(
         &self,
         ids: Vec<FileId>,
-        now: Timestamp,
-        decide: impl FnOnce(Vec<File>) -> (Moves, R) + Send,
+        decide: impl FnOnce(Vec<File>, Timestamp) -> (Moves, R) + Send,
     ) -> Result<R, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
-        self.run(async move |conn| {
+        let moved = self.run(async move |conn| {
             conn.transaction(async move |conn| {
-                let rows: Vec<FileRow> = files::table
-                    .select(FileRow::as_select())
+                let rows: Vec<(FileRow, TimeColumn)> = files::table
+                    .select((FileRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
                     .filter(files::id.eq_any(ids))
                     .order(files::id)
                     .for_update()
                     .load(conn)
                     .await?;
-                let (Moves { changes, removals }, answer) =
-                    decide(rows.into_iter().map(File::from).collect());
-                removals::insert(conn, removals, now).await?;
+                let (files, times): (Vec<File>, Vec<Timestamp>) =
+                    rows.into_iter().map(|(row, at)| (File::from(row), Timestamp::from(at))).unzip();
+                // The same for all of them: when this transaction began.
+                let now = match times.as_slice() {
+                    [now, ..] => *now,
+                    [] => clock::now(conn).await?,
+                };
+                let (Moves { changes, removals }, answer) = decide(files, now);
+                removals::insert(conn, removals).await?;
                 if !changes.is_empty() {
                     write(conn, changes, now).await?;
+                    faults::point!(MovesWritten);
                 }
                 Ok(answer)
             })
             .await
-        })
-        .await
+        });
+        let answer = moved.await?;
+        self.changes.more();
+        Ok(answer)
     }
 }
 

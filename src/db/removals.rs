@@ -8,7 +8,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{files, object_removals};
 use super::types::{FileRow, IdColumn, TimeColumn};
-use super::{Db, DbError, limits};
+use super::{Db, DbError, clock, limits};
 use crate::domain::{File, FileId, Status, Timestamp};
 
 #[derive(Debug, Queryable, Selectable)]
@@ -45,11 +45,7 @@ pub struct OverdueRemoval {
 }
 
 /// Part of the caller's transaction.
-pub(super) async fn insert(
-    conn: &mut AsyncPgConnection,
-    removals: Vec<(FileId, String)>,
-    now: Timestamp,
-) -> QueryResult<()> {
+pub(super) async fn insert(conn: &mut AsyncPgConnection, removals: Vec<(FileId, String)>) -> QueryResult<()> {
     if removals.is_empty() {
         return Ok(());
     }
@@ -59,7 +55,7 @@ pub(super) async fn insert(
             (
                 object_removals::file_id.eq(file_id.0),
                 object_removals::key.eq(key),
-                object_removals::retry_at.eq(now.as_datetime()),
+                object_removals::retry_at.eq(diesel::dsl::now),
             )
         })
         .collect();
@@ -73,7 +69,6 @@ impl Db {
     pub async fn take_removals<F>(
         &self,
         limit: i64,
-        now: Timestamp,
         remove: impl FnOnce(Vec<Removal>) -> F + Send,
     ) -> Result<usize, DbError>
     where
@@ -83,7 +78,7 @@ impl Db {
             conn.transaction(async move |conn| {
                 let due: Vec<RemovalRow> = object_removals::table
                     .select(RemovalRow::as_select())
-                    .filter(object_removals::retry_at.le(now.as_datetime()))
+                    .filter(object_removals::retry_at.le(diesel::dsl::now))
                     .order((object_removals::retry_at, object_removals::id))
                     .limit(limit)
                     .for_update()
@@ -111,7 +106,7 @@ impl Db {
                     })
                     .unzip();
                 let taken = ids.len();
-                settle(conn, ids.into_iter().zip(remove(removals).await), now).await?;
+                settle(conn, ids.into_iter().zip(remove(removals).await)).await?;
                 Ok(taken)
             })
             .await
@@ -186,7 +181,6 @@ impl Db {
 async fn settle(
     conn: &mut AsyncPgConnection,
     fates: impl Iterator<Item = (i64, Settled)>,
-    now: Timestamp,
 ) -> QueryResult<()> {
     let mut done = Vec::new();
     for (id, fate) in fates {
@@ -194,7 +188,7 @@ async fn settle(
             Settled::Done => done.push(id),
             Settled::Later(wait) => {
                 diesel::update(object_removals::table.find(id))
-                    .set(object_removals::retry_at.eq(now.plus(wait).as_datetime()))
+                    .set(object_removals::retry_at.eq(clock::from_now(wait)))
                     .execute(conn)
                     .await?;
             }

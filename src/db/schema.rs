@@ -90,6 +90,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    status_counts (id) {
+        id -> BigInt,
+        status -> Varchar,
+        files -> BigInt,
+    }
+}
+
 diesel::joinable!(idempotency_keys -> files (file_id));
 diesel::joinable!(object_removals -> files (file_id));
 diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, object_removals, outbox);

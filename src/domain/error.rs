@@ -1,6 +1,7 @@
 //! The one error of the product: a closed kind, a stable code, a sentence that says what to do.
 
 use std::fmt;
+use std::time::Duration;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -95,12 +96,14 @@ pub struct Error {
     pub code: &'static str,
     pub detail: String,
     pub fields: Vec<FieldError>,
+    /// A dependency asked for so much time before the next try.
+    pub retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: ErrorKind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), fields: Vec::new(), source: None }
+        Self { kind, code, detail: detail.into(), fields: Vec::new(), retry_after: None, source: None }
     }
 
     pub fn invalid(fields: Vec<FieldError>) -> Self {
@@ -122,16 +125,25 @@ impl Error {
         self
     }
 
+    /// For another caller who waits for the same answer; its causes as text.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let causes = self.source.as_ref().map(|_| self.causes().join(": ").into());
+        let Self { kind, code, detail, fields, retry_after, .. } = self;
+        let (detail, fields) = (detail.clone(), fields.clone());
+        Self { kind: *kind, code, detail, fields, retry_after: *retry_after, source: causes }
+    }
+
+    fn causes(&self) -> Vec<String> {
+        let first = std::error::Error::source(self);
+        std::iter::successors(first, |cause| cause.source()).map(ToString::to_string).collect()
+    }
+
     /// `detail` followed by every cause: for the log and for dead letters, not for callers.
     pub fn chain(&self) -> String {
-        let mut text = self.detail.clone();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
-            cause = inner.source();
-        }
-        text
+        let mut chain = self.causes();
+        chain.insert(0, self.detail.clone());
+        chain.join(": ")
     }
 }
 

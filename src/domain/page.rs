@@ -13,7 +13,7 @@ pub const LIMIT_MAX: i64 = 200;
 const QUERY_MAX_CHARS: usize = 255;
 
 /// Names the last file of a page; opaque outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     pub before: FileId,
 }
@@ -53,7 +53,7 @@ pub(super) fn read_limit(text: Option<&str>) -> Result<i64> {
 }
 
 /// A valid slice: the only way to one is `PageRequest::new`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PageRequest {
     pub limit: i64,
     pub cursor: Option<Cursor>,

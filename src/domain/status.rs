@@ -240,6 +240,41 @@ mod tests {
         }
     }
 
+    /// Calls `visit` with `items` in every order.
+    fn in_every_order<T: Copy>(items: &mut [T], fixed: usize, visit: &mut impl FnMut(&[T])) {
+        if fixed == items.len() {
+            return visit(items);
+        }
+        for other in fixed..items.len() {
+            items.swap(fixed, other);
+            in_every_order(items, fixed + 1, visit);
+            items.swap(fixed, other);
+        }
+    }
+
+    #[test]
+    fn six_results_give_the_same_final_row_in_each_of_their_720_orders() {
+        use Move::{Complete, Fail, Start};
+        let late_and_early = [(Start, 1), (Complete, 1), (Start, 2), (Fail, 2), (Start, 3), (Complete, 3)];
+        let repeated = [(Start, 2), (Start, 2), (Complete, 2), (Complete, 2), (Fail, 1), (Fail, 3)];
+        let unanswered = [(Start, 1), (Fail, 1), (Start, 2), (Start, 2), (Start, 3), (Fail, 3)];
+        for (mut messages, status) in [
+            (late_and_early, Status::Failed),
+            (repeated, Status::Completed),
+            (unanswered, Status::Processing),
+        ] {
+            let expected = State { status, attempt: Attempt(2) };
+            let mut orders = 0;
+            in_every_order(&mut messages, 0, &mut |messages| {
+                let start = State { status: Status::Pending, attempt: Attempt(2) };
+                let seen = messages.iter().fold(start, |s, (by, a)| apply(s, *by, Some(Attempt(*a))));
+                assert_eq!(seen, expected, "{messages:?}");
+                orders += 1;
+            });
+            assert_eq!(orders, 720);
+        }
+    }
+
     #[test]
     fn a_result_of_an_older_attempt_changes_nothing() {
         let state = State { status: Status::Processing, attempt: Attempt(2) };

@@ -1,5 +1,7 @@
 //! What the store's answers mean to the product.
 
+use std::time::Duration;
+
 use s3::error::S3Error;
 
 use crate::domain::{Error, ErrorKind};
@@ -8,6 +10,9 @@ use crate::domain::{Error, ErrorKind};
 pub enum StorageError {
     #[error("the object store is unavailable: {0}")]
     Unavailable(String),
+    /// It wants to be left alone for this long.
+    #[error("the object store is busy and asks for {1:?}: {0}")]
+    Busy(String, Duration),
     #[error("the object store did not answer in time")]
     TimedOut,
     #[error("the object store has no such bucket: {0}")]
@@ -72,12 +77,13 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
-        let outside = match &error {
+        let mut outside = match &error {
             StorageError::NotFound(_) => {
                 Self::new(ErrorKind::Gone, "object_missing", "the file's content is no longer in the store")
             }
             // Wrong credentials are mended outside, a bucket is made anew; until then it is an outage.
             StorageError::Unavailable(_)
+            | StorageError::Busy(..)
             | StorageError::TimedOut
             | StorageError::Denied(_)
             | StorageError::NoBucket(_) => Self::new(
@@ -90,6 +96,9 @@ impl From<StorageError> for Error {
             }
             StorageError::Other(_) => Self::internal("the object store gave an answer that makes no sense"),
         };
+        if let StorageError::Busy(_, wait) = &error {
+            outside.retry_after = Some(*wait);
+        }
         outside.because(error)
     }
 }

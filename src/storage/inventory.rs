@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::signed::Ask;
 use super::{Storage, StorageError, Stored, hex, limits};
 use crate::domain::Timestamp;
 
@@ -108,9 +109,7 @@ impl Storage {
 
     /// Asks the bucket itself; any status is an answer.
     async fn ask(&self, query: &[(&str, &str)]) -> Result<(u16, Bytes), StorageError> {
-        let get = self.client.get("", query).await?.timeout(limits::REQUEST).send();
-        let answer =
-            tokio::time::timeout(limits::REQUEST, get).await.map_err(|_| StorageError::TimedOut)??;
+        let answer = self.client.ask(Ask::get("", query)).await?;
         let status = answer.status().as_u16();
         let body = tokio::time::timeout(limits::REQUEST, answer.bytes()).await;
         Ok((status, body.map_err(|_| StorageError::TimedOut)??))

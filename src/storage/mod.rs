@@ -1,21 +1,23 @@
 //! S3: put and verify, open for reading, probe. The only home of the S3 client.
 
+mod clock;
 pub mod errors;
 pub mod inventory;
 pub mod key;
 mod signed;
+mod verified;
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use http::header::{CONTENT_TYPE, RANGE};
-use http::{HeaderMap, HeaderValue};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use sha2::{Digest, Sha256};
 
-use self::signed::{SignedClient, send};
+use self::signed::{Ask, SignedClient};
+use self::verified::verified;
 use crate::config::S3Config;
 use crate::domain::ByteRange;
 use crate::telemetry::Outage;
@@ -26,8 +28,10 @@ pub use errors::StorageError;
 pub mod limits {
     use std::time::Duration;
 
-    /// One whole request that isn't a download.
-    pub const REQUEST: Duration = Duration::from_secs(30);
+    /// One whole request that isn't a download: of one that gets lost on its way no more than this is waited for.
+    pub const REQUEST: Duration = Duration::from_secs(8);
+    /// As much more for each MiB that it carries.
+    pub const REQUEST_PER_MIB: Duration = Duration::from_secs(1);
     /// Until a download's headers are here.
     pub const OPEN: Duration = Duration::from_secs(10);
     /// Between two pieces of a download.
@@ -75,7 +79,7 @@ impl Storage {
 
     async fn list(&self) -> Result<(), StorageError> {
         let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", "files/")];
-        send(self.client.get("", &query).await?.timeout(limits::REQUEST), limits::REQUEST).await?;
+        self.client.send(Ask::get("", &query)).await?;
         Ok(())
     }
 
@@ -101,8 +105,7 @@ impl Storage {
                  <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
             )
         };
-        let put = self.client.put("", HeaderMap::new()).await?.timeout(limits::REQUEST).body(body);
-        match send(put, limits::REQUEST).await {
+        match self.client.send(Ask::put("", &[], body)?).await {
             Ok(_) => Ok(true),
             // Another process was quicker, or the store is busy making it.
             Err(error) => self.list().await.map(|()| false).map_err(|_| error),
@@ -122,14 +125,8 @@ impl Storage {
     ) -> Result<Stored, StorageError> {
         let digest = Sha256::digest(bytes);
         let expected = BASE64_STANDARD.encode(digest);
-        let mut headers = HeaderMap::new();
-        for (name, value) in [(CONTENT_TYPE.as_str(), content_type), (CHECKSUM, &expected)] {
-            let value =
-                HeaderValue::from_str(value).map_err(|error| StorageError::Other(error.to_string()))?;
-            headers.insert(name, value);
-        }
-        let put = self.client.put(key, headers).await?.timeout(limits::REQUEST).body(bytes.clone());
-        let answer = match send(put, limits::REQUEST).await {
+        let headers = [("content-type", content_type), (CHECKSUM, &expected)];
+        let answer = match self.client.send(Ask::put(key, &headers, bytes.clone())?).await {
             // Nothing but the bucket can be missing here.
             Err(StorageError::NotFound(text)) => return Err(StorageError::NoBucket(text)),
             answer => answer?,
@@ -149,12 +146,12 @@ impl Storage {
     }
 
     async fn remove_and_verify(&self, key: &str) -> Result<(), StorageError> {
-        match send(self.client.delete(key).await?.timeout(limits::REQUEST), limits::REQUEST).await {
+        match self.client.send(Ask::delete(key)).await {
             Ok(_) | Err(StorageError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
         // Its body is not read.
-        match send(self.client.get(key, &[]).await?.timeout(limits::REQUEST), limits::REQUEST).await {
+        match self.client.send(Ask::get(key, &[])).await {
             Err(StorageError::NotFound(_)) => Ok(()),
             Ok(_) => Err(StorageError::Other(format!("{key} is still there after it was deleted"))),
             Err(error) => Err(error),
@@ -162,8 +159,11 @@ impl Storage {
     }
 
     async fn verify(&self, key: &str, expected: &Stored) -> Result<(), StorageError> {
-        let get = self.client.get(key, &[]).await?.timeout(limits::REQUEST);
-        let found = hex(&Sha256::digest(send(get, limits::REQUEST).await?.bytes().await?));
+        let found = match self.digest(key).await {
+            // The store has just said that it keeps it.
+            Err(StorageError::NotFound(_)) => "nothing".to_owned(),
+            found => found?.sha256,
+        };
         if found == expected.sha256 {
             return Ok(());
         }
@@ -176,20 +176,27 @@ impl Storage {
         &self,
         key: &str,
         range: Option<ByteRange>,
-    ) -> Result<(Option<u64>, impl Stream<Item = Result<Bytes, StorageError>> + use<>), StorageError> {
+    ) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
         self.noted(self.open_unnoted(key, range).await)
+    }
+
+    /// As `open`, for a whole object with this digest: one with another never ends well, and a short one not before
+    /// its first byte.
+    pub async fn open_verified(
+        &self,
+        key: &str,
+        sha256: String,
+    ) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
+        let (size, bytes) = self.open(key, None).await?;
+        Ok((size, verified(bytes, sha256).boxed()))
     }
 
     async fn open_unnoted(
         &self,
         key: &str,
         range: Option<ByteRange>,
-    ) -> Result<(Option<u64>, impl Stream<Item = Result<Bytes, StorageError>> + use<>), StorageError> {
-        let mut request = self.client.get(key, &[]).await?;
-        if let Some(ByteRange { first, last }) = range {
-            request = request.header(RANGE, format!("bytes={first}-{last}"));
-        }
-        let answer = send(request, limits::OPEN).await?;
+    ) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
+        let answer = self.client.send(Ask::stream(key, range)?).await?;
         let size = answer.content_length();
         let body = Box::pin(answer.bytes_stream());
         let bytes = futures_util::stream::unfold(Some(body), |body| async {
@@ -201,14 +208,14 @@ impl Storage {
                 Err(_) => Some((Err(StorageError::TimedOut), None)),
             }
         });
-        Ok((size, bytes))
+        Ok((size, bytes.boxed()))
     }
 
     /// Whether the store is away is told here, once.
     fn noted<T>(&self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
         use StorageError as E;
         match &outcome {
-            Err(error @ (E::Unavailable(_) | E::TimedOut | E::Denied(_) | E::NoBucket(_))) => {
+            Err(error @ (E::Unavailable(_) | E::Busy(..) | E::TimedOut | E::Denied(_) | E::NoBucket(_))) => {
                 self.outage.fails(error);
             }
             Ok(_) | Err(E::NotFound(_) | E::Corrupt(_) | E::Other(_)) => self.outage.works(),
@@ -224,4 +231,43 @@ fn hex(digest: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::Env;
+    use crate::domain::{Error, ErrorKind};
+
+    /// Says 200 to every PUT, without a checksum, and keeps nothing.
+    async fn forgetful_store() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut request = vec![0; 16 * 1024];
+                let length = client.read(&mut request).await.unwrap();
+                let status = if request[..length].starts_with(b"PUT") { "200 OK" } else { "404 Not Found" };
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                client.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn what_a_store_confirmed_and_does_not_have_is_no_reason_to_give_up_on_the_request() {
+        let config = S3Config::read(&mut Env::of([
+            ("S3_ENDPOINT", forgetful_store().await.as_str()),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]));
+        let storage = Storage::new(&config).unwrap();
+        let error = storage.put("files/1_x_1.txt", "text/plain", &Bytes::from("x")).await.unwrap_err();
+        assert!(matches!(error, StorageError::Corrupt(_)), "{error}");
+        assert_eq!(Error::from(error).kind, ErrorKind::Internal);
+    }
 }

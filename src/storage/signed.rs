@@ -1,17 +1,26 @@
 //! Requests to the store: signed by rust-s3, sent by a client of our own, since rust-s3's can't be told whom to believe.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
-use reqwest::{Client, RequestBuilder, Response};
+use bytes::Bytes;
+use http::header::{DATE, RANGE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use reqwest::{Client, Response};
+use s3::command::Command;
 use s3::creds::Credentials;
 use s3::error::S3Error;
+use s3::request::Request;
+use s3::request::tokio_backend::ReqwestRequest;
 use s3::{Bucket, Region};
 use secrecy::ExposeSecret;
 
+use super::clock::StoreClock;
 use super::errors::StorageError;
+use super::limits;
 use crate::config::S3Config;
+use crate::domain::ByteRange;
 
 /// How long the signature of a request is good for: until it is sent.
 const SIGNATURE_SECS: u32 = 60;
@@ -21,6 +30,63 @@ const SIGNATURE_SECS: u32 = 60;
 pub(super) struct SignedClient {
     bucket: Box<Bucket>,
     client: Client,
+    clock: Arc<StoreClock>,
+}
+
+/// A question to the store; about the bucket itself where the key is empty.
+pub(super) struct Ask<'a> {
+    key: &'a str,
+    method: Method,
+    command: Command<'a>,
+    headers: HeaderMap,
+    body: Bytes,
+    is_stream: bool,
+}
+
+impl<'a> Ask<'a> {
+    fn new(key: &'a str, method: Method, command: Command<'a>) -> Self {
+        Self { key, method, command, headers: HeaderMap::new(), body: Bytes::new(), is_stream: false }
+    }
+
+    pub fn get(key: &'a str, query: &[(&str, &str)]) -> Self {
+        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let query: HashMap<String, String> = query.collect();
+        let (expiry_secs, custom_queries) = (SIGNATURE_SECS, Some(query));
+        Self::new(key, Method::GET, Command::PresignGet { expiry_secs, custom_queries })
+    }
+
+    /// To be read as it comes: the limit is for its headers alone.
+    pub fn stream(key: &'a str, range: Option<ByteRange>) -> Result<Self, StorageError> {
+        let mut ask = Self { is_stream: true, ..Self::get(key, &[]) };
+        if let Some(ByteRange { first, last }) = range {
+            ask.headers.insert(RANGE, header(&format!("bytes={first}-{last}"))?);
+        }
+        Ok(ask)
+    }
+
+    pub fn delete(key: &'a str) -> Self {
+        Self::new(key, Method::DELETE, Command::PresignDelete { expiry_secs: SIGNATURE_SECS })
+    }
+
+    /// The headers are signed.
+    pub fn put(
+        key: &'a str,
+        headers: &[(&'static str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Self, StorageError> {
+        let mut signed = HeaderMap::new();
+        for (name, value) in headers {
+            signed.insert(HeaderName::from_static(name), header(value)?);
+        }
+        let custom_headers = Some(signed.clone());
+        let command =
+            Command::PresignPut { expiry_secs: SIGNATURE_SECS, custom_headers, custom_queries: None };
+        Ok(Self { headers: signed, body: body.into(), ..Self::new(key, Method::PUT, command) })
+    }
+}
+
+fn header(text: &str) -> Result<HeaderValue, StorageError> {
+    HeaderValue::from_str(text).map_err(|error| StorageError::Other(error.to_string()))
 }
 
 impl SignedClient {
@@ -40,7 +106,7 @@ impl SignedClient {
         let tls = config.authorities.clone().unwrap_or_default().client(None);
         let tls = tls.map_err(|error| StorageError::Other(error.to_string()))?;
         let client = Client::builder().use_preconfigured_tls(tls).build()?;
-        Ok(Self { bucket, client })
+        Ok(Self { bucket, client, clock: Arc::default() })
     }
 
     pub fn bucket_name(&self) -> String {
@@ -49,19 +115,6 @@ impl SignedClient {
 
     pub fn region(&self) -> String {
         self.bucket.region().to_string()
-    }
-
-    /// Of the bucket itself when the key is empty.
-    pub async fn get(&self, key: &str, query: &[(&str, &str)]) -> Result<RequestBuilder, StorageError> {
-        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let query: HashMap<String, String> = query.collect();
-        let url = self.bucket.presign_get(key, SIGNATURE_SECS, Some(query)).await?;
-        Ok(self.client.request(Method::GET, url))
-    }
-
-    pub async fn delete(&self, key: &str) -> Result<RequestBuilder, StorageError> {
-        let url = self.bucket.presign_delete(key, SIGNATURE_SECS).await?;
-        Ok(self.client.request(Method::DELETE, url))
     }
 
     /// Through rust-s3's own client, which believes Mozilla's authorities only: it signs no URL that names an upload.
@@ -73,20 +126,63 @@ impl SignedClient {
         }
     }
 
-    /// As `get`. The headers are signed.
-    pub async fn put(&self, key: &str, headers: HeaderMap) -> Result<RequestBuilder, StorageError> {
-        let url = self.bucket.presign_put(key, SIGNATURE_SECS, Some(headers.clone()), None).await?;
-        Ok(self.client.request(Method::PUT, url).headers(headers))
+    /// An answer that means success.
+    pub async fn send(&self, ask: Ask<'_>) -> Result<Response, StorageError> {
+        let answer = self.ask(ask).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let wait = wait_asked_for(&answer);
+        let text = tokio::time::timeout(limits::OPEN, answer.text()).await;
+        let text = text.map_err(|_| StorageError::TimedOut)?.unwrap_or_default();
+        Err(match (StorageError::of_status(status.as_u16(), &text), wait) {
+            (StorageError::Unavailable(text), Some(wait)) => StorageError::Busy(text, wait),
+            (error, _) => error,
+        })
+    }
+
+    /// Any answer. One that refuses the time of the signature is not the last word.
+    pub async fn ask(&self, ask: Ask<'_>) -> Result<Response, StorageError> {
+        let ahead = self.clock.ahead_secs();
+        let answer = self.once(&ask, ahead).await?;
+        if answer.status() == StatusCode::FORBIDDEN {
+            if let Some(date) = answer.headers().get(DATE).and_then(|date| date.to_str().ok()) {
+                self.clock.set(date);
+            }
+            let now_ahead = self.clock.ahead_secs();
+            if now_ahead != ahead {
+                return self.once(&ask, now_ahead).await;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn once(&self, ask: &Ask<'_>, ahead_secs: i64) -> Result<Response, StorageError> {
+        let mut signed = ReqwestRequest::new(&self.bucket, ask.key, ask.command.clone()).await?;
+        let ahead = Duration::from_secs(ahead_secs.unsigned_abs());
+        if ahead_secs < 0 {
+            signed.datetime -= ahead;
+        } else {
+            signed.datetime += ahead;
+        }
+        let mut request = self
+            .client
+            .request(ask.method.clone(), signed.presigned().await?)
+            .headers(ask.headers.clone())
+            .body(ask.body.clone());
+        let mebibytes = u32::try_from(ask.body.len() >> 20).unwrap_or(u32::MAX);
+        let whole = limits::REQUEST + limits::REQUEST_PER_MIB * mebibytes;
+        let limit = if ask.is_stream { limits::OPEN } else { whole };
+        if !ask.is_stream {
+            request = request.timeout(limit);
+        }
+        Ok(tokio::time::timeout(limit, request.send()).await.map_err(|_| StorageError::TimedOut)??)
     }
 }
 
-/// Any answer that means success. `limit` is for its headers.
-pub(super) async fn send(request: RequestBuilder, limit: Duration) -> Result<Response, StorageError> {
-    let answer = tokio::time::timeout(limit, request.send()).await.map_err(|_| StorageError::TimedOut)??;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let text = tokio::time::timeout(limit, answer.text()).await.map_err(|_| StorageError::TimedOut)?;
-    Err(StorageError::of_status(status.as_u16(), &text.unwrap_or_default()))
+/// In seconds, as S3 says it.
+fn wait_asked_for(answer: &Response) -> Option<Duration> {
+    let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
 }

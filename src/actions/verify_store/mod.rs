@@ -15,8 +15,6 @@ mod report;
 mod rows;
 mod suspects;
 
-use std::time::Duration;
-
 use crate::db::Db;
 use crate::domain::{FileId, Result, Timestamp};
 use crate::storage::Storage;
@@ -40,8 +38,8 @@ pub enum Checksums {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// What is younger may be work under way: objects, uploads, removals, records.
-    pub grace: Duration,
+    /// What is younger may be work under way: objects, uploads, removals, records. By the database's clock.
+    pub before: Timestamp,
     pub checksums: Checksums,
     /// Chooses the sample.
     pub seed: u64,
@@ -68,8 +66,6 @@ struct Verifier<'a> {
     reads: Reads<'a>,
     options: Options,
     watch: Watch<'a>,
-    /// What happened since is left alone.
-    before: Timestamp,
     bucket: String,
     /// The highest id that this database has given out.
     last: FileId,
@@ -81,13 +77,11 @@ struct Verifier<'a> {
 /// `Unavailable` when PostgreSQL or S3 is away, also halfway.
 pub async fn verify(db: &Db, storage: &Storage, options: Options, watch: Watch<'_>) -> Result<Report> {
     db.ping().await?;
-    let now = Timestamp::now();
-    let completed = db.stats(now).await?.completed;
+    let completed = db.stats().await?.completed;
     let mut verifier = Verifier {
         reads: Reads { db, storage },
         options,
         watch,
-        before: now.minus(options.grace),
         bucket: storage.bucket_name(),
         last: db.last_file_id().await?,
         expected: u64::try_from(completed).unwrap_or_default(),
@@ -96,6 +90,6 @@ pub async fn verify(db: &Db, storage: &Storage, options: Options, watch: Watch<'
     let met = verifier.objects().await?;
     verifier.completed_rows(&met).await?;
     verifier.uploads().await?;
-    verifier.stuck_rows(now).await?;
+    verifier.stuck_rows().await?;
     Ok(verifier.report)
 }

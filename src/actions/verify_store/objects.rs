@@ -31,7 +31,7 @@ impl Verifier<'_> {
             for (id, object) in objects {
                 let claim = claims.get(&id);
                 match (judge(&self.bucket, &object.key, claim, id, self.last), claim) {
-                    (Standing::Orphan { .. }, _) if object.modified < self.before => {
+                    (Standing::Orphan { .. }, _) if object.modified < self.options.before => {
                         suspects.push(Suspect::Orphan(id, object.key));
                     }
                     (Standing::Named, Some(claim)) => {
@@ -77,7 +77,7 @@ impl Verifier<'_> {
         for object in objects {
             if let Some(id) = key::owner(&self.bucket, &object.key) {
                 owned.push((id, object));
-            } else if object.modified < self.before {
+            } else if object.modified < self.options.before {
                 let finding =
                     Finding::new(Kind::UnknownObject, None, "its key is not one that filesys makes");
                 self.report.add(Finding { key: Some(object.key), ..finding });
@@ -118,7 +118,7 @@ impl Verifier<'_> {
                 self.report.notes.push(note.to_owned());
                 return Ok(());
             };
-            for upload in page.uploads.into_iter().filter(|upload| upload.started < self.before) {
+            for upload in page.uploads.into_iter().filter(|upload| upload.started < self.options.before) {
                 let id = key::owner(&self.bucket, &upload.key);
                 let what = format!("begun at {} and not completed", upload.started);
                 let finding = Finding::new(Kind::AbandonedUpload, id, what);

@@ -53,8 +53,8 @@ pub(in crate::actions) async fn store<T, F>(ask: impl FnMut() -> F) -> Result<T,
 where
     F: Future<Output = Result<T, StorageError>>,
 {
-    let passes =
-        |error: &StorageError| matches!(error, StorageError::Unavailable(_) | StorageError::TimedOut);
+    use StorageError as E;
+    let passes = |error: &E| matches!(error, E::Unavailable(_) | E::Busy(..) | E::TimedOut);
     ask.retry(waits()).when(passes).await
 }
 

@@ -7,7 +7,7 @@ use super::reads::rows;
 use super::report::{Finding, Kind, Subject};
 use super::suspects::Suspect;
 use super::{BATCH, Stage, Verifier};
-use crate::domain::{FileId, Result, Timestamp};
+use crate::domain::{FileId, Result};
 
 /// Past its deadline, a file fails within this: `serve` looks every ten seconds.
 const OVERDUE: Duration = Duration::from_mins(1);
@@ -28,16 +28,16 @@ impl Verifier<'_> {
     }
 
     /// Files past their deadline, records and removals that wait.
-    pub(super) async fn stuck_rows(&mut self, now: Timestamp) -> Result<()> {
-        self.overdue_files(now.minus(OVERDUE)).await?;
+    pub(super) async fn stuck_rows(&mut self) -> Result<()> {
+        self.overdue_files().await?;
         self.waiting_removals().await?;
         self.stuck_records().await
     }
 
-    async fn overdue_files(&mut self, before: Timestamp) -> Result<()> {
+    async fn overdue_files(&mut self) -> Result<()> {
         let mut after = FileId(0);
         loop {
-            let ids = rows(|| self.reads.db.overdue_files(before, after, BATCH)).await?;
+            let ids = rows(|| self.reads.db.overdue_files(OVERDUE, after, BATCH)).await?;
             let Some(last) = ids.last() else { return Ok(()) };
             after = *last;
             for id in ids {
@@ -50,7 +50,7 @@ impl Verifier<'_> {
     async fn waiting_removals(&mut self) -> Result<()> {
         let mut after = 0;
         loop {
-            let removals = rows(|| self.reads.db.overdue_removals(self.before, after, BATCH)).await?;
+            let removals = rows(|| self.reads.db.overdue_removals(self.options.before, after, BATCH)).await?;
             let Some(last) = removals.last() else { return Ok(()) };
             after = last.id;
             for removal in removals {
@@ -64,7 +64,7 @@ impl Verifier<'_> {
     async fn stuck_records(&mut self) -> Result<()> {
         let mut after = 0;
         loop {
-            let records = rows(|| self.reads.db.stuck_records(self.before, after, BATCH)).await?;
+            let records = rows(|| self.reads.db.stuck_records(self.options.before, after, BATCH)).await?;
             let Some(last) = records.last() else { return Ok(()) };
             after = last.id;
             for record in records {

@@ -53,7 +53,7 @@ impl Verifier<'_> {
             return Ok(None);
         }
         // Not one that was stored again meanwhile.
-        let object = self.reads.head(key).await?.filter(|object| object.modified < self.before);
+        let object = self.reads.head(key).await?.filter(|object| object.modified < self.options.before);
         Ok(object.map(|_| Finding::of_object(Kind::OrphanObject, id, key, why)))
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Client {
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
     /// Of all brokers together; the group members know it too.
     pub outage: Arc<Outage>,
+    /// Whether brokers take the times that we give records.
+    pub clock: Outage,
 }
 
 /// One rskafka client with what it knows. A `PartitionClient` is a TCP connection of its own.
@@ -48,6 +50,10 @@ impl Client {
             prefix,
             connection: tokio::sync::Mutex::default(),
             outage: Arc::new(Outage::new("kafka is away", "kafka is back")),
+            clock: Outage::new(
+                "kafka refuses this machine's time; records go without one",
+                "kafka takes this machine's time again",
+            ),
         }
     }
 

@@ -4,14 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rskafka::chrono::Utc;
+use rskafka::chrono::{DateTime, Utc};
+use rskafka::client::error::ProtocolError;
 use rskafka::client::partition::Compression;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::client::Client;
-use super::{limit, size};
+use super::{errors, limit, size};
 use crate::broker::partitioner::partition_for;
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
 
@@ -205,21 +206,41 @@ fn refuse(records: impl IntoIterator<Item = Pending>, error: &BrokerError) {
 
 async fn produce(client: &Client, at: &TopicPartition, part: &[Pending]) -> Result<Vec<i64>, BrokerError> {
     client
-        .call_partition(at, limit::PRODUCE, |partition| {
-            let records = part.iter().map(|pending| to_rskafka(&pending.record)).collect();
+        .call_partition(at, limit::PRODUCE, |partition| async move {
             // Waits for all in-sync replicas (acks=-1); rskafka knows nothing else.
-            async move { partition.produce(records, Compression::NoCompression).await }
+            let produce = |at| partition.produce(to_rskafka(part, at), Compression::NoCompression);
+            match produce(Utc::now()).await {
+                Err(error) if errors::protocol_error(&error) == Some(ProtocolError::InvalidTimestamp) => {
+                    client.clock.fails(&error);
+                    produce(NO_TIME).await
+                }
+                Ok(offsets) => {
+                    client.clock.works();
+                    Ok(offsets)
+                }
+                Err(error) => Err(error),
+            }
         })
         .await
 }
 
-fn to_rskafka(record: &Record) -> rskafka::record::Record {
+/// What Kafka takes for no time at all. Brokers refuse times too far from theirs: since 4.0, more than an hour ahead.
+const NO_TIME: DateTime<Utc> = match DateTime::from_timestamp_millis(-1) {
+    Some(time) => time,
+    None => DateTime::UNIX_EPOCH,
+};
+
+fn to_rskafka(part: &[Pending], at: DateTime<Utc>) -> Vec<rskafka::record::Record> {
+    part.iter().map(|pending| record_at(&pending.record, at)).collect()
+}
+
+fn record_at(record: &Record, timestamp: DateTime<Utc>) -> rskafka::record::Record {
     let headers = record.headers.iter();
     rskafka::record::Record {
         key: record.key.as_ref().map(|key| key.to_vec()),
         value: record.value.as_ref().map(|value| value.to_vec()),
         headers: headers.map(|(name, value)| (name.clone(), value.to_vec())).collect(),
-        timestamp: Utc::now(),
+        timestamp,
     }
 }
 

@@ -11,15 +11,20 @@ use super::Handler;
 use crate::broker::{Delivery, Position};
 use crate::consumer::disposition::{Disposition, disposition};
 use crate::domain::{Error, Fault};
+use crate::faults;
 use crate::telemetry::Outage;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Jitter adds up to as much again: so soon work goes on after an outage.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Also when a dependency asks for more.
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
 struct Item {
     delivery: Delivery,
     tries: u32,
+    /// What a dependency asked for.
+    wait: Duration,
 }
 
 /// Returns once every record of the batch is settled: handled, or put aside. Aborting it leaves them unsettled.
@@ -31,7 +36,8 @@ pub(super) async fn run(
     batch: Vec<Delivery>,
 ) -> Vec<Position> {
     let settled = batch.iter().map(|delivery| delivery.position.clone()).collect();
-    let mut open: Vec<Item> = batch.into_iter().map(|delivery| Item { delivery, tries: 0 }).collect();
+    let mut open: Vec<Item> =
+        batch.into_iter().map(|delivery| Item { delivery, tries: 0, wait: Duration::ZERO }).collect();
     let mut pauses = pauses();
     let mut again = false;
     loop {
@@ -40,7 +46,8 @@ pub(super) async fn run(
             return settled;
         }
         again = true;
-        tokio::time::sleep(pauses.next().unwrap_or(LONGEST_WAIT)).await;
+        let asked = open.iter().map(|item| item.wait).max().unwrap_or_default();
+        tokio::time::sleep(asked + pauses.next().unwrap_or(LONGEST_WAIT)).await;
     }
 }
 
@@ -82,17 +89,19 @@ impl Round<'_> {
 
     /// The record, if it has to be tried again.
     async fn after(&self, error: &Error, delivery: Delivery, tries: u32) -> Option<Item> {
+        faults::plant!(RetryForEver { return Some(Item { delivery, tries: 0, wait: Duration::ZERO }) });
         let tries = match disposition(error.kind) {
             Disposition::Wait => {
                 self.waits.fails(format_args!("{}: {}", delivery.position, error.chain()));
-                return Some(Item { delivery, tries });
+                let wait = error.retry_after.unwrap_or_default().min(LONGEST_ASKED);
+                return Some(Item { delivery, tries, wait });
             }
             Disposition::Retry => tries + 1,
             Disposition::GiveUp => self.max_tries,
         };
         if tries < self.max_tries {
             say(&delivery, error, tries, "record is tried again");
-            return Some(Item { delivery, tries });
+            return Some(Item { delivery, tries, wait: Duration::ZERO });
         }
         let trouble = self.handler.give_up(&delivery, error).await.err()?;
         // Nothing is dropped: it stays open until it can be put aside.
@@ -101,11 +110,72 @@ impl Round<'_> {
         } else {
             say(&delivery, &trouble, tries, "record can't be put aside");
         }
-        Some(Item { delivery, tries: self.max_tries.saturating_sub(1) })
+        Some(Item { delivery, tries: self.max_tries.saturating_sub(1), wait: Duration::ZERO })
     }
 }
 
 fn say(delivery: &Delivery, error: &Error, tries: u32, what: &str) {
     let at = &delivery.position;
     log::warn!(topic:% = at.topic, partition = at.partition, offset = at.offset, tries, error:% = error.chain(); "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Instant;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::broker::Record;
+    use crate::domain::ErrorKind;
+
+    const ASKED: Duration = Duration::from_millis(700);
+
+    /// Is refused at first and remembers when it was called.
+    #[derive(Default)]
+    struct Busy(Mutex<Vec<Instant>>);
+
+    fn refusal(wait: Duration) -> Error {
+        let mut error = Error::new(ErrorKind::Unavailable, "busy", "it is busy");
+        error.retry_after = Some(wait);
+        error
+    }
+
+    #[async_trait]
+    impl Handler for Busy {
+        async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<(), Error>> {
+            let mut calls = self.0.lock().unwrap();
+            calls.push(Instant::now());
+            let is_first = calls.len() == 1;
+            batch.iter().map(|_| if is_first { Err(refusal(ASKED)) } else { Ok(()) }).collect()
+        }
+
+        async fn give_up(&self, _delivery: &Delivery, _error: &Error) -> Result<(), Error> {
+            panic!("nothing is given up for an outage");
+        }
+    }
+
+    fn delivery() -> Delivery {
+        let position = Position { topic: "t".into(), partition: 0, offset: 0 };
+        Delivery { position, record: Record::default() }
+    }
+
+    #[tokio::test]
+    async fn a_dependency_that_asks_for_time_is_given_it() {
+        let (busy, waits) = (Arc::new(Busy::default()), Arc::new(Outage::new("waits", "flows")));
+        run(Arc::clone(&busy) as Arc<dyn Handler>, 1, waits, vec![delivery()]).await;
+        let calls = busy.0.lock().unwrap();
+        assert_eq!(calls.len(), 2);
+        assert!(calls[1] - calls[0] >= ASKED, "{:?}", calls[1] - calls[0]);
+    }
+
+    #[tokio::test]
+    async fn one_that_asks_for_a_day_is_asked_again_all_the_same() {
+        let waits = Outage::new("waits", "flows");
+        let round = Round { handler: &Busy::default(), max_tries: 1, waits: &waits, again: false };
+        let day = Duration::from_hours(24);
+        let item = round.after(&refusal(day), delivery(), 0).await.expect("it stays open");
+        assert_eq!((item.wait, item.tries), (LONGEST_ASKED, 0));
+    }
 }

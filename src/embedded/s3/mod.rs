@@ -15,6 +15,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,15 @@ pub struct S3Options {
     pub durability: Durability,
 }
 
+/// Threads that work on files at once. Each step of a request is a job for one of them: with as many threads as the
+/// runtime would start, waking them costs several times the work. Those that wait for the disk need more.
+const fn file_threads(durability: Durability) -> usize {
+    match durability {
+        Durability::Full => 32,
+        Durability::Fast => 4,
+    }
+}
+
 /// A running server. Dropping it cuts its connections; `stop` lets requests in flight finish.
 #[derive(Debug)]
 pub struct EmbeddedS3 {
@@ -43,6 +53,8 @@ pub struct EmbeddedS3 {
     data_dir: DataDir,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
+    /// Its own; `None` once it is shut down.
+    runtime: Option<Runtime>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +64,7 @@ struct Credentials {
 }
 
 impl EmbeddedS3 {
-    /// Serves the buckets under `objects`. Runs on the current runtime, and no longer than it.
+    /// Serves the buckets under `objects`.
     pub async fn start(options: S3Options) -> Result<Self, EmbeddedError> {
         let data_dir = options.data_dir;
         let credentials = Credentials::kept(&data_dir)?;
@@ -68,11 +80,21 @@ impl EmbeddedS3 {
         let listener = data_dir.listen("s3.port")?;
         let address = listener.local_addr().map_err(EmbeddedError::Listen)?;
         listener.set_nonblocking(true).map_err(EmbeddedError::Listen)?;
-        let listener = TcpListener::from_std(listener).map_err(EmbeddedError::Listen)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(file_threads(options.durability))
+            .thread_name("s3")
+            .enable_all()
+            .build()
+            .map_err(EmbeddedError::Listen)?;
+        let listener = {
+            let _guard = runtime.enter();
+            TcpListener::from_std(listener).map_err(EmbeddedError::Listen)?
+        };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(accept(listener, service.build(), stop.clone()));
+        let task = runtime.spawn(accept(listener, service.build(), stop.clone()));
         log::info!(port = address.port(); "s3 server is ready");
-        Ok(Self { address, credentials, data_dir, stop, task: Some(task) })
+        Ok(Self { address, credentials, data_dir, stop, task: Some(task), runtime: Some(runtime) })
     }
 
     pub fn endpoint(&self) -> String {
@@ -126,6 +148,9 @@ impl Drop for EmbeddedS3 {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -43,15 +43,13 @@ impl Store {
         }
         let object = self.root.join(bucket).join(key);
         let sidecars = sidecars(&self.root, bucket, key);
-        // At once, so that they share the file system's own commit.
-        let [headers, sums] = sidecars;
         let dirs = object.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
-        let dirs: Vec<PathBuf> = dirs.map(Path::to_owned).collect();
-        futures_util::try_join!(sync_file(object), sync_file(headers), sync_file(sums))?;
-        for dir in dirs {
-            sync_file(dir).await?;
-        }
-        Ok(())
+        let paths: Vec<PathBuf> = dirs.map(Path::to_owned).collect();
+        // The file system's commit for the first one has most of what the others need.
+        let sync =
+            move || [object].iter().chain(&sidecars).chain(&paths).try_for_each(|path| sync_file(path));
+        let synced = tokio::task::spawn_blocking(sync).await.map_err(S3Error::internal_error)?;
+        synced.map_err(S3Error::internal_error)
     }
 
     async fn list(
@@ -210,15 +208,11 @@ impl S3 for Store {
     }
 }
 
-async fn sync_file(path: PathBuf) -> S3Result<()> {
-    let sync = move || match File::open(path) {
+/// One that is gone already needs nothing.
+fn sync_file(path: &Path) -> io::Result<()> {
+    match File::open(path) {
         Ok(file) => file.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-    };
-    match tokio::task::spawn_blocking(sync).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(S3Error::internal_error(error)),
-        Err(error) => Err(S3Error::internal_error(error)),
     }
 }

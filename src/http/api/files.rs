@@ -84,5 +84,5 @@ pub(in crate::http) async fn timeline(request: HttpRequest, state: Data<AppState
 
 pub(in crate::http) async fn stats(request: HttpRequest, state: Data<AppState>) -> Answer {
     let stats = state.run(|ctx| async move { find_files::stats(&ctx).await }).await?;
-    etag::json(&request, &stats, HttpResponse::Ok())
+    etag::json(&request, &*stats, HttpResponse::Ok())
 }

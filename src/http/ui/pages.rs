@@ -1,5 +1,7 @@
 //! The pages' handlers: read the request, call a verb, render. Without JavaScript everything works by form and link.
 
+use std::sync::Arc;
+
 use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ETag, EntityTag};
@@ -180,7 +182,7 @@ pub(in crate::http) async fn to_file(Id(id): Id) -> HttpResponse {
     see_other(links::file(id))
 }
 
-async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Page, Stats)> {
+async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Arc<Page>, Arc<Stats>)> {
     let asked = asked.clone();
     let read = |ctx| async move { tokio::try_join!(find_files::page(&ctx, &asked), find_files::stats(&ctx)) };
     app.run(read).await

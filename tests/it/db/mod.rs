@@ -1,4 +1,5 @@
-//! The database: its schema as migrated, described and seen by the code, and the outbox under every order of commits.
+//! The database: its schema as migrated, described and seen by the code, the outbox under every order of commits, and scale.
 
 mod outbox;
+mod scale;
 mod schema;

@@ -1,5 +1,6 @@
 //! The roles as separate processes on real services, where one is named.
 
+mod clocks;
 mod groups;
 mod interop;
 mod kafka;

@@ -627,7 +627,7 @@ async fn kafka_topics_that_are_deleted_and_made_anew_are_used_without_a_restart(
     topics(&site, &["--delete", "--topic", "file.created"]).await;
     traffic.post_many(3).await;
     for topic in ["file.create", "file.created"] {
-        topics(&site, &["--create", "--topic", topic, "--partitions", "3"]).await;
+        topics(&site, &["--create", "--if-not-exists", "--topic", topic, "--partitions", "3"]).await;
     }
     let before = 23;
     traffic.recovers("topics made anew", Instant::now(), before).await;

@@ -27,14 +27,18 @@ impl Run {
         Some(Self { kafka: kafka?, ground })
     }
 
-    fn spawn(&self, args: &[&str], name: &str, settings: &[(&str, &str)]) -> Process {
+    pub fn spawn(&self, args: &[&str], name: &str, settings: &[(&str, &str)]) -> Process {
         let log = self.ground.log().with_file_name(format!("{name}.log"));
         Process::spawn(args, &self.ground.env(settings), &log)
     }
 
     /// Answers when this returns.
     pub async fn serve(&self, name: &str) -> (Process, Api) {
-        let process = self.spawn(&["serve"], name, &[]);
+        self.serve_with(name, &[]).await
+    }
+
+    pub async fn serve_with(&self, name: &str, settings: &[(&str, &str)]) -> (Process, Api) {
+        let process = self.spawn(&["serve"], name, settings);
         let address = eventually("serve listens", async || {
             let log = process.log();
             let address =

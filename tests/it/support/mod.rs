@@ -9,6 +9,7 @@ pub mod own;
 pub mod port;
 pub mod process;
 pub mod processes;
+pub mod proxy;
 pub mod raw;
 pub mod records;
 pub mod roles;

@@ -48,17 +48,31 @@ impl Own {
     }
 
     async fn start(name: &str) -> Self {
+        let mut own = Self::reserve(name);
+        own.first_start(&[]).await;
+        own
+    }
+
+    /// Ports and a folder; nothing runs yet. `name` is the script's.
+    pub fn reserve(name: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         // Root hands PostgreSQL to another user, who must get through to the directory.
         let enterable = std::fs::Permissions::from_mode(0o711);
-        let mut own = Self {
+        Self {
             script: Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name),
             folder: tempfile::Builder::new().permissions(enterable).tempdir().unwrap(),
             ports: Ports::reserve(),
             address: String::new(),
-        };
-        own.address = own.run(&["start", "--port", &own.ports.first.to_string()]).await;
-        own
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ports.first
+    }
+
+    pub async fn first_start(&mut self, args: &[&str]) {
+        let port = self.port().to_string();
+        self.address = self.run(&[&["start", "--port", &port], args].concat()).await;
     }
 
     /// After `stop` or `kill`; on the same port, with the same data.

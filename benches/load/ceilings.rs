@@ -1,0 +1,210 @@
+//! What the same services can do at the same concurrency without us: the same bytes, rows and records.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use rskafka::client::ClientBuilder;
+use rskafka::client::partition::{Compression, UnknownTopicHandling};
+use rskafka::record::Record;
+use s3::Bucket;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+
+use super::Outcome;
+use super::client::Connection;
+use super::stage::{Services, Stage, bucket, connect};
+
+/// Each part runs for so long.
+const TIME: Duration = Duration::from_secs(5);
+/// Rows or records in one batch.
+const BATCH: usize = 64;
+
+/// Per second.
+#[derive(Debug, Serialize)]
+pub struct Ceilings {
+    pub s3_puts: f64,
+    pub postgresql_commits: f64,
+    pub postgresql_rows_in_batches: f64,
+    pub kafka_records: f64,
+    pub kafka_records_in_batches: f64,
+}
+
+impl Ceilings {
+    pub fn rates(&self) -> [(&'static str, f64); 5] {
+        [
+            ("ceiling: S3 PUTs", self.s3_puts),
+            ("ceiling: PostgreSQL commits", self.postgresql_commits),
+            ("ceiling: PostgreSQL rows of 64", self.postgresql_rows_in_batches),
+            ("ceiling: Kafka records", self.kafka_records),
+            ("ceiling: Kafka records of 64", self.kafka_records_in_batches),
+        ]
+    }
+
+    /// Of what can be done in batches the batched figure counts: that is open to us.
+    pub fn lowest(&self) -> f64 {
+        self.s3_puts.min(self.postgresql_rows_in_batches).min(self.kafka_records_in_batches)
+    }
+}
+
+pub async fn measure(stage: &Stage, connections: usize, description: usize) -> Outcome<Ceilings> {
+    let services = stage.services().ok_or("the parts of `up` have no ceilings of their own")?;
+    let name = format!("ceiling{}", uuid::Uuid::new_v4().simple());
+    let content = Bytes::from("x".repeat(description + 60));
+    Ok(Ceilings {
+        s3_puts: s3_puts(services, &name, connections, content.clone()).await?,
+        postgresql_commits: commits(services, &format!("{name}a"), connections, 1).await?,
+        postgresql_rows_in_batches: commits(services, &format!("{name}b"), 2, BATCH).await?,
+        kafka_records: records(services, &format!("{name}.a"), connections, 1, &content).await?,
+        kafka_records_in_batches: records(services, &format!("{name}.b"), 3, BATCH, &content).await?,
+    })
+}
+
+fn rate(count: &AtomicUsize, since: Instant) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let count = count.load(Ordering::Relaxed) as f64;
+    count / since.elapsed().as_secs_f64()
+}
+
+async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    Ok(())
+}
+
+/// URLs are signed before the clock runs; the store checks the same checksum as it does for us.
+async fn s3_puts(services: &Services, name: &str, connections: usize, content: Bytes) -> Outcome<f64> {
+    const URLS: usize = 20_000;
+    let bucket = bucket(&services.s3, name)?;
+    let host = services.s3.endpoint.trim_start_matches("http://").to_owned();
+    let made = Connection::open(&host)
+        .await?
+        .send("PUT", &target(&bucket.presign_put("", 300, None, None).await?), &[], Bytes::new())
+        .await?;
+    if !made.0.is_success() {
+        return Err(format!("no bucket: {}", made.0).into());
+    }
+    let checksum = BASE64_STANDARD.encode(Sha256::digest(&content));
+    let urls = Arc::new(signed(&bucket, &checksum, URLS).await?);
+    let next = Arc::new(AtomicUsize::new(0));
+    let since = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        let mut connection = Connection::open(&host).await?;
+        let (urls, next, checksum, content) =
+            (Arc::clone(&urls), Arc::clone(&next), checksum.clone(), content.clone());
+        tasks.spawn(async move {
+            while since.elapsed() < TIME {
+                let Some(url) = urls.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                let headers =
+                    [("content-type", "text/plain; charset=utf-8"), ("x-amz-checksum-sha256", &*checksum)];
+                let (status, answer) = connection.send("PUT", url, &headers, content.clone()).await?;
+                if status != StatusCode::OK {
+                    return Err(format!("{status}: {}", String::from_utf8_lossy(&answer)).into());
+                }
+            }
+            Ok(())
+        });
+    }
+    all(tasks).await?;
+    let done = AtomicUsize::new(next.load(Ordering::Relaxed).min(URLS));
+    Ok(rate(&done, since))
+}
+
+async fn signed(bucket: &Bucket, checksum: &str, count: usize) -> Outcome<Vec<String>> {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert("x-amz-checksum-sha256", HeaderValue::from_str(checksum)?);
+    let mut urls = Vec::with_capacity(count);
+    for number in 0..count {
+        let key = format!("files/{number}_load_test_1795186363799.txt");
+        urls.push(target(&bucket.presign_put(&key, 300, Some(headers.clone()), None).await?));
+    }
+    Ok(urls)
+}
+
+/// Path and query.
+fn target(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or_else(|| "/".to_owned(), |at| rest[at..].to_owned())
+}
+
+/// Rows of a file, its first line of history and a message, as they are stored for one request.
+const ROWS: &str = "
+WITH n AS (SELECT nextval('files_id_seq') AS id FROM generate_series(1, $1::bigint)),
+f AS (INSERT INTO files (id, title, description, status, deadline_at) SELECT id, 'Load test', repeat('x', 100), 'pending', now() FROM n),
+t AS (INSERT INTO transitions (file_id, at, to_status, attempt) SELECT id, now(), 'pending', 1 FROM n)
+INSERT INTO outbox (event_id, topic, value, file_id) SELECT gen_random_uuid(), 'file.create', decode(repeat('78', 200), 'hex'), id FROM n";
+
+async fn commits(services: &Services, name: &str, connections: usize, batch: usize) -> Outcome<f64> {
+    services.make_database(name).await?;
+    let database = services.database(name);
+    filesys::db::migrations::migrate(&database.to_string().into()).await?;
+    let count = Arc::new(AtomicUsize::new(0));
+    let rows = i64::try_from(batch)?;
+    let mut open = Vec::new();
+    // As many as the server takes beside the others.
+    for _ in 0..connections.min(64) {
+        let client = connect(&database).await?;
+        let statement = client.prepare(ROWS).await?;
+        open.push((client, statement));
+    }
+    let since = Instant::now();
+    let mut tasks = JoinSet::new();
+    for (client, statement) in open {
+        let count = Arc::clone(&count);
+        tasks.spawn(async move {
+            while since.elapsed() < TIME {
+                client.execute(&statement, &[&rows]).await?;
+                count.fetch_add(batch, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+    }
+    all(tasks).await?;
+    Ok(rate(&count, since))
+}
+
+async fn records(
+    services: &Services,
+    topic: &str,
+    clients: usize,
+    batch: usize,
+    content: &Bytes,
+) -> Outcome<f64> {
+    const PARTITIONS: i32 = 3;
+    let client = ClientBuilder::new(vec![services.kafka.clone()]).build().await?;
+    client.controller_client()?.create_topic(topic, PARTITIONS, 1, 5_000).await?;
+    let mut partitions = Vec::new();
+    for number in 0..PARTITIONS {
+        let partition = client.partition_client(topic, number, UnknownTopicHandling::Retry).await?;
+        partitions.push(Arc::new(partition));
+    }
+    let record = Record {
+        key: None,
+        value: Some(content.to_vec()),
+        headers: std::collections::BTreeMap::new(),
+        timestamp: chrono::Utc::now(),
+    };
+    let count = Arc::new(AtomicUsize::new(0));
+    let since = Instant::now();
+    let mut tasks = JoinSet::new();
+    for number in 0..clients {
+        let partition = Arc::clone(&partitions[number % partitions.len()]);
+        let (count, record) = (Arc::clone(&count), record.clone());
+        tasks.spawn(async move {
+            while since.elapsed() < TIME {
+                partition.produce(vec![record.clone(); batch], Compression::NoCompression).await?;
+                count.fetch_add(batch, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+    }
+    all(tasks).await?;
+    Ok(rate(&count, since))
+}

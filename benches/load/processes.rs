@@ -1,0 +1,57 @@
+//! What processes cost, as Linux counts it.
+
+use std::collections::BTreeMap;
+
+/// CPU seconds and peak memory of one process, or of a server with all its children.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    /// Of `VmHWM`; of several processes their sum, which counts shared pages several times.
+    pub peak_mib: f64,
+}
+
+/// By name.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Usages(pub BTreeMap<String, Usage>);
+
+impl Usages {
+    /// CPU since then; memory is the peak of all time.
+    pub fn since(mut self, before: &Self) -> Self {
+        for (name, usage) in &mut self.0 {
+            usage.cpu_seconds -= before.0.get(name).map_or(0.0, |before| before.cpu_seconds);
+        }
+        self
+    }
+}
+
+/// Of this process and, for a server of many processes, its children, living and waited for.
+pub fn usage(pid: u32, with_children: bool) -> Usage {
+    let mut sum = alone(pid, with_children);
+    for child in children(pid).into_iter().filter(|_| with_children) {
+        let Usage { cpu_seconds, peak_mib } = alone(child, false);
+        sum.cpu_seconds += cpu_seconds;
+        sum.peak_mib += peak_mib;
+    }
+    sum
+}
+
+fn alone(pid: u32, with_children: bool) -> Usage {
+    // Linux counts in hundredths of a second.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name in parentheses, which may hold anything: field 3 is the first.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let tick = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let own = tick(11) + tick(12);
+    let ticks = if with_children { own + tick(13) + tick(14) } else { own };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    Usage { cpu_seconds: ticks / TICKS, peak_mib: kib.unwrap_or(0.0) / 1024.0 }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let file = format!("/proc/{pid}/task/{pid}/children");
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}

@@ -1,0 +1,354 @@
+//! The services of a bench, each given by the environment or its own; and for each run fresh rows, topics and bucket,
+//! with the roles on them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use filesys::config::{EmbeddedConfig, Env};
+use filesys::embedded::{DataDir, Durability, EmbeddedPostgres, EmbeddedS3, PostgresOptions, S3Options};
+use s3::creds::Credentials;
+use s3::{Bucket, Region};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio_postgres::NoTls;
+use url::Url;
+
+use super::Outcome;
+use super::processes::{Usages, usage};
+use super::report::Found;
+
+/// Of several processes.
+const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
+
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// The services.
+pub struct Stage {
+    folder: TempDir,
+    /// `None`: `filesys up` has its own.
+    services: Option<Services>,
+}
+
+pub struct Services {
+    postgres: Option<EmbeddedPostgres>,
+    /// Any database of the server; its user may make others.
+    pub database: Url,
+    kafka_script: Option<PathBuf>,
+    pub kafka: String,
+    s3_process: Option<Child>,
+    pub s3: S3,
+}
+
+#[derive(Debug, Clone)]
+pub struct S3 {
+    pub endpoint: String,
+    pub access_key: String,
+    pub secret_key: String,
+}
+
+/// The S3 server of a bench, in a process of its own so that its cost can be told.
+pub async fn serve_s3(dir: &Path, durability: Durability) -> Outcome<()> {
+    let options = S3Options { data_dir: DataDir::open(dir)?, durability };
+    let s3 = EmbeddedS3::start(options).await?;
+    let secret = s3.secret_access_key().expose_secret();
+    writeln!(std::io::stdout(), "{} {} {secret}", s3.endpoint(), s3.access_key_id())?;
+    std::future::pending().await
+}
+
+impl Stage {
+    pub async fn build(up: bool, durability: Durability) -> Outcome<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        // Root hands PostgreSQL to another user, who must get through.
+        let enterable = std::fs::Permissions::from_mode(0o711);
+        let folder = tempfile::Builder::new().prefix("filesys-bench-").permissions(enterable).tempdir()?;
+        let services = if up { None } else { Some(Services::start(folder.path(), durability).await?) };
+        Ok(Self { folder, services })
+    }
+
+    pub fn services(&self) -> Option<&Services> {
+        self.services.as_ref()
+    }
+
+    /// Everything fresh; answers requests when this returns.
+    pub async fn start(&self, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
+        let name = format!("bench{}", uuid::Uuid::new_v4().simple());
+        match &self.services {
+            Some(services) => services.start_roles(&name, workers, settings, self.folder.path()).await,
+            None => start_up(&self.folder.path().join(&name), workers, settings).await,
+        }
+    }
+
+    pub async fn tear_down(self) {
+        let Some(services) = self.services else { return };
+        if let Some(script) = services.kafka_script {
+            let mut stop = Command::new(script);
+            stop.args(["stop", "--wipe"]).env("FILESYS_SERVICES_DIR", self.folder.path());
+            let _ = stop.stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+        }
+        if let Some(postgres) = services.postgres {
+            let _ = postgres.stop().await;
+        }
+    }
+}
+
+impl Services {
+    async fn start(folder: &Path, durability: Durability) -> Outcome<Self> {
+        let (postgres, database) = match std::env::var("DATABASE_URL") {
+            Ok(url) => (None, url.parse()?),
+            Err(_) => {
+                let options = PostgresOptions {
+                    durability,
+                    max_connections: 200,
+                    ..PostgresOptions::new(
+                        DataDir::open(folder)?,
+                        EmbeddedConfig::read(&mut Env::of_process()),
+                    )
+                };
+                let postgres = EmbeddedPostgres::start(options).await?;
+                let url = postgres.database_url("postgres").expose_secret().parse()?;
+                (Some(postgres), url)
+            }
+        };
+        let (kafka_script, kafka) = match std::env::var("KAFKA_BROKERS") {
+            Ok(brokers) => (None, brokers),
+            Err(_) => {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
+                let mut start = Command::new(&script);
+                start.args(["start", "--port", "29392"]).env("FILESYS_SERVICES_DIR", folder);
+                let output = tokio::time::timeout(LIMIT, start.output()).await??;
+                if !output.status.success() {
+                    return Err(String::from_utf8_lossy(&output.stderr).into());
+                }
+                (Some(script), String::from_utf8(output.stdout)?.trim().to_owned())
+            }
+        };
+        let (s3_process, s3) = match std::env::var("S3_ENDPOINT") {
+            Ok(endpoint) => {
+                let (access_key, secret_key) =
+                    (std::env::var("AWS_ACCESS_KEY_ID")?, std::env::var("AWS_SECRET_ACCESS_KEY")?);
+                (None, S3 { endpoint, access_key, secret_key })
+            }
+            Err(_) => {
+                start_s3(&folder.join("s3"), durability).await.map(|(process, s3)| (Some(process), s3))?
+            }
+        };
+        Ok(Self { postgres, database, kafka_script, kafka, s3_process, s3 })
+    }
+
+    /// Where the database of this name is.
+    pub fn database(&self, name: &str) -> Url {
+        let mut url = self.database.clone();
+        url.set_path(name);
+        url
+    }
+
+    pub async fn make_database(&self, name: &str) -> Outcome<()> {
+        let sql = format!("CREATE DATABASE {name}");
+        connect(&self.database).await?.batch_execute(&sql).await?;
+        Ok(())
+    }
+
+    async fn start_roles(
+        &self,
+        name: &str,
+        workers: usize,
+        settings: &[(&str, String)],
+        folder: &Path,
+    ) -> Outcome<Cast> {
+        self.make_database(name).await?;
+        let database = self.database(name);
+        let mut env: Vec<(&str, String)> = vec![
+            ("DATABASE_URL", database.to_string()),
+            ("KAFKA_BROKERS", self.kafka.clone()),
+            ("KAFKA_PREFIX", format!("{name}.")),
+            ("S3_ENDPOINT", self.s3.endpoint.clone()),
+            ("S3_BUCKET", name.to_owned()),
+            ("AWS_ACCESS_KEY_ID", self.s3.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.s3.secret_key.clone()),
+            ("PORT", "0".to_owned()),
+        ];
+        env.extend(settings.iter().cloned());
+        let migrated = role(&["migrate"], &env, &folder.join(format!("{name}-migrate.log")))?.wait().await?;
+        if !migrated.success() {
+            return Err(format!("filesys migrate: {migrated}").into());
+        }
+        let log = folder.join(format!("{name}-serve.log"));
+        let serve = role(&["serve"], &env, &log)?;
+        let workers = workers.to_string();
+        let worker =
+            role(&["worker", "--replicas", &workers], &env, &folder.join(format!("{name}-worker.log")))?;
+        let address = told(&log, "listening address=").await?;
+        let mut cast = Cast {
+            address,
+            database: connect(&database).await?,
+            bucket: bucket(&self.s3, name)?,
+            watched: Vec::new(),
+            ours: vec![serve, worker],
+        };
+        cast.watch("serve", cast.ours[0].id());
+        cast.watch("worker", cast.ours[1].id());
+        cast.watch("bench", Some(std::process::id()));
+        cast.watch("s3", self.s3_process.as_ref().and_then(Child::id));
+        if self.postgres.is_some() {
+            let pid = std::fs::read_to_string(folder.join("postgres/postmaster.pid"))?;
+            cast.watch("postgresql", pid.lines().next().and_then(|pid| pid.parse().ok()));
+        }
+        if self.kafka_script.is_some() {
+            let pid = std::fs::read_to_string(folder.join("kafka/pid"))?;
+            cast.watch("kafka", pid.trim().parse().ok());
+        }
+        Ok(cast)
+    }
+}
+
+async fn start_s3(dir: &Path, durability: Durability) -> Outcome<(Child, S3)> {
+    let mut server = Command::new(std::env::current_exe()?);
+    if durability == Durability::Fast {
+        server.arg("--no-fsync");
+    }
+    server.arg("--s3-server").arg(dir).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut process = server.spawn()?;
+    let stdout = process.stdout.take().ok_or("no pipe")?;
+    let line = BufReader::new(stdout).lines().next_line().await?.ok_or("the S3 server did not start")?;
+    let mut words = line.split(' ').map(str::to_owned);
+    let mut word = || words.next().ok_or("the S3 server said something else");
+    let s3 = S3 { endpoint: word()?, access_key: word()?, secret_key: word()? };
+    Ok((process, s3))
+}
+
+async fn start_up(data_dir: &Path, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
+    let (dir, workers) = (data_dir.to_string_lossy().into_owned(), workers.to_string());
+    let mut env = vec![("PORT", "0".to_owned())];
+    env.extend(settings.iter().cloned());
+    let log = data_dir.with_extension("log");
+    let up = role(&["up", "--data-dir", &dir, "--replicas", &workers], &env, &log)?;
+    let address = told(&log, "listening address=").await?;
+    let read = |name: &str| std::fs::read_to_string(data_dir.join(name));
+    // host:port:database:user:password
+    let pass = read("postgres.pgpass")?;
+    let password = pass.trim().rsplit(':').next().unwrap_or_default();
+    let port = read("postgres.port")?;
+    let url = format!("postgresql://filesys:{password}@127.0.0.1:{}/filesys", port.trim());
+    let credentials = read("s3.credentials")?;
+    let value = |name: &str| {
+        let line = credentials.lines().find(|line| line.trim().starts_with(name));
+        line.and_then(|line| line.split('=').nth(1)).unwrap_or_default().trim().to_owned()
+    };
+    let s3 = S3 {
+        endpoint: format!("http://127.0.0.1:{}", read("s3.port")?.trim()),
+        access_key: value("aws_access_key_id"),
+        secret_key: value("aws_secret_access_key"),
+    };
+    let mut cast = Cast {
+        address,
+        database: connect(&url.parse()?).await?,
+        bucket: bucket(&s3, "file-storage-bucket")?,
+        watched: Vec::new(),
+        ours: vec![up],
+    };
+    cast.watch("up, with its PostgreSQL", cast.ours[0].id());
+    cast.watch("bench", Some(std::process::id()));
+    Ok(cast)
+}
+
+fn role(args: &[&str], env: &[(&str, String)], log: &Path) -> Outcome<Child> {
+    let mut role = Command::new(env!("CARGO_BIN_EXE_filesys"));
+    role.args(args).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
+    role.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null()).stdout(Stdio::null());
+    Ok(role.stderr(std::fs::File::create(log)?).kill_on_drop(true).spawn()?)
+}
+
+/// The word behind `label` in a log.
+async fn told(log: &Path, label: &str) -> Outcome<String> {
+    let look = async {
+        loop {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            if let Some(word) = text.split_once(label).and_then(|(_, rest)| rest.split_whitespace().next()) {
+                return word.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::time::timeout(LIMIT, look).await;
+    told.map_err(|_| std::fs::read_to_string(log).unwrap_or_default().into())
+}
+
+pub async fn connect(url: &Url) -> Outcome<tokio_postgres::Client> {
+    let (client, connection) = tokio_postgres::connect(url.as_str(), NoTls).await?;
+    // Ends with the client.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+pub fn bucket(s3: &S3, name: &str) -> Outcome<Bucket> {
+    let region = Region::Custom { region: "us-east-1".to_owned(), endpoint: s3.endpoint.clone() };
+    let credentials = Credentials::new(Some(&s3.access_key), Some(&s3.secret_key), None, None, None)?;
+    Ok(*Bucket::new(name, region, credentials)?.with_path_style())
+}
+
+/// The roles of one run.
+pub struct Cast {
+    /// `host:port` of the API.
+    pub address: String,
+    pub database: tokio_postgres::Client,
+    bucket: Bucket,
+    watched: Vec<(&'static str, u32)>,
+    ours: Vec<Child>,
+}
+
+impl Cast {
+    fn watch(&mut self, name: &'static str, pid: Option<u32>) {
+        self.watched.extend(pid.map(|pid| (name, pid)));
+    }
+
+    pub fn usage(&self) -> Usages {
+        Usages(
+            self.watched
+                .iter()
+                .map(|(name, pid)| ((*name).to_owned(), usage(*pid, FAMILIES.contains(name))))
+                .collect(),
+        )
+    }
+
+    pub async fn unfinished(&self) -> Outcome<i64> {
+        let sql = "SELECT count(*) FROM files WHERE status IN ('pending', 'processing')";
+        Ok(self.database.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// What is there at the end. The outbox may still hold facts: they have a moment to flow off.
+    pub async fn found(&self) -> Outcome<Found> {
+        let mut outbox: i64 = i64::MAX;
+        for _ in 0..500 {
+            outbox = self.database.query_one("SELECT count(*) FROM outbox", &[]).await?.get(0);
+            if outbox == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let completed = "SELECT count(*) FROM files WHERE status = 'completed'";
+        let completed: i64 = self.database.query_one(completed, &[]).await?.get(0);
+        let millis = "SELECT (extract(epoch FROM t.at - f.created_at) * 1000)::float8 FROM transitions t \
+                      JOIN files f ON f.id = t.file_id WHERE t.to_status = 'completed' AND f.id > 200";
+        let millis = self.database.query(millis, &[]).await?.iter().map(|row| row.get(0)).collect();
+        let pages = self.bucket.list(String::new(), None).await?;
+        let objects = pages.iter().map(|page| page.contents.len()).sum();
+        Ok(Found { completed, outbox, objects, millis })
+    }
+
+    pub async fn stop(self) -> Outcome<()> {
+        use nix::sys::signal::{Signal, kill};
+        for mut role in self.ours.into_iter().rev() {
+            let pid = role.id().and_then(|pid| i32::try_from(pid).ok()).ok_or("a role has ended")?;
+            kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM)?;
+            let status = tokio::time::timeout(LIMIT, role.wait()).await??;
+            if !status.success() {
+                return Err(format!("a role ended with {status}").into());
+            }
+        }
+        Ok(())
+    }
+}

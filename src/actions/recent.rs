@@ -1,0 +1,143 @@
+//! Answers that many clients ask for again and again: read once after each change of the rows, not once for each client.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+
+use crate::domain::{Error, Result};
+
+/// A change that nobody told us of is seen after this at the latest.
+const FRESH: Duration = Duration::from_secs(1);
+/// Questions kept at once.
+const KEPT: usize = 256;
+
+type Answer<T> = Shared<BoxFuture<'static, Result<Arc<T>, Arc<Error>>>>;
+
+struct Entry<T> {
+    version: u64,
+    since: Instant,
+    answer: Answer<T>,
+}
+
+/// The newest answer to each question.
+pub(super) struct Recent<Q, T>(Mutex<HashMap<Q, Entry<T>>>);
+
+impl<Q, T> Default for Recent<Q, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<Q: Eq + Hash + Clone, T: Send + Sync + 'static> Recent<Q, T> {
+    /// The rows as they were when `version` was, or later. Those who ask while another reads wait for that answer;
+    /// without a version everybody reads for himself.
+    pub async fn get<F>(&self, question: &Q, version: Option<u64>, read: impl FnOnce() -> F) -> Result<Arc<T>>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let Some(version) = version else { return Ok(Arc::new(read().await?)) };
+        let answer = self.answer(question, version, read);
+        answer.await.map_err(|error| {
+            // Nobody is to wait for the end of an error.
+            self.entries().remove(question);
+            error.copy()
+        })
+    }
+
+    fn answer<F>(&self, question: &Q, version: u64, read: impl FnOnce() -> F) -> Answer<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let mut entries = self.entries();
+        let known = entries.get(question);
+        if let Some(entry) = known.filter(|entry| entry.version == version && entry.since.elapsed() < FRESH) {
+            return entry.answer.clone();
+        }
+        if entries.len() >= KEPT {
+            entries.retain(|_, entry| entry.since.elapsed() < FRESH);
+        }
+        if entries.len() >= KEPT {
+            entries.clear();
+        }
+        let reading = read();
+        let answer = async move { reading.await.map(Arc::new).map_err(Arc::new) }.boxed().shared();
+        let entry = Entry { version, since: Instant::now(), answer: answer.clone() };
+        entries.insert(question.clone(), entry);
+        answer
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<Q, Entry<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Source {
+        reads: Arc<AtomicU32>,
+        recent: Recent<&'static str, u32>,
+    }
+
+    impl Source {
+        async fn ask(&self, question: &'static str, version: Option<u64>) -> u32 {
+            let reads = Arc::clone(&self.reads);
+            let read = || async move {
+                tokio::task::yield_now().await;
+                Ok(reads.fetch_add(1, Ordering::SeqCst) + 1)
+            };
+            *self.recent.get(&question, version, read).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thousand_who_ask_after_one_change_share_one_answer() {
+        let source = Source::default();
+        let asked = futures_util::future::join_all((0..1000).map(|_| source.ask("page", Some(1))));
+        assert_eq!(asked.await, [1; 1000]);
+        assert_eq!(source.ask("page", Some(1)).await, 1);
+    }
+
+    #[tokio::test]
+    async fn after_a_change_and_for_another_question_it_is_read_anew() {
+        let source = Source::default();
+        assert_eq!(source.ask("page", Some(1)).await, 1);
+        assert_eq!(source.ask("page", Some(2)).await, 2);
+        assert_eq!(source.ask("other", Some(2)).await, 3);
+        assert_eq!(source.ask("page", Some(2)).await, 2);
+    }
+
+    #[tokio::test]
+    async fn without_word_of_changes_everybody_reads() {
+        let source = Source::default();
+        assert_eq!(source.ask("page", None).await, 1);
+        assert_eq!(source.ask("page", None).await, 2);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_everybodys_and_is_not_kept() {
+        let recent: Recent<&str, u32> = Recent::default();
+        let away = || async { Err(Error::internal("away")) };
+        let (one, other) =
+            tokio::join!(recent.get(&"page", Some(1), away), recent.get(&"page", Some(1), away));
+        assert_eq!((one.unwrap_err().detail, other.unwrap_err().detail), ("away".into(), "away".into()));
+        assert_eq!(*recent.get(&"page", Some(1), || async { Ok(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn no_more_questions_are_kept_than_are_worth_it() {
+        let recent: Recent<usize, usize> = Recent::default();
+        for question in 0..10 * KEPT {
+            recent.get(&question, Some(1), || async move { Ok(question) }).await.unwrap();
+        }
+        assert!(recent.entries().len() <= KEPT);
+    }
+}

@@ -1,0 +1,268 @@
+//! What the chaos tests ask of a process: where it dies or stalls, and which bug it has.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Env;
+
+/// `FILESYS_FAULTS` is `seed=7;worker.stored=kill@0.01;serve.committed=delay:200@0.05;relay.published=stop@#3`:
+/// at a step an action, with a probability or at the n-th pass. `FILESYS_PLANT` names a bug.
+#[derive(Debug, Default)]
+pub struct FaultsConfig {
+    pub seed: u64,
+    pub rules: Vec<Rule>,
+    pub plant: Option<Plant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rule {
+    pub point: Point,
+    pub action: Action,
+    pub when: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// SIGKILL, to this process.
+    Kill,
+    /// The same after a random part of this time, while the work goes on.
+    KillWithin(Duration),
+    /// SIGSTOP; whoever watches over the process has to wake it.
+    Stop,
+    Delay(Duration),
+    Panic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum When {
+    /// From 0 to 1, of each pass.
+    Chance(f64),
+    /// From 1.
+    Pass(u64),
+}
+
+/// Steps between two effects that don't happen together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// Rows are written, their transaction is not committed.
+    ServeInserted,
+    /// It is, and the client has no answer.
+    ServeCommitted,
+    /// The broker has the records, the outbox too.
+    RelayPublished,
+    /// A move's rows are written and not committed.
+    MovesWritten,
+    /// Results are committed, their offsets not.
+    ResultsRecorded,
+    WorkerFetched,
+    WorkerGenerated,
+    /// The PUT begins.
+    WorkerStoring,
+    /// The object is there, its result is not published.
+    WorkerStored,
+    /// The result is published, the offset not committed.
+    WorkerPublished,
+    /// A failure is published, its record not put aside.
+    WorkerFailed,
+    ConsumerCommitting,
+    ConsumerCommitted,
+    /// A dead letter is published, its record not committed.
+    PutAside,
+    /// Dead letters are rows, their offsets not committed.
+    LettersKept,
+    /// An object is gone, its removal still asked for.
+    ObjectRemoved,
+}
+
+impl Point {
+    pub const ALL: [Self; 16] = [
+        Self::ServeInserted,
+        Self::ServeCommitted,
+        Self::RelayPublished,
+        Self::MovesWritten,
+        Self::ResultsRecorded,
+        Self::WorkerFetched,
+        Self::WorkerGenerated,
+        Self::WorkerStoring,
+        Self::WorkerStored,
+        Self::WorkerPublished,
+        Self::WorkerFailed,
+        Self::ConsumerCommitting,
+        Self::ConsumerCommitted,
+        Self::PutAside,
+        Self::LettersKept,
+        Self::ObjectRemoved,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ServeInserted => "serve.inserted",
+            Self::ServeCommitted => "serve.committed",
+            Self::RelayPublished => "relay.published",
+            Self::MovesWritten => "moves.written",
+            Self::ResultsRecorded => "results.recorded",
+            Self::WorkerFetched => "worker.fetched",
+            Self::WorkerGenerated => "worker.generated",
+            Self::WorkerStoring => "worker.storing",
+            Self::WorkerStored => "worker.stored",
+            Self::WorkerPublished => "worker.published",
+            Self::WorkerFailed => "worker.failed",
+            Self::ConsumerCommitting => "consumer.committing",
+            Self::ConsumerCommitted => "consumer.committed",
+            Self::PutAside => "put.aside",
+            Self::LettersKept => "letters.kept",
+            Self::ObjectRemoved => "object.removed",
+        }
+    }
+}
+
+/// Bugs that such systems have had; each must be found by the chaos tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    CommitBeforeDone,
+    ProduceOutsideTransaction,
+    LastSeenRelay,
+    ClockInKey,
+    CompletedBeforePut,
+    UnguardedUpdate,
+    PoisonSkipped,
+    RetryForEver,
+    LocationTrusted,
+}
+
+impl Plant {
+    pub const ALL: [Self; 9] = [
+        Self::CommitBeforeDone,
+        Self::ProduceOutsideTransaction,
+        Self::LastSeenRelay,
+        Self::ClockInKey,
+        Self::CompletedBeforePut,
+        Self::UnguardedUpdate,
+        Self::PoisonSkipped,
+        Self::RetryForEver,
+        Self::LocationTrusted,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CommitBeforeDone => "commit-before-done",
+            Self::ProduceOutsideTransaction => "produce-outside-transaction",
+            Self::LastSeenRelay => "last-seen-relay",
+            Self::ClockInKey => "clock-in-key",
+            Self::CompletedBeforePut => "completed-before-put",
+            Self::UnguardedUpdate => "unguarded-update",
+            Self::PoisonSkipped => "poison-skipped",
+            Self::RetryForEver => "retry-for-ever",
+            Self::LocationTrusted => "location-trusted",
+        }
+    }
+}
+
+impl FaultsConfig {
+    pub fn read(env: &mut Env) -> Self {
+        let mut config = Self::default();
+        for part in owned(env, "FILESYS_FAULTS").split(';').filter(|part| !part.is_empty()) {
+            let read = match part.split_once('=') {
+                Some(("seed", seed)) => seed.parse().map(|seed| config.seed = seed).map_err(drop),
+                _ => part.parse().map(|rule| config.rules.push(rule)),
+            };
+            if read.is_err() {
+                env.problem(format!("FILESYS_FAULTS can't be read at {part:?}"));
+            }
+        }
+        let plant = owned(env, "FILESYS_PLANT");
+        config.plant = Plant::ALL.into_iter().find(|bug| bug.name() == plant);
+        if config.plant.is_none() && !plant.is_empty() {
+            env.problem(format!("FILESYS_PLANT names no bug: {plant:?}"));
+        }
+        config
+    }
+}
+
+fn owned(env: &Env, name: &str) -> String {
+    env.peek(name).unwrap_or_default().to_owned()
+}
+
+impl FromStr for Rule {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (point, what) = text.split_once('=').ok_or(())?;
+        let (action, when) = what.split_once('@').ok_or(())?;
+        let point = Point::ALL.into_iter().find(|known| known.name() == point).ok_or(())?;
+        Ok(Self { point, action: action.parse()?, when: when.parse()? })
+    }
+}
+
+impl FromStr for Action {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let millis = |text: &str| text.parse().map(Duration::from_millis).map_err(drop);
+        match text.split_once(':') {
+            None if text == "kill" => Ok(Self::Kill),
+            None if text == "stop" => Ok(Self::Stop),
+            None if text == "panic" => Ok(Self::Panic),
+            Some(("kill", within)) => millis(within).map(Self::KillWithin),
+            Some(("delay", time)) => millis(time).map(Self::Delay),
+            None | Some(_) => Err(()),
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_prefix('#') {
+            Some(pass) => pass.parse().ok().filter(|pass| *pass > 0).map(Self::Pass),
+            None => text.parse().ok().filter(|chance| (0.0..=1.0).contains(chance)).map(Self::Chance),
+        }
+        .ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<FaultsConfig, crate::config::ConfigError> {
+        let mut env = Env::of(vars.iter().copied());
+        let config = FaultsConfig::read(&mut env);
+        env.finish().map(|()| config)
+    }
+
+    #[test]
+    fn a_specification_is_read_in_all_its_parts() {
+        let text = "seed=7;worker.stored=kill@0.01;serve.committed=delay:200@1;worker.storing=kill:9@#3";
+        let config = read(&[("FILESYS_FAULTS", text), ("FILESYS_PLANT", "last-seen-relay")]).unwrap();
+        let rule = |point, action, when| Rule { point, action, when };
+        let ms = Duration::from_millis;
+        assert_eq!((config.seed, config.plant), (7, Some(Plant::LastSeenRelay)));
+        assert_eq!(
+            config.rules,
+            [
+                rule(Point::WorkerStored, Action::Kill, When::Chance(0.01)),
+                rule(Point::ServeCommitted, Action::Delay(ms(200)), When::Chance(1.0)),
+                rule(Point::WorkerStoring, Action::KillWithin(ms(9)), When::Pass(3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_an_error() {
+        for bad in [
+            "seed=x",
+            "worker.stored",
+            "worker.stored=kill",
+            "nowhere=kill@1",
+            "worker.stored=burn@1",
+            "worker.stored=delay@1",
+            "worker.stored=kill@2",
+            "worker.stored=kill@#0",
+        ] {
+            assert!(read(&[("FILESYS_FAULTS", bad)]).is_err(), "{bad}");
+        }
+        assert!(read(&[("FILESYS_PLANT", "none")]).is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! The store's clock, where ours is another: signatures are good by the store's alone.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+
+/// What is further off than this makes no difference to a signature that is good for longer.
+const SLACK_SECS: u64 = 30;
+/// A store that names another century than ours is not believed.
+const LIMIT_SECS: u64 = 100 * 365 * 24 * 3600;
+
+/// How far the store's clock is ahead of this machine's; 0 until the store has refused a signature.
+#[derive(Debug, Default)]
+pub(super) struct StoreClock {
+    ahead_secs: AtomicI64,
+}
+
+impl StoreClock {
+    pub fn ahead_secs(&self) -> i64 {
+        self.ahead_secs.load(Ordering::Relaxed)
+    }
+
+    /// Believes the header `Date` of an answer that came just now.
+    pub fn set(&self, date: &str) {
+        let Ok(date) = DateTime::parse_from_rfc2822(date) else { return };
+        let ahead = (date.to_utc() - DateTime::<Utc>::from(SystemTime::now())).num_seconds();
+        let known = self.ahead_secs.load(Ordering::Relaxed);
+        if ahead.abs_diff(known) <= SLACK_SECS || ahead.unsigned_abs() > LIMIT_SECS {
+            return;
+        }
+        self.ahead_secs.store(ahead, Ordering::Relaxed);
+        log::warn!(
+            store_ahead_s = ahead;
+            "this machine's clock and the object store's differ; requests are signed by the store's"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_secs(secs: i64) -> String {
+        (Utc::now() + chrono::Duration::seconds(secs)).to_rfc2822()
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_followed_when_it_jumps_and_not_for_each_second() {
+        let clock = StoreClock::default();
+        assert_eq!(clock.ahead_secs(), 0);
+        for ahead in [3600, -3600, 0] {
+            clock.set(&in_secs(ahead));
+            let known = clock.ahead_secs();
+            assert!((known - ahead).abs() <= 2, "{known} {ahead}");
+            clock.set(&in_secs(ahead + 10));
+            assert_eq!(clock.ahead_secs(), known);
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_or_another_century_changes_nothing() {
+        let clock = StoreClock::default();
+        for date in ["", "yesterday", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            clock.set(date);
+            assert_eq!(clock.ahead_secs(), 0, "{date}");
+        }
+        clock.set("Sat, 03 Jan 2026 00:00:00 GMT");
+        assert_ne!(clock.ahead_secs(), 0);
+    }
+}

@@ -1,0 +1,23 @@
+//! Where the verifier looks: what the clients wrote down, and the services themselves, past every fault proxy.
+
+use std::path::PathBuf;
+
+/// Everything that a run leaves behind.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// One line before and one after each request (`load/journal.rs`).
+    pub journal: PathBuf,
+    pub database_url: String,
+    /// `host:port`
+    pub kafka: String,
+    pub kafka_prefix: String,
+    pub worker_group: String,
+    pub serve_group: String,
+    /// `http://host:port`
+    pub s3: String,
+    pub s3_access_key: String,
+    pub s3_secret_key: String,
+    pub bucket: String,
+    /// Whether Kafka's log was wiped during the run: then it tells the story from there on only.
+    pub log_lost: bool,
+}

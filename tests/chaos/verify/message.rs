@@ -1,0 +1,161 @@
+//! Values of records as docs/EVENTS.md has them, read by rules of our own.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chrono::DateTime;
+use rskafka::record::Record;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A request on `file.create` that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub file_id: i64,
+    pub attempt: i32,
+    pub title: String,
+    pub description: Option<String>,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Processing,
+    Completed,
+    Failed,
+}
+
+/// A result on `file.created` that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub file_id: i64,
+    pub attempt: Option<i32>,
+    pub outcome: Outcome,
+    pub location: Option<String>,
+}
+
+/// A fact on `file.events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    pub id: String,
+    pub kind: String,
+    pub sequence: i64,
+    pub file_id: i64,
+    pub status: String,
+    pub attempt: i32,
+}
+
+pub fn header<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(record.headers.get(name)?).ok()
+}
+
+/// Enough to recognise a value: its length and a hash.
+pub fn mark(value: Option<&[u8]>) -> (usize, u64) {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    (value.map_or(0, <[u8]>::len), hasher.finish())
+}
+
+/// `Err`: it belongs among the dead letters.
+pub fn request(value: Option<&[u8]>) -> Result<Request, String> {
+    let object = object(value)?;
+    let attempt = object.get("attempt").map_or(Ok(1), |attempt| positive(attempt, "attempt"))?;
+    if object.get("format").is_some_and(|format| format != "txt") {
+        return Err("format".to_owned());
+    }
+    Ok(Request {
+        file_id: file_id(&object)?,
+        attempt: i32::try_from(attempt).map_err(|_| "attempt")?,
+        title: object.get("title").and_then(Value::as_str).ok_or("title")?.to_owned(),
+        description: text_or_null(&object, "description")?,
+        timestamp: time(object.get("timestamp")).ok_or("timestamp")?,
+    })
+}
+
+/// `Err`: it belongs among the dead letters, whatever it speaks of.
+pub fn report(value: Option<&[u8]>) -> Result<Report, String> {
+    let object = object(value)?;
+    let outcome = match object.get("status").and_then(Value::as_str) {
+        Some("processing") => Outcome::Processing,
+        Some("completed") => Outcome::Completed,
+        Some("failed") => Outcome::Failed,
+        Some(_) | None => return Err("status".to_owned()),
+    };
+    let attempt = match object.get("attempt") {
+        None | Some(Value::Null) => None,
+        Some(attempt) => Some(attempt.as_i64().and_then(|n| i32::try_from(n).ok()).ok_or("attempt")?),
+    };
+    let location = text_or_null(&object, "s3Location")?;
+    if outcome == Outcome::Completed && location.is_none() {
+        return Err("s3Location".to_owned());
+    }
+    if object.get("size").is_some_and(|size| !size.is_null() && size.as_u64().is_none()) {
+        return Err("size".to_owned());
+    }
+    let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b"0123456789abcdef".contains(&b));
+    if text_or_null(&object, "sha256")?.is_some_and(|text| !is_hex(&text)) {
+        return Err("sha256".to_owned());
+    }
+    Ok(Report { file_id: file_id(&object)?, attempt, outcome, location })
+}
+
+pub fn fact(value: Option<&[u8]>) -> Result<Fact, String> {
+    let object = object(value)?;
+    let file = object.get("file").and_then(Value::as_object).ok_or("file")?;
+    let text = |of: &Map<String, Value>, name: &'static str| {
+        of.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(name)
+    };
+    Ok(Fact {
+        id: text(&object, "id")?,
+        kind: text(&object, "type")?,
+        sequence: object.get("sequence").and_then(Value::as_i64).ok_or("sequence")?,
+        file_id: file.get("id").and_then(Value::as_i64).ok_or("file.id")?,
+        status: text(file, "status")?,
+        attempt: file
+            .get("attempt")
+            .and_then(Value::as_i64)
+            .and_then(|n| i32::try_from(n).ok())
+            .ok_or("file.attempt")?,
+    })
+}
+
+/// Of which file and attempt a value speaks, even when the rest of it is unusable. Without an attempt it is the first.
+pub fn named(value: Option<&[u8]>) -> Option<(i64, i32)> {
+    /// The other members may be anything that has an end.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        file_id: i64,
+        #[serde(default)]
+        attempt: Value,
+    }
+    let Named { file_id, attempt } = serde_json::from_slice(value?).ok()?;
+    let attempt = attempt.as_i64().and_then(|number| i32::try_from(number).ok());
+    (file_id > 0).then_some((file_id, attempt.unwrap_or(1)))
+}
+
+fn object(value: Option<&[u8]>) -> Result<Map<String, Value>, String> {
+    let value = value.ok_or("no value")?;
+    serde_json::from_slice(value).map_err(|error| error.to_string())
+}
+
+fn file_id(object: &Map<String, Value>) -> Result<i64, String> {
+    positive(object.get("fileId").unwrap_or(&Value::Null), "fileId")
+}
+
+fn positive(number: &Value, name: &'static str) -> Result<i64, String> {
+    number.as_i64().filter(|number| *number > 0).ok_or_else(|| name.to_owned())
+}
+
+fn text_or_null(object: &Map<String, Value>, name: &'static str) -> Result<Option<String>, String> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(name.to_owned()),
+    }
+}
+
+fn time(value: Option<&Value>) -> Option<i64> {
+    let at = DateTime::parse_from_rfc3339(value?.as_str()?).ok()?;
+    Some(at.timestamp_millis())
+}

@@ -1,0 +1,305 @@
+//! PostgreSQL, past the product: rows and histories, batch by batch, held against the journal (I1, I2, I3, I5).
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat};
+use tokio_postgres::{Client, NoTls};
+
+use super::content::{content, key, sha256};
+use super::findings::Findings;
+use super::history::{self, End, Line, Status};
+use super::objects::Objects;
+use super::stories::{Digest, Number, Stories};
+use super::{Counted, Failure};
+use crate::evidence::Evidence;
+
+const BATCH: i64 = 2000;
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What the other checks need of a file.
+#[derive(Debug)]
+pub struct Row {
+    /// Of its request; `None` when there was none.
+    pub number: Option<Number>,
+    pub attempt: i32,
+    pub sequence: i64,
+    pub created_at: i64,
+    pub lines: Vec<Line>,
+}
+
+#[derive(Debug, Default)]
+pub struct Rows {
+    pub by_id: HashMap<i64, Row>,
+    /// Of files whose request the broker will never take.
+    pub parked: HashSet<i64>,
+}
+
+impl Rows {
+    /// Files created from then on, in milliseconds since 1970.
+    pub fn created_since(&self, since: i64) -> impl Iterator<Item = (&i64, &Row)> {
+        self.by_id.iter().filter(move |(_, row)| row.created_at >= since)
+    }
+}
+
+pub async fn connect(evidence: &Evidence) -> Result<Client, Failure> {
+    let connecting = tokio_postgres::connect(&evidence.database_url, NoTls);
+    let (client, connection) = tokio::time::timeout(Duration::from_secs(10), connecting)
+        .await
+        .map_err(|_| "PostgreSQL does not answer")??;
+    // Ends with the client.
+    tokio::spawn(async move { drop(connection.await) });
+    client.batch_execute(&format!("SET statement_timeout = {}", LIMIT.as_millis())).await?;
+    Ok(client)
+}
+
+/// As the API writes it.
+pub fn written(millis: i64) -> String {
+    let at = DateTime::from_timestamp_millis(millis).unwrap_or_default();
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Everything that rows alone can tell, and objects for those that are completed: these are taken out of `objects`.
+pub struct Reading<'a> {
+    pub stories: &'a Stories,
+    pub objects: &'a mut Objects,
+    pub findings: &'a mut Findings,
+    pub counted: &'a mut Counted,
+    /// As `Log::is_whole_since`.
+    pub whole_since: i64,
+    pub bucket: &'a str,
+}
+
+/// One row as it is stored.
+struct Stored {
+    id: i64,
+    title: String,
+    description: Option<String>,
+    status: Status,
+    location: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+    kind: String,
+    size: Option<i64>,
+    sha256: Option<String>,
+    attempt: i32,
+    error: Option<String>,
+    sequence: i64,
+}
+
+/// A line with what only its row is compared with.
+type FullLine = (Line, i64, Option<String>);
+
+impl Reading<'_> {
+    pub async fn read(mut self, client: &Client) -> Result<Rows, Failure> {
+        let mut rows = Rows::default();
+        let parked = client.query("SELECT file_id FROM outbox WHERE parked_at IS NOT NULL", &[]).await?;
+        rows.parked = parked.iter().map(|row| row.get(0)).collect();
+        let mut after = 0;
+        let mut with_row: HashSet<Number> = HashSet::new();
+        loop {
+            let batch = files(client, after).await?;
+            let (Some(first), Some(last)) = (batch.first(), batch.last()) else { break };
+            after = last.id;
+            let mut lines = transitions(client, first.id, last.id).await?;
+            for stored in batch {
+                let lines = lines.remove(&stored.id).unwrap_or_default();
+                let number = self.compare_with_journal(&stored, &mut with_row);
+                rows.by_id.insert(stored.id, self.check(&stored, number, &lines, &rows.parked));
+            }
+        }
+        self.counted.rows = u64::try_from(rows.by_id.len()).unwrap_or_default();
+        self.find_lost(&with_row);
+        self.check_keys(client, &rows).await?;
+        Ok(rows)
+    }
+
+    /// The number of its request.
+    fn compare_with_journal(&mut self, stored: &Stored, with_row: &mut HashSet<Number>) -> Option<Number> {
+        let (id, title) = (stored.id, &stored.title);
+        let Some((number, story)) = self.stories.with_title(title) else {
+            self.findings.add("I1", "row-without-request", || format!("file {id}: {title:?}"));
+            return None;
+        };
+        if !with_row.insert(number) {
+            self.findings
+                .add("I1", "row-twice", || format!("request {number:?}: file {id} is one of several"));
+        }
+        if !story.good || (story.refused.is_some() && story.ids.is_empty()) {
+            let refused = story.refused;
+            self.findings
+                .add("I1", "refused-has-row", || format!("request {number:?} ({refused:?}): file {id}"));
+        }
+        if story.ids.iter().any(|answered| *answered != id) {
+            let ids = &story.ids;
+            self.findings
+                .add("I1", "other-id", || format!("request {number:?}: file {id}, answered {ids:?}"));
+        }
+        if stored.description.as_deref().map(Digest::of) != story.description {
+            self.findings.add("I1", "other-content", || format!("request {number:?}: file {id}"));
+        }
+        Some(number)
+    }
+
+    fn check(
+        &mut self,
+        stored: &Stored,
+        number: Option<Number>,
+        lines: &[FullLine],
+        parked: &HashSet<i64>,
+    ) -> Row {
+        let Stored { id, status, attempt, sequence, created_at, .. } = *stored;
+        let counted = match status {
+            Status::Completed => &mut self.counted.completed,
+            Status::Failed => &mut self.counted.failed,
+            Status::Cancelled => &mut self.counted.cancelled,
+            Status::Deleted => &mut self.counted.deleted,
+            Status::Pending | Status::Processing => {
+                self.findings.add("I2", "unfinished", || format!("file {id}: {status:?}, attempt {attempt}"));
+                &mut self.counted.stuck
+            }
+        };
+        *counted += 1;
+        if let Some((_, at, error)) = lines.last()
+            && (*at, error) != (stored.updated_at, &stored.error)
+        {
+            self.findings.add("I5", "row-is-not-last-line", || format!("file {id}: time or error"));
+        }
+        let lines: Vec<Line> = lines.iter().map(|(line, ..)| *line).collect();
+        history::check(End { id, status, attempt, sequence }, &lines, self.findings);
+        if let Some(story) = number.and_then(|number| self.stories.by_number.get(&number)) {
+            history::check_moves(id, &lines, story, self.findings);
+        }
+        if created_at >= self.whole_since && history::rescued(&lines) {
+            self.findings.add("I8", "rescued", || format!("file {id}: a record was lost: {lines:?}"));
+        }
+        if !parked.contains(&id) && history::expired(&lines) {
+            self.findings
+                .add("I2", "failed-by-nobody", || format!("file {id}: no worker said so: {lines:?}"));
+        }
+        if status == Status::Completed {
+            self.check_object(stored);
+        } else if (&stored.location, stored.size, &stored.sha256) != (&None, None, &None) {
+            self.findings.add("I3", "object-of-unfinished", || format!("file {id}: {:?}", stored.location));
+        }
+        Row { number, attempt, sequence, created_at, lines }
+    }
+
+    fn check_object(&mut self, stored: &Stored) {
+        let Stored { id, title, created_at, .. } = stored;
+        let key = key(*id, title, *created_at);
+        let location = format!("s3://{}/{key}", self.bucket);
+        if stored.location.as_ref() != Some(&location) {
+            let found = &stored.location;
+            self.findings
+                .add("I3", "location-not-its-own", || format!("file {id}: {found:?}, not {location}"));
+        }
+        let expected = content(title, stored.description.as_deref(), &written(*created_at));
+        let (size, digest) = (expected.len(), sha256(&expected));
+        let row_size = stored.size.and_then(|size| usize::try_from(size).ok());
+        if (row_size, stored.sha256.as_ref()) != (Some(size), Some(&digest)) {
+            let found = (&stored.size, &stored.sha256);
+            self.findings.add("I3", "row-differs", || format!("file {id}: {found:?}, not {size}, {digest}"));
+        }
+        if stored.kind != "txt text/plain; charset=utf-8" {
+            self.findings.add("I3", "row-differs", || format!("file {id}: {}", stored.kind));
+        }
+        // Where the row says that it is; that it should be elsewhere is told above.
+        let prefix = format!("s3://{}/", self.bucket);
+        let named = stored.location.as_deref().and_then(|location| location.strip_prefix(&prefix));
+        self.objects.claim(*id, named.unwrap_or(&key), (size, digest), self.findings);
+    }
+
+    fn find_lost(&mut self, with_row: &HashSet<Number>) {
+        for (number, story) in &self.stories.by_number {
+            let title = &story.title;
+            if !story.ids.is_empty() && !with_row.contains(number) {
+                self.findings.add("I1", "accepted-lost", || {
+                    format!("request {number:?}, answered 201 as file {:?}: {title:?}", story.ids)
+                });
+            }
+            if story.ids.len() > 1 {
+                self.findings
+                    .add("I1", "one-key-two-files", || format!("request {number:?}: {:?}", story.ids));
+            }
+            if !story.good && !story.ids.is_empty() {
+                self.findings.add("I1", "bad-accepted", || format!("request {number:?}: {title:?}"));
+            }
+            if let (true, Some(status)) = (story.good, story.refused) {
+                self.findings
+                    .add("I1", "good-refused", || format!("request {number:?}: {status}: {title:?}"));
+            }
+            for wrong in &story.wrong {
+                self.findings.add("I1", "answer-differs", || format!("request {number:?}: {wrong}"));
+            }
+        }
+        self.counted.requests = u64::try_from(self.stories.by_number.len()).unwrap_or_default();
+    }
+
+    /// Keys lead to the rows of the requests that had them.
+    async fn check_keys(&mut self, client: &Client, rows: &Rows) -> Result<(), Failure> {
+        let mut after = String::new();
+        let mut keys: HashMap<i64, String> = HashMap::new();
+        loop {
+            let sql = "SELECT id, file_id FROM idempotency_keys WHERE id > $1 ORDER BY id LIMIT $2";
+            let batch = client.query(sql, &[&after, &BATCH]).await?;
+            let Some(last) = batch.last() else { break };
+            after = last.get(0);
+            keys.extend(batch.iter().map(|row| (row.get::<_, i64>(1), row.get(0))));
+        }
+        for (id, row) in &rows.by_id {
+            let story = row.number.and_then(|number| self.stories.by_number.get(&number));
+            if let Some(story) = story
+                && story.key.as_ref() != keys.get(id)
+            {
+                self.findings.add("I1", "key-differs", || {
+                    format!("file {id}: {:?}, asked for with {:?}", keys.get(id), story.key)
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn files(client: &Client, after: i64) -> Result<Vec<Stored>, Failure> {
+    let sql = "SELECT id, title, description, status, s3_location, (extract(epoch FROM created_at) * 1000)::bigint,
+                      (extract(epoch FROM updated_at) * 1000)::bigint, format || ' ' || content_type, size, sha256,
+                      attempt, error, sequence
+               FROM files WHERE id > $1 ORDER BY id LIMIT $2";
+    let rows = client.query(sql, &[&after, &BATCH]).await?;
+    let stored = |row: &tokio_postgres::Row| -> Result<Stored, Failure> {
+        Ok(Stored {
+            id: row.get(0),
+            title: row.get(1),
+            description: row.get(2),
+            status: Status::read(row.get(3))?,
+            location: row.get(4),
+            created_at: row.get(5),
+            updated_at: row.get(6),
+            kind: row.get(7),
+            size: row.get(8),
+            sha256: row.get(9),
+            attempt: row.get(10),
+            error: row.get(11),
+            sequence: row.get(12),
+        })
+    };
+    rows.iter().map(stored).collect()
+}
+
+async fn transitions(client: &Client, from: i64, to: i64) -> Result<HashMap<i64, Vec<FullLine>>, Failure> {
+    let sql = "SELECT file_id, from_status, to_status, attempt, worker IS NOT NULL,
+                      (extract(epoch FROM at) * 1000)::bigint, error
+               FROM transitions WHERE file_id BETWEEN $1 AND $2 ORDER BY file_id, id";
+    let mut lines: HashMap<i64, Vec<FullLine>> = HashMap::new();
+    for row in client.query(sql, &[&from, &to]).await? {
+        let line = Line {
+            from: row.get::<_, Option<&str>>(1).map(Status::read).transpose()?,
+            to: Status::read(row.get(2))?,
+            attempt: row.get(3),
+            by_worker: row.get(4),
+        };
+        lines.entry(row.get(0)).or_default().push((line, row.get(5), row.get(6)));
+    }
+    Ok(lines)
+}
