@@ -1,7 +1,5 @@
 //! Put a record that can't be processed aside, with its cause, so that those behind it go on.
 
-use uuid::Uuid;
-
 use super::announce;
 use crate::broker::{Broker, Delivery, dead_letter};
 use crate::domain::message::topic;
@@ -18,7 +16,7 @@ pub async fn put_aside(
 ) -> Result<()> {
     let file_id = file.map(|(id, _)| id);
     let attempt = file.and_then(|(_, attempt)| attempt);
-    let id = Uuid::now_v7();
+    let id = dead_letter::identity(delivery);
     let record = dead_letter::dead_letter(id, delivery, file_id, attempt, &error.chain());
     match announce::publish_one(broker, topic::DEAD_LETTERS, record.clone()).await {
         Err(refused) if refused.kind != ErrorKind::Unavailable && record.value.is_some() => {

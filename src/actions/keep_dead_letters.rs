@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
-
 use super::LettersContext;
 use crate::broker::{Delivery, Record, dead_letter};
 use crate::db::dead_letters::NewLetter;
@@ -45,10 +42,11 @@ async fn keep_together(ctx: &LettersContext, letters: &[Letter<'_>]) -> Result<(
 }
 
 fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
-    let Delivery { position, record } = delivery;
+    let Delivery { position, record, .. } = delivery;
     let said = dead_letter::read(record);
     NewLetter {
-        letter_id: said.id.unwrap_or_else(|| known_by_its_place(delivery)),
+        // Others may put letters there that have none.
+        letter_id: said.id.unwrap_or_else(|| dead_letter::identity(delivery)),
         partition: position.partition,
         offset: position.offset,
         origin: said.origin.map(|at| Origin {
@@ -75,23 +73,6 @@ fn own_headers(record: &Record) -> BTreeMap<String, String> {
     own.map(|(name, value)| (text(name), text(&String::from_utf8_lossy(value)))).collect()
 }
 
-/// Of a letter without an id of its own, such as one that others put there: place and bytes together, so that another
-/// one at the same place of a topic that was made anew is another.
-fn known_by_its_place(delivery: &Delivery) -> Uuid {
-    let Delivery { position, record } = delivery;
-    let mut digest = Sha256::new();
-    digest.update(position.partition.to_be_bytes());
-    digest.update(position.offset.to_be_bytes());
-    for part in [&record.key, &record.value] {
-        let bytes = part.as_deref().unwrap_or_default();
-        digest.update(bytes.len().to_be_bytes());
-        digest.update(bytes);
-    }
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest.finalize()[..16]);
-    uuid::Builder::from_custom_bytes(id).into_uuid()
-}
-
 /// PostgreSQL stores no U+0000.
 fn clean(text: &str, max_chars: usize) -> String {
     text.chars().map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c }).take(max_chars).collect()
@@ -109,6 +90,7 @@ mod tests {
         let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::from_static(value)));
         Delivery {
             position: Position { topic: "file.create.dlq".into(), partition: 1, offset },
+            timestamp_ms: 0,
             record: Record { key: None, value: Some(Bytes::from_static(value)), headers: headers.into() },
         }
     }
@@ -119,13 +101,5 @@ mod tests {
         assert_eq!(row.error, "why\u{fffd}");
         assert_eq!(row.headers, serde_json::json!({"trace\u{fffd}parent": "a\u{fffd}b\u{fffd}"}));
         assert_eq!(row.value.as_deref(), Some(b"\0\xff".as_slice()), "bytes stay as they are");
-    }
-
-    #[test]
-    fn a_letter_without_an_id_is_known_by_its_place_and_bytes() {
-        let id = |offset, value| row(&at(offset, value), None).letter_id;
-        assert_eq!(id(3, b"a"), id(3, b"a"));
-        assert_ne!(id(3, b"a"), id(4, b"a"));
-        assert_ne!(id(3, b"a"), id(3, b"b"));
     }
 }

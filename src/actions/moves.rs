@@ -64,7 +64,11 @@ fn not_allowed(file: &File, by: Move) -> Error {
 /// Where its object is, or would be.
 fn object_of(bucket: &str, file: &File) -> String {
     let stored = file.s3_location.as_deref().and_then(|location| key::own_key(bucket, file.id, location));
-    stored.map_or_else(|| key::object_key(file.id, &file.title, file.created_at, file.format), str::to_owned)
+    stored.map_or_else(|| key_of(file), str::to_owned)
+}
+
+fn key_of(file: &File) -> String {
+    key::object_key(file.id, &file.title, file.created_at, file.format)
 }
 
 /// Moves `file` to where the verdict says and tells what to commit for it.
@@ -100,7 +104,16 @@ pub(super) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, detail
             error: details.error,
         },
         messages,
+        leftover: (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file)),
         file: file.clone(),
+    }
+}
+
+/// A worker may be at it all the same. Its result would tell; but Kafka may lose that.
+const fn ends_without_object(status: Status) -> bool {
+    match status {
+        Status::Failed | Status::Cancelled | Status::Deleted => true,
+        Status::Pending | Status::Processing | Status::Completed => false,
     }
 }
 

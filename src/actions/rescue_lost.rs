@@ -5,6 +5,8 @@
 //! as read after the suspects. Once the workers' group has committed that far, every one of those requests was handled,
 //! and its outcome lies below the end of `file.created` as read then. Once our own group has committed that far too,
 //! a suspect that still is what it was has no request and no outcome left.
+//!
+//! By the same reasoning nobody stores the object of a file that had ended before, without one: what is there is removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,9 +60,15 @@ pub struct Search {
 enum Stage {
     Idle,
     /// Until the workers have come to these ends of `file.create`.
-    Handled(Suspects, Vec<Watermarks>),
+    Handled(Found, Vec<Watermarks>),
     /// Until we have come to these ends of `file.created`.
-    Recorded(Suspects, Vec<Watermarks>),
+    Recorded(Found, Vec<Watermarks>),
+}
+
+struct Found {
+    suspects: Suspects,
+    /// Removals that wait until nobody stores their objects any more.
+    leftovers: Vec<i64>,
 }
 
 /// As they were when they became suspects.
@@ -77,25 +85,30 @@ impl Search {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
                 Stage::Idle => {
                     let quiet = ctx.db.quiet_files(topic::CREATE, self.quiet, SUSPECTS).await?;
-                    if quiet.is_empty() {
+                    let leftovers = ctx.db.leftovers(topic::CREATE, SUSPECTS).await?;
+                    if quiet.is_empty() && leftovers.is_empty() {
                         return Ok(0);
                     }
-                    // Not before the suspects are known: their requests must lie below.
-                    Stage::Handled(quiet.into_iter().collect(), ends(ctx, topic::CREATE).await?)
+                    let found = Found { suspects: quiet.into_iter().collect(), leftovers };
+                    // Not before they are known: their requests must lie below.
+                    Stage::Handled(found, ends(ctx, topic::CREATE).await?)
                 }
-                Stage::Handled(suspects, ends_of_create) => {
+                Stage::Handled(found, ends_of_create) => {
                     if !passed(ctx, &self.groups.workers, topic::CREATE, &ends_of_create).await? {
-                        self.stage = Stage::Handled(suspects, ends_of_create);
+                        self.stage = Stage::Handled(found, ends_of_create);
                         return Ok(0);
                     }
-                    Stage::Recorded(suspects, ends(ctx, topic::CREATED).await?)
+                    Stage::Recorded(found, ends(ctx, topic::CREATED).await?)
                 }
-                Stage::Recorded(suspects, ends_of_created) => {
+                Stage::Recorded(found, ends_of_created) => {
                     if !passed(ctx, &self.groups.recorders, topic::CREATED, &ends_of_created).await? {
-                        self.stage = Stage::Recorded(suspects, ends_of_created);
+                        self.stage = Stage::Recorded(found, ends_of_created);
                         return Ok(0);
                     }
-                    return ask_again(ctx, suspects).await;
+                    if ctx.db.release_leftovers(found.leftovers).await? > 0 {
+                        ctx.removals.notify_one();
+                    }
+                    return ask_again(ctx, found.suspects).await;
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What becomes of a record that can't be processed: its bytes, why, and where it came from (docs/EVENTS.md).
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Delivery, Position, Record};
@@ -31,7 +32,7 @@ pub fn dead_letter(
     attempt: Option<Attempt>,
     cause: &str,
 ) -> Record {
-    let Delivery { position, record } = delivery;
+    let Delivery { position, record, .. } = delivery;
     let mut headers = record.headers.clone();
     headers.remove(header::ATTEMPT);
     let facts = [
@@ -48,6 +49,32 @@ pub fn dead_letter(
         value: record.value.clone(),
         headers,
     }
+}
+
+/// Of a record, by its place, time, bytes and headers: a record that is put aside once more has the same letter, and another
+/// one at the same place of a topic that was made anew has another.
+pub fn identity(delivery: &Delivery) -> Uuid {
+    let Delivery { position, timestamp_ms, record } = delivery;
+    let mut digest = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        digest.update(bytes.len().to_be_bytes());
+        digest.update(bytes);
+    };
+    part(position.topic.as_bytes());
+    part(&position.partition.to_be_bytes());
+    part(&position.offset.to_be_bytes());
+    part(&timestamp_ms.to_be_bytes());
+    for bytes in [&record.key, &record.value] {
+        part(&[u8::from(bytes.is_some())]);
+        part(bytes.as_deref().unwrap_or_default());
+    }
+    for (name, value) in &record.headers {
+        part(name.as_bytes());
+        part(value);
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(id).into_uuid()
 }
 
 /// What a dead letter says of itself; whatever is absent or can't be read is `None`.
@@ -97,6 +124,7 @@ mod tests {
     fn delivery() -> Delivery {
         Delivery {
             position: Position { topic: "file.create".into(), partition: 2, offset: 15 },
+            timestamp_ms: 1_700_000_000_000,
             record: Record {
                 key: Some(Bytes::from_static(b"\xff key")),
                 value: Some(Bytes::from_static(b"{not json \xff")),
@@ -141,6 +169,29 @@ mod tests {
         assert_eq!(read(&letter), said);
         let foreign = Record { headers: headers(&[("x-original-topic", "t")]), ..Record::default() };
         assert_eq!(read(&foreign), Said::default());
+    }
+
+    #[test]
+    fn a_record_is_known_by_its_place_its_time_its_bytes_and_its_headers() {
+        let own = identity(&delivery());
+        assert_eq!(own, identity(&delivery()));
+        let change = |change: fn(&mut Delivery)| {
+            let mut other = delivery();
+            change(&mut other);
+            identity(&other)
+        };
+        let others = [
+            change(|other| other.position.topic = "file.created".into()),
+            change(|other| other.position.partition = 3),
+            change(|other| other.position.offset = 16),
+            change(|other| other.timestamp_ms += 1),
+            change(|other| other.record.key = None),
+            change(|other| other.record.value = Some(Bytes::new())),
+            change(|other| other.record.value = None),
+            change(|other| _ = other.record.headers.remove("event-id")),
+        ];
+        let all = others.iter().chain([&own]).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(all.len(), others.len() + 1, "{others:?}");
     }
 
     #[test]

@@ -44,5 +44,7 @@ impl fmt::Display for Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub position: Position,
+    /// When it was written, in milliseconds since 1970, as the broker has it; negative where it has none.
+    pub timestamp_ms: i64,
     pub record: Record,
 }

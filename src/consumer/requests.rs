@@ -42,16 +42,18 @@ impl Handler for Requests {
         futures_util::future::join_all(batch.iter().map(one)).await
     }
 
-    /// The file, if the record names one, fails with the reason; then the record is put aside.
+    /// The record is put aside; then the file, if it names one, fails with the reason. In this order, because a request
+    /// whose file has failed is nobody's work any more: who comes after a crash in between puts aside once more.
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
         faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
+        dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await?;
         if let Some((file_id, attempt)) = file {
             // As in a readable one: without an attempt it is the first.
             let attempt = Some(attempt.unwrap_or_default());
             generate_file::fail(&self.ctx, file_id, attempt, &self.origin(delivery), error).await?;
         }
-        dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await
+        Ok(())
     }
 }
 

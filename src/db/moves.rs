@@ -21,6 +21,8 @@ pub struct Change {
     pub deadline_at: Option<Timestamp>,
     pub transition: Transition,
     pub messages: Vec<Message>,
+    /// The key that a worker may still store under, or have stored under, although the file has ended without.
+    pub leftover: Option<String>,
 }
 
 /// What to write for the files that were locked.
@@ -91,11 +93,13 @@ SELECT t.*, $10 FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9) AS t";
 /// Part of the caller's transaction, which has locked the files.
 pub(super) async fn write(
     conn: &mut AsyncPgConnection,
-    changes: Vec<Change>,
+    mut changes: Vec<Change>,
     now: Timestamp,
 ) -> QueryResult<()> {
     update_rows(conn, &changes, now).await?;
     insert_history(conn, &changes, now).await?;
+    let leftover = |change: &mut Change| Some((change.file.id, change.leftover.take()?));
+    removals::insert_leftovers(conn, changes.iter_mut().filter_map(leftover).collect()).await?;
     outbox::insert(conn, changes.into_iter().flat_map(|change| change.messages).collect()).await
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::{files, object_removals};
@@ -44,7 +46,7 @@ pub struct OverdueRemoval {
     pub asked_at: Timestamp,
 }
 
-/// Part of the caller's transaction.
+/// Part of the caller's transaction. Each is due at once.
 pub(super) async fn insert(conn: &mut AsyncPgConnection, removals: Vec<(FileId, String)>) -> QueryResult<()> {
     if removals.is_empty() {
         return Ok(());
@@ -63,7 +65,66 @@ pub(super) async fn insert(conn: &mut AsyncPgConnection, removals: Vec<(FileId, 
     Ok(())
 }
 
+/// Part of the caller's transaction. None is due before [`Db::release_leftovers`] says so.
+pub(super) async fn insert_leftovers(
+    conn: &mut AsyncPgConnection,
+    leftovers: Vec<(FileId, String)>,
+) -> QueryResult<()> {
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = leftovers
+        .into_iter()
+        .map(|(file_id, key)| {
+            (
+                object_removals::file_id.eq(file_id.0),
+                object_removals::key.eq(key),
+                object_removals::retry_at.eq(never()),
+            )
+        })
+        .collect();
+    diesel::insert_into(object_removals::table).values(rows).execute(conn).await?;
+    Ok(())
+}
+
+fn never() -> SqlLiteral<Timestamptz> {
+    diesel::dsl::sql("'infinity'::timestamptz")
+}
+
 impl Db {
+    /// Leftovers that are not released yet and whose file has no request (on `topic`) in the outbox that is still to
+    /// be published, in order.
+    pub async fn leftovers(&self, topic: &'static str, limit: i64) -> Result<Vec<i64>, DbError> {
+        use super::schema::outbox;
+        self.run(async move |conn| {
+            object_removals::table
+                .select(object_removals::id)
+                .filter(object_removals::retry_at.eq(never()))
+                .filter(diesel::dsl::not(diesel::dsl::exists(
+                    outbox::table
+                        .filter(outbox::file_id.eq(object_removals::file_id).and(outbox::topic.eq(topic)))
+                        .filter(outbox::parked_at.is_null()),
+                )))
+                .order(object_removals::id)
+                .limit(limit)
+                .load(conn)
+                .await
+        })
+        .await
+    }
+
+    /// Nobody stores them any more: they are due now.
+    pub async fn release_leftovers(&self, ids: Vec<i64>) -> Result<usize, DbError> {
+        self.run(async move |conn| {
+            diesel::update(object_removals::table.filter(object_removals::id.eq_any(ids)))
+                .filter(object_removals::retry_at.eq(never()))
+                .set(object_removals::retry_at.eq(diesel::dsl::now))
+                .execute(conn)
+                .await
+        })
+        .await
+    }
+
     /// Takes up to `limit` due removals that nobody else holds, locks their files, so that no move comes in between,
     /// and hands them to `remove`, which answers one fate each, in order. Returns how many were taken.
     pub async fn take_removals<F>(
@@ -129,7 +190,7 @@ impl Db {
         Ok(rows.into_iter().map(|(id, key)| (id.into(), key)).collect())
     }
 
-    /// Removals above `after` that were asked for before `before` and whose file is finished, in order.
+    /// Removals above `after` that were asked for before `before` and whose file is finished, in order; no leftovers.
     pub async fn overdue_removals(
         &self,
         before: Timestamp,
@@ -148,6 +209,7 @@ impl Db {
                         object_removals::created_at,
                     ))
                     .filter(object_removals::created_at.lt(before.as_datetime()))
+                    .filter(object_removals::retry_at.lt(never()))
                     .filter(object_removals::id.gt(after))
                     .filter(diesel::dsl::not(files::status.eq_any(unfinished)))
                     .order(object_removals::id)
@@ -172,9 +234,10 @@ impl Db {
         Ok(())
     }
 
-    /// Objects still to be removed.
+    /// Objects still to be removed, without leftovers.
     pub async fn removals_left(&self) -> Result<i64, DbError> {
-        self.run(async |conn| object_removals::table.count().get_result(conn).await).await
+        let left = object_removals::table.filter(object_removals::retry_at.lt(never()));
+        self.run(async |conn| left.count().get_result(conn).await).await
     }
 }
 

@@ -158,6 +158,7 @@ fn options(args: &Args, seed: u64) -> Options {
         seconds: args.seconds,
         rounds: (args.requests.is_none() && args.seconds.is_none()).then_some(1),
         kinds: args.faults.clone().unwrap_or_else(|| Kind::ALL.to_vec()),
-        drain_limit: Duration::from_mins(2),
+        // A hundred a second at least, should all of them be left at the end.
+        drain_limit: Duration::from_secs(120 + args.requests.unwrap_or_default() / 100),
     }
 }

@@ -62,7 +62,10 @@ const HOMES: [(&str, &[&str]); 30] = [
     ("std::env::vars", &["config/env.rs"]),
     ("std::env::vars_os", &["config/env.rs"]),
     // This machine's clock is shown and told; the database's decides.
-    ("crate::domain::Timestamp::now", &["actions/generate_file.rs", "http", "telemetry"]),
+    (
+        "crate::domain::Timestamp::now",
+        &["actions/generate_file.rs", "broker/local/partition.rs", "http", "telemetry"],
+    ),
     ("chrono::Utc::now", &["broker/kafka/producer.rs", "domain/time.rs"]),
     ("std::time::SystemTime", &["storage/clock.rs"]),
 ];

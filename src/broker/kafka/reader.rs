@@ -86,6 +86,7 @@ fn to_delivery(from: &Position, read: RecordAndOffset) -> Delivery {
     let headers = read.record.headers.into_iter();
     Delivery {
         position: Position { topic: Arc::clone(&from.topic), partition: from.partition, offset: read.offset },
+        timestamp_ms: read.record.timestamp.timestamp_millis(),
         record: Record {
             key: read.record.key.map(Bytes::from),
             value: read.record.value.map(Bytes::from),

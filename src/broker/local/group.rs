@@ -189,11 +189,12 @@ impl Group {
         let mut deliveries = Vec::new();
         for (at, next) in owned {
             let Some(log) = log_of(topics, at) else { continue };
-            for (offset, record) in log.read(*next).take(limit - deliveries.len()) {
+            for (offset, kept) in log.read(*next).take(limit - deliveries.len()) {
                 *next = offset + 1;
                 deliveries.push(Delivery {
                     position: Position { topic: Arc::clone(&at.topic), partition: at.partition, offset },
-                    record: record.clone(),
+                    timestamp_ms: kept.timestamp_ms,
+                    record: kept.record.clone(),
                 });
             }
         }

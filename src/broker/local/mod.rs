@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use self::member::LocalMember;
+use self::partition::Kept;
 use self::state::{State, unknown};
 use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
 
@@ -53,9 +54,10 @@ impl Broker for LocalBroker {
         let topic = state.topic(&from.topic)?;
         let log = usize::try_from(from.partition).ok().and_then(|index| topic.logs.get(index));
         let records = log.ok_or_else(|| unknown(&from.topic))?.read(from.offset).take(max);
-        let delivery = |(offset, record): (i64, &Record)| Delivery {
+        let delivery = |(offset, kept): (i64, &Kept)| Delivery {
             position: Position { topic: Arc::clone(&topic.name), partition: from.partition, offset },
-            record: record.clone(),
+            timestamp_ms: kept.timestamp_ms,
+            record: kept.record.clone(),
         };
         Ok(records.map(delivery).collect())
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::broker::Record;
+use crate::domain::Timestamp;
 
 /// Of a partition nobody's group follows, what is kept: the newest so many records and bytes.
 const KEPT_RECORDS: usize = 10_000;
@@ -12,13 +13,19 @@ const KEPT_BYTES: usize = 16 << 20;
 const ROOM_BYTES: usize = 64 << 20;
 
 /// Without data, what a record takes in memory.
-const OVERHEAD: usize = size_of::<Record>();
+const OVERHEAD: usize = size_of::<Kept>();
+
+#[derive(Debug)]
+pub struct Kept {
+    pub timestamp_ms: i64,
+    pub record: Record,
+}
 
 #[derive(Debug, Default)]
 pub struct Log {
     low: i64,
     high: i64,
-    records: VecDeque<Record>,
+    records: VecDeque<Kept>,
     bytes: usize,
 }
 
@@ -50,13 +57,13 @@ impl Log {
     pub fn append(&mut self, record: Record) -> i64 {
         let offset = self.high;
         self.bytes += size(&record) + OVERHEAD;
-        self.records.push_back(record);
+        self.records.push_back(Kept { timestamp_ms: Timestamp::now().epoch_millis(), record });
         self.high += 1;
         offset
     }
 
     /// Records from `offset` on, or from the oldest kept one when that is gone.
-    pub fn read(&self, offset: i64) -> impl Iterator<Item = (i64, &Record)> {
+    pub fn read(&self, offset: i64) -> impl Iterator<Item = (i64, &Kept)> {
         let start = offset.clamp(self.low, self.high);
         let skip = usize::try_from(start - self.low).unwrap_or(0);
         (start..).zip(self.records.range(skip..))
@@ -75,7 +82,7 @@ impl Log {
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let Some(record) = self.records.pop_front() else {
+        let Some(Kept { record, .. }) = self.records.pop_front() else {
             return false;
         };
         self.bytes -= size(&record) + OVERHEAD;

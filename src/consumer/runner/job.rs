@@ -158,7 +158,7 @@ mod tests {
 
     fn delivery() -> Delivery {
         let position = Position { topic: "t".into(), partition: 0, offset: 0 };
-        Delivery { position, record: Record::default() }
+        Delivery { position, timestamp_ms: 0, record: Record::default() }
     }
 
     #[tokio::test]

@@ -100,6 +100,15 @@ impl Roles {
         self.all().for_each(|role| role.state().spacing = 0);
     }
 
+    /// For good: they are only ended after this.
+    pub fn hold_still(&self) {
+        self.all().for_each(|role| {
+            // It would wake and start them again.
+            role.task.abort();
+            role.signal(Signal::SIGSTOP);
+        });
+    }
+
     /// Every serve says that it is ready.
     pub async fn ready(&self) {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();

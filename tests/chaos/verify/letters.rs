@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 use super::Failure;
 use super::history::{Edge, edges};
 use super::log::{CREATE, CREATED, DEAD_LETTERS, Place};
-use super::message::{header, mark, named};
-use super::records::{Judge, Mark, Records};
+use super::message::{header, mark, named, request};
+use super::records::{Judge, Mark, Records, Said};
 
 /// Where a record lay that was put aside.
 pub type Origin = (&'static str, Place);
@@ -35,6 +35,8 @@ struct Letter {
     is_empty: bool,
     /// File and attempt that the value names.
     named: Option<(i64, i32)>,
+    /// Another delivery of it may have been handled.
+    is_readable: bool,
 }
 
 impl Letters {
@@ -59,10 +61,12 @@ impl Judge<'_> {
         let mut letters = Letters::default();
         for letter in &on_topic {
             let row = letter.id.as_deref().and_then(|id| kept.get(id)).copied();
-            if !letter.id.as_deref().is_some_and(|id| known.insert(id)) {
+            if letter.id.as_deref().is_none_or(|id| known.insert(id)) {
+                self.check_letter(letter, row, records);
+            } else {
+                // Another time that record may have been put aside for another reason.
                 self.counted.duplicate_deliveries += 1;
             }
-            self.check_letter(letter, row, records);
             letters.take(letter);
         }
         for letter in rows.iter().filter(|letter| letter.id.as_deref().is_none_or(|id| !known.contains(id))) {
@@ -101,8 +105,9 @@ impl Judge<'_> {
             Some(_) => {}
         }
         let named = letter.named.filter(|(id, _)| origin.0 == CREATE && self.rows.by_id.contains_key(id));
+        let ended = |said: &Said| said.failed > 0 || letter.is_readable && said.completed > 0;
         if let Some(attempt) = named
-            && records.said.get(&attempt).is_none_or(|said| said.failed == 0)
+            && !records.said.get(&attempt).is_some_and(ended)
         {
             self.findings.add("I9", "letter-without-failure", || format!("{letter:?}"));
         }
@@ -142,6 +147,7 @@ fn of_record(record: &Record) -> Letter {
         mark: mark(value),
         is_empty: value.is_none(),
         named: named(value),
+        is_readable: request(value).is_ok(),
     }
 }
 
@@ -158,6 +164,7 @@ async fn of_rows(client: &Client) -> Result<Vec<Letter>, Failure> {
             mark: mark(value),
             is_empty: value.is_none(),
             named: named(value),
+            is_readable: request(value).is_ok(),
         }
     };
     Ok(rows.iter().map(letter).collect())

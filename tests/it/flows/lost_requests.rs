@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use filesys::actions::cancel_file;
 use filesys::actions::rescue_lost::{Groups, Search};
 use filesys::broker::{MemberEvent, Membership, Position};
 use filesys::domain::message::topic;
@@ -18,15 +19,20 @@ fn search() -> Search {
 
 /// Takes every request there is and answers none of them.
 async fn lose_every_request(roles: &Roles) {
+    lose_every_record(roles, topic::CREATE).await;
+}
+
+/// Takes whatever lies on the topic and does nothing about it.
+async fn lose_every_record(roles: &Roles, topic: &str) {
     let membership = Membership {
-        group: group_of(topic::CREATE),
+        group: group_of(topic),
         client_id: "careless".to_owned(),
-        topics: vec![topic::CREATE.to_owned()],
+        topics: vec![topic.to_owned()],
         session_timeout: Duration::from_secs(30),
     };
     let mut member = roles.broker.join(membership).await.unwrap();
-    let ends = roles.broker.watermarks(topic::CREATE).await.unwrap();
-    let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await.unwrap();
+    let ends = roles.broker.watermarks(topic).await.unwrap();
+    let committed = roles.broker.committed(&group_of(topic), topic).await.unwrap();
     let done =
         |marks: &filesys::broker::Watermarks| committed.get(&marks.partition).copied().unwrap_or(marks.low);
     let mut left: i64 = ends.iter().map(|marks| marks.high - done(marks)).sum();
@@ -36,7 +42,7 @@ async fn lose_every_request(roles: &Roles) {
         }
     }
     let next = |marks: &filesys::broker::Watermarks| Position {
-        topic: Arc::from(topic::CREATE),
+        topic: Arc::from(topic),
         partition: marks.partition,
         offset: marks.high,
     };
@@ -148,4 +154,55 @@ async fn what_gets_lost_time_and_again_fails_in_the_end() {
         (Status::Failed, Some("its request got lost too often"))
     );
     roles.stop().await;
+}
+
+#[tokio::test]
+async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost() {
+    let roles = Roles::new().await.with_intake().with_relay().with_removals().with_worker().await;
+    let id = request(&roles, 1).await[0];
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    cancel_file::cancel(&roles.ctx, id).await.unwrap();
+
+    let mut search = search();
+    for _ in 0..3 {
+        assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
+    }
+    assert_eq!(leftovers(&roles).await, 1, "its result may still come");
+    assert_eq!(roles.bucket.keys().await.len(), 1);
+
+    lose_every_record(&roles, topic::CREATED).await;
+    assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
+    eventually("the object is removed", async || {
+        let left = (roles.bucket.keys().await, roles.ctx.db.removals_left().await.unwrap());
+        holds(left == (Vec::new(), 0), left)
+    })
+    .await;
+    assert_eq!((leftovers(&roles).await, roles.file(id).await.status), (0, Status::Cancelled));
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_file_whose_request_is_still_to_be_published_keeps_its_removal() {
+    let roles = Roles::new().await.with_intake().with_results().await;
+    let id = roles.request("cancelled in the outbox").await.id;
+    cancel_file::cancel(&roles.ctx, id).await.unwrap();
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
+    assert_eq!(leftovers(&roles).await, 1);
+
+    let roles = roles.with_relay();
+    wait_until_published(&roles).await;
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
+    assert_eq!(leftovers(&roles).await, 1, "no worker has had it yet");
+    let roles = roles.with_worker().await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
+    assert_eq!(leftovers(&roles).await, 0);
+    roles.stop().await;
+}
+
+/// Removals that wait until nobody can store their objects any more.
+async fn leftovers(roles: &Roles) -> i64 {
+    let sql = "SELECT count(*) FROM object_removals WHERE retry_at = 'infinity'";
+    roles.database.connect().await.query_one(sql, &[]).await.unwrap().get(0)
 }

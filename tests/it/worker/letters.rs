@@ -257,6 +257,31 @@ async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is
 }
 
 #[tokio::test]
+async fn a_request_is_put_aside_before_its_file_fails_and_once_however_often_that_is_tried() {
+    let roles = Roles::without_topics(&[topic::CREATED]).await.with_worker().await.with_intake();
+    let file = roles.request("of which nobody hears").await;
+    let value = json!({"fileId": file.id, "title": 7}).to_string();
+    roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    // It can't be said that the file failed, so the request stays open; but it is not lost, whoever has it next.
+    let letters = eventually("it is put aside twice", async || {
+        let letters = roles.records(topic::DEAD_LETTERS).await;
+        if letters.len() > 1 { Ok(letters) } else { Err(format!("{letters:#?}")) }
+    })
+    .await;
+    assert_eq!(letters[0].record, letters[1].record);
+    let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await.unwrap();
+    assert!(committed.values().all(|next| *next == 0), "{committed:?}");
+
+    roles.make_topics().await;
+    let roles = roles.with_results().await.with_letters().await;
+    becomes(&roles, file.id, Status::Failed).await;
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topic::DEAD_LETTERS).await;
+    assert_eq!(roles.letters("open", 1).await[0].file_id, Some(file.id));
+    roles.stop().await;
+}
+
+#[tokio::test]
 async fn while_the_database_is_away_letters_wait() {
     let roles = Roles::new().await.with_worker().await.with_letters().await;
     roles.database.cut_off().await;

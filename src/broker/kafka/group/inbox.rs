@@ -135,7 +135,8 @@ mod tests {
     use crate::broker::Record;
 
     fn delivery(partition: i32, offset: i64) -> Delivery {
-        Delivery { position: Position { topic: "t".into(), partition, offset }, record: Record::default() }
+        let position = Position { topic: "t".into(), partition, offset };
+        Delivery { position, timestamp_ms: 0, record: Record::default() }
     }
 
     fn offsets(event: Option<MemberEvent>) -> Vec<(i32, i64)> {

@@ -228,6 +228,7 @@ fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {
             partition: message.partition(),
             offset: message.offset(),
         },
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
         record: Record {
             key: message.key().map(Bytes::copy_from_slice),
             value: message.payload().map(Bytes::copy_from_slice),
