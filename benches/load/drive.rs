@@ -100,12 +100,11 @@ async fn post(connection: &mut Connection, number: usize, description: &str) -> 
 pub async fn wait_until_completed(cast: &Cast, files: usize, limit: Duration) -> Outcome<Instant> {
     let until = Instant::now() + limit;
     loop {
-        let unfinished = cast.unfinished().await?;
-        if unfinished == 0 {
+        if cast.is_finished().await? {
             return Ok(Instant::now());
         }
         if Instant::now() > until {
-            return Err(format!("{unfinished} of {files} files are not completed after {limit:?}").into());
+            return Err(format!("not all of {files} files are completed after {limit:?}").into());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -314,8 +314,9 @@ impl Cast {
         )
     }
 
-    pub async fn unfinished(&self) -> Outcome<i64> {
-        let sql = "SELECT count(*) FROM files WHERE status IN ('pending', 'processing')";
+    /// One look costs next to nothing, however many there are.
+    pub async fn is_finished(&self) -> Outcome<bool> {
+        let sql = "SELECT NOT EXISTS (SELECT FROM files WHERE status IN ('pending', 'processing'))";
         Ok(self.database.query_one(sql, &[]).await?.get(0))
     }
 

@@ -22,7 +22,7 @@ pub struct ServeContext {
     pub storage: Storage,
     /// How long after its creation a file must have a terminal status.
     pub file_deadline: Duration,
-    /// Woken when an outbox row has committed.
+    /// Woken when outbox rows have committed that anybody may publish.
     pub outbox: Arc<Notify>,
     /// Woken when a removal of an object has committed.
     pub removals: Arc<Notify>,

@@ -48,7 +48,6 @@ pub(super) async fn ask(ctx: &ServeContext, id: FileId, by: Move, details: Detai
         }
     });
     let file = moved.await??.ok_or_else(|| find_files::missing(id))?;
-    ctx.outbox.notify_one();
     ctx.removals.notify_one();
     Ok(file)
 }

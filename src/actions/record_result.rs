@@ -61,7 +61,6 @@ async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<
     if removes {
         ctx.removals.notify_one();
     }
-    ctx.outbox.notify_one();
     Ok(answers)
 }
 

@@ -9,57 +9,98 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ServeContext, announce, rescue_files};
 use crate::broker::{Broker, BrokerError, Record};
-use crate::db::outbox::{Fate, OutboxRow, Round};
-use crate::domain::Result;
+use crate::db::fresh::FreshRows;
+use crate::db::outbox::{Fate, Handle, OutboxRow, Round};
+use crate::domain::{Pace, Result};
 use crate::faults;
 use crate::telemetry::Outage;
 
-/// Rows in one transaction.
-const BATCH: i64 = 500;
-/// For commits whose wake-up got lost.
+/// Rows in one round.
+const BATCH: usize = 500;
+/// For commits whose wake-up got lost, and rows that a relay has left.
 const POLL: Duration = Duration::from_secs(1);
+/// Under load, between the beginnings of two rounds.
+const EVERY: Duration = Duration::from_millis(20);
+/// Rows in a round under load.
+const CROWD: usize = 16;
 /// Between two tries of what fails; jitter adds up to as much again.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Relays until `stop`; the round under way is finished. Woken by this process's commits at once, by those of others
-/// through PostgreSQL, and by a slow poll.
+/// Relays until `stop`. What this process commits it publishes straight from the commit, to the last; what others leave
+/// in the table is taken when PostgreSQL tells of it, and found by a slow poll.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    let fresh = ctx.db.fresh_rows();
+    let mut relay = Relay { ctx, fresh, looked: None, pace: Pace::new(EVERY, CROWD) };
     let outage = Outage::new("outbox waits", "outbox flows again");
     let mut missing = Missing::default();
     let mut waits = None;
-    while !stop.is_cancelled() {
-        let (taken, trouble) = match once(&ctx).await {
+    loop {
+        let stopping = stop.is_cancelled();
+        let (taken, trouble) = match relay.round(!stopping).await {
             Ok(round) => {
                 missing.say(round.postponed);
                 (round.taken, round.kept)
             }
             Err(error) => (0, Some(error.chain())),
         };
-        let wait = if let Some(why) = trouble {
+        if let Some(why) = trouble {
             outage.fails(why);
-            waits.get_or_insert_with(backoff).next().unwrap_or(LONGEST_WAIT)
+            let wait = waits.get_or_insert_with(backoff).next().unwrap_or(LONGEST_WAIT);
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
         } else {
             outage.works();
             waits = None;
-            if taken > 0 { Duration::ZERO } else { POLL }
-        };
-        if wait == POLL {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = ctx.outbox.notified() => {}
-                () = tokio::time::sleep(wait) => {}
+            if taken == 0 && !stopping {
+                relay.wait(&stop).await;
             }
-        } else if !wait.is_zero() {
-            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+        }
+        if stopping && taken == 0 {
+            return;
         }
     }
 }
 
-/// One round.
+struct Relay {
+    ctx: ServeContext,
+    fresh: FreshRows,
+    /// When there was nothing more to take from the table.
+    looked: Option<Instant>,
+    pace: Pace,
+}
+
+impl Relay {
+    /// What there is: fresh rows first, then, if it is time, the table.
+    async fn round(&mut self, look: bool) -> Result<Round> {
+        tokio::time::sleep(self.pace.pause(Instant::now())).await;
+        let started = Instant::now();
+        let rows = self.fresh.take(BATCH);
+        let mut round =
+            if rows.is_empty() { Round::default() } else { publish_fresh(&self.ctx, rows).await? };
+        if look && round.kept.is_none() && self.looked.is_none_or(|at| at.elapsed() >= POLL) {
+            let found = once(&self.ctx).await?;
+            self.looked = (found.taken == 0).then_some(started);
+            round = round.and(found);
+        }
+        self.pace.round(started, round.taken);
+        Ok(round)
+    }
+
+    async fn wait(&mut self, stop: &CancellationToken) {
+        let poll = self.looked.map_or(Duration::ZERO, |at| POLL.saturating_sub(at.elapsed()));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.fresh.more() => {}
+            () = self.ctx.outbox.notified() => self.looked = None,
+            () = tokio::time::sleep(poll) => {}
+        }
+    }
+}
+
+/// One look into the table.
 pub async fn once(ctx: &ServeContext) -> Result<Round> {
     let broker = ctx.broker.clone();
-    let mut round = ctx
+    let round = ctx
         .db
         .relay_outbox(BATCH, |rows| async move {
             let fates = publish(&*broker, rows).await;
@@ -67,6 +108,19 @@ pub async fn once(ctx: &ServeContext) -> Result<Round> {
             fates
         })
         .await?;
+    give_up_parked(ctx, round).await
+}
+
+/// Rows that are this process's alone for a while. A crash leaves them in the table.
+async fn publish_fresh(ctx: &ServeContext, rows: Vec<OutboxRow>) -> Result<Round> {
+    let handles: Vec<Handle> = rows.iter().map(OutboxRow::handle).collect();
+    let fates = publish(&*ctx.broker, rows).await;
+    faults::point!(RelayPublished);
+    let round = ctx.db.settle_outbox(handles.into_iter().zip(fates).collect()).await?;
+    give_up_parked(ctx, round).await
+}
+
+async fn give_up_parked(ctx: &ServeContext, mut round: Round) -> Result<Round> {
     if !round.parked.is_empty() {
         // Settled as far as this relay is concerned.
         round.published += round.parked.len();

@@ -76,7 +76,6 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
                 answers
             }
         };
-        ctx.outbox.notify_one();
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The caller may have gone; the file is made all the same.
             let _ = reply.send(answer);

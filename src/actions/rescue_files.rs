@@ -28,7 +28,6 @@ pub async fn resume(ctx: &ServeContext) -> Result<usize> {
         count += move_all(&ctx.db, ids, Move::Rescue, None).await?;
     }
     if count > 0 {
-        ctx.outbox.notify_one();
         log::info!(files = count; "unfinished files published again");
     }
     Ok(count)

@@ -159,8 +159,5 @@ async fn ask_again(ctx: &ServeContext, suspects: Suspects) -> Result<usize> {
         });
         count += moved.await?;
     }
-    if count > 0 {
-        ctx.outbox.notify_one();
-    }
     Ok(count)
 }

@@ -276,7 +276,8 @@ async fn write(
         .execute(conn)
         .await?;
     if let Some(change) = change {
-        moves::write(conn, vec![change], now).await?;
+        moves::write(conn, vec![change], now, None).await?;
     }
-    outbox::insert(conn, message.into_iter().collect()).await
+    outbox::insert(conn, message.into_iter().collect(), None).await?;
+    Ok(())
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::outbox::Message;
+use super::outbox::{Message, Written};
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
-use super::{Db, DbError, clock, idempotency};
+use super::{Db, DbError, clock, idempotency, listen};
 use crate::domain::{
     Attempt, Cursor, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp,
 };
@@ -44,9 +44,12 @@ WITH new AS (
 ), inserted_transitions AS (
     INSERT INTO transitions (file_id, at, to_status, attempt) SELECT id, created_at, $8, $9 FROM new
 ), inserted_outbox AS (
-    INSERT INTO outbox (event_id, topic, record_key, value, file_id) SELECT * FROM UNNEST($10, $11, $12, $13, $14)
+    INSERT INTO outbox (event_id, topic, record_key, value, file_id, retry_at)
+    SELECT *, clock_timestamp() + $15 FROM UNNEST($10, $11, $12, $13, $14)
+    RETURNING id, event_id
 )
-SELECT pg_notify($15, '')";
+SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}') AS event_ids,
+    pg_notify($16, $17)::text FROM inserted_outbox";
 
 impl Db {
     /// Takes ids that no other row has or will have, each with the time of its taking.
@@ -73,20 +76,26 @@ impl Db {
         rows: Vec<NewRow>,
         kept: Duration,
     ) -> Result<Vec<Option<File>>, DbError> {
+        let lease = self.fresh.lease();
         let inserted = self.run(async move |conn| {
-            if rows.iter().all(|row| row.key.is_none()) {
-                insert(conn, &rows.iter().collect::<Vec<_>>()).await?;
-                return Ok(rows.iter().map(|_| None).collect());
-            }
-            conn.transaction(async move |conn| {
-                let known = insert_once(conn, &rows, kept).await?;
-                faults::point!(ServeInserted);
-                Ok(known)
-            })
-            .await
+            let (known, written): (_, Written) = if rows.iter().all(|row| row.key.is_none()) {
+                let written = insert(conn, &rows.iter().collect::<Vec<_>>(), lease).await?;
+                (rows.iter().map(|_| None).collect(), written)
+            } else {
+                conn.transaction::<_, diesel::result::Error, _>(async |conn| {
+                    let known = insert_once(conn, &rows, kept, lease).await?;
+                    faults::point!(ServeInserted);
+                    Ok(known)
+                })
+                .await?
+            };
+            Ok((known, written.rows(rows.into_iter().flat_map(|row| row.messages))))
         });
-        let known = inserted.await?;
+        let (known, written) = inserted.await?;
         self.changes.more();
+        if lease.is_some() {
+            self.fresh.offer(written);
+        }
         Ok(known)
     }
 
@@ -202,7 +211,8 @@ async fn insert_once(
     conn: &mut AsyncPgConnection,
     rows: &[NewRow],
     kept: Duration,
-) -> QueryResult<Vec<Option<File>>> {
+    lease: Option<Duration>,
+) -> QueryResult<(Vec<Option<File>>, Written)> {
     let mut wanted = BTreeMap::new();
     for row in rows {
         if let Some(key) = &row.key {
@@ -214,15 +224,19 @@ async fn insert_once(
         let Some(key) = &row.key else { return true };
         wanted.get(key.as_ref()) == Some(&row.file.id) && taken.iter().any(|taken| taken == key.as_ref())
     };
-    insert(conn, &rows.iter().filter(is_new).collect::<Vec<_>>()).await?;
+    let written = insert(conn, &rows.iter().filter(is_new).collect::<Vec<_>>(), lease).await?;
     let known = rows.iter().filter(|row| !is_new(row)).filter_map(|row| row.key.as_ref());
     let known = idempotency::files_of(conn, known.map(AsRef::as_ref).collect()).await?;
     let answer =
         |row: &NewRow| row.key.as_ref().filter(|_| !is_new(&row)).and_then(|key| known.get(key.as_ref()));
-    Ok(rows.iter().map(|row| answer(row).cloned()).collect())
+    Ok((rows.iter().map(|row| answer(row).cloned()).collect(), written))
 }
 
-async fn insert(conn: &mut AsyncPgConnection, rows: &[&NewRow]) -> QueryResult<()> {
+async fn insert(
+    conn: &mut AsyncPgConnection,
+    rows: &[&NewRow],
+    lease: Option<Duration>,
+) -> QueryResult<Written> {
     let files = || rows.iter().map(|row| &row.file);
     let messages = || rows.iter().flat_map(|row| &row.messages);
     diesel::sql_query(INSERT)
@@ -240,10 +254,11 @@ async fn insert(conn: &mut AsyncPgConnection, rows: &[&NewRow]) -> QueryResult<(
         .bind::<Array<Nullable<Binary>>, _>(messages().map(|m| m.key.as_deref()).collect::<Vec<_>>())
         .bind::<Array<Binary>, _>(messages().map(|m| m.value.as_slice()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
-        .bind::<Text, _>(super::listen::OUTBOX)
-        .execute(conn)
-        .await?;
-    Ok(())
+        .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
+        .bind::<Text, _>(listen::OUTBOX)
+        .bind::<Text, _>(listen::news(lease.is_some()))
+        .get_result(conn)
+        .await
 }
 
 fn escape_like(text: &str) -> String {

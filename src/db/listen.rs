@@ -13,10 +13,18 @@ use super::{Db, DbError, limits};
 /// Notified when a transaction that wrote outbox rows has committed.
 pub(super) const OUTBOX: &str = "filesys_outbox";
 
+/// Whoever commits publishes it, too: others need not look.
+const SETTLED: &str = "settled";
+
+/// What a commit tells those who listen.
+pub(super) const fn news(is_leased: bool) -> &'static str {
+    if is_leased { SETTLED } else { "" }
+}
+
 const RECONNECT: Duration = Duration::from_secs(2);
 
 impl Db {
-    /// Wakes `wake` at every commit of outbox rows, anywhere, until `stop`. Holds one connection of its own and
+    /// Wakes `wake` at every commit of outbox rows that anybody may publish, anywhere, until `stop`. Holds one connection of its own and
     /// opens another when it breaks; wakes once after each connect, for what was missed.
     pub async fn listen_for_outbox(&self, wake: Arc<Notify>, stop: CancellationToken) {
         let listening = async {
@@ -50,9 +58,11 @@ impl Db {
         wake.notify_one();
         let mut notifications = std::pin::pin!(connection.notifications_stream());
         while let Some(notification) = notifications.next().await {
-            notification?;
+            let notification = notification?;
             self.changes.more();
-            wake.notify_one();
+            if notification.payload != SETTLED {
+                wake.notify_one();
+            }
         }
         Err(DbError::Unavailable("the connection was closed".to_owned()))
     }

@@ -8,6 +8,7 @@ mod connection;
 pub mod dead_letters;
 pub mod errors;
 pub mod files;
+pub mod fresh;
 mod idempotency;
 pub mod listen;
 pub mod migrations;
@@ -31,6 +32,7 @@ use secrecy::SecretString;
 
 use self::changes::Changes;
 use self::connection::Connector;
+use self::fresh::Fresh;
 
 use crate::telemetry::Outage;
 
@@ -62,6 +64,7 @@ pub struct Db {
     outage: Arc<Outage>,
     schema: Arc<Outage>,
     changes: Arc<Changes>,
+    fresh: Arc<Fresh>,
 }
 
 impl Db {
@@ -86,7 +89,7 @@ impl Db {
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
         let outage = Arc::new(Outage::new("postgresql is away", "postgresql is back"));
         let schema = Arc::new(Outage::new("the schema is missing", "the schema is there"));
-        Ok(Self { pool, connector, outage, schema, changes: Arc::default() })
+        Ok(Self { pool, connector, outage, schema, changes: Arc::default(), fresh: Arc::default() })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller

@@ -1,10 +1,12 @@
 //! Moving files: lock the rows, let the caller judge, write row, history and messages in one transaction.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::outbox::{self, Message};
+use super::outbox::{self, Message, OutboxRow};
 use super::removals;
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
@@ -43,6 +45,7 @@ impl Db {
         decide: impl FnOnce(Vec<File>, Timestamp) -> (Moves, R) + Send,
     ) -> Result<R, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
+        let lease = self.fresh.lease();
         let moved = self.run(async move |conn| {
             conn.transaction(async move |conn| {
                 let rows: Vec<(FileRow, TimeColumn)> = files::table
@@ -61,16 +64,20 @@ impl Db {
                 };
                 let (Moves { changes, removals }, answer) = decide(files, now);
                 removals::insert(conn, removals).await?;
+                let mut written = Vec::new();
                 if !changes.is_empty() {
-                    write(conn, changes, now).await?;
+                    written = write(conn, changes, now, lease).await?;
                     faults::point!(MovesWritten);
                 }
-                Ok(answer)
+                Ok((written, answer))
             })
             .await
         });
-        let answer = moved.await?;
+        let (written, answer) = moved.await?;
         self.changes.more();
+        if lease.is_some() {
+            self.fresh.offer(written);
+        }
         Ok(answer)
     }
 }
@@ -95,12 +102,13 @@ pub(super) async fn write(
     conn: &mut AsyncPgConnection,
     mut changes: Vec<Change>,
     now: Timestamp,
-) -> QueryResult<()> {
+    lease: Option<Duration>,
+) -> QueryResult<Vec<OutboxRow>> {
     update_rows(conn, &changes, now).await?;
     insert_history(conn, &changes, now).await?;
     let leftover = |change: &mut Change| Some((change.file.id, change.leftover.take()?));
     removals::insert_leftovers(conn, changes.iter_mut().filter_map(leftover).collect()).await?;
-    outbox::insert(conn, changes.into_iter().flat_map(|change| change.messages).collect()).await
+    outbox::insert(conn, changes.into_iter().flat_map(|change| change.messages).collect(), lease).await
 }
 
 async fn update_rows(conn: &mut AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {

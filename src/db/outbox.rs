@@ -1,14 +1,15 @@
 //! Table `outbox`: take what is ready, publish it, delete it, in one transaction; several relays at once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text, Uuid};
+use diesel::sql_types::{Array, BigInt, Binary, Interval, Nullable, Text, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::schema::outbox;
 use super::types::{IdColumn, TimeColumn};
-use super::{Db, DbError, clock, limits};
+use super::{Db, DbError, clock, limits, listen};
 use crate::domain::{EventId, FileId, Status, Timestamp};
 use crate::faults;
 
@@ -36,27 +37,63 @@ pub struct Message {
 
 const INSERT: &str = "
 WITH queued AS (
-    INSERT INTO outbox (event_id, topic, record_key, value, file_id)
-    SELECT * FROM UNNEST($1, $2, $3, $4, $5) AS o
+    INSERT INTO outbox (event_id, topic, record_key, value, file_id, retry_at)
+    SELECT *, clock_timestamp() + $6 FROM UNNEST($1, $2, $3, $4, $5) AS o
+    RETURNING id, event_id
 )
-SELECT pg_notify($6, '')";
+SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}') AS event_ids,
+    pg_notify($7, $8)::text FROM queued";
 
-/// Part of the caller's transaction; whoever listens is woken when that commits.
-pub(super) async fn insert(conn: &mut AsyncPgConnection, messages: Vec<Message>) -> QueryResult<()> {
+/// The ids that rows got, in any order.
+#[derive(QueryableByName)]
+pub(super) struct Written {
+    #[diesel(sql_type = Array<BigInt>)]
+    ids: Vec<i64>,
+    #[diesel(sql_type = Array<Uuid>)]
+    event_ids: Vec<EventId>,
+}
+
+impl Written {
+    /// The rows that the messages have become.
+    pub fn rows(self, messages: impl IntoIterator<Item = Message>) -> Vec<OutboxRow> {
+        let ids: HashMap<EventId, i64> = self.event_ids.into_iter().zip(self.ids).collect();
+        let row = |message: Message| {
+            Some(OutboxRow {
+                id: *ids.get(&message.event_id)?,
+                event_id: message.event_id,
+                topic: message.topic.to_owned(),
+                record_key: message.key,
+                value: message.value,
+                file_id: message.file_id.0,
+            })
+        };
+        messages.into_iter().filter_map(row).collect()
+    }
+}
+
+/// Part of the caller's transaction; whoever listens is woken when that commits. During the `lease` no relay takes the
+/// rows from the table: the caller offers them to its own (`fresh`) once they have committed.
+pub(super) async fn insert(
+    conn: &mut AsyncPgConnection,
+    messages: Vec<Message>,
+    lease: Option<Duration>,
+) -> QueryResult<Vec<OutboxRow>> {
     if messages.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let all = || messages.iter();
-    diesel::sql_query(INSERT)
+    let written: Written = diesel::sql_query(INSERT)
         .bind::<Array<Uuid>, _>(all().map(|m| m.event_id).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(all().map(|m| m.topic).collect::<Vec<_>>())
         .bind::<Array<Nullable<Binary>>, _>(all().map(|m| m.key.as_deref()).collect::<Vec<_>>())
         .bind::<Array<Binary>, _>(all().map(|m| m.value.as_slice()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(all().map(|m| m.file_id.0).collect::<Vec<_>>())
-        .bind::<Text, _>(super::listen::OUTBOX)
-        .execute(conn)
+        .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
+        .bind::<Text, _>(listen::OUTBOX)
+        .bind::<Text, _>(listen::news(lease.is_some()))
+        .get_result(conn)
         .await?;
-    Ok(())
+    Ok(written.rows(messages))
 }
 
 /// What became of one row.
@@ -96,6 +133,17 @@ pub struct Round {
     pub parked: Vec<(FileId, String)>,
 }
 
+impl Round {
+    pub fn and(mut self, other: Self) -> Self {
+        self.taken += other.taken;
+        self.published += other.published;
+        self.postponed.extend(other.postponed);
+        self.kept = self.kept.or(other.kept);
+        self.parked.extend(other.parked);
+        self
+    }
+}
+
 /// How long a postponed row steps aside.
 const POSTPONED: Duration = Duration::from_secs(1);
 
@@ -109,18 +157,71 @@ fn unseen(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
     rows.into_iter().filter(|row| row.id > seen).collect()
 }
 
+/// What is left of a row when its record is on its way.
+#[derive(Debug)]
+pub struct Handle {
+    id: i64,
+    file_id: FileId,
+    topic: String,
+}
+
+impl OutboxRow {
+    pub fn handle(&self) -> Handle {
+        Handle { id: self.id, file_id: FileId(self.file_id), topic: self.topic.clone() }
+    }
+}
+
+async fn settle(
+    conn: &mut AsyncPgConnection,
+    fates: impl Iterator<Item = (Handle, Fate)>,
+) -> QueryResult<Round> {
+    let mut round = Round::default();
+    let mut done = Vec::new();
+    let mut postponed = Vec::new();
+    for (Handle { id, file_id, topic }, fate) in fates {
+        round.taken += 1;
+        match fate {
+            Fate::Published => done.push(id),
+            Fate::Kept(why) => drop(round.kept.get_or_insert(why)),
+            Fate::Postponed => {
+                postponed.push(id);
+                round.postponed.push(topic);
+            }
+            Fate::Parked(reason) => {
+                diesel::update(outbox::table.find(id))
+                    .set((outbox::parked_at.eq(diesel::dsl::now), outbox::park_reason.eq(&reason)))
+                    .execute(conn)
+                    .await?;
+                round.parked.push((file_id, reason));
+            }
+        }
+    }
+    if !postponed.is_empty() {
+        diesel::update(outbox::table.filter(outbox::id.eq_any(postponed)))
+            .set(outbox::retry_at.eq(clock::from_now(POSTPONED).nullable()))
+            .execute(conn)
+            .await?;
+    }
+    round.published = done.len();
+    if !done.is_empty() {
+        diesel::delete(outbox::table.filter(outbox::id.eq_any(done))).execute(conn).await?;
+    }
+    Ok(round)
+}
+
 impl Db {
     /// Takes up to `limit` rows in the order they were written, skipping those another relay holds, and hands them
     /// to `publish`, which answers one fate each, in order. A crash before the commit leaves the rows: published
     /// again under the same event id.
     pub async fn relay_outbox<F>(
         &self,
-        limit: i64,
+        limit: usize,
         publish: impl FnOnce(Vec<OutboxRow>) -> F + Send,
     ) -> Result<Round, DbError>
     where
         F: Future<Output = Vec<Fate>> + Send,
     {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.run_within(limits::RELAY, async move |conn| {
             conn.transaction(async move |conn| {
                 let rows: Vec<OutboxRow> = outbox::table
@@ -137,44 +238,17 @@ impl Db {
                 if rows.is_empty() {
                     return Ok(Round::default());
                 }
-                let ids: Vec<(i64, FileId, String)> =
-                    rows.iter().map(|row| (row.id, FileId(row.file_id), row.topic.clone())).collect();
-                let mut round = Round { taken: ids.len(), ..Round::default() };
-                let mut done = Vec::with_capacity(ids.len());
-                let mut postponed = Vec::new();
-                for ((id, file_id, topic), fate) in ids.into_iter().zip(publish(rows).await) {
-                    match fate {
-                        Fate::Published => done.push(id),
-                        Fate::Kept(why) => drop(round.kept.get_or_insert(why)),
-                        Fate::Postponed => {
-                            postponed.push(id);
-                            round.postponed.push(topic);
-                        }
-                        Fate::Parked(reason) => {
-                            diesel::update(outbox::table.find(id))
-                                .set((
-                                    outbox::parked_at.eq(diesel::dsl::now),
-                                    outbox::park_reason.eq(&reason),
-                                ))
-                                .execute(conn)
-                                .await?;
-                            round.parked.push((file_id, reason));
-                        }
-                    }
-                }
-                if !postponed.is_empty() {
-                    diesel::update(outbox::table.filter(outbox::id.eq_any(postponed)))
-                        .set(outbox::retry_at.eq(clock::from_now(POSTPONED).nullable()))
-                        .execute(conn)
-                        .await?;
-                }
-                round.published = done.len();
-                diesel::delete(outbox::table.filter(outbox::id.eq_any(done))).execute(conn).await?;
-                Ok(round)
+                let handles = rows.iter().map(OutboxRow::handle).collect::<Vec<_>>();
+                settle(conn, handles.into_iter().zip(publish(rows).await)).await
             })
             .await
         })
         .await
+    }
+
+    /// What became of rows that were published without taking them from the table.
+    pub async fn settle_outbox(&self, fates: Vec<(Handle, Fate)>) -> Result<Round, DbError> {
+        self.run(async move |conn| settle(conn, fates.into_iter()).await).await
     }
 
     /// Records above `after` that are parked or were written before `before`, in order.

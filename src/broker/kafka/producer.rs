@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rskafka::chrono::{DateTime, Utc};
 use rskafka::client::error::ProtocolError;
@@ -15,6 +16,7 @@ use super::client::Client;
 use super::{errors, limit, size};
 use crate::broker::partitioner::partition_for;
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
+use crate::domain::Pace;
 
 /// What brokers take by default (`message.max.bytes`), less what Kafka's format adds. A broker may take less.
 const MAX_RECORD_BYTES: usize = (1 << 20) - 100;
@@ -27,6 +29,10 @@ const ONE_WRITE_BYTES: usize = 7_000;
 const ONE_SEGMENT_BYTES: usize = 80_000;
 /// What Kafka's format adds to most records.
 const RECORD_OVERHEAD: usize = 12;
+/// Under load, between two requests for one partition: brokers work by the request.
+const EVERY: Duration = Duration::from_millis(15);
+/// Records in a request under load.
+const CROWD: usize = 4;
 /// Records a partition's queue takes before `publish` waits.
 const QUEUE_RECORDS: usize = 2 * BATCH_RECORDS;
 
@@ -130,10 +136,12 @@ impl Producer {
 
 async fn run_lane(client: Arc<Client>, at: TopicPartition, mut queue: mpsc::Receiver<Pending>) {
     let mut waiting = VecDeque::new();
+    let mut pace = Pace::new(EVERY, CROWD);
     loop {
         if waiting.is_empty() {
             let Some(first) = queue.recv().await else { return };
             waiting.push_back(first);
+            tokio::time::sleep(pace.pause(std::time::Instant::now())).await;
         }
         while waiting.len() < BATCH_RECORDS
             && let Ok(next) = queue.try_recv()
@@ -142,6 +150,7 @@ async fn run_lane(client: Arc<Client>, at: TopicPartition, mut queue: mpsc::Rece
         }
         waiting.retain(|pending| !pending.reply.is_closed());
         let batch = take_batch(&mut waiting);
+        pace.round(std::time::Instant::now(), batch.len());
         if let Err(error) = send(&client, &at, batch).await {
             // What comes later in the partition must not overtake what failed.
             refuse(waiting.drain(..), &error);
