@@ -119,7 +119,8 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
     let roles = roles.with_worker_of(AS_SHIPPED.0, AS_SHIPPED.1).await;
     let all = i64::try_from(GOOD + poison.len() + panicking.len()).unwrap();
     eventually_within(Duration::from_mins(3), "every request is done with", async || {
-        let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await.unwrap();
+        let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await;
+        let committed = committed.map_err(|error| error.to_string())?;
         holds(committed.get(&0) == Some(&all), committed)
     })
     .await;
