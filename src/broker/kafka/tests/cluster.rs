@@ -1,4 +1,4 @@
-//! Leaders that move, coordinators that err, brokers that are slow or silent: on librdkafka's own mock of a cluster.
+//! Coordinators that move and refuse, brokers that are slow or silent: on librdkafka's own mock of a cluster.
 
 use std::time::{Duration, Instant};
 
