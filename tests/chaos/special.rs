@@ -122,7 +122,7 @@ async fn wipe(stage: &mut Stage, report: &mut Report) {
 
 async fn upgrade(stage: &Stage, previous: &Path, next: &Path, report: &mut Report) {
     stage.say("ten migrate at once");
-    let migrations = (0..10).map(|_| stage.run_to_its_end(&["migrate"]));
+    let migrations = (0..10).map(|_| stage.run_to_its_end(&["migrate"], Duration::from_mins(5)));
     for outcome in futures_util::future::join_all(migrations).await {
         *report.done.faults.entry("migrate").or_default() += 1;
         if let Err(detail) = outcome {

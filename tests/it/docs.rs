@@ -32,6 +32,52 @@ fn the_reference_of_the_settings_is_what_the_program_prints() {
     std::fs::write(&path, printed).unwrap();
 }
 
+#[test]
+fn every_test_and_every_kind_of_chaos_that_the_table_of_faults_names_exists() {
+    let text = source("docs/RELIABILITY.md");
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault ")).collect();
+    for row in &rows {
+        let tried_by = row.trim_end_matches('|').rsplit_once('|').unwrap().1;
+        let (mut tests, mut points) = (0, 0);
+        // What stands between backticks.
+        for name in tried_by.split('`').skip(1).step_by(2) {
+            if let Some((file, function)) = name.split_once("::") {
+                assert!(source(file).contains(&format!("fn {function}(")), "{file} has no {function}");
+                tests += 1;
+            } else if let Some(options) = name.strip_prefix("just chaos ") {
+                assert_chaos(options);
+                tests += 1;
+            } else {
+                assert!(
+                    source("src/config/faults.rs").contains(&format!("=> \"{name}\"")),
+                    "no point {name}"
+                );
+                points += 1;
+            }
+        }
+        assert!(tests + points > 0, "nobody tries it: {row}");
+    }
+    assert!(rows.len() > 20, "{}", rows.len());
+}
+
+/// Options of the chaos run: `--faults` with kinds, or another one, with or without a value.
+fn assert_chaos(options: &str) {
+    let (option, value) = options.split_once(' ').unwrap_or((options, ""));
+    let option = option.strip_prefix("--").unwrap();
+    let main = source("tests/chaos/main.rs");
+    assert!(main.contains(&format!("\n    {}: ", option.replace('-', "_"))), "chaos has no --{option}");
+    let kinds = source("tests/chaos/faults/kinds.rs");
+    for kind in value.split(',').filter(|_| option == "faults") {
+        assert!(kinds.contains(&format!("=> \"{kind}\"")), "chaos has no kind {kind}");
+    }
+}
+
+fn source(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
 /// One edge for each pair of statuses, with every move that takes it.
 fn diagram() -> String {
     let mut edges: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();

@@ -29,8 +29,11 @@ pub struct Done {
     pub without_progress: Vec<&'static str>,
 }
 
-/// For the next file to be completed after a heal.
-pub const PROGRESS_LIMIT: Duration = Duration::from_secs(30);
+/// For the next file to be completed after a heal. While roles also die at crash points, one that dies just then keeps
+/// its partitions for a session, and the next one its own for another.
+pub const fn progress_limit(crash_every: usize) -> Duration {
+    Duration::from_secs(if crash_every == 0 { 10 } else { 60 })
+}
 
 /// Kinds of fault in an order that the seed alone decides: all of them, then all of them again in another order.
 pub struct Schedule {
@@ -66,6 +69,7 @@ impl Schedule {
     /// healed before this returns.
     pub async fn run(mut self, stage: &Stage, stop: &CancellationToken) -> Done {
         let mut done = Done::default();
+        let limit = progress_limit(stage.crash_every);
         let mut progress = Progress::new(&stage.services.ground.database_url);
         while let Some(kind) = self.next() {
             let pause =
@@ -77,7 +81,7 @@ impl Schedule {
             *done.faults.entry(kind.name()).or_default() += 1;
             kind.strike(stage, &mut self.dice, &mut done).await;
             stage.services.pass();
-            match stop.run_until_cancelled(progress.first(PROGRESS_LIMIT)).await {
+            match stop.run_until_cancelled(progress.first(limit)).await {
                 None => break,
                 Some(Some(took)) => {
                     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

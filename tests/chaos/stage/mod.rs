@@ -17,8 +17,6 @@ use crate::verify::Violation;
 const THIS_BUILD: &str = env!("CARGO_BIN_EXE_filesys");
 /// A role ends when it is asked to, with exit code 0, and not otherwise.
 pub const ENDS: &str = "ends-when-asked";
-/// For a command that looks at everything.
-const COMMAND_LIMIT: Duration = Duration::from_mins(5);
 
 /// Everything of one run. Dropping it ends it; the folder stays until it is removed.
 pub struct Stage {
@@ -27,6 +25,7 @@ pub struct Stage {
     pub services: Services,
     pub folder: PathBuf,
     pub log_lost: bool,
+    pub crash_every: usize,
     /// The newest build.
     program: PathBuf,
     began: Instant,
@@ -65,8 +64,17 @@ impl Stage {
     pub async fn set(setup: Setup, services: Services, folder: &Path) -> Self {
         let roles = Roles::start(&setup, &services, folder).await;
         let (folder, complaints) = (folder.to_owned(), Mutex::default());
-        let program = PathBuf::from(THIS_BUILD);
-        Self { roles, services, folder, log_lost: false, program, began: Instant::now(), complaints }
+        let (program, crash_every) = (PathBuf::from(THIS_BUILD), setup.crash_every);
+        Self {
+            roles,
+            services,
+            folder,
+            log_lost: false,
+            crash_every,
+            program,
+            began: Instant::now(),
+            complaints,
+        }
     }
 
     /// As the proxies are not in the way of.
@@ -88,7 +96,7 @@ impl Stage {
     }
 
     /// What it said, should it not succeed.
-    pub async fn run_to_its_end(&self, args: &[&str]) -> Result<(), String> {
+    pub async fn run_to_its_end(&self, args: &[&str], limit: Duration) -> Result<(), String> {
         let run = tokio::process::Command::new(&self.program)
             .args(args)
             .env_clear()
@@ -96,9 +104,10 @@ impl Stage {
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
-        let output = tokio::time::timeout(COMMAND_LIMIT, run).await;
-        let output =
-            output.map_err(|_| format!("{args:?} does not end"))?.map_err(|error| error.to_string())?;
+        let output = tokio::time::timeout(limit, run).await;
+        let output = output
+            .map_err(|_| format!("{args:?} does not end within {limit:?}"))?
+            .map_err(|error| error.to_string())?;
         if output.status.success() { Ok(()) } else { Err(format!("{args:?}: {output:?}")) }
     }
 

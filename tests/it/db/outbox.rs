@@ -1,11 +1,12 @@
-//! The relay takes whatever is visible, in whatever order it became visible.
+//! The relay takes whatever is visible, in whatever order it became visible; what can't be published is in nobody's way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use filesys::actions::relay_outbox;
+use filesys::actions::{relay_outbox, rescue_files, retry_file};
 use filesys::broker::Delivery;
-use filesys::domain::message::{header, topic};
+use filesys::domain::message::{CreateFile, header, topic};
+use filesys::domain::{FileId, Status};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -136,5 +137,107 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
     // The poll alone might come soon after the first commit. The others follow a poll, and it comes once a second.
     assert!(took[1] < Duration::from_millis(600), "{took:?}");
     listening.abort();
+    roles.stop().await;
+}
+
+/// The files that workers are asked for, in order.
+async fn asked_for(roles: &Roles) -> Vec<FileId> {
+    let requests = roles.records(topic::CREATE).await;
+    let id = |request: &Delivery| CreateFile::read(request.record.value.as_deref()).unwrap().file_id;
+    let mut ids: Vec<FileId> = requests.iter().map(id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test]
+async fn a_request_too_large_to_be_published_fails_its_file_and_those_behind_it_flow() {
+    let roles = Roles::new().await.with_intake();
+    let first = roles.request("first").await;
+    let connection = roles.database.connect().await;
+    let grown =
+        "UPDATE outbox SET value = convert_to(repeat('x', 2000000), 'UTF8') WHERE topic = 'file.create'";
+    assert_eq!(connection.execute(grown, &[]).await.unwrap(), 1);
+    let mut behind = Vec::new();
+    for n in 0..5 {
+        behind.push(roles.request(&format!("file {n}")).await.id);
+    }
+
+    // One round, with the facts of all six.
+    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    assert_eq!((round.taken, round.postponed.len(), round.kept), (12, 0, None));
+    assert_eq!(asked_for(&roles).await, behind);
+    let failed = roles.file(first.id).await;
+    assert_eq!(failed.status, Status::Failed);
+    let reason = failed.error.expect("a reason");
+    assert!(reason.starts_with("its request could not be published: "), "{reason}");
+    assert!(reason.contains("bytes"), "{reason}");
+
+    // For people to see, and not taken again: what is left is the fact that the file failed.
+    let parked: String =
+        roles.database.one("SELECT park_reason FROM outbox WHERE parked_at IS NOT NULL").await;
+    assert!(reason.ends_with(&parked), "{parked}");
+    for left in [1, 0] {
+        assert_eq!(relay_outbox::once(&roles.ctx).await.unwrap().taken, left);
+    }
+    assert_eq!(roles.ctx.db.outbox_size().await.unwrap(), 1);
+
+    // Nor is it in the way of the same file's next attempt.
+    retry_file::retry(&roles.ctx, first.id).await.unwrap();
+    relay_outbox::once(&roles.ctx).await.unwrap();
+    assert_eq!(asked_for(&roles).await, [&[first.id], &behind[..]].concat());
+    let roles = roles.with_results().await.with_worker().await;
+    eventually("all six are made", async || {
+        let stats = roles.ctx.db.stats().await.unwrap();
+        holds((stats.completed, stats.total) == (6, 6), stats)
+    })
+    .await;
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_published_when_it_is_there() {
+    // More than a relay takes at once.
+    const WAITING: i64 = 700;
+    let roles = Roles::without_topics(&[topic::CREATE]).await;
+    let connection = roles.database.connect().await;
+    let rows = "WITH file AS (
+            INSERT INTO files (title, deadline_at)
+            SELECT 'file ' || n, now() + interval '1 hour' FROM generate_series(1, $1::bigint) AS n
+            RETURNING id, created_at)
+        INSERT INTO outbox (event_id, topic, value, file_id)
+        SELECT gen_random_uuid(), 'file.create',
+               convert_to(json_build_object('fileId', id, 'title', 'a', 'timestamp', created_at)::text, 'UTF8'), id
+        FROM file ORDER BY id";
+    connection.execute(rows, &[&WAITING]).await.unwrap();
+    let behind = "INSERT INTO outbox (event_id, topic, value, file_id)
+        SELECT gen_random_uuid(), 'file.events', convert_to('{}', 'UTF8'), 0 FROM generate_series(1, 5)";
+    connection.execute(behind, &[]).await.unwrap();
+
+    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    assert_eq!((round.taken, round.published, round.postponed.len()), (500, 0, 500));
+    eventually("what is behind them is published", async || {
+        let round = relay_outbox::once(&roles.ctx).await.unwrap();
+        let told = roles.records(topic::EVENTS).await.len();
+        holds(told == 5, (told, round))
+    })
+    .await;
+    // Their files wait too, until their deadline.
+    let statuses = "SELECT count(*) FROM files WHERE status = 'pending'";
+    assert_eq!(roles.database.one::<i64>(statuses).await, WAITING);
+    connection.execute("UPDATE files SET deadline_at = now() WHERE title = 'file 1'", &[]).await.unwrap();
+    assert_eq!(rescue_files::expire(&roles.ctx.db).await.unwrap(), 1);
+    let why: String = roles.database.one("SELECT error FROM files WHERE title = 'file 1'").await;
+    assert_eq!(why, "not finished before its deadline");
+
+    roles.make_topics().await;
+    eventually("every request is published", async || {
+        relay_outbox::once(&roles.ctx).await.unwrap();
+        let left = roles.ctx.db.outbox_size().await.unwrap();
+        holds(left == 0, left)
+    })
+    .await;
+    let asked_for = asked_for(&roles).await;
+    assert_eq!(asked_for.len(), usize::try_from(WAITING).unwrap());
+    assert!(asked_for.is_sorted_by(|a, b| a < b), "each once");
     roles.stop().await;
 }

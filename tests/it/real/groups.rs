@@ -1,115 +1,26 @@
 //! Consumer groups as operators see them: what Kafka's own tools say while real processes work, come, go and die.
 
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use filesys::domain::Status;
 use filesys::domain::message::topic;
 use nix::sys::signal::Signal;
-use tokio::sync::Mutex;
 
-use crate::support::kafka_tools::{GroupMember, KafkaTools, Offsets, Seen};
-use crate::support::own::Own;
+use super::cluster::{
+    Cluster, PATIENCE, SERVES, SESSION, SHORT_SESSION, WORKERS, all_completed, ask, assignments, clients,
+    partitions_of, taken_over,
+};
+use crate::support::kafka_tools::GroupMember;
 use crate::support::process::{Process, STOP_LIMIT};
-use crate::support::processes::Processes;
-use crate::support::{Api, eventually_within, holds, unique};
-
-const WORKERS: &str = "file-service-group";
-const SERVES: &str = "api-service-group";
-
-/// For tools and processes on a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::support::{eventually_within, holds};
 
 /// The contract's: partitions that were added are noticed.
 const NOTICED: Duration = Duration::from_secs(30);
 /// The contract's: from SIGTERM to the next owner.
 const HANDED_OVER: Duration = Duration::from_secs(2);
-/// The shortest session that brokers allow, and how long after it a dead member's partitions may wait.
-const SESSION: Duration = Duration::from_secs(6);
-const SHORT_SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "6s");
+/// How long after its session a dead member's partitions may wait.
 const AFTER_SESSION: Duration = Duration::from_secs(5);
-
-/// Topics and groups of one test on a broker that several share.
-struct Cluster {
-    kafka: Arc<Own>,
-    prefix: String,
-    processes: Processes,
-}
-
-impl Cluster {
-    async fn shared() -> Option<Self> {
-        Self::with_prefix(unique("it-") + ".").await
-    }
-
-    /// For one test: topics and groups have the names that operators know.
-    async fn with_default_names() -> Option<Self> {
-        Self::with_prefix(String::new()).await
-    }
-
-    /// Tests that run at the same time have the same broker, and the last of them ends it.
-    async fn with_prefix(prefix: String) -> Option<Self> {
-        static RUNNING: Mutex<Weak<Own>> = Mutex::const_new(Weak::new());
-        let mut running = RUNNING.lock().await;
-        let kafka = match running.upgrade() {
-            Some(kafka) => kafka,
-            None => Arc::new(Own::kafka().await?),
-        };
-        *running = Arc::downgrade(&kafka);
-        Some(Self { processes: Processes::new(&kafka.address, &prefix).await, prefix, kafka })
-    }
-
-    fn tools(&self) -> KafkaTools<'_> {
-        KafkaTools { kafka: &self.kafka, prefix: &self.prefix }
-    }
-
-    /// Until the group is stable, its members own so many partitions, in rising order, and each partition has one
-    /// owner.
-    async fn shares(&self, group: &str, expected: &[usize]) -> Vec<GroupMember> {
-        self.shares_within(PATIENCE, group, expected).await
-    }
-
-    async fn shares_within(&self, limit: Duration, group: &str, expected: &[usize]) -> Vec<GroupMember> {
-        let what = format!("the members of {group} own {expected:?} and it is stable");
-        eventually_within(limit, &what, async || {
-            let members = self.tools().members(group).await?;
-            let mut shares: Vec<usize> = members.iter().map(|member| member.partitions.len()).collect();
-            shares.sort_unstable();
-            let mut owned: Vec<i32> = members.iter().flat_map(|member| member.partitions.clone()).collect();
-            owned.sort_unstable();
-            let count = i32::try_from(expected.iter().sum::<usize>()).unwrap();
-            holds(shares == expected && owned.into_iter().eq(0..count), &members)?;
-            let state = self.tools().state(group).await?;
-            holds(state == ("Stable".to_owned(), expected.len()), state)?;
-            Ok(members)
-        })
-        .await
-    }
-
-    /// Until every record of the group's topic is committed; how many that are.
-    async fn no_lag(&self, group: &str) -> i64 {
-        eventually_within(PATIENCE, &format!("{group} has no lag"), async || {
-            let offsets = self.tools().offsets(group).await?;
-            let is_committed =
-                |at: &Offsets| at.end == 0 || at.committed == Some(at.end) && at.lag == Some(0);
-            holds(!offsets.is_empty() && offsets.iter().all(is_committed), &offsets)?;
-            Ok(offsets.iter().map(|at| at.end).sum())
-        })
-        .await
-    }
-
-    /// So many records wait for the group.
-    async fn lag(&self, group: &str) -> Seen<i64> {
-        let offsets = self.tools().offsets(group).await?;
-        Ok(offsets.iter().map(|at| at.end - at.committed.unwrap_or(0)).sum())
-    }
-
-    /// How often the coordinator has ended a rebalance of the group, by its own log.
-    fn generations(&self, group: &str) -> usize {
-        let line = format!("Stabilized group {}{group} generation", self.prefix);
-        self.kafka.read("kafka/kafka.log").matches(&line).count()
-    }
-}
 
 /// A name in Kafka for each, and enough to do.
 fn slow_worker(cluster: &Cluster, client_id: &str) -> Process {
@@ -118,59 +29,12 @@ fn slow_worker(cluster: &Cluster, client_id: &str) -> Process {
     cluster.processes.worker(1, &settings)
 }
 
-async fn ask(api: &Api, count: usize) {
-    api.post_files((0..count).map(|n| format!("file {n}"))).await;
-}
-
-async fn all_completed(api: &Api) {
-    eventually_within(PATIENCE, "every file is completed", async || {
-        let stats = api.stats().await;
-        holds(stats.completed == stats.total, stats)
-    })
-    .await;
-}
-
 /// So that a run with `--nocapture` can be quoted.
 fn print_table(members: &[GroupMember]) {
     eprintln!("{} member(s):", members.len());
     for member in members {
         eprintln!("    {:<16} {:?}", member.client, member.partitions);
     }
-}
-
-fn clients(members: &[GroupMember]) -> Vec<&str> {
-    members.iter().map(|member| member.client.as_str()).collect()
-}
-
-fn partitions_of<'a>(members: &'a [GroupMember], client: &str) -> &'a [i32] {
-    &members.iter().find(|member| member.client == client).unwrap().partitions
-}
-
-/// Until each of the partitions was assigned to one of these processes; how long after `since` by their logs, for a
-/// tool takes too long to tell.
-async fn taken_over(topic: &str, partitions: &[i32], by: &[&Process], since: DateTime<Utc>) -> Duration {
-    let mut last = since;
-    for partition in partitions {
-        let name = format!("{topic}-{partition}");
-        let at = eventually_within(PATIENCE, &format!("{name} is taken over"), async || {
-            let logs: Vec<String> = by.iter().map(|process| process.log()).collect();
-            let at = logs.iter().flat_map(|log| assignments(log, &name)).find(|&at| at >= since);
-            at.ok_or_else(|| logs.concat())
-        })
-        .await;
-        last = last.max(at);
-    }
-    (last - since).to_std().unwrap()
-}
-
-/// When the process was given this partition, by its log.
-fn assignments(log: &str, name: &str) -> impl Iterator<Item = DateTime<Utc>> {
-    let lines = log.lines().filter(move |line| {
-        let named = line.split_once("partitions assigned partitions=").map(|(_, names)| names);
-        named.is_some_and(|names| names.split(',').any(|assigned| assigned == name))
-    });
-    // [2026-01-03T00:00:00.000Z INFO  …
-    lines.map(|line| line[1..].split_once(' ').unwrap().0.parse().unwrap())
 }
 
 /// Until it has begun more files than it has finished.

@@ -50,9 +50,13 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Where its log is when it has ended.
+    pub fn path(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().expect("it has ended");
-        kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
     /// Asks it to stop: it must do so in good order and in good time, and nothing may have panicked.
@@ -72,16 +76,39 @@ impl Process {
     }
 
     /// The second SIGINT ends it without waiting for anything.
-    pub async fn interrupt_twice(mut self) {
-        self.signal(Signal::SIGINT);
+    pub async fn interrupt_twice(self) {
+        self.notices(Signal::SIGINT).await;
+        self.ends_at_once(Signal::SIGINT).await;
+    }
+
+    /// The first signal that asks it to stop; it has begun to when this returns.
+    pub async fn notices(&self, signal: Signal) {
+        self.signal(signal);
         eventually("the first signal is noticed", async || {
             let log = self.log();
             holds(log.contains("a second signal exits at once"), log)
         })
         .await;
-        self.signal(Signal::SIGINT);
+    }
+
+    /// The second one; how long it took.
+    pub async fn ends_at_once(mut self, signal: Signal) -> Duration {
+        let asked = Instant::now();
+        self.signal(signal);
         let status = within(STOP_LIMIT, "ending after two signals", self.child.wait()).await;
         assert_eq!(status.unwrap().code(), Some(1));
+        asked.elapsed()
+    }
+
+    /// SIGSTOP has reached all of it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // pid (name) state …
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id().expect("it has ended").try_into().unwrap()
     }
 
     /// SIGKILL; gone when this returns.

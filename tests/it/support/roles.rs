@@ -99,38 +99,42 @@ impl Roles {
 
     /// Requests become files.
     pub async fn with_worker(self) -> Self {
+        self.with_worker_of(8, 2).await
+    }
+
+    /// As many files at once, and as many tries of each.
+    pub async fn with_worker_of(self, concurrency: usize, max_tries: u32) -> Self {
         let ctx = WorkerContext {
             broker: Arc::clone(&self.ctx.broker),
             storage: self.ctx.storage.clone(),
             processing_delay: Duration::ZERO,
         };
         let worker = "the-worker".to_owned();
-        self.consume(topic::CREATE, Requests { ctx, worker }, (8, 1)).await
+        self.consume(topic::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
     }
 
     /// What workers say is recorded.
     pub async fn with_results(self) -> Self {
         let ctx = self.ctx.clone();
-        self.consume(topic::CREATED, Results { ctx }, (1, 500)).await
+        self.consume(topic::CREATED, Results { ctx }, (1, 500, 2)).await
     }
 
     /// Records that were put aside become rows.
     pub async fn with_letters(self) -> Self {
         let ctx = self.ctx.letters();
-        self.consume(topic::DEAD_LETTERS, Letters { ctx }, (1, 20)).await
+        self.consume(topic::DEAD_LETTERS, Letters { ctx }, (1, 20, 2)).await
     }
 
-    /// As the commands do it: so many batches at once of so many records.
-    async fn consume(self, topic: &str, handler: impl Handler, (concurrency, batch): (usize, usize)) -> Self {
+    /// As the commands do it: so many batches at once of so many records, each tried so often.
+    async fn consume(
+        self,
+        topic: &str,
+        handler: impl Handler,
+        (concurrency, batch, max_tries): (usize, usize, u32),
+    ) -> Self {
         let limit = Duration::from_secs(10);
-        let settings = Settings {
-            concurrency,
-            batch,
-            max_tries: 2,
-            give_back: limit,
-            drain: limit,
-            finish_backlog: false,
-        };
+        let settings =
+            Settings { concurrency, batch, max_tries, give_back: limit, drain: limit, finish_backlog: false };
         let membership = Membership {
             group: group_of(topic),
             client_id: group_of(topic),

@@ -1,13 +1,15 @@
 //! Requests that can't be processed are put aside once, with their cause; their neighbours don't notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use filesys::domain::Status;
-use filesys::domain::message::topic;
+use filesys::broker::TopicSpec;
+use filesys::domain::message::{FileResult, Outcome, topic};
+use filesys::domain::{File, Status};
 
 use crate::support::records::{header, origin};
-use crate::support::roles::Roles;
-use crate::support::{eventually, holds};
+use crate::support::roles::{Roles, group_of};
+use crate::support::{eventually, eventually_within, holds};
 
 /// A request that names no file of ours, and a part of what is said about it.
 const POISON: [(Option<&[u8]>, &str); 14] = [
@@ -59,6 +61,101 @@ async fn poison_among_good_requests_is_put_aside_once_and_its_neighbours_complet
     }
     assert!(published.is_empty());
     assert_eq!(roles.bucket.keys().await.len(), POISON.len());
+    roles.stop().await;
+}
+
+/// `WORKER_CONCURRENCY` and `WORKER_MAX_ATTEMPTS` where nobody sets them: the tries of one file take seconds.
+const AS_SHIPPED: (usize, u32) = (16, 5);
+/// The contract's: by how much poison may delay a good request.
+const DELAY: Duration = Duration::from_secs(1);
+
+async fn publish_requests(roles: &Roles, titles: impl Iterator<Item = String>) -> Vec<File> {
+    let asked = titles.map(|title| async move { roles.request(&title).await });
+    let asked = futures_util::future::join_all(asked).await;
+    let round = filesys::actions::relay_outbox::once(&roles.ctx).await.unwrap();
+    // With the fact of each.
+    assert_eq!(round.published, 2 * asked.len());
+    asked
+}
+
+/// By offset of the request, when its file was made.
+async fn completions(roles: &Roles) -> BTreeMap<i64, Duration> {
+    let records = roles.records(topic::CREATED).await;
+    let results = records.iter().map(|record| {
+        let value = record.record.value.as_deref().expect("a result has a value");
+        let at = Duration::from_millis(record.timestamp_ms.try_into().unwrap());
+        (serde_json::from_slice::<FileResult>(value).unwrap(), at)
+    });
+    let completed = results.filter(|(result, _)| result.status == Outcome::Completed);
+    completed.map(|(result, at)| (result.offset.expect("ours say where"), at)).collect()
+}
+
+// A panic that is written down with its backtrace holds up its thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second() {
+    const GOOD: usize = 1000;
+    /// Of them, before all poison: they tell what this machine does to a file by itself.
+    const FIRST: usize = 200;
+    // One partition, so that every good request has poison before it.
+    let roles = Roles::without_topics(&[topic::CREATE]).await.with_intake();
+    let spec = TopicSpec { name: topic::CREATE.to_owned(), partitions: 1 };
+    roles.broker.ensure_topics(&[spec]).await.unwrap();
+    let deep = vec![b'['; 900_000];
+    let mut poison: Vec<Option<&[u8]>> = POISON.iter().map(|(value, _)| *value).collect();
+    poison.insert(POISON.len() / 2, Some(&deep));
+    let part = (GOOD - FIRST).div_ceil(poison.len());
+    publish_requests(&roles, (0..FIRST).map(|n| format!("file {n}"))).await;
+    let (mut put_aside, mut panicking) = (BTreeSet::new(), Vec::new());
+    for (n, value) in poison.iter().enumerate() {
+        let numbers = FIRST + n * part..GOOD.min(FIRST + (n + 1) * part);
+        publish_requests(&roles, numbers.map(|n| format!("file {n}"))).await;
+        put_aside.insert(roles.publish(topic::CREATE, *value).await);
+        // Only this build has a title over which the worker panics.
+        if cfg!(feature = "chaos") && n % 3 == 0 {
+            panicking.extend(publish_requests(&roles, std::iter::once(format!("[panic] {n}"))).await);
+        }
+    }
+
+    let roles = roles.with_worker_of(AS_SHIPPED.0, AS_SHIPPED.1).await;
+    let all = i64::try_from(GOOD + poison.len() + panicking.len()).unwrap();
+    eventually_within(Duration::from_mins(3), "every request is done with", async || {
+        let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await;
+        let committed = committed.map_err(|error| error.to_string())?;
+        holds(committed.get(&0) == Some(&all), committed)
+    })
+    .await;
+
+    let (mut last, mut usual, mut longest) = (None, Duration::ZERO, Duration::ZERO);
+    // Nobody has read them yet, and so even a broker that forgets has them all.
+    let completions = completions(&roles).await;
+    assert_eq!(completions.len(), GOOD);
+    for (offset, at) in completions {
+        let delay = at.saturating_sub(*last.get_or_insert(at));
+        last = last.max(Some(at));
+        if offset < i64::try_from(FIRST).unwrap() {
+            usual = usual.max(delay);
+        } else {
+            assert!(
+                delay < usual + DELAY,
+                "{offset} is completed {delay:?} after all before it, usually {usual:?}"
+            );
+            longest = longest.max(delay);
+        }
+    }
+    eprintln!("no file is completed more than {longest:?} after all before it, without poison {usual:?}");
+    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let origins: BTreeSet<_> = letters.iter().map(origin).collect();
+    assert_eq!(letters.len(), origins.len(), "each once");
+    assert!(origins.is_superset(&put_aside));
+    assert_eq!(origins.len(), put_aside.len() + panicking.len());
+    let roles = roles.with_results().await;
+    eventually("every file has ended", async || {
+        let stats = roles.ctx.db.stats().await.unwrap();
+        let ended = [stats.completed, stats.failed].map(|count| usize::try_from(count).unwrap());
+        holds(ended == [GOOD, panicking.len()], stats)
+    })
+    .await;
+    assert_eq!(roles.bucket.keys().await.len(), GOOD);
     roles.stop().await;
 }
 

@@ -1,5 +1,7 @@
-//! Against a real Apache Kafka, named by `TEST_KAFKA_BROKERS`; those that kill it start their own with `TEST_KAFKA_SCRIPT`.
+//! Against a real Apache Kafka, named by `TEST_KAFKA_BROKERS`; those that kill it start their own with `TEST_KAFKA_SCRIPT`,
+//! and what no real one does on demand a mock does.
 
+mod cluster;
 mod groups;
 mod outages;
 mod publishing;
