@@ -94,8 +94,8 @@ async fn kafka_workers_that_sleep_past_their_session_change_nothing_when_they_wa
             let dropped = |id: &str| {
                 let is_it =
                     |line: &&str| line.contains("result ignored") && line.contains("result=Completed");
-                let ignored = serve[told..].lines().filter(is_it);
-                ignored.into_iter().any(|line| line.contains(&format!("file_id={id} ")))
+                let mut ignored = serve[told..].lines().filter(is_it);
+                ignored.any(|line| line.contains(&format!("file_id={id} ")))
             };
             holds(made(&zombie[from..]).any(dropped), &zombie[from..])
         })
