@@ -70,7 +70,9 @@ fn spans(logs: &[String], end: DateTime<Utc>) -> BTreeMap<i32, Vec<Span>> {
             }
         }
     }
-    spans.values_mut().for_each(|spans| spans.sort_unstable());
+    for spans in spans.values_mut() {
+        spans.sort_unstable();
+    }
     spans
 }
 

@@ -87,7 +87,9 @@ async fn kafka_workers_that_sleep_past_their_session_change_nothing_when_they_wa
     let before = api.all_files("/files?limit=200").await;
     let told = serve.log().len();
 
-    zombies.iter().for_each(|zombie| zombie.signal(Signal::SIGCONT));
+    for zombie in &zombies {
+        zombie.signal(Signal::SIGCONT);
+    }
     for ((zombie, bed), from) in zombies.iter().zip(&BEDS).zip(asleep).take(LATE) {
         eventually_within(PATIENCE, &format!("{}: its result is dropped", bed.point), async || {
             let (zombie, serve) = (zombie.log(), serve.log());
