@@ -44,8 +44,14 @@ fn events(log: &str) -> Vec<(DateTime<Utc>, Event)> {
     log.lines().filter_map(event).collect()
 }
 
+/// From when to when somebody owned a partition.
+type Span = (DateTime<Utc>, DateTime<Utc>);
+
+/// How many partitions there were from when.
+type Added = Vec<(usize, DateTime<Utc>)>;
+
 /// When each partition had an owner, by the logs of all workers; `end` is now.
-fn spans(logs: &[String], end: DateTime<Utc>) -> BTreeMap<i32, Vec<(DateTime<Utc>, DateTime<Utc>)>> {
+fn spans(logs: &[String], end: DateTime<Utc>) -> BTreeMap<i32, Vec<Span>> {
     let mut spans: BTreeMap<i32, Vec<_>> = BTreeMap::new();
     for log in logs {
         let mut owned: BTreeMap<i32, DateTime<Utc>> = BTreeMap::new();
@@ -64,12 +70,14 @@ fn spans(logs: &[String], end: DateTime<Utc>) -> BTreeMap<i32, Vec<(DateTime<Utc
             }
         }
     }
-    spans.values_mut().for_each(|spans| spans.sort_unstable());
+    for spans in spans.values_mut() {
+        spans.sort_unstable();
+    }
     spans
 }
 
 /// The longest time between two owners.
-fn longest_gap(spans: &[(DateTime<Utc>, DateTime<Utc>)]) -> Duration {
+fn longest_gap(spans: &[Span]) -> Duration {
     let mut covered = spans[0].1;
     let mut longest = Duration::ZERO;
     for (from, to) in spans {
@@ -90,7 +98,7 @@ async fn light_load(api: &Api) {
 
 /// Workers join one after the other, and from the third on the oldest leaves each time. Gives those that are left, the
 /// logs of those that are gone, and when partitions were added.
-async fn storm(cluster: &Cluster) -> (Vec<Process>, Vec<String>, Vec<(usize, DateTime<Utc>)>) {
+async fn storm(cluster: &Cluster) -> (Vec<Process>, Vec<String>, Added) {
     let (mut workers, mut logs, mut added) = (Vec::new(), Vec::new(), Vec::new());
     let began = Instant::now();
     for (number, turn) in (1..=MEMBERS).zip(1..) {

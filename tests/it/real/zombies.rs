@@ -87,15 +87,17 @@ async fn kafka_workers_that_sleep_past_their_session_change_nothing_when_they_wa
     let before = api.all_files("/files?limit=200").await;
     let told = serve.log().len();
 
-    zombies.iter().for_each(|zombie| zombie.signal(Signal::SIGCONT));
+    for zombie in &zombies {
+        zombie.signal(Signal::SIGCONT);
+    }
     for ((zombie, bed), from) in zombies.iter().zip(&BEDS).zip(asleep).take(LATE) {
         eventually_within(PATIENCE, &format!("{}: its result is dropped", bed.point), async || {
             let (zombie, serve) = (zombie.log(), serve.log());
             let dropped = |id: &str| {
                 let is_it =
                     |line: &&str| line.contains("result ignored") && line.contains("result=Completed");
-                let ignored = serve[told..].lines().filter(is_it);
-                ignored.into_iter().any(|line| line.contains(&format!("file_id={id} ")))
+                let mut ignored = serve[told..].lines().filter(is_it);
+                ignored.any(|line| line.contains(&format!("file_id={id} ")))
             };
             holds(made(&zombie[from..]).any(dropped), &zombie[from..])
         })
