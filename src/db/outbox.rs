@@ -134,6 +134,7 @@ pub struct Round {
 }
 
 impl Round {
+    #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.taken += other.taken;
         self.published += other.published;
