@@ -16,7 +16,7 @@ use crate::support::{eventually, eventually_within, holds};
 const OUTAGE: Duration = Duration::from_secs(10);
 
 /// Warnings and errors of one process for one outage with work to do.
-const LINES: usize = 15;
+const LINES: usize = 25;
 
 /// What a process says from here on.
 struct Ear<'a> {
