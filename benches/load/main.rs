@@ -53,6 +53,9 @@ struct Args {
     /// Also measure what PostgreSQL, Kafka and S3 can do without us
     #[arg(long)]
     ceilings: bool,
+    /// Another build of filesys, to compare this one with
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_filesys"))]
+    executable: PathBuf,
     /// `RUST_LOG` of the roles
     #[arg(long, default_value = "info")]
     log: String,
@@ -79,7 +82,7 @@ async fn run(args: Args) -> Outcome<()> {
         return stage::serve_s3(dir, durability).await;
     }
     let mut report = Report::new(&args);
-    let stage = Stage::build(args.up, durability).await?;
+    let stage = Stage::build(args.executable.clone(), args.up, durability).await?;
     for number in 1..=args.repeat {
         eprintln!("run {number} of {}", args.repeat);
         report.runs.push(one(&args, &stage).await?);

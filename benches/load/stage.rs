@@ -28,6 +28,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 
 /// The services.
 pub struct Stage {
+    executable: PathBuf,
     folder: TempDir,
     /// `None`: `filesys up` has its own.
     services: Option<Services>,
@@ -60,13 +61,13 @@ pub async fn serve_s3(dir: &Path, durability: Durability) -> Outcome<()> {
 }
 
 impl Stage {
-    pub async fn build(up: bool, durability: Durability) -> Outcome<Self> {
+    pub async fn build(executable: PathBuf, up: bool, durability: Durability) -> Outcome<Self> {
         use std::os::unix::fs::PermissionsExt;
         // Root hands PostgreSQL to another user, who must get through.
         let enterable = std::fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().prefix("filesys-bench-").permissions(enterable).tempdir()?;
         let services = if up { None } else { Some(Services::start(folder.path(), durability).await?) };
-        Ok(Self { folder, services })
+        Ok(Self { executable, folder, services })
     }
 
     pub fn services(&self) -> Option<&Services> {
@@ -77,9 +78,107 @@ impl Stage {
     pub async fn start(&self, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
         let name = format!("bench{}", uuid::Uuid::new_v4().simple());
         match &self.services {
-            Some(services) => services.start_roles(&name, workers, settings, self.folder.path()).await,
-            None => start_up(&self.folder.path().join(&name), workers, settings).await,
+            Some(services) => self.start_roles(services, &name, workers, settings).await,
+            None => self.start_up(&self.folder.path().join(&name), workers, settings).await,
         }
+    }
+
+    async fn start_roles(
+        &self,
+        services: &Services,
+        name: &str,
+        workers: usize,
+        settings: &[(&str, String)],
+    ) -> Outcome<Cast> {
+        let folder = self.folder.path();
+        services.make_database(name).await?;
+        let database = services.database(name);
+        let mut env: Vec<(&str, String)> = vec![
+            ("DATABASE_URL", database.to_string()),
+            ("KAFKA_BROKERS", services.kafka.clone()),
+            ("KAFKA_PREFIX", format!("{name}.")),
+            ("S3_ENDPOINT", services.s3.endpoint.clone()),
+            ("S3_BUCKET", name.to_owned()),
+            ("AWS_ACCESS_KEY_ID", services.s3.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", services.s3.secret_key.clone()),
+            ("PORT", "0".to_owned()),
+        ];
+        env.extend(settings.iter().cloned());
+        let migrated =
+            self.role(&["migrate"], &env, &folder.join(format!("{name}-migrate.log")))?.wait().await?;
+        if !migrated.success() {
+            return Err(format!("filesys migrate: {migrated}").into());
+        }
+        let log = folder.join(format!("{name}-serve.log"));
+        let serve = self.role(&["serve"], &env, &log)?;
+        let workers = workers.to_string();
+        let worker =
+            self.role(&["worker", "--replicas", &workers], &env, &folder.join(format!("{name}-worker.log")))?;
+        let address = told(&log, "listening address=").await?;
+        let mut cast = Cast {
+            address,
+            database: connect(&database).await?,
+            bucket: bucket(&services.s3, name)?,
+            watched: Vec::new(),
+            ours: vec![serve, worker],
+        };
+        cast.watch("serve", cast.ours[0].id());
+        cast.watch("worker", cast.ours[1].id());
+        cast.watch("bench", Some(std::process::id()));
+        cast.watch("s3", services.s3_process.as_ref().and_then(Child::id));
+        if services.postgres.is_some() {
+            let pid = std::fs::read_to_string(folder.join("postgres/postmaster.pid"))?;
+            cast.watch("postgresql", pid.lines().next().and_then(|pid| pid.parse().ok()));
+        }
+        if services.kafka_script.is_some() {
+            let pid = std::fs::read_to_string(folder.join("kafka/pid"))?;
+            cast.watch("kafka", pid.trim().parse().ok());
+        }
+        Ok(cast)
+    }
+
+    async fn start_up(&self, data_dir: &Path, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
+        let (dir, workers) = (data_dir.to_string_lossy().into_owned(), workers.to_string());
+        let mut env = vec![("PORT", "0".to_owned())];
+        env.extend(settings.iter().cloned());
+        let log = data_dir.with_extension("log");
+        let up = self.role(&["up", "--data-dir", &dir, "--replicas", &workers], &env, &log)?;
+        let address = told(&log, "listening address=").await?;
+        let read = |name: &str| std::fs::read_to_string(data_dir.join(name));
+        // host:port:database:user:password
+        let pass = read("postgres.pgpass")?;
+        let password = pass.trim().rsplit(':').next().unwrap_or_default();
+        let port = read("postgres.port")?;
+        let url = format!("postgresql://filesys:{password}@127.0.0.1:{}/filesys", port.trim());
+        let credentials = read("s3.credentials")?;
+        let value = |name: &str| {
+            let line = credentials.lines().find(|line| line.trim().starts_with(name));
+            line.and_then(|line| line.split('=').nth(1)).unwrap_or_default().trim().to_owned()
+        };
+        let s3 = S3 {
+            endpoint: format!("http://127.0.0.1:{}", read("s3.port")?.trim()),
+            access_key: value("aws_access_key_id"),
+            secret_key: value("aws_secret_access_key"),
+        };
+        let mut cast = Cast {
+            address,
+            database: connect(&url.parse()?).await?,
+            bucket: bucket(&s3, "file-storage-bucket")?,
+            watched: Vec::new(),
+            ours: vec![up],
+        };
+        cast.watch("up, with its PostgreSQL", cast.ours[0].id());
+        cast.watch("bench", Some(std::process::id()));
+        Ok(cast)
+    }
+
+    fn role(&self, args: &[&str], env: &[(&str, String)], log: &Path) -> Outcome<Child> {
+        let mut role = Command::new(&self.executable);
+        role.args(args).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
+        role.env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        Ok(role.stderr(std::fs::File::create(log)?).kill_on_drop(true).spawn()?)
     }
 
     pub async fn tear_down(self) {
@@ -151,58 +250,6 @@ impl Services {
         connect(&self.database).await?.batch_execute(&sql).await?;
         Ok(())
     }
-
-    async fn start_roles(
-        &self,
-        name: &str,
-        workers: usize,
-        settings: &[(&str, String)],
-        folder: &Path,
-    ) -> Outcome<Cast> {
-        self.make_database(name).await?;
-        let database = self.database(name);
-        let mut env: Vec<(&str, String)> = vec![
-            ("DATABASE_URL", database.to_string()),
-            ("KAFKA_BROKERS", self.kafka.clone()),
-            ("KAFKA_PREFIX", format!("{name}.")),
-            ("S3_ENDPOINT", self.s3.endpoint.clone()),
-            ("S3_BUCKET", name.to_owned()),
-            ("AWS_ACCESS_KEY_ID", self.s3.access_key.clone()),
-            ("AWS_SECRET_ACCESS_KEY", self.s3.secret_key.clone()),
-            ("PORT", "0".to_owned()),
-        ];
-        env.extend(settings.iter().cloned());
-        let migrated = role(&["migrate"], &env, &folder.join(format!("{name}-migrate.log")))?.wait().await?;
-        if !migrated.success() {
-            return Err(format!("filesys migrate: {migrated}").into());
-        }
-        let log = folder.join(format!("{name}-serve.log"));
-        let serve = role(&["serve"], &env, &log)?;
-        let workers = workers.to_string();
-        let worker =
-            role(&["worker", "--replicas", &workers], &env, &folder.join(format!("{name}-worker.log")))?;
-        let address = told(&log, "listening address=").await?;
-        let mut cast = Cast {
-            address,
-            database: connect(&database).await?,
-            bucket: bucket(&self.s3, name)?,
-            watched: Vec::new(),
-            ours: vec![serve, worker],
-        };
-        cast.watch("serve", cast.ours[0].id());
-        cast.watch("worker", cast.ours[1].id());
-        cast.watch("bench", Some(std::process::id()));
-        cast.watch("s3", self.s3_process.as_ref().and_then(Child::id));
-        if self.postgres.is_some() {
-            let pid = std::fs::read_to_string(folder.join("postgres/postmaster.pid"))?;
-            cast.watch("postgresql", pid.lines().next().and_then(|pid| pid.parse().ok()));
-        }
-        if self.kafka_script.is_some() {
-            let pid = std::fs::read_to_string(folder.join("kafka/pid"))?;
-            cast.watch("kafka", pid.trim().parse().ok());
-        }
-        Ok(cast)
-    }
 }
 
 async fn start_s3(dir: &Path, durability: Durability) -> Outcome<(Child, S3)> {
@@ -218,48 +265,6 @@ async fn start_s3(dir: &Path, durability: Durability) -> Outcome<(Child, S3)> {
     let mut word = || words.next().ok_or("the S3 server said something else");
     let s3 = S3 { endpoint: word()?, access_key: word()?, secret_key: word()? };
     Ok((process, s3))
-}
-
-async fn start_up(data_dir: &Path, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
-    let (dir, workers) = (data_dir.to_string_lossy().into_owned(), workers.to_string());
-    let mut env = vec![("PORT", "0".to_owned())];
-    env.extend(settings.iter().cloned());
-    let log = data_dir.with_extension("log");
-    let up = role(&["up", "--data-dir", &dir, "--replicas", &workers], &env, &log)?;
-    let address = told(&log, "listening address=").await?;
-    let read = |name: &str| std::fs::read_to_string(data_dir.join(name));
-    // host:port:database:user:password
-    let pass = read("postgres.pgpass")?;
-    let password = pass.trim().rsplit(':').next().unwrap_or_default();
-    let port = read("postgres.port")?;
-    let url = format!("postgresql://filesys:{password}@127.0.0.1:{}/filesys", port.trim());
-    let credentials = read("s3.credentials")?;
-    let value = |name: &str| {
-        let line = credentials.lines().find(|line| line.trim().starts_with(name));
-        line.and_then(|line| line.split('=').nth(1)).unwrap_or_default().trim().to_owned()
-    };
-    let s3 = S3 {
-        endpoint: format!("http://127.0.0.1:{}", read("s3.port")?.trim()),
-        access_key: value("aws_access_key_id"),
-        secret_key: value("aws_secret_access_key"),
-    };
-    let mut cast = Cast {
-        address,
-        database: connect(&url.parse()?).await?,
-        bucket: bucket(&s3, "file-storage-bucket")?,
-        watched: Vec::new(),
-        ours: vec![up],
-    };
-    cast.watch("up, with its PostgreSQL", cast.ours[0].id());
-    cast.watch("bench", Some(std::process::id()));
-    Ok(cast)
-}
-
-fn role(args: &[&str], env: &[(&str, String)], log: &Path) -> Outcome<Child> {
-    let mut role = Command::new(env!("CARGO_BIN_EXE_filesys"));
-    role.args(args).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
-    role.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null()).stdout(Stdio::null());
-    Ok(role.stderr(std::fs::File::create(log)?).kill_on_drop(true).spawn()?)
 }
 
 /// The word behind `label` in a log.

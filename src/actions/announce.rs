@@ -1,11 +1,11 @@
-//! Publish one worker result: how far an attempt got.
+//! Publish worker results: how far an attempt got.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::broker::{Broker, BrokerError, Record};
+use crate::broker::{Broker, Record};
 use crate::domain::message::{FileResult, header, topic};
 use crate::domain::{Error, EventId, Result};
 
@@ -17,19 +17,24 @@ pub(super) fn headers(event_id: EventId) -> BTreeMap<String, Bytes> {
     ])
 }
 
-/// Publishes to `file.created`, keyed by file so that one file's results keep their order.
-pub(super) async fn result(broker: &dyn Broker, result: &FileResult) -> Result<()> {
-    let value = serde_json::to_vec(result).map_err(|e| Error::internal("unwritable result").because(e))?;
-    let record = Record {
-        key: Some(Bytes::from(result.file_id.to_string())),
-        value: Some(Bytes::from(value)),
-        headers: headers(Uuid::now_v7()),
+/// Publishes to `file.created`, keyed by file so that one file's results keep their order. `Ok`: all of them are there.
+pub(super) async fn results(
+    broker: &dyn Broker,
+    results: impl IntoIterator<Item = &FileResult>,
+) -> Result<()> {
+    let record = |result: &FileResult| {
+        let value =
+            serde_json::to_vec(result).map_err(|e| Error::internal("unwritable result").because(e))?;
+        Ok(Record {
+            key: Some(Bytes::from(result.file_id.to_string())),
+            value: Some(Bytes::from(value)),
+            headers: headers(Uuid::now_v7()),
+        })
     };
-    publish_one(broker, topic::CREATED, record).await
+    publish(broker, topic::CREATED, results.into_iter().map(record).collect::<Result<_>>()?).await
 }
 
-pub(super) async fn publish_one(broker: &dyn Broker, topic: &str, record: Record) -> Result<()> {
-    let answer = broker.publish(topic, vec![record]).await.into_iter().next();
-    answer.unwrap_or_else(|| Err(BrokerError::Unavailable("no answer".to_owned())))?;
-    Ok(())
+/// `Ok`: all of them are there.
+pub(super) async fn publish(broker: &dyn Broker, topic: &str, records: Vec<Record>) -> Result<()> {
+    broker.publish(topic, records).await.into_iter().try_for_each(|answer| Ok(answer.map(drop)?))
 }

@@ -18,13 +18,13 @@ pub async fn put_aside(
     let attempt = file.and_then(|(_, attempt)| attempt);
     let id = dead_letter::identity(delivery);
     let record = dead_letter::dead_letter(id, delivery, file_id, attempt, &error.chain());
-    match announce::publish_one(broker, topic::DEAD_LETTERS, record.clone()).await {
+    match announce::publish(broker, topic::DEAD_LETTERS, vec![record.clone()]).await {
         Err(refused) if refused.kind != ErrorKind::Unavailable && record.value.is_some() => {
             let size = record.value.map_or(0, |value| value.len());
             let cause = format!("(its value of {size} bytes is too long to be kept here) {}", error.chain());
             let mut record = dead_letter::dead_letter(id, delivery, file_id, attempt, &cause);
             record.value = None;
-            announce::publish_one(broker, topic::DEAD_LETTERS, record).await?;
+            announce::publish(broker, topic::DEAD_LETTERS, vec![record]).await?;
         }
         answer => answer?,
     }

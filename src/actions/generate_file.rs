@@ -22,6 +22,10 @@ pub struct Origin {
 /// How often a long job says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// Work that takes longer is announced when it has taken this long; a start that is over sooner goes out together with
+/// its end, at half the cost for everybody, and nobody could have seen it.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
+
 /// `Ok` once the object is stored and verified and the result is published, in this order: only then may the
 /// request's offset be committed. Repeating it gives the same object; `again` says that it is repeated, and then
 /// the start is not announced another time.
@@ -29,20 +33,21 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
     let started = Instant::now();
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
     let (partition, offset) = (origin.partition, origin.offset);
-    let announced = async {
-        if again {
-            return log::debug!(file_id, attempt, partition, offset; "processing started again");
-        }
-        log::info!(file_id, attempt, partition, offset; "processing started");
-        let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
-        if let Err(error) = announce::result(&*ctx.broker, &start).await {
-            // Only the end has to be known.
-            log::debug!(file_id, attempt, error:% = error.chain(); "start not announced");
-        }
-    };
+    let level = if again { log::Level::Debug } else { log::Level::Info };
+    log::log!(level, file_id, attempt, partition, offset, again; "processing started");
+    let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
+    let mut start = Some(start).filter(|_| !again);
     faults::plant!(CompletedBeforePut { planted::complete_unmade(ctx, request, origin).await? });
-    let ((), stored) = tokio::join!(announced, make(ctx, request, started));
-    let (location, stored) = stored?;
+    let mut making = std::pin::pin!(make(ctx, request, started));
+    let made = match tokio::time::timeout(ANNOUNCE_AFTER, &mut making).await {
+        Ok(made @ Ok(_)) => made,
+        Ok(made @ Err(_)) => {
+            announce_start(ctx, start.take()).await;
+            made
+        }
+        Err(_) => tokio::join!(announce_start(ctx, start.take()), making).1,
+    };
+    let (location, stored) = made?;
     let duration = elapsed_ms(started);
     let end = FileResult {
         title: Some(request.title.clone()),
@@ -52,10 +57,18 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
         duration_ms: Some(duration),
         ..result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
-    announce::result(&*ctx.broker, &end).await?;
+    announce::results(&*ctx.broker, start.iter().chain([&end])).await?;
     faults::point!(WorkerPublished);
     log::info!(file_id, attempt, partition, offset, duration_ms = duration, status = "completed"; "result published");
     Ok(())
+}
+
+/// Only the end has to be known.
+async fn announce_start(ctx: &WorkerContext, start: Option<FileResult>) {
+    let Some(start) = start else { return };
+    if let Err(error) = announce::results(&*ctx.broker, [&start]).await {
+        log::debug!(file_id = start.file_id.0, error:% = error.chain(); "start not announced");
+    }
 }
 
 /// Says that this file will not be made by this attempt.
@@ -68,7 +81,7 @@ pub async fn fail(
 ) -> Result<()> {
     let failed =
         FileResult { error: Some(error.detail.clone()), ..result(file_id, attempt, Outcome::Failed, origin) };
-    announce::result(&*ctx.broker, &failed).await?;
+    announce::results(&*ctx.broker, [&failed]).await?;
     faults::point!(WorkerFailed);
     log::error!(
         file_id = file_id.0, partition = origin.partition, offset = origin.offset, error:% = error.chain();

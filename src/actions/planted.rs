@@ -32,7 +32,7 @@ pub(super) async fn store_then_publish(
                 value: Some(Bytes::from(message.value)),
                 headers,
             };
-            if let Err(error) = announce::publish_one(&*ctx.broker, message.topic, record).await {
+            if let Err(error) = announce::publish(&*ctx.broker, message.topic, vec![record]).await {
                 log::warn!(error:% = error.chain(); "not published");
             }
         }
@@ -54,7 +54,7 @@ pub(super) async fn complete_unmade(
         sha256: Some(stored.sha256),
         ..generate_file::result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
-    announce::result(&*ctx.broker, &end).await
+    announce::results(&*ctx.broker, [&end]).await
 }
 
 /// Whatever a worker says holds.

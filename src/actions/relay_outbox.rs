@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ServeContext, announce, rescue_files};
 use crate::broker::{Broker, BrokerError, Record};
-use crate::db::fresh::FreshRows;
+use crate::db::fresh::{FreshRows, Lane};
 use crate::db::outbox::{Fate, Handle, OutboxRow, Round};
 use crate::domain::{Pace, Result};
 use crate::faults;
@@ -23,6 +23,8 @@ const POLL: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_millis(20);
 /// Rows in a round under load.
 const CROWD: usize = 16;
+/// Nobody's work waits for facts: those of a file that is made at once go out together, out of the way of its request.
+const GATHER: Duration = Duration::from_millis(50);
 /// Between two tries of what fails; jitter adds up to as much again.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -31,54 +33,77 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// in the table is taken when PostgreSQL tells of it, and found by a slow poll.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
     let fresh = ctx.db.fresh_rows();
-    let mut relay = Relay { ctx, fresh, looked: None, pace: Pace::new(EVERY, CROWD) };
-    let outage = Outage::new("outbox waits", "outbox flows again");
-    let mut missing = Missing::default();
-    let mut waits = None;
-    loop {
-        let stopping = stop.is_cancelled();
-        let (taken, trouble) = match relay.round(!stopping).await {
-            Ok(round) => {
-                missing.say(round.postponed);
-                (round.taken, round.kept)
-            }
-            Err(error) => (0, Some(error.chain())),
-        };
-        if let Some(why) = trouble {
-            outage.fails(why);
-            let wait = waits.get_or_insert_with(backoff).next().unwrap_or(LONGEST_WAIT);
-            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
-        } else {
-            outage.works();
-            waits = None;
-            if taken == 0 && !stopping {
-                relay.wait(&stop).await;
-            }
-        }
-        if stopping && taken == 0 {
-            return;
-        }
-    }
+    let lane = |lane, pace, outage| Relay {
+        ctx: &ctx,
+        fresh: &fresh,
+        lane,
+        outage,
+        looked: None,
+        pace,
+        missing: Missing::default(),
+    };
+    let mut requests =
+        lane(Lane::Requests, Pace::new(EVERY, CROWD), Outage::new("outbox waits", "outbox flows again"));
+    let mut facts = lane(Lane::Facts, Pace::new(GATHER, 1), Outage::new("facts wait", "facts flow again"));
+    tokio::join!(requests.run(&stop), facts.run(&stop));
 }
 
-struct Relay {
-    ctx: ServeContext,
-    fresh: FreshRows,
+/// Of one lane; that of the requests looks into the table as well.
+struct Relay<'a> {
+    ctx: &'a ServeContext,
+    fresh: &'a FreshRows,
+    lane: Lane,
+    outage: Outage,
     /// When there was nothing more to take from the table.
     looked: Option<Instant>,
     pace: Pace,
+    missing: Missing,
 }
 
-impl Relay {
+impl Relay<'_> {
+    async fn run(&mut self, stop: &CancellationToken) {
+        let mut waits = None;
+        loop {
+            let stopping = stop.is_cancelled();
+            let (taken, trouble) = match self.round(!stopping).await {
+                Ok(round) => {
+                    self.missing.say(round.postponed);
+                    (round.taken, round.kept)
+                }
+                Err(error) => (0, Some(error.chain())),
+            };
+            if let Some(why) = trouble {
+                self.outage.fails(why);
+                let wait = waits.get_or_insert_with(backoff).next().unwrap_or(LONGEST_WAIT);
+                stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+            } else {
+                self.outage.works();
+                waits = None;
+                if taken == 0 && !stopping {
+                    self.wait(stop).await;
+                }
+            }
+            if stopping && taken == 0 {
+                return;
+            }
+        }
+    }
+
     /// What there is: fresh rows first, then, if it is time, the table.
     async fn round(&mut self, look: bool) -> Result<Round> {
-        tokio::time::sleep(self.pace.pause(Instant::now())).await;
+        if let Some(pause) = self.pace.pause(Instant::now()) {
+            tokio::time::sleep(pause).await;
+        }
         let started = Instant::now();
-        let rows = self.fresh.take(BATCH);
+        let rows = self.fresh.take(self.lane, BATCH);
         let mut round =
-            if rows.is_empty() { Round::default() } else { publish_fresh(&self.ctx, rows).await? };
-        if look && round.kept.is_none() && self.looked.is_none_or(|at| at.elapsed() >= POLL) {
-            let found = once(&self.ctx).await?;
+            if rows.is_empty() { Round::default() } else { publish_fresh(self.ctx, rows).await? };
+        if look
+            && self.lane == Lane::Requests
+            && round.kept.is_none()
+            && self.looked.is_none_or(|at| at.elapsed() >= POLL)
+        {
+            let found = once(self.ctx).await?;
             self.looked = (found.taken == 0).then_some(started);
             round = round.and(found);
         }
@@ -87,13 +112,26 @@ impl Relay {
     }
 
     async fn wait(&mut self, stop: &CancellationToken) {
+        if self.lane == Lane::Facts {
+            self.gather(stop).await;
+            return;
+        }
         let poll = self.looked.map_or(Duration::ZERO, |at| POLL.saturating_sub(at.elapsed()));
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.fresh.more() => {}
+            () = self.fresh.more(self.lane) => {}
             () = self.ctx.outbox.notified() => self.looked = None,
             () = tokio::time::sleep(poll) => {}
         }
+    }
+
+    /// Until there are facts, and a moment more.
+    async fn gather(&self, stop: &CancellationToken) {
+        let gathered = async {
+            self.fresh.more(self.lane).await;
+            tokio::time::sleep(GATHER).await;
+        };
+        stop.run_until_cancelled(gathered).await;
     }
 }
 

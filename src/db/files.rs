@@ -8,6 +8,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::outbox::{Message, Written};
+use super::prepared::Prepared;
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, listen};
@@ -34,6 +35,8 @@ struct NextId {
     at: TimeColumn,
 }
 
+const NEXT_IDS: &str = "SELECT nextval('files_id_seq') AS id, now() AS at FROM generate_series(1, $1)";
+
 const INSERT: &str = "
 WITH new AS (
     SELECT * FROM UNNEST($1, $2, $3, $4, $5, $6, $7)
@@ -57,12 +60,7 @@ impl Db {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let rows: Vec<NextId> = self
             .run(async move |conn| {
-                diesel::sql_query(
-                    "SELECT nextval('files_id_seq') AS id, now() AS at FROM generate_series(1, $1)",
-                )
-                .bind::<BigInt, _>(count)
-                .load(conn)
-                .await
+                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(count)).load(conn).await
             })
             .await?;
         Ok(rows.into_iter().map(|row| (FileId(row.id), row.at.into())).collect())
@@ -239,7 +237,7 @@ async fn insert(
 ) -> QueryResult<Written> {
     let files = || rows.iter().map(|row| &row.file);
     let messages = || rows.iter().flat_map(|row| &row.messages);
-    diesel::sql_query(INSERT)
+    let insert = diesel::sql_query(INSERT)
         .bind::<Array<BigInt>, _>(files().map(|f| f.id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(files().map(|f| f.title.as_str()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(files().map(|f| f.description.as_deref()).collect::<Vec<_>>())
@@ -256,9 +254,8 @@ async fn insert(
         .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)
-        .bind::<Text, _>(listen::news(lease.is_some()))
-        .get_result(conn)
-        .await
+        .bind::<Text, _>(listen::news(lease.is_some()));
+    Prepared(insert).get_result(conn).await
 }
 
 fn escape_like(text: &str) -> String {

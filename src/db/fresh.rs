@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::Db;
 use super::outbox::OutboxRow;
+use crate::domain::message::topic;
 use crate::faults;
 
 /// For so long no other relay takes such a row: longer than publishing takes, and what a crash in between delays it.
@@ -14,16 +15,52 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// Beyond, rows are only in the table.
 const ROOM: usize = 4000;
 
+/// What they are, and so how soon they are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Work waits for them.
+    Requests,
+    /// They tell what has happened.
+    Facts,
+}
+
 #[derive(Default)]
 pub(super) struct Fresh {
-    rows: Mutex<Option<Vec<OutboxRow>>>,
-    more: Notify,
+    rows: Mutex<Option<Rows>>,
+    requests: Notify,
+    facts: Notify,
+}
+
+#[derive(Default)]
+struct Rows {
+    requests: Vec<OutboxRow>,
+    facts: Vec<OutboxRow>,
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        self.requests.len() + self.facts.len()
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut Vec<OutboxRow> {
+        match lane {
+            Lane::Requests => &mut self.requests,
+            Lane::Facts => &mut self.facts,
+        }
+    }
 }
 
 impl Fresh {
     /// `None` while nobody publishes them.
-    fn rows(&self) -> MutexGuard<'_, Option<Vec<OutboxRow>>> {
+    fn rows(&self) -> MutexGuard<'_, Option<Rows>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn more(&self, lane: Lane) -> &Notify {
+        match lane {
+            Lane::Requests => &self.requests,
+            Lane::Facts => &self.facts,
+        }
     }
 
     /// How long rows that are written now are this process's alone, if they are to be offered here.
@@ -34,10 +71,16 @@ impl Fresh {
 
     /// Rows that have committed. When nobody takes them, others do after their lease.
     pub fn offer(&self, committed: Vec<OutboxRow>) {
-        if let Some(rows) = &mut *self.rows() {
-            rows.extend(committed);
+        let (requests, facts): (Vec<_>, Vec<_>) =
+            committed.into_iter().partition(|row| row.topic != topic::EVENTS);
+        for (lane, committed) in [(Lane::Requests, requests), (Lane::Facts, facts)] {
+            if !committed.is_empty() {
+                if let Some(rows) = &mut *self.rows() {
+                    rows.lane(lane).extend(committed);
+                }
+                self.more(lane).notify_one();
+            }
         }
-        self.more.notify_one();
     }
 }
 
@@ -55,16 +98,17 @@ impl Db {
 
 impl FreshRows {
     /// Up to `limit`, in the order of their commits. They stay in the table until they are settled there.
-    pub fn take(&self, limit: usize) -> Vec<OutboxRow> {
+    pub fn take(&self, lane: Lane, limit: usize) -> Vec<OutboxRow> {
         let mut rows = self.db.fresh.rows();
         let Some(rows) = &mut *rows else { return Vec::new() };
+        let rows = rows.lane(lane);
         let count = rows.len().min(limit);
         rows.drain(..count).collect()
     }
 
     /// Until there may be some.
-    pub async fn more(&self) {
-        self.db.fresh.more.notified().await;
+    pub async fn more(&self, lane: Lane) {
+        self.db.fresh.more(lane).notified().await;
     }
 }
 

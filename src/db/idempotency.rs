@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Interval, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::prepared::Prepared;
 use super::schema::{files, idempotency_keys};
 use super::types::FileRow;
 use super::{Db, DbError, clock};
@@ -33,12 +34,11 @@ pub(super) async fn take(
     wanted: &BTreeMap<&str, FileId>,
     kept: Duration,
 ) -> QueryResult<Vec<String>> {
-    let taken: Vec<Taken> = diesel::sql_query(TAKE)
+    let take = diesel::sql_query(TAKE)
         .bind::<Array<Text>, _>(wanted.keys().copied().collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(wanted.values().map(|id| id.0).collect::<Vec<_>>())
-        .bind::<Interval, _>(clock::interval(kept))
-        .load(conn)
-        .await?;
+        .bind::<Interval, _>(clock::interval(kept));
+    let taken: Vec<Taken> = Prepared(take).load(conn).await?;
     Ok(taken.into_iter().map(|row| row.id).collect())
 }
 

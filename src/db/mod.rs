@@ -14,6 +14,7 @@ pub mod listen;
 pub mod migrations;
 pub mod moves;
 pub mod outbox;
+mod prepared;
 pub mod removals;
 mod schema;
 pub mod stats;
@@ -161,8 +162,11 @@ impl Drop for Lease {
 
 async fn connect(connector: &Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
     let mut connection = connector.connect().await?;
+    // Each statement has its index. By its statistics a table whose rows live for milliseconds is as good as empty, and
+    // reading it whole, dead rows and all, looks cheap; plans that are kept would go on doing that.
     let settings = format!(
-        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'",
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'; \
+         SET enable_seqscan = off; SET jit = off",
         limits::STATEMENT_MILLIS,
         limits::IDLE_MILLIS,
     );

@@ -7,6 +7,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::outbox::{self, Message, OutboxRow};
+use super::prepared::Prepared;
 use super::removals;
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
@@ -97,27 +98,32 @@ INSERT INTO transitions
     (file_id, from_status, to_status, attempt, worker, kafka_partition, kafka_offset, duration_ms, error, at)
 SELECT t.*, $10 FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9) AS t";
 
-/// Part of the caller's transaction, which has locked the files.
+/// Part of the caller's transaction, which has locked the files. The statements go to PostgreSQL together.
 pub(super) async fn write(
     conn: &mut AsyncPgConnection,
     mut changes: Vec<Change>,
     now: Timestamp,
     lease: Option<Duration>,
 ) -> QueryResult<Vec<OutboxRow>> {
-    update_rows(conn, &changes, now).await?;
-    insert_history(conn, &changes, now).await?;
     let leftover = |change: &mut Change| Some((change.file.id, change.leftover.take()?));
     removals::insert_leftovers(conn, changes.iter_mut().filter_map(leftover).collect()).await?;
-    outbox::insert(conn, changes.into_iter().flat_map(|change| change.messages).collect(), lease).await
+    let messages = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.messages)).collect();
+    let conn = &*conn;
+    let (updated, told, written) = futures_util::join!(
+        update_rows(conn, &changes, now),
+        insert_history(conn, &changes, now),
+        outbox::insert(conn, messages, lease)
+    );
+    updated.and(told).and(written)
 }
 
-async fn update_rows(conn: &mut AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {
+async fn update_rows(mut conn: &AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {
     // The last change of each file is its row: an UPDATE joined to two lines of one id would pick either.
     let last: std::collections::BTreeMap<i64, &Change> =
         changes.iter().map(|change| (change.file.id.0, change)).collect();
     let rows = || last.values().map(|change| &change.file);
     let deadlines = last.values().map(|change| change.deadline_at.map(Timestamp::as_datetime));
-    diesel::sql_query(UPDATE)
+    let update = diesel::sql_query(UPDATE)
         .bind::<Array<BigInt>, _>(last.keys().copied().collect::<Vec<_>>())
         .bind::<Array<Text>, _>(rows().map(|f| f.status.name()).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(rows().map(|f| f.attempt.0).collect::<Vec<_>>())
@@ -127,15 +133,14 @@ async fn update_rows(conn: &mut AsyncPgConnection, changes: &[Change], now: Time
         .bind::<Array<Nullable<Text>>, _>(rows().map(|f| f.error.as_deref()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(rows().map(|f| f.sequence).collect::<Vec<_>>())
         .bind::<Array<Nullable<Timestamptz>>, _>(deadlines.collect::<Vec<_>>())
-        .bind::<Timestamptz, _>(now.as_datetime())
-        .execute(conn)
-        .await?;
+        .bind::<Timestamptz, _>(now.as_datetime());
+    Prepared(update).execute(&mut conn).await?;
     Ok(())
 }
 
-async fn insert_history(conn: &mut AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {
+async fn insert_history(mut conn: &AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {
     let lines = || changes.iter().map(|change| &change.transition);
-    diesel::sql_query(HISTORY)
+    let insert = diesel::sql_query(HISTORY)
         .bind::<Array<BigInt>, _>(changes.iter().map(|c| c.file.id.0).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(lines().map(|t| t.from.map(Status::name)).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(lines().map(|t| t.to.name()).collect::<Vec<_>>())
@@ -145,8 +150,7 @@ async fn insert_history(conn: &mut AsyncPgConnection, changes: &[Change], now: T
         .bind::<Array<Nullable<BigInt>>, _>(lines().map(|t| t.offset).collect::<Vec<_>>())
         .bind::<Array<Nullable<BigInt>>, _>(lines().map(|t| t.duration_ms).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(lines().map(|t| t.error.as_deref()).collect::<Vec<_>>())
-        .bind::<Timestamptz, _>(now.as_datetime())
-        .execute(conn)
-        .await?;
+        .bind::<Timestamptz, _>(now.as_datetime());
+    Prepared(insert).execute(&mut conn).await?;
     Ok(())
 }

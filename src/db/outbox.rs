@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Interval, Nullable, Text, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
+use super::prepared::Prepared;
 use super::schema::outbox;
 use super::types::{IdColumn, TimeColumn};
 use super::{Db, DbError, clock, limits, listen};
@@ -74,7 +75,7 @@ impl Written {
 /// Part of the caller's transaction; whoever listens is woken when that commits. During the `lease` no relay takes the
 /// rows from the table: the caller offers them to its own (`fresh`) once they have committed.
 pub(super) async fn insert(
-    conn: &mut AsyncPgConnection,
+    mut conn: &AsyncPgConnection,
     messages: Vec<Message>,
     lease: Option<Duration>,
 ) -> QueryResult<Vec<OutboxRow>> {
@@ -82,7 +83,7 @@ pub(super) async fn insert(
         return Ok(Vec::new());
     }
     let all = || messages.iter();
-    let written: Written = diesel::sql_query(INSERT)
+    let insert = diesel::sql_query(INSERT)
         .bind::<Array<Uuid>, _>(all().map(|m| m.event_id).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(all().map(|m| m.topic).collect::<Vec<_>>())
         .bind::<Array<Nullable<Binary>>, _>(all().map(|m| m.key.as_deref()).collect::<Vec<_>>())
@@ -90,9 +91,8 @@ pub(super) async fn insert(
         .bind::<Array<BigInt>, _>(all().map(|m| m.file_id.0).collect::<Vec<_>>())
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)
-        .bind::<Text, _>(listen::news(lease.is_some()))
-        .get_result(conn)
-        .await?;
+        .bind::<Text, _>(listen::news(lease.is_some()));
+    let written: Written = Prepared(insert).get_result(&mut conn).await?;
     Ok(written.rows(messages))
 }
 

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Text};
 use diesel_async::RunQueryDsl;
 
+use super::prepared::Prepared;
 use super::types::StatusColumn;
 use super::{Db, DbError};
 use crate::domain::{Stats, Status};
@@ -38,8 +39,8 @@ impl Db {
     pub async fn stats(&self) -> Result<Stats, DbError> {
         let (counts, oldest): (Vec<Count>, Option<Age>) = self
             .run(async |conn| {
-                let counts = diesel::sql_query(COUNTS).load(conn).await?;
-                Ok((counts, diesel::sql_query(OLDEST).get_result(conn).await.optional()?))
+                let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;
+                Ok((counts, Prepared(diesel::sql_query(OLDEST)).get_result(conn).await.optional()?))
             })
             .await?;
         let mut stats = Stats::default();
@@ -60,7 +61,7 @@ impl Db {
 
     /// Keeps what the counts are added up from short. Changes no count; waits for nobody but another of its kind.
     pub async fn fold_counts(&self) -> Result<(), DbError> {
-        self.run(async |conn| diesel::sql_query(FOLD).execute(conn).await).await?;
+        self.run(async |conn| Prepared(diesel::sql_query(FOLD)).execute(conn).await).await?;
         Ok(())
     }
 }

@@ -21,9 +21,9 @@ impl Pace {
         self.next = (count >= self.crowd).then(|| started + self.every);
     }
 
-    /// How long to wait for the next round.
-    pub fn pause(&self, now: Instant) -> Duration {
-        self.next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
+    /// How long to wait for the next round; `None`: not at all. To timers a wait for nothing is one for their next tick.
+    pub fn pause(&self, now: Instant) -> Option<Duration> {
+        self.next?.checked_duration_since(now).filter(|pause| !pause.is_zero())
     }
 }
 
@@ -37,13 +37,13 @@ mod tests {
     fn only_after_a_crowd_the_next_round_waits_and_no_longer_than_its_turn() {
         let began = Instant::now();
         let mut pace = Pace::new(EVERY, 8);
-        assert_eq!(pace.pause(began), Duration::ZERO);
+        assert_eq!(pace.pause(began), None);
         pace.round(began, 7);
-        assert_eq!(pace.pause(began), Duration::ZERO);
+        assert_eq!(pace.pause(began), None);
         pace.round(began, 8);
-        assert_eq!(pace.pause(began + Duration::from_millis(5)), Duration::from_millis(15));
-        assert_eq!(pace.pause(began + Duration::from_millis(25)), Duration::ZERO);
+        assert_eq!(pace.pause(began + Duration::from_millis(5)), Some(Duration::from_millis(15)));
+        assert_eq!(pace.pause(began + Duration::from_millis(25)), None);
         pace.round(began + Duration::from_millis(25), 1);
-        assert_eq!(pace.pause(began + Duration::from_millis(25)), Duration::ZERO);
+        assert_eq!(pace.pause(began + Duration::from_millis(25)), None);
     }
 }

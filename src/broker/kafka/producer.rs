@@ -141,7 +141,9 @@ async fn run_lane(client: Arc<Client>, at: TopicPartition, mut queue: mpsc::Rece
         if waiting.is_empty() {
             let Some(first) = queue.recv().await else { return };
             waiting.push_back(first);
-            tokio::time::sleep(pace.pause(std::time::Instant::now())).await;
+            if let Some(pause) = pace.pause(std::time::Instant::now()) {
+                tokio::time::sleep(pause).await;
+            }
         }
         while waiting.len() < BATCH_RECORDS
             && let Ok(next) = queue.try_recv()

@@ -1,6 +1,8 @@
 //! An S3 server on loopback, in process, that keeps objects as files.
 
+mod dir_sync;
 mod listing;
+mod put;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! `s3s-fs`, which writes objects atomically but leaves them in the page cache, made to survive a power cut.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,14 +19,16 @@ use s3s::dto::{
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
 
-use super::listing;
+use super::dir_sync::{self, DirSync};
+use super::{listing, put};
 use crate::embedded::{Durability, EmbeddedError};
 
 #[derive(Debug)]
 pub(super) struct Store {
     files: FileSystem,
     root: PathBuf,
-    durability: Durability,
+    /// With full durability.
+    dirs: Option<Arc<DirSync>>,
 }
 
 impl Store {
@@ -33,21 +36,21 @@ impl Store {
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let files = FileSystem::new(root)
             .map_err(|error| EmbeddedError::io(root)(io::Error::other(format!("{error:?}"))))?;
-        Ok(Self { files, root: root.to_owned(), durability })
+        let dirs = (durability == Durability::Full).then(Arc::default);
+        Ok(Self { files, root: root.to_owned(), dirs })
     }
 
     /// Once this returns, the object and what describes it survive a power cut.
     async fn sync(&self, bucket: &str, key: &str) -> S3Result<()> {
-        if self.durability == Durability::Fast {
-            return Ok(());
-        }
+        let Some(dirs) = self.dirs.clone() else { return Ok(()) };
         let object = self.root.join(bucket).join(key);
         let sidecars = sidecars(&self.root, bucket, key);
-        let dirs = object.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
-        let paths: Vec<PathBuf> = dirs.map(Path::to_owned).collect();
-        // The file system's commit for the first one has most of what the others need.
-        let sync =
-            move || [object].iter().chain(&sidecars).chain(&paths).try_for_each(|path| sync_file(path));
+        let above = object.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
+        let above: Vec<PathBuf> = above.map(Path::to_owned).collect();
+        let sync = move || {
+            [object].iter().chain(&sidecars).try_for_each(|path| dir_sync::sync(path))?;
+            dirs.sync(above)
+        };
         let synced = tokio::task::spawn_blocking(sync).await.map_err(S3Error::internal_error)?;
         synced.map_err(S3Error::internal_error)
     }
@@ -102,6 +105,9 @@ type Reply<T> = S3Result<S3Response<T>>;
 #[async_trait::async_trait]
 impl S3 for Store {
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> Reply<PutObjectOutput> {
+        if put::is_plain(&req) {
+            return put::put(&self.root, self.dirs.clone(), req.input).await.map(S3Response::new);
+        }
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
         // As S3 has it; the store below would make the bucket.
         if !tokio::fs::try_exists(self.root.join(&bucket)).await.unwrap_or(false) {
@@ -205,14 +211,5 @@ impl S3 for Store {
         req: S3Request<AbortMultipartUploadInput>,
     ) -> Reply<AbortMultipartUploadOutput> {
         self.files.abort_multipart_upload(req).await
-    }
-}
-
-/// One that is gone already needs nothing.
-fn sync_file(path: &Path) -> io::Result<()> {
-    match File::open(path) {
-        Ok(file) => file.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
     }
 }

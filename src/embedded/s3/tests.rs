@@ -1,5 +1,6 @@
 //! The server as the S3 client of the product sees it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ::s3::creds::Credentials as ClientCredentials;
@@ -129,6 +130,64 @@ async fn an_object_is_described_by_two_files_that_go_with_it() {
     let names = std::fs::read_dir(&objects).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, [BUCKET]);
+    server.stop().await;
+}
+
+/// Every file below, by its path there.
+fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                files.insert(path.strip_prefix(root).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn what_is_written_in_one_go_is_what_the_library_writes_in_many_steps() {
+    let content = b"content";
+    let (plain, mut conditional) = (checksum_of(content), checksum_of(content));
+    // Such a request is left to the library.
+    conditional.insert("if-none-match", HeaderValue::from_static("*"));
+    let mut trees = Vec::new();
+    for headers in [plain, conditional] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = start(dir.path(), Durability::Full).await;
+        make_bucket(&server).await.unwrap();
+        let bucket = client(&server);
+        bucket.put_object(KEY, content).await.unwrap();
+        let put =
+            bucket.put_object_with_content_type_and_headers("top.txt", content, "text/plain", Some(headers));
+        let put = put.await.unwrap();
+        let described = ["etag", "x-amz-checksum-sha256"].map(|name| put.headers()[name].clone());
+        server.stop().await;
+        trees.push((described, tree(&dir.path().join("objects"))));
+    }
+    assert_eq!(trees[0].1.len(), 6);
+    assert_eq!(trees[0], trees[1]);
+}
+
+#[tokio::test]
+async fn bytes_other_than_those_that_were_signed_for_are_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path(), Durability::Fast).await;
+    make_bucket(&server).await.unwrap();
+    let bucket = client(&server);
+    let put = bucket.put_object_with_content_type_and_headers(
+        KEY,
+        b"other",
+        "text/plain",
+        Some(checksum_of(b"content")),
+    );
+    assert_eq!(status(&put.await.unwrap_err()), 400);
+    assert!(tree(&dir.path().join("objects")).is_empty());
     server.stop().await;
 }
 

@@ -37,15 +37,19 @@ impl Inbox {
         }
     }
 
-    /// Whether the partition is to be paused: there is no room for more.
+    /// Whether the partition is to be paused: there is no room for more. Nobody is told before `wake`.
     pub fn offer(&self, delivery: Delivery) -> bool {
         let mut state = self.state();
         state.bytes += memory(&delivery);
         state.records.push_back(delivery);
-        let full = state.records.len() >= FULL_RECORDS || state.bytes >= FULL_BYTES;
-        drop(state);
-        self.arrived.notify_one();
-        full
+        state.records.len() >= FULL_RECORDS || state.bytes >= FULL_BYTES
+    }
+
+    /// Tells of the records that were offered, if there are any.
+    pub fn wake(&self) {
+        if !self.state().records.is_empty() {
+            self.arrived.notify_one();
+        }
     }
 
     /// Not before half of it is free: each pause makes librdkafka fetch again what it had fetched ahead.

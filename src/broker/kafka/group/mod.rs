@@ -209,16 +209,27 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
             context.probe(consumer, PROBE_LIMIT);
             probed = Instant::now();
         }
-        // Errors were told to the context.
-        if let Some(Ok(message)) = consumer.poll(wait) {
-            let delivery = to_delivery(&context, &message);
-            let partition = delivery.position.topic_partition();
-            if inbox.offer(delivery) {
-                context.pause(consumer, partition);
-            }
-        }
+        take_what_is_there(consumer, wait);
     }
     Why::Left
+}
+
+/// What came together is told together.
+fn take_what_is_there(consumer: &Arc<BaseConsumer<Context>>, mut wait: Duration) {
+    let context = consumer.context();
+    let inbox = &context.shared.inbox;
+    let mut is_full = false;
+    // Errors were told to the context.
+    while !is_full && let Some(Ok(message)) = consumer.poll(wait) {
+        wait = Duration::ZERO;
+        let delivery = to_delivery(context, &message);
+        let partition = delivery.position.topic_partition();
+        is_full = inbox.offer(delivery);
+        if is_full {
+            context.pause(consumer, partition);
+        }
+    }
+    inbox.wake();
 }
 
 fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {
