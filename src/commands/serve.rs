@@ -29,6 +29,8 @@ use crate::telemetry::Outage;
 
 /// Results applied in one transaction.
 const RESULTS_BATCH: usize = 500;
+/// Under load, between two such transactions for one partition.
+const GATHER: Duration = Duration::from_millis(50);
 /// Dead letters kept in one transaction: each may have a megabyte.
 const LETTERS_BATCH: usize = 20;
 
@@ -124,6 +126,7 @@ impl Serve {
             give_back: self.session_timeout / 3,
             drain: http.shutdown_timeout,
             finish_backlog: self.broker_forgets,
+            gather: GATHER,
         };
         // Behind the results in the order of the end: one that can't be recorded becomes a dead letter.
         let recorded = CancellationToken::new();

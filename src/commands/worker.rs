@@ -67,6 +67,7 @@ impl Worker {
             give_back: self.session_timeout / 3,
             drain: self.shutdown_timeout,
             finish_backlog: false,
+            gather: Duration::ZERO,
         };
         let host = hostname();
         let tasks = TaskTracker::new();

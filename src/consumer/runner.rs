@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::watermark::Watermark;
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
-use crate::domain::Error;
+use crate::domain::{Error, Pace};
 use crate::faults;
 use crate::telemetry::Outage;
 
@@ -42,7 +42,12 @@ pub struct Settings {
     pub drain: Duration,
     /// What has arrived by the time we stop is still handled, within `drain`.
     pub finish_backlog: bool,
+    /// Under load, between two takings of records: larger batches cost less. Zero where records are handled one by one.
+    pub gather: Duration,
 }
+
+/// Records of a taking under load.
+const CROWD: usize = 16;
 
 /// How often settled work is committed. A crash repeats at most this much of it.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
@@ -64,14 +69,17 @@ pub async fn run(
         settings,
         partitions: HashMap::new(),
         jobs: Jobs::default(),
+        pace: Pace::new(settings.gather, CROWD),
         commits: Outage::new("offsets not committed", "offsets are committed again"),
     };
     let mut commits = tokio::time::interval(COMMIT_EVERY);
     commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let room = runner.room();
+        let pause = runner.pace.pause(std::time::Instant::now());
+        let room = if pause.is_some() { 0 } else { runner.room() };
         tokio::select! {
             () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             Some(done) = runner.jobs.next() => runner.settle(done),
             // A coordinator that is silent must hold up neither the work nor the reply to a revocation.
             _ = commits.tick() => runner.commit(settings.give_back / 2).await,
@@ -88,6 +96,7 @@ struct Runner {
     /// Ours now; the watermark begins with the first record.
     partitions: HashMap<TopicPartition, Option<Watermark>>,
     jobs: Jobs,
+    pace: Pace,
     commits: Outage,
 }
 
@@ -104,7 +113,10 @@ impl Runner {
                 self.partitions.extend(partitions.into_iter().map(|partition| (partition, None)));
             }
             MemberEvent::Revoked(revocation) => self.give_back(revocation).await,
-            MemberEvent::Records(deliveries) => self.take(deliveries),
+            MemberEvent::Records(deliveries) => {
+                self.pace.round(std::time::Instant::now(), deliveries.len());
+                self.take(deliveries);
+            }
             MemberEvent::Trouble(error) => log::warn!(error:% = error; "consumer group in trouble"),
         }
     }

@@ -162,11 +162,11 @@ impl Drop for Lease {
 
 async fn connect(connector: &Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
     let mut connection = connector.connect().await?;
-    // Each statement has its index. By its statistics a table whose rows live for milliseconds is as good as empty, and
-    // reading it whole, dead rows and all, looks cheap; plans that are kept would go on doing that.
+    // Each statement looks rows up by an index, and is to go on doing so whatever statistics say: of a table that has
+    // just begun to grow, or whose rows live for milliseconds, they say that it is quicker to read it whole.
     let settings = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'; \
-         SET enable_seqscan = off; SET jit = off",
+         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off",
         limits::STATEMENT_MILLIS,
         limits::IDLE_MILLIS,
     );

@@ -21,7 +21,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    transitions (id) {
+    transitions (file_id, id) {
         id -> BigInt,
         file_id -> BigInt,
         at -> Timestamptz,

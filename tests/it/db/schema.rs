@@ -161,7 +161,7 @@ fn declared() -> Vec<String> {
             let table = tables.last_mut().expect("columns are inside of a table");
             let line = format!("{}.{column} -> {}", table[0], kind.trim_end_matches(','));
             table.push(line);
-        } else if let Some(table) = line.strip_suffix(" (id) {") {
+        } else if let Some((table, _key)) = line.split_once(" (") {
             tables.push(vec![table.to_owned()]);
         }
     }

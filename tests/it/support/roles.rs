@@ -133,8 +133,15 @@ impl Roles {
         (concurrency, batch, max_tries): (usize, usize, u32),
     ) -> Self {
         let limit = Duration::from_secs(10);
-        let settings =
-            Settings { concurrency, batch, max_tries, give_back: limit, drain: limit, finish_backlog: false };
+        let settings = Settings {
+            concurrency,
+            batch,
+            max_tries,
+            give_back: limit,
+            drain: limit,
+            finish_backlog: false,
+            gather: Duration::ZERO,
+        };
         let membership = Membership {
             group: group_of(topic),
             client_id: group_of(topic),
