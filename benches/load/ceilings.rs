@@ -17,37 +17,51 @@ use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::client::Connection;
+use super::processes::machine_cpu_seconds;
 use super::stage::{Services, Stage, bucket, connect};
 
 /// Each part runs for so long.
 const TIME: Duration = Duration::from_secs(5);
-/// Rows or records in one batch.
+/// Rows in one commit.
 const BATCH: usize = 64;
 
-/// Per second.
+/// Records in one batch: as many as rskafka sends in one write, so that no acknowledgement is waited for.
+const RECORD_BYTES: usize = 7_000;
+
+/// What one service can do alone, on the whole machine.
 #[derive(Debug, Serialize)]
-pub struct Ceilings {
-    pub s3_puts: f64,
-    pub postgresql_commits: f64,
-    pub postgresql_rows_in_batches: f64,
-    pub kafka_records: f64,
-    pub kafka_records_in_batches: f64,
+pub struct Ceiling {
+    pub name: &'static str,
+    pub per_second: f64,
+    /// Of the whole machine, the bench's own included, for each.
+    pub cpu_ms: f64,
+    /// How many a file takes, where this is the best way to do them.
+    per_file: f64,
 }
 
+#[derive(Debug, Serialize)]
+pub struct Ceilings([Ceiling; 5]);
+
 impl Ceilings {
-    pub fn rates(&self) -> [(&'static str, f64); 5] {
-        [
-            ("ceiling: S3 PUTs", self.s3_puts),
-            ("ceiling: PostgreSQL commits", self.postgresql_commits),
-            ("ceiling: PostgreSQL rows of 64", self.postgresql_rows_in_batches),
-            ("ceiling: Kafka records", self.kafka_records),
-            ("ceiling: Kafka records of 64", self.kafka_records_in_batches),
-        ]
+    pub fn all(&self) -> &[Ceiling] {
+        &self.0
     }
 
-    /// Of what can be done in batches the batched figure counts: that is open to us.
+    fn open_to_us(&self) -> impl Iterator<Item = &Ceiling> {
+        self.0.iter().filter(|ceiling| ceiling.per_file > 0.0)
+    }
+
+    /// In files per second; what can be done in batches counts as done in batches.
     pub fn lowest(&self) -> f64 {
-        self.s3_puts.min(self.postgresql_rows_in_batches).min(self.kafka_records_in_batches)
+        self.open_to_us().map(|ceiling| ceiling.per_second / ceiling.per_file).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Files per second when all services do their part at once and nobody else needs the processors.
+    pub fn together(&self, cores: usize) -> f64 {
+        let cpu_ms: f64 = self.open_to_us().map(|ceiling| ceiling.cpu_ms * ceiling.per_file).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a few")]
+        let available = cores as f64 * 1000.0;
+        available / cpu_ms
     }
 }
 
@@ -55,19 +69,41 @@ pub async fn measure(stage: &Stage, connections: usize, description: usize) -> O
     let services = stage.services().ok_or("the parts of `up` have no ceilings of their own")?;
     let name = format!("ceiling{}", uuid::Uuid::new_v4().simple());
     let content = Bytes::from("x".repeat(description + 60));
-    Ok(Ceilings {
-        s3_puts: s3_puts(services, &name, connections, content.clone()).await?,
-        postgresql_commits: commits(services, &format!("{name}a"), connections, 1).await?,
-        postgresql_rows_in_batches: commits(services, &format!("{name}b"), 2, BATCH).await?,
-        kafka_records: records(services, &format!("{name}.a"), connections, 1, &content).await?,
-        kafka_records_in_batches: records(services, &format!("{name}.b"), 3, BATCH, &content).await?,
-    })
+    let in_one_write = (RECORD_BYTES / (content.len() + 30)).max(1);
+    let s3_puts = s3_puts(services, &name, connections, content.clone()).await?;
+    let commits_alone = commits(services, &format!("{name}a"), connections, 1).await?;
+    // Asked for, and made: a file is written twice.
+    let commits = commits(services, &format!("{name}b"), 2, BATCH).await?;
+    let records_alone = records(services, &format!("{name}.a"), connections, 1, &content).await?;
+    // A request, two results and three facts.
+    let records = records(services, &format!("{name}.b"), connections, in_one_write, &content).await?;
+    let ceiling = |name, (per_second, cpu_ms), per_file| Ceiling { name, per_second, cpu_ms, per_file };
+    Ok(Ceilings([
+        ceiling("S3 PUTs", s3_puts, 1.0),
+        ceiling("PostgreSQL commits", commits_alone, 0.0),
+        ceiling("PostgreSQL rows, 64 a commit", commits, 2.0),
+        ceiling("Kafka records", records_alone, 0.0),
+        ceiling("Kafka records in batches", records, 6.0),
+    ]))
 }
 
-fn rate(count: &AtomicUsize, since: Instant) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let count = count.load(Ordering::Relaxed) as f64;
-    count / since.elapsed().as_secs_f64()
+struct Clock {
+    since: Instant,
+    cpu: f64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { since: Instant::now(), cpu: machine_cpu_seconds() }
+    }
+
+    /// Per second, and CPU milliseconds each.
+    fn rate(&self, count: usize) -> (f64, f64) {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let count = count as f64;
+        let cpu = machine_cpu_seconds() - self.cpu;
+        (count / self.since.elapsed().as_secs_f64(), cpu * 1000.0 / count)
+    }
 }
 
 async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
@@ -78,8 +114,8 @@ async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
 }
 
 /// URLs are signed before the clock runs; the store checks the same checksum as it does for us.
-async fn s3_puts(services: &Services, name: &str, connections: usize, content: Bytes) -> Outcome<f64> {
-    const URLS: usize = 20_000;
+async fn s3_puts(services: &Services, name: &str, connections: usize, content: Bytes) -> Outcome<(f64, f64)> {
+    const URLS: usize = 60_000;
     let bucket = bucket(&services.s3, name)?;
     let host = services.s3.endpoint.trim_start_matches("http://").to_owned();
     let made = Connection::open(&host)
@@ -92,7 +128,8 @@ async fn s3_puts(services: &Services, name: &str, connections: usize, content: B
     let checksum = BASE64_STANDARD.encode(Sha256::digest(&content));
     let urls = Arc::new(signed(&bucket, &checksum, URLS).await?);
     let next = Arc::new(AtomicUsize::new(0));
-    let since = Instant::now();
+    let clock = Clock::start();
+    let since = clock.since;
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
         let mut connection = Connection::open(&host).await?;
@@ -112,8 +149,7 @@ async fn s3_puts(services: &Services, name: &str, connections: usize, content: B
         });
     }
     all(tasks).await?;
-    let done = AtomicUsize::new(next.load(Ordering::Relaxed).min(URLS));
-    Ok(rate(&done, since))
+    Ok(clock.rate(next.load(Ordering::Relaxed).min(URLS)))
 }
 
 async fn signed(bucket: &Bucket, checksum: &str, count: usize) -> Outcome<Vec<String>> {
@@ -141,7 +177,7 @@ f AS (INSERT INTO files (id, title, description, status, deadline_at) SELECT id,
 t AS (INSERT INTO transitions (file_id, at, to_status, attempt) SELECT id, now(), 'pending', 1 FROM n)
 INSERT INTO outbox (event_id, topic, value, file_id) SELECT gen_random_uuid(), 'file.create', decode(repeat('78', 200), 'hex'), id FROM n";
 
-async fn commits(services: &Services, name: &str, connections: usize, batch: usize) -> Outcome<f64> {
+async fn commits(services: &Services, name: &str, connections: usize, batch: usize) -> Outcome<(f64, f64)> {
     services.make_database(name).await?;
     let database = services.database(name);
     filesys::db::migrations::migrate(&database.to_string().into()).await?;
@@ -154,7 +190,8 @@ async fn commits(services: &Services, name: &str, connections: usize, batch: usi
         let statement = client.prepare(ROWS).await?;
         open.push((client, statement));
     }
-    let since = Instant::now();
+    let clock = Clock::start();
+    let since = clock.since;
     let mut tasks = JoinSet::new();
     for (client, statement) in open {
         let count = Arc::clone(&count);
@@ -167,7 +204,7 @@ async fn commits(services: &Services, name: &str, connections: usize, batch: usi
         });
     }
     all(tasks).await?;
-    Ok(rate(&count, since))
+    Ok(clock.rate(count.load(Ordering::Relaxed)))
 }
 
 async fn records(
@@ -176,7 +213,7 @@ async fn records(
     clients: usize,
     batch: usize,
     content: &Bytes,
-) -> Outcome<f64> {
+) -> Outcome<(f64, f64)> {
     const PARTITIONS: i32 = 3;
     let client = ClientBuilder::new(vec![services.kafka.clone()]).build().await?;
     client.controller_client()?.create_topic(topic, PARTITIONS, 1, 5_000).await?;
@@ -192,7 +229,8 @@ async fn records(
         timestamp: chrono::Utc::now(),
     };
     let count = Arc::new(AtomicUsize::new(0));
-    let since = Instant::now();
+    let clock = Clock::start();
+    let since = clock.since;
     let mut tasks = JoinSet::new();
     for number in 0..clients {
         let partition = Arc::clone(&partitions[number % partitions.len()]);
@@ -206,5 +244,5 @@ async fn records(
         });
     }
     all(tasks).await?;
-    Ok(rate(&count, since))
+    Ok(clock.rate(count.load(Ordering::Relaxed)))
 }

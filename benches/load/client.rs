@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -29,6 +30,16 @@ impl Connection {
         Ok(Self { host: host.to_owned(), sender })
     }
 
+    /// The answer's status, and its entity tag if it has one; without a tag everything is asked for.
+    pub async fn poll(&mut self, target: &str, known: &str) -> Outcome<(StatusCode, Option<String>)> {
+        let known = [("if-none-match", known)];
+        let answer =
+            self.exchange("GET", target, if known[0].1.is_empty() { &[] } else { &known }, Bytes::new());
+        let (head, _) = answer.await?;
+        let tag = head.headers.get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok((head.status, tag))
+    }
+
     /// The answer's status and body.
     pub async fn send(
         &mut self,
@@ -37,6 +48,17 @@ impl Connection {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Outcome<(StatusCode, Bytes)> {
+        let (head, body) = self.exchange(method, target, headers, body).await?;
+        Ok((head.status, body))
+    }
+
+    async fn exchange(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Outcome<(Parts, Bytes)> {
         let mut request = Request::builder().method(method).uri(target).header("host", &self.host);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -45,8 +67,8 @@ impl Connection {
         let exchange = async {
             self.sender.ready().await?;
             let answer = self.sender.send_request(request).await?;
-            let status = answer.status();
-            Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
+            let (head, body) = answer.into_parts();
+            Ok::<_, hyper::Error>((head, body.collect().await?.to_bytes()))
         };
         Ok(tokio::time::timeout(LIMIT, exchange).await??)
     }

@@ -84,7 +84,7 @@ pub async fn one_by_one(address: &str, files: usize, description: &str) -> Outco
     Ok(Posted { begun, took: begun.elapsed(), posts, completions })
 }
 
-async fn post(connection: &mut Connection, number: usize, description: &str) -> Outcome<(i64, Duration)> {
+pub async fn post(connection: &mut Connection, number: usize, description: &str) -> Outcome<(i64, Duration)> {
     let body = format!(r#"{{"title":"Load test {number}","description":"{description}"}}"#);
     let asked = Instant::now();
     let headers = [("content-type", "application/json")];

@@ -1,8 +1,12 @@
 //! `just bench`: a release build of the roles under load, what it costs, and what its services can do without it.
 
+mod backlog;
 mod ceilings;
 mod client;
 mod drive;
+mod figures;
+mod looks;
+mod pollers;
 mod processes;
 mod report;
 mod stage;
@@ -15,7 +19,7 @@ use clap::Parser;
 use filesys::embedded::Durability;
 
 use self::report::{Report, Run};
-use self::stage::Stage;
+use self::stage::{Stage, Workers};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -35,21 +39,36 @@ struct Args {
     /// Runs; the medians are reported
     #[arg(long, default_value_t = 1)]
     repeat: usize,
-    /// Worker members, in one process
+    /// Members of the worker group
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Processes that they are in
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(usize))]
+    processes: usize,
     /// `filesys up` alone, with its own parts, instead of `serve` and `worker` on Kafka
     #[arg(long)]
     up: bool,
+    /// Files that each member makes at once
+    #[arg(long, default_value_t = 64)]
+    concurrency: usize,
     /// Artificial processing time of each file
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay: u64,
     /// Characters of each description
     #[arg(long, value_name = "N", default_value_t = 100)]
     description: usize,
-    /// Its own PostgreSQL and S3 don't wait for the disk: then a power cut would lose what they confirmed
+    /// The bench's own S3 server doesn't wait for the disk, as many don't: a power cut would lose what it confirmed
     #[arg(long, conflicts_with = "up")]
-    no_fsync: bool,
+    s3_no_fsync: bool,
+    /// Instead, how long it takes to look at files, and to ask for one, when there are so many already
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["up", "idle"])]
+    rows: Vec<usize>,
+    /// Instead, what so many clients cost that ask for the list every two seconds while a file is made each second
+    #[arg(long, value_name = "CLIENTS", conflicts_with_all = ["up", "idle", "rows"])]
+    pollers: Option<usize>,
+    /// Instead, what memory the roles take when so many files wait, and while they are made
+    #[arg(long, value_name = "FILES", conflicts_with_all = ["up", "idle", "rows", "pollers"])]
+    backlog: Option<usize>,
     /// Also measure what PostgreSQL, Kafka and S3 can do without us
     #[arg(long)]
     ceilings: bool,
@@ -77,34 +96,63 @@ fn main() -> Outcome<()> {
 }
 
 async fn run(args: Args) -> Outcome<()> {
-    let durability = if args.no_fsync { Durability::Fast } else { Durability::Full };
+    let durability = if args.s3_no_fsync { Durability::Fast } else { Durability::Full };
     if let Some(dir) = &args.s3_server {
         return stage::serve_s3(dir, durability).await;
     }
-    let mut report = Report::new(&args);
     let stage = Stage::build(args.executable.clone(), args.up, durability).await?;
-    for number in 1..=args.repeat {
-        eprintln!("run {number} of {}", args.repeat);
-        report.runs.push(one(&args, &stage).await?);
-    }
-    if args.ceilings {
-        report.ceilings = Some(ceilings::measure(&stage, args.connections, args.description).await?);
-    }
+    let measured = measure(&args, &stage).await;
     stage.tear_down().await;
-    std::io::stdout().write_all(report.table().as_bytes())?;
+    let (table, json) = measured?;
+    std::io::stdout().write_all(table.as_bytes())?;
     if let Some(file) = &args.json {
-        std::fs::write(file, serde_json::to_string_pretty(&report)?)?;
+        std::fs::write(file, json)?;
     }
     Ok(())
 }
 
+/// A table for people, and the same as JSON.
+async fn measure(args: &Args, stage: &Stage) -> Outcome<(String, String)> {
+    let figures = if !args.rows.is_empty() {
+        looks::measure(stage, &args.rows, &args.settings()).await?
+    } else if let Some(clients) = args.pollers {
+        pollers::measure(stage, args.workers(), clients, &args.settings()).await?
+    } else if let Some(files) = args.backlog {
+        backlog::measure(stage, args, files).await?
+    } else {
+        let mut report = Report::new(args);
+        for number in 1..=args.repeat {
+            eprintln!("run {number} of {}", args.repeat);
+            report.runs.push(one(args, stage).await?);
+        }
+        if args.ceilings {
+            report.ceilings = Some(ceilings::measure(stage, args.connections, args.description).await?);
+        }
+        return Ok((report.table(), serde_json::to_string_pretty(&report)?));
+    };
+    Ok((figures.table(), serde_json::to_string_pretty(&figures)?))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Args {
+    const fn workers(&self) -> Workers {
+        Workers { members: self.workers, processes: self.processes }
+    }
+
+    fn settings(&self) -> [(&'static str, String); 3] {
+        [
+            ("PROCESSING_DELAY_MS", self.delay.to_string()),
+            ("RUST_LOG", self.log.clone()),
+            ("WORKER_CONCURRENCY", self.concurrency.to_string()),
+        ]
+    }
+}
+
 async fn one(args: &Args, stage: &Stage) -> Outcome<Run> {
-    let settings = [
-        ("PROCESSING_DELAY_MS", args.delay.to_string()),
-        ("RUST_LOG", args.log.clone()),
-        ("WORKER_CONCURRENCY", "64".to_owned()),
-    ];
-    let cast = stage.start(args.workers, &settings).await?;
+    let cast = stage.start(args.workers(), &args.settings()).await?;
     let description = "x".repeat(args.description);
     // What is done once, such as preparing statements, is no part of the measure.
     drive::load(&cast.address, 200, args.connections.min(32), &description).await?;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Linux counts in hundredths of a second.
+const TICKS: f64 = 100.0;
+
 /// CPU seconds and peak memory of one process, or of a server with all its children.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub struct Usage {
@@ -35,9 +38,16 @@ pub fn usage(pid: u32, with_children: bool) -> Usage {
     sum
 }
 
+/// Of the whole machine, idle time aside.
+pub fn machine_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let times = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let busy = times.take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4));
+    busy.filter_map(|(_, ticks)| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
+}
+
 fn alone(pid: u32, with_children: bool) -> Usage {
-    // Linux counts in hundredths of a second.
-    const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // Behind the name in parentheses, which may hold anything: field 3 is the first.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::ceilings::Ceilings;
+use super::ceilings::{Ceiling, Ceilings};
 use super::drive::Posted;
 use super::processes::Usages;
-use super::{Args, Outcome};
+use super::{Args, Outcome, cores};
 
 /// What is there after a run.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Run {
 }
 
 /// Whose cost is ours.
-const OURS: [&str; 3] = ["serve", "worker", "up, with its PostgreSQL"];
+pub const OURS: [&str; 5] = ["serve", "worker", "worker 2", "worker 3", "up, with its PostgreSQL"];
 
 impl Run {
     pub fn new(posted: Posted, finished: Instant, usage: Usages, found: Found) -> Self {
@@ -114,9 +114,10 @@ impl Report {
             Some(files) => format!("{files} files, one at a time"),
             None => format!("{} files, {} at once", args.files, args.connections),
         };
-        let disk = if args.no_fsync { "; PostgreSQL and S3 without fsync" } else { "" };
-        let what = format!("{roles}{disk}; {load}; {} worker members", args.workers);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let disk = if args.s3_no_fsync { "; S3 without fsync" } else { "" };
+        let Args { workers, processes, .. } = args;
+        let what = format!("{roles}{disk}; {load}; {workers} worker members in {processes} processes");
+        let cores = cores();
         Self { what, cores, runs: Vec::new(), ceilings: None }
     }
 
@@ -148,12 +149,19 @@ impl Report {
             line(&format!("  {name}: CPU"), self.median(|run| of(run).cpu_seconds), "s");
             line(&format!("  {name}: memory, peak"), self.median(|run| of(run).peak_mib), "MiB");
         }
+        let rate = self.median(|run| run.completed_per_second);
+        #[expect(clippy::cast_precision_loss, reason = "a few")]
+        let cpu_left = self.cores as f64 - rate * self.median(|run| run.all_cpu_ms_per_file) / 1000.0;
+        line("cores left idle", cpu_left, "");
         if let Some(ceilings) = &self.ceilings {
-            for (name, rate) in ceilings.rates() {
-                line(name, rate, "/s");
+            for Ceiling { name, per_second, cpu_ms, .. } in ceilings.all() {
+                line(&format!("ceiling: {name}"), *per_second, "/s");
+                line("  CPU of all", *cpu_ms, "ms each");
             }
-            let share = self.median(|run| run.completed_per_second) / ceilings.lowest();
-            line("end to end of the lowest ceiling", share * 100.0, "%");
+            line("end to end of the lowest ceiling", rate / ceilings.lowest() * 100.0, "%");
+            let together = ceilings.together(self.cores);
+            line("ceiling: all of them together", together, "files/s");
+            line("end to end of that", rate / together * 100.0, "%");
         }
         out
     }

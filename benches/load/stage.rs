@@ -26,6 +26,17 @@ const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
 
 const LIMIT: Duration = Duration::from_mins(2);
 
+/// How many members of the worker group, in how many processes.
+#[derive(Debug, Clone, Copy)]
+pub struct Workers {
+    pub members: usize,
+    pub processes: usize,
+}
+
+impl Workers {
+    pub const NONE: Self = Self { members: 0, processes: 1 };
+}
+
 /// The services.
 pub struct Stage {
     executable: PathBuf,
@@ -61,12 +72,13 @@ pub async fn serve_s3(dir: &Path, durability: Durability) -> Outcome<()> {
 }
 
 impl Stage {
-    pub async fn build(executable: PathBuf, up: bool, durability: Durability) -> Outcome<Self> {
+    /// PostgreSQL always waits for the disk.
+    pub async fn build(executable: PathBuf, up: bool, s3_durability: Durability) -> Outcome<Self> {
         use std::os::unix::fs::PermissionsExt;
         // Root hands PostgreSQL to another user, who must get through.
         let enterable = std::fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().prefix("filesys-bench-").permissions(enterable).tempdir()?;
-        let services = if up { None } else { Some(Services::start(folder.path(), durability).await?) };
+        let services = if up { None } else { Some(Services::start(folder.path(), s3_durability).await?) };
         Ok(Self { executable, folder, services })
     }
 
@@ -74,12 +86,12 @@ impl Stage {
         self.services.as_ref()
     }
 
-    /// Everything fresh; answers requests when this returns.
-    pub async fn start(&self, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
+    /// Everything fresh; answers requests when this returns. Without workers nothing but `serve` runs.
+    pub async fn start(&self, workers: Workers, settings: &[(&'static str, String)]) -> Outcome<Cast> {
         let name = format!("bench{}", uuid::Uuid::new_v4().simple());
         match &self.services {
             Some(services) => self.start_roles(services, &name, workers, settings).await,
-            None => self.start_up(&self.folder.path().join(&name), workers, settings).await,
+            None => self.start_up(&self.folder.path().join(&name), workers.members, settings).await,
         }
     }
 
@@ -87,13 +99,13 @@ impl Stage {
         &self,
         services: &Services,
         name: &str,
-        workers: usize,
-        settings: &[(&str, String)],
+        workers: Workers,
+        settings: &[(&'static str, String)],
     ) -> Outcome<Cast> {
         let folder = self.folder.path();
         services.make_database(name).await?;
         let database = services.database(name);
-        let mut env: Vec<(&str, String)> = vec![
+        let mut env: Vec<(&'static str, String)> = vec![
             ("DATABASE_URL", database.to_string()),
             ("KAFKA_BROKERS", services.kafka.clone()),
             ("KAFKA_PREFIX", format!("{name}.")),
@@ -111,19 +123,17 @@ impl Stage {
         }
         let log = folder.join(format!("{name}-serve.log"));
         let serve = self.role(&["serve"], &env, &log)?;
-        let workers = workers.to_string();
-        let worker =
-            self.role(&["worker", "--replicas", &workers], &env, &folder.join(format!("{name}-worker.log")))?;
         let address = told(&log, "listening address=").await?;
         let mut cast = Cast {
             address,
             database: connect(&database).await?,
             bucket: bucket(&services.s3, name)?,
+            env,
             watched: Vec::new(),
-            ours: vec![serve, worker],
+            ours: vec![serve],
         };
         cast.watch("serve", cast.ours[0].id());
-        cast.watch("worker", cast.ours[1].id());
+        self.start_workers(&mut cast, workers)?;
         cast.watch("bench", Some(std::process::id()));
         cast.watch("s3", services.s3_process.as_ref().and_then(Child::id));
         if services.postgres.is_some() {
@@ -137,7 +147,24 @@ impl Stage {
         Ok(cast)
     }
 
-    async fn start_up(&self, data_dir: &Path, workers: usize, settings: &[(&str, String)]) -> Outcome<Cast> {
+    /// Members share the processes evenly.
+    pub fn start_workers(&self, cast: &mut Cast, Workers { members, processes }: Workers) -> Outcome<()> {
+        for number in 0..processes.min(members) {
+            let replicas = (members - number).div_ceil(processes).to_string();
+            let log = self.folder.path().join(format!("worker-{}.log", uuid::Uuid::new_v4()));
+            let worker = self.role(&["worker", "--replicas", &replicas], &cast.env, &log)?;
+            cast.watch(["worker", "worker 2", "worker 3"][number.min(2)], worker.id());
+            cast.ours.push(worker);
+        }
+        Ok(())
+    }
+
+    async fn start_up(
+        &self,
+        data_dir: &Path,
+        workers: usize,
+        settings: &[(&'static str, String)],
+    ) -> Outcome<Cast> {
         let (dir, workers) = (data_dir.to_string_lossy().into_owned(), workers.to_string());
         let mut env = vec![("PORT", "0".to_owned())];
         env.extend(settings.iter().cloned());
@@ -164,6 +191,7 @@ impl Stage {
             address,
             database: connect(&url.parse()?).await?,
             bucket: bucket(&s3, "file-storage-bucket")?,
+            env,
             watched: Vec::new(),
             ours: vec![up],
         };
@@ -195,12 +223,12 @@ impl Stage {
 }
 
 impl Services {
-    async fn start(folder: &Path, durability: Durability) -> Outcome<Self> {
+    async fn start(folder: &Path, s3_durability: Durability) -> Outcome<Self> {
         let (postgres, database) = match std::env::var("DATABASE_URL") {
             Ok(url) => (None, url.parse()?),
             Err(_) => {
                 let options = PostgresOptions {
-                    durability,
+                    durability: Durability::Full,
                     max_connections: 200,
                     ..PostgresOptions::new(
                         DataDir::open(folder)?,
@@ -232,7 +260,7 @@ impl Services {
                 (None, S3 { endpoint, access_key, secret_key })
             }
             Err(_) => {
-                start_s3(&folder.join("s3"), durability).await.map(|(process, s3)| (Some(process), s3))?
+                start_s3(&folder.join("s3"), s3_durability).await.map(|(process, s3)| (Some(process), s3))?
             }
         };
         Ok(Self { postgres, database, kafka_script, kafka, s3_process, s3 })
@@ -301,6 +329,8 @@ pub struct Cast {
     pub address: String,
     pub database: tokio_postgres::Client,
     bucket: Bucket,
+    /// Of the roles.
+    env: Vec<(&'static str, String)>,
     watched: Vec<(&'static str, u32)>,
     ours: Vec<Child>,
 }
@@ -345,9 +375,21 @@ impl Cast {
         Ok(Found { completed, outbox, objects, millis })
     }
 
-    pub async fn stop(self) -> Outcome<()> {
+    pub async fn stop(mut self) -> Outcome<()> {
+        self.end(0).await
+    }
+
+    /// `serve` goes on.
+    pub async fn stop_workers(&mut self) -> Outcome<()> {
+        self.end(1).await?;
+        self.watched.retain(|(name, _)| !name.starts_with("worker"));
+        Ok(())
+    }
+
+    /// Those started last first, down to the one with this number.
+    async fn end(&mut self, first: usize) -> Outcome<()> {
         use nix::sys::signal::{Signal, kill};
-        for mut role in self.ours.into_iter().rev() {
+        for mut role in self.ours.drain(first..).rev() {
             let pid = role.id().and_then(|pid| i32::try_from(pid).ok()).ok_or("a role has ended")?;
             kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM)?;
             let status = tokio::time::timeout(LIMIT, role.wait()).await??;

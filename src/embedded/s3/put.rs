@@ -21,7 +21,7 @@ use super::store::sidecars;
 /// Bytes of a small one.
 const SMALL: i64 = 256 << 10;
 
-/// Whether it asks for nothing but to keep these bytes under this key, with a type and a checksum.
+/// Whether it asks for nothing but to keep these bytes under this key, with a type and their digests.
 pub(super) fn is_plain(request: &S3Request<PutObjectInput>) -> bool {
     let input = &request.input;
     let asks_for_more = [
@@ -35,7 +35,6 @@ pub(super) fn is_plain(request: &S3Request<PutObjectInput>) -> bool {
         input.content_disposition.is_some(),
         input.content_encoding.is_some(),
         input.content_language.is_some(),
-        input.content_md5.is_some(),
         input.expires.is_some(),
         input.if_match.is_some(),
         input.if_none_match.is_some(),
@@ -60,10 +59,17 @@ pub(super) async fn put(
 ) -> S3Result<PutObjectOutput> {
     let body = input.body.ok_or_else(|| S3Error::new(S3ErrorCode::IncompleteBody))?;
     let bytes = read(body, input.content_length).await?;
-    let e_tag = hex(Md5::checksum(&bytes).as_ref());
+    let md5 = Md5::checksum(&bytes);
+    let e_tag = hex(&md5);
     let sha256 = input.checksum_sha256;
-    if sha256.as_ref().is_some_and(|sent| *sent != BASE64_STANDARD.encode(Sha256::checksum(&bytes))) {
-        return Err(S3Error::with_message(S3ErrorCode::BadDigest, "checksum_sha256 mismatch"));
+    let differs = |sent: Option<&String>, digest: &[u8]| {
+        sent.is_some_and(|sent| *sent != BASE64_STANDARD.encode(digest))
+    };
+    if differs(input.content_md5.as_ref(), &md5) || differs(sha256.as_ref(), &Sha256::checksum(&bytes)) {
+        return Err(S3Error::with_message(
+            S3ErrorCode::BadDigest,
+            "these are other bytes than the digest is of",
+        ));
     }
     let mut internal = serde_json::json!({ "e_tag": e_tag });
     if let Some(sha256) = &sha256 {
@@ -165,5 +171,5 @@ impl Files {
 }
 
 fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
