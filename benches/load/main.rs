@@ -48,8 +48,8 @@ struct Args {
     /// `filesys up` alone, with its own parts, instead of `serve` and `worker` on Kafka
     #[arg(long)]
     up: bool,
-    /// Files that each member makes at once
-    #[arg(long, default_value_t = 64)]
+    /// Files that each member makes at once: as `filesys worker` does unless told otherwise
+    #[arg(long, default_value_t = 16)]
     concurrency: usize,
     /// Artificial processing time of each file
     #[arg(long, value_name = "MS", default_value_t = 0)]
