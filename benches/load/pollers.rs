@@ -30,11 +30,11 @@ pub async fn measure(
     for number in 0..60 {
         post(&mut connection, number, "a description").await?;
     }
+    let rest = resting(&cast, &mut connection).await?;
     let mut open = Vec::new();
     for _ in 0..clients {
         open.push(Connection::open(&cast.address).await?);
     }
-    let rest = resting(&cast, &mut connection).await?;
     let before = cast.usage();
     let begun = Instant::now();
     let known = Arc::new(AtomicUsize::new(0));

@@ -283,7 +283,7 @@ impl Services {
 async fn start_s3(dir: &Path, durability: Durability) -> Outcome<(Child, S3)> {
     let mut server = Command::new(std::env::current_exe()?);
     if durability == Durability::Fast {
-        server.arg("--no-fsync");
+        server.arg("--s3-no-fsync");
     }
     server.arg("--s3-server").arg(dir).stdout(Stdio::piped()).kill_on_drop(true);
     let mut process = server.spawn()?;

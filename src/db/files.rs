@@ -114,7 +114,10 @@ impl Db {
             .limit(request.limit + 1)
             .into_boxed();
         query = match request.status {
-            Some(status) => query.filter(files::status.eq(status.name())),
+            // In the order of the index of statuses: by id alone PostgreSQL may walk past all files of other ones.
+            Some(status) => query
+                .filter(files::status.between(status.name(), status.name()))
+                .order((files::status, files::id.desc())),
             None => query.filter(files::status.ne(Status::Deleted.name())),
         };
         if let Some(cursor) = request.cursor {
