@@ -14,6 +14,11 @@ pub async fn page(ctx: &ServeContext, request: &PageRequest) -> Result<Arc<Page>
     ctx.pages.get(request, ctx.db.version(), read).await
 }
 
+/// What `page` would give, if that takes no look at the rows.
+pub fn page_at_hand(ctx: &ServeContext, request: &PageRequest) -> Option<Arc<Page>> {
+    ctx.pages.at_hand(request, ctx.db.version())
+}
+
 /// Deleted files are found, with that status.
 pub async fn one(ctx: &ServeContext, id: FileId) -> Result<File> {
     ctx.db.file(id).await?.ok_or_else(|| missing(id))

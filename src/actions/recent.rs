@@ -23,6 +23,12 @@ struct Entry<T> {
     answer: Answer<T>,
 }
 
+impl<T> Entry<T> {
+    fn is_fresh(&self, version: Option<u64>) -> bool {
+        version == Some(self.version) && self.since.elapsed() < FRESH
+    }
+}
+
 /// The newest answer to each question.
 pub(super) struct Recent<Q, T>(Mutex<HashMap<Q, Entry<T>>>);
 
@@ -48,13 +54,19 @@ impl<Q: Eq + Hash + Clone, T: Send + Sync + 'static> Recent<Q, T> {
         })
     }
 
+    /// The answer, if it has been read already.
+    pub fn at_hand(&self, question: &Q, version: Option<u64>) -> Option<Arc<T>> {
+        let entries = self.entries();
+        let entry = entries.get(question).filter(|entry| entry.is_fresh(version))?;
+        entry.answer.peek()?.as_ref().ok().cloned()
+    }
+
     fn answer<F>(&self, question: &Q, version: u64, read: impl FnOnce() -> F) -> Answer<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let mut entries = self.entries();
-        let known = entries.get(question);
-        if let Some(entry) = known.filter(|entry| entry.version == version && entry.since.elapsed() < FRESH) {
+        if let Some(entry) = entries.get(question).filter(|entry| entry.is_fresh(Some(version))) {
             return entry.answer.clone();
         }
         if entries.len() >= KEPT {
@@ -104,6 +116,10 @@ mod tests {
         let asked = futures_util::future::join_all((0..1000).map(|_| source.ask("page", Some(1))));
         assert_eq!(asked.await, [1; 1000]);
         assert_eq!(source.ask("page", Some(1)).await, 1);
+        assert_eq!(source.recent.at_hand(&"page", Some(1)).as_deref(), Some(&1));
+        for (question, version) in [("page", Some(2)), ("page", None), ("other", Some(1))] {
+            assert_eq!(source.recent.at_hand(&question, version), None);
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use actix_web::http::header::{self, ETag, EntityTag, Header, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -28,14 +29,32 @@ pub(super) fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
 pub(super) fn json(
     request: &HttpRequest,
     value: &impl Serialize,
-    mut builder: HttpResponseBuilder,
+    builder: HttpResponseBuilder,
 ) -> Result<HttpResponse, HttpError> {
-    let body =
-        serde_json::to_vec(value).map_err(|e| Error::internal("the answer can't be written").because(e))?;
-    let tag = weak(&body);
-    builder.insert_header(ETag(tag.clone())).insert_header((header::CACHE_CONTROL, "private, no-cache"));
-    if is_known(request, &tag) {
-        return Ok(builder.status(actix_web::http::StatusCode::NOT_MODIFIED).finish());
+    Ok(Json::of(value)?.answer(request, builder))
+}
+
+/// A value as it is sent.
+#[derive(Clone)]
+pub(super) struct Json {
+    pub body: Bytes,
+    tag: EntityTag,
+}
+
+impl Json {
+    pub fn of(value: &impl Serialize) -> Result<Self, HttpError> {
+        let body = serde_json::to_vec(value)
+            .map_err(|error| Error::internal("the answer can't be written").because(error))?;
+        Ok(Self { tag: weak(&body), body: body.into() })
     }
-    Ok(builder.content_type("application/json").body(body))
+
+    /// As `json`.
+    pub fn answer(self, request: &HttpRequest, mut builder: HttpResponseBuilder) -> HttpResponse {
+        let Self { body, tag } = self;
+        builder.insert_header(ETag(tag.clone())).insert_header((header::CACHE_CONTROL, "private, no-cache"));
+        if is_known(request, &tag) {
+            return builder.status(actix_web::http::StatusCode::NOT_MODIFIED).finish();
+        }
+        builder.content_type("application/json").body(body)
+    }
 }

@@ -4,6 +4,7 @@ mod api;
 pub mod error;
 mod etag;
 mod extract;
+mod lists;
 mod middleware;
 mod routes;
 pub mod server;

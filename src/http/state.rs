@@ -3,6 +3,7 @@
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::lists::Lists;
 use crate::actions::ServeContext;
 use crate::domain::{Error, Result};
 
@@ -12,11 +13,12 @@ pub struct AppState {
     pub(super) runtime: Handle,
     /// Set when the process is on its way out.
     pub(super) stopping: CancellationToken,
+    pub(super) lists: Lists,
 }
 
 impl AppState {
     pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken) -> Self {
-        Self { ctx, runtime, stopping }
+        Self { ctx, runtime, stopping, lists: Lists::default() }
     }
 
     /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that

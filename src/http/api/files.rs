@@ -34,13 +34,18 @@ pub(in crate::http) async fn list(
     state: Data<AppState>,
     PageQuery(query): PageQuery,
 ) -> Answer {
-    let slice = query.clone();
-    let page = state.run(|ctx| async move { find_files::page(&ctx, &slice).await }).await?;
+    let page = if let Some(page) = find_files::page_at_hand(&state.ctx, &query) {
+        page
+    } else {
+        let slice = query.clone();
+        state.run(|ctx| async move { find_files::page(&ctx, &slice).await }).await?
+    };
+    let json = state.lists.json(&query, &page)?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
         response.insert_header((header::LINK, format!("<{}>; rel=\"next\"", next_link(&query, next))));
     }
-    etag::json(&request, &page.files, response)
+    Ok(json.answer(&request, response))
 }
 
 fn next_link(query: &PageRequest, next: Cursor) -> String {
