@@ -58,10 +58,10 @@ pub async fn load(address: &str, files: usize, connections: usize, description: 
     Ok(Posted { begun, took: begun.elapsed(), posts, completions: Vec::new() })
 }
 
-/// Each file is asked for once the one before is completed.
-pub async fn one_by_one(address: &str, files: usize, description: &str) -> Outcome<Posted> {
+/// Each file is asked for once the one before is completed. Its client looks when something was committed.
+pub async fn one_by_one(cast: &Cast, files: usize, description: &str) -> Outcome<Posted> {
     const LIMIT: Duration = Duration::from_secs(30);
-    let mut connection = Connection::open(address).await?;
+    let mut connection = Connection::open(&cast.address).await?;
     let begun = Instant::now();
     let (mut posts, mut completions) = (Vec::with_capacity(files), Vec::with_capacity(files));
     for number in 0..files {
@@ -77,7 +77,7 @@ pub async fn one_by_one(address: &str, files: usize, description: &str) -> Outco
             if asked.elapsed() > LIMIT {
                 return Err(format!("file {id} is not completed after {LIMIT:?}").into());
             }
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            let _ = tokio::time::timeout(Duration::from_millis(20), cast.commits.heard.notified()).await;
         }
         completions.push(asked.elapsed());
     }

@@ -48,6 +48,9 @@ struct Args {
     /// `filesys up` alone, with its own parts, instead of `serve` and `worker` on Kafka
     #[arg(long)]
     up: bool,
+    /// Partitions of each topic
+    #[arg(long, default_value_t = 3)]
+    partitions: usize,
     /// Files that each member makes at once: as `filesys worker` does unless told otherwise
     #[arg(long, default_value_t = 16)]
     concurrency: usize,
@@ -142,10 +145,11 @@ impl Args {
         Workers { members: self.workers, processes: self.processes }
     }
 
-    fn settings(&self) -> [(&'static str, String); 3] {
+    fn settings(&self) -> [(&'static str, String); 4] {
         [
             ("PROCESSING_DELAY_MS", self.delay.to_string()),
             ("RUST_LOG", self.log.clone()),
+            ("KAFKA_PARTITIONS", self.partitions.to_string()),
             ("WORKER_CONCURRENCY", self.concurrency.to_string()),
         ]
     }
@@ -159,7 +163,7 @@ async fn one(args: &Args, stage: &Stage) -> Outcome<Run> {
     drive::wait_until_completed(&cast, 200, Duration::from_mins(1)).await?;
     let before = cast.usage();
     let posted = match args.idle {
-        Some(files) => drive::one_by_one(&cast.address, files, &description).await?,
+        Some(files) => drive::one_by_one(&cast, files, &description).await?,
         None => drive::load(&cast.address, args.files, args.connections, &description).await?,
     };
     let files = posted.posts.len();

@@ -149,6 +149,12 @@ impl Report {
             line(&format!("  {name}: CPU"), self.median(|run| of(run).cpu_seconds), "s");
             line(&format!("  {name}: memory, peak"), self.median(|run| of(run).peak_mib), "MiB");
         }
+        let last = self.runs.last();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let counts = last.map_or([0.0; 3], |run| [run.rows as f64, run.objects as f64, run.outbox as f64]);
+        for (name, count) in ["completed rows", "objects", "rows in the outbox"].into_iter().zip(counts) {
+            line(&format!("at the end: {name}"), count, "");
+        }
         let rate = self.median(|run| run.completed_per_second);
         #[expect(clippy::cast_precision_loss, reason = "a few")]
         let cpu_left = self.cores as f64 - rate * self.median(|run| run.all_cpu_ms_per_file) / 1000.0;

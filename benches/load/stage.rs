@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use filesys::config::{EmbeddedConfig, Env};
@@ -14,6 +15,7 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 use tokio_postgres::NoTls;
 use url::Url;
 
@@ -126,6 +128,7 @@ impl Stage {
         let address = told(&log, "listening address=").await?;
         let mut cast = Cast {
             address,
+            commits: hear_commits(&database).await?,
             database: connect(&database).await?,
             bucket: bucket(&services.s3, name)?,
             env,
@@ -187,9 +190,11 @@ impl Stage {
             access_key: value("aws_access_key_id"),
             secret_key: value("aws_secret_access_key"),
         };
+        let url = url.parse()?;
         let mut cast = Cast {
             address,
-            database: connect(&url.parse()?).await?,
+            commits: hear_commits(&url).await?,
+            database: connect(&url).await?,
             bucket: bucket(&s3, "file-storage-bucket")?,
             env,
             watched: Vec::new(),
@@ -317,6 +322,27 @@ pub async fn connect(url: &Url) -> Outcome<tokio_postgres::Client> {
     Ok(client)
 }
 
+/// Told of each commit that has something to tell, as other processes are.
+pub struct Commits {
+    pub heard: Arc<Notify>,
+    /// The connection lives as long as this.
+    _client: tokio_postgres::Client,
+}
+
+async fn hear_commits(url: &Url) -> Outcome<Commits> {
+    let (client, mut connection) = tokio_postgres::connect(url.as_str(), NoTls).await?;
+    let heard = Arc::new(Notify::new());
+    let wake = Arc::clone(&heard);
+    // Ends with the client.
+    tokio::spawn(async move {
+        while let Some(Ok(_)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+            wake.notify_one();
+        }
+    });
+    client.batch_execute("LISTEN filesys_outbox").await?;
+    Ok(Commits { heard, _client: client })
+}
+
 pub fn bucket(s3: &S3, name: &str) -> Outcome<Bucket> {
     let region = Region::Custom { region: "us-east-1".to_owned(), endpoint: s3.endpoint.clone() };
     let credentials = Credentials::new(Some(&s3.access_key), Some(&s3.secret_key), None, None, None)?;
@@ -327,6 +353,7 @@ pub fn bucket(s3: &S3, name: &str) -> Outcome<Bucket> {
 pub struct Cast {
     /// `host:port` of the API.
     pub address: String,
+    pub commits: Commits,
     pub database: tokio_postgres::Client,
     bucket: Bucket,
     /// Of the roles.

@@ -7,6 +7,7 @@ ALTER TABLE transitions DROP CONSTRAINT transitions_pkey;
 ALTER TABLE transitions ADD CONSTRAINT transitions_pkey PRIMARY KEY (id);
 CREATE INDEX transitions_file_id ON transitions (file_id, id);
 
+COMMENT ON COLUMN outbox.retry_at IS 'Not taken before: its topic can''t be written at present; those behind it flow on';
 DROP INDEX outbox_requests;
 CREATE INDEX outbox_file_id ON outbox (file_id);
 CREATE INDEX outbox_ready ON outbox (id) WHERE parked_at IS NULL;

@@ -11,6 +11,8 @@ DROP INDEX outbox_ready;
 DROP INDEX outbox_file_id;
 CREATE INDEX outbox_requests ON outbox (file_id) WHERE topic = 'file.create';
 
+COMMENT ON COLUMN outbox.retry_at IS 'Not taken before: it is being published by who wrote it, or its topic can''t be written at present; those behind it flow on';
+
 -- The history is asked for by file.
 ALTER TABLE transitions DROP CONSTRAINT transitions_pkey;
 DROP INDEX transitions_file_id;
