@@ -60,9 +60,9 @@ struct Args {
     /// Characters of each description
     #[arg(long, value_name = "N", default_value_t = 100)]
     description: usize,
-    /// The bench's own S3 server doesn't wait for the disk, as many don't: a power cut would lose what it confirmed
+    /// The bench's own S3 server keeps objects in memory, so that it is the others that are measured and not its disk
     #[arg(long, conflicts_with = "up")]
-    s3_no_fsync: bool,
+    s3_in_memory: bool,
     /// Instead, how long it takes to look at files, and to ask for one, when there are so many already
     #[arg(long, value_name = "ROWS", value_delimiter = ',', conflicts_with_all = ["up", "idle"])]
     rows: Vec<usize>,
@@ -99,11 +99,11 @@ fn main() -> Outcome<()> {
 }
 
 async fn run(args: Args) -> Outcome<()> {
-    let durability = if args.s3_no_fsync { Durability::Fast } else { Durability::Full };
     if let Some(dir) = &args.s3_server {
+        let durability = if args.s3_in_memory { Durability::Fast } else { Durability::Full };
         return stage::serve_s3(dir, durability).await;
     }
-    let stage = Stage::build(args.executable.clone(), args.up, durability).await?;
+    let stage = Stage::build(args.executable.clone(), args.up, args.s3_in_memory).await?;
     let measured = measure(&args, &stage).await;
     stage.tear_down().await;
     let (table, json) = measured?;

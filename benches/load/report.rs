@@ -114,7 +114,7 @@ impl Report {
             Some(files) => format!("{files} files, one at a time"),
             None => format!("{} files, {} at once", args.files, args.connections),
         };
-        let disk = if args.s3_no_fsync { "; S3 without fsync" } else { "" };
+        let disk = if args.s3_in_memory { "; S3 in memory" } else { "" };
         let Args { workers, processes, .. } = args;
         let what = format!("{roles}{disk}; {load}; {workers} worker members in {processes} processes");
         let cores = cores();

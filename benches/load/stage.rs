@@ -27,6 +27,8 @@ use super::report::Found;
 const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
 
 const LIMIT: Duration = Duration::from_mins(2);
+/// A file system in memory, which Linux has there.
+const MEMORY: &str = "/dev/shm";
 
 /// How many members of the worker group, in how many processes.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +57,8 @@ pub struct Services {
     pub kafka: String,
     s3_process: Option<Child>,
     pub s3: S3,
+    /// Where its objects are, if not in the folder; goes after it.
+    _memory: Option<TempDir>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,12 +79,12 @@ pub async fn serve_s3(dir: &Path, durability: Durability) -> Outcome<()> {
 
 impl Stage {
     /// PostgreSQL always waits for the disk.
-    pub async fn build(executable: PathBuf, up: bool, s3_durability: Durability) -> Outcome<Self> {
+    pub async fn build(executable: PathBuf, up: bool, s3_in_memory: bool) -> Outcome<Self> {
         use std::os::unix::fs::PermissionsExt;
         // Root hands PostgreSQL to another user, who must get through.
         let enterable = std::fs::Permissions::from_mode(0o711);
         let folder = tempfile::Builder::new().prefix("filesys-bench-").permissions(enterable).tempdir()?;
-        let services = if up { None } else { Some(Services::start(folder.path(), s3_durability).await?) };
+        let services = if up { None } else { Some(Services::start(folder.path(), s3_in_memory).await?) };
         Ok(Self { executable, folder, services })
     }
 
@@ -228,7 +232,7 @@ impl Stage {
 }
 
 impl Services {
-    async fn start(folder: &Path, s3_durability: Durability) -> Outcome<Self> {
+    async fn start(folder: &Path, s3_in_memory: bool) -> Outcome<Self> {
         let (postgres, database) = match std::env::var("DATABASE_URL") {
             Ok(url) => (None, url.parse()?),
             Err(_) => {
@@ -258,6 +262,7 @@ impl Services {
                 (Some(script), String::from_utf8(output.stdout)?.trim().to_owned())
             }
         };
+        let memory = s3_in_memory.then(|| tempfile::tempdir_in(MEMORY)).transpose()?;
         let (s3_process, s3) = match std::env::var("S3_ENDPOINT") {
             Ok(endpoint) => {
                 let (access_key, secret_key) =
@@ -265,10 +270,11 @@ impl Services {
                 (None, S3 { endpoint, access_key, secret_key })
             }
             Err(_) => {
-                start_s3(&folder.join("s3"), s3_durability).await.map(|(process, s3)| (Some(process), s3))?
+                let dir = memory.as_ref().map_or(folder, TempDir::path).join("s3");
+                start_s3(&dir, s3_in_memory).await.map(|(process, s3)| (Some(process), s3))?
             }
         };
-        Ok(Self { postgres, database, kafka_script, kafka, s3_process, s3 })
+        Ok(Self { postgres, database, kafka_script, kafka, s3_process, s3, _memory: memory })
     }
 
     /// Where the database of this name is.
@@ -285,10 +291,10 @@ impl Services {
     }
 }
 
-async fn start_s3(dir: &Path, durability: Durability) -> Outcome<(Child, S3)> {
+async fn start_s3(dir: &Path, in_memory: bool) -> Outcome<(Child, S3)> {
     let mut server = Command::new(std::env::current_exe()?);
-    if durability == Durability::Fast {
-        server.arg("--s3-no-fsync");
+    if in_memory {
+        server.arg("--s3-in-memory");
     }
     server.arg("--s3-server").arg(dir).stdout(Stdio::piped()).kill_on_drop(true);
     let mut process = server.spawn()?;

@@ -104,11 +104,17 @@ impl Roles {
 
     /// As many files at once, and as many tries of each.
     pub async fn with_worker_of(self, concurrency: usize, max_tries: u32) -> Self {
-        let ctx = WorkerContext {
-            broker: Arc::clone(&self.ctx.broker),
-            storage: self.ctx.storage.clone(),
-            processing_delay: Duration::ZERO,
-        };
+        self.with_any_worker(Duration::ZERO, concurrency, max_tries).await
+    }
+
+    /// Requests become files, each after this time.
+    pub async fn with_slow_worker(self, delay: Duration) -> Self {
+        self.with_any_worker(delay, 8, 2).await
+    }
+
+    async fn with_any_worker(self, processing_delay: Duration, concurrency: usize, max_tries: u32) -> Self {
+        let (broker, storage) = (Arc::clone(&self.ctx.broker), self.ctx.storage.clone());
+        let ctx = WorkerContext { broker, storage, processing_delay };
         let worker = "the-worker".to_owned();
         self.consume(topic::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
     }

@@ -1,5 +1,6 @@
-//! Records on their way through the consumers: poison among good ones, results that are not trusted, stores in trouble.
+//! Records on their way through the consumers: what is told when, poison among good ones, results that are not trusted, stores in trouble.
 
+mod announcements;
 mod letters;
 mod poison;
 mod results;
