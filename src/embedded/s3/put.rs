@@ -92,7 +92,6 @@ pub(super) async fn put(
             (metadata_path, metadata.to_string().into()),
             (internal_path, internal.to_string().into()),
         ],
-        bucket,
         dirs,
     };
     let written = tokio::task::spawn_blocking(move || files.write()).await;
@@ -116,7 +115,6 @@ async fn read(mut body: StreamingBlob, length: Option<i64>) -> S3Result<Bytes> {
 
 struct Files {
     root: PathBuf,
-    bucket: PathBuf,
     object: (PathBuf, Bytes),
     sidecars: [(PathBuf, Bytes); 2],
     /// With full durability.
@@ -128,18 +126,15 @@ impl Files {
     fn write(self) -> io::Result<()> {
         for (path, content) in &self.sidecars {
             match self.fill(File::create_new(path), content) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    self.replace(path, content)?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.replace(path, content)?,
                 written => written?,
             }
         }
         let (path, content) = &self.object;
-        let made_dirs = self.replace(path, content)?;
+        self.replace(path, content)?;
         let Some(dirs) = &self.dirs else { return Ok(()) };
-        let parent = path.parent().unwrap_or(&self.root);
-        let above = parent.ancestors().skip(1).take_while(|dir| made_dirs && dir.starts_with(&self.bucket));
-        dirs.sync(above.chain([parent, &self.root]).map(Path::to_owned))
+        let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
+        dirs.sync(above.map(Path::to_owned))
     }
 
     fn fill(&self, file: io::Result<File>, content: &[u8]) -> io::Result<()> {
@@ -148,8 +143,8 @@ impl Files {
         if self.dirs.is_some() { file.sync_all() } else { Ok(()) }
     }
 
-    /// Under its name there is either what was there before or all of this. True when folders had to be made for it.
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
+    /// Under its name there is either what was there before or all of this.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         // What is left of it when it is cut off goes when the store is opened again.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -159,9 +154,9 @@ impl Files {
             match fs::rename(&part, path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-                    fs::rename(&part, path).map(|()| true)
+                    fs::rename(&part, path)
                 }
-                renamed => renamed.map(|()| false),
+                renamed => renamed,
             }
         };
         write().inspect_err(|_| {
