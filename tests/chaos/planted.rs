@@ -26,7 +26,7 @@ const fn trap(bug: Plant) -> Trap {
         // Fetched and committed, and then the worker is gone.
         Plant::CommitBeforeDone => Trap {
             faults: &[Kind::KillWorker],
-            points: "worker.fetched=delay:700@0.5",
+            points: "worker.fetched=delay:1500@0.8",
             checks: &["request-unanswered", "rescued"],
         },
         Plant::ProduceOutsideTransaction => Trap {
@@ -67,12 +67,14 @@ fn options(seed: u64, bug: Plant, planted: bool) -> Options {
     if planted {
         setup.settings.push(("FILESYS_PLANT".to_owned(), bug.name().to_owned()));
     }
+    // Killed while they join, workers have nothing in hand; the group takes a session to get over it.
+    let long = if faults.contains(&Kind::KillWorker) { 3 } else { 1 };
     Options {
         setup,
-        requests: 300,
+        requests: 300 * long,
         concurrency: 8,
         rate: Some(40),
-        seconds: Some(7),
+        seconds: Some(7 * long),
         rounds: None,
         kinds: faults.to_vec(),
         drain_limit: Duration::from_secs(if planted { 6 } else { 60 }),
