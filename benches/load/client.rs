@@ -32,10 +32,9 @@ impl Connection {
 
     /// The answer's status, and its entity tag if it has one; without a tag everything is asked for.
     pub async fn poll(&mut self, target: &str, known: &str) -> Outcome<(StatusCode, Option<String>)> {
-        let known = [("if-none-match", known)];
-        let answer =
-            self.exchange("GET", target, if known[0].1.is_empty() { &[] } else { &known }, Bytes::new());
-        let (head, _) = answer.await?;
+        let headers = [("if-none-match", known)];
+        let headers = if known.is_empty() { &[][..] } else { &headers };
+        let (head, _) = self.exchange("GET", target, headers, Bytes::new()).await?;
         let tag = head.headers.get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         Ok((head.status, tag))
     }

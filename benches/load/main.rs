@@ -43,7 +43,7 @@ struct Args {
     #[arg(long, default_value_t = 2)]
     workers: usize,
     /// Processes that they are in
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(usize))]
+    #[arg(long, default_value_t = 1)]
     processes: usize,
     /// `filesys up` alone, with its own parts, instead of `serve` and `worker` on Kafka
     #[arg(long)]

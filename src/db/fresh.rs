@@ -74,12 +74,13 @@ impl Fresh {
         let (requests, facts): (Vec<_>, Vec<_>) =
             committed.into_iter().partition(|row| row.topic != topic::EVENTS);
         for (lane, committed) in [(Lane::Requests, requests), (Lane::Facts, facts)] {
-            if !committed.is_empty() {
-                if let Some(rows) = &mut *self.rows() {
-                    rows.lane(lane).extend(committed);
-                }
-                self.more(lane).notify_one();
+            if committed.is_empty() {
+                continue;
             }
+            if let Some(rows) = &mut *self.rows() {
+                rows.lane(lane).extend(committed);
+            }
+            self.more(lane).notify_one();
         }
     }
 }
