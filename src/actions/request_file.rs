@@ -1,7 +1,8 @@
 //! Ask for a file: row, first transition and message commit together; requests that arrive meanwhile share the next
 //! commit.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -12,13 +13,17 @@ use super::{ServeContext, moves};
 use crate::db::DbError;
 use crate::db::files::NewRow;
 use crate::domain::idempotency::KEPT;
-use crate::domain::{Error, ErrorKind, FactType, File, IdempotencyKey, NewFile, Result};
+use crate::domain::{Error, ErrorKind, FactType, File, FileId, IdempotencyKey, NewFile, Result, Timestamp};
 use crate::faults;
 
 /// Requests waiting for their commit; past it callers are told to come back.
 pub(super) const QUEUE: usize = 4096;
 /// Requests in one commit.
 const BATCH: usize = 512;
+/// So many requests at once are a crowd. Clients that were answered together come again together, this soon: those who come
+/// while ids are taken share the commit of the first.
+const CROWD: usize = 8;
+const SOON: Duration = Duration::from_millis(50);
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
 /// A request on its way into the database.
@@ -54,15 +59,38 @@ pub async fn request(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKe
 /// stored. A lone request waits for nothing.
 pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: CancellationToken) {
     let mut batch = Vec::new();
+    let mut ids = VecDeque::new();
+    let (mut crowd, mut answered) = (0, Instant::now());
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+            () = stop.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
             count = queue.recv_many(&mut batch, BATCH) => if count == 0 { return },
+        }
+        if answered.elapsed() > SOON {
+            crowd = 0;
+        }
+        // Older ones are not used: other processes may have given out higher ones since.
+        ids.truncate(crowd);
+        let taken = ctx.db.next_file_ids(crowd.max(batch.len()) - ids.len()).await;
+        while batch.len() < crowd
+            && let Ok(intake) = queue.try_recv()
+        {
+            batch.push(intake);
         }
         let (requests, replies): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|intake| ((intake.new, intake.key), intake.reply)).unzip();
-        let answers: Vec<Result<Accepted>> = match store(&ctx, requests).await {
+        let stored = match taken {
+            Ok((taken, now)) => {
+                ids.extend(taken);
+                store(&ctx, ids.drain(..requests.len()), now, requests).await
+            }
+            Err(error) => Err(error),
+        };
+        let answers: Vec<Result<Accepted>> = match stored {
             Ok(answers) => answers,
             Err(error) => {
                 let text = error.to_string();
@@ -76,6 +104,11 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
                 answers
             }
         };
+        crowd = (replies.len() + queue.len()).min(BATCH);
+        if crowd < CROWD {
+            crowd = 0;
+        }
+        answered = Instant::now();
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The caller may have gone; the file is made all the same.
             let _ = reply.send(answer);
@@ -85,12 +118,13 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
 
 async fn store(
     ctx: &ServeContext,
+    ids: impl Iterator<Item = FileId>,
+    now: Timestamp,
     requests: Vec<(NewFile, Option<IdempotencyKey>)>,
 ) -> Result<Vec<Result<Accepted>>, DbError> {
-    let ids = ctx.db.next_file_ids(requests.len()).await?;
     let mut wanted = Vec::with_capacity(requests.len());
     let mut rows = Vec::with_capacity(requests.len());
-    for ((id, now), (new, key)) in ids.into_iter().zip(requests) {
+    for (id, (new, key)) in ids.zip(requests) {
         let file = File::accepted(id, &new, now);
         rows.push(NewRow {
             deadline_at: now.plus(ctx.file_deadline),

@@ -133,7 +133,7 @@ impl Db {
         T: Send,
         F: Future<Output = T> + Send,
     {
-        self.run_within(limits::RELAY, async move |conn| {
+        self.run_on(&self.pool, limits::RELAY, async move |conn| {
             conn.transaction(async move |conn| {
                 let row: Option<FileRow> = files::table
                     .find(id.0)

@@ -11,7 +11,7 @@ use super::outbox::{Message, Written};
 use super::prepared::Prepared;
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
-use super::{Db, DbError, clock, idempotency, listen};
+use super::{Db, DbError, clock, idempotency, limits, listen};
 use crate::domain::{
     Attempt, Cursor, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp,
 };
@@ -28,14 +28,15 @@ pub struct NewRow {
 }
 
 #[derive(QueryableByName)]
-struct NextId {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
+struct NextIds {
+    #[diesel(sql_type = Array<BigInt>)]
+    ids: Vec<i64>,
     #[diesel(sql_type = Timestamptz)]
-    at: TimeColumn,
+    now: TimeColumn,
 }
 
-const NEXT_IDS: &str = "SELECT nextval('files_id_seq') AS id, now() AS at FROM generate_series(1, $1)";
+const NEXT_IDS: &str =
+    "SELECT ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $1)) AS ids, now() AS now";
 
 const INSERT: &str = "
 WITH new AS (
@@ -55,15 +56,15 @@ SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}')
     pg_notify($16, $17)::text FROM inserted_outbox";
 
 impl Db {
-    /// Takes ids that no other row has or will have, each with the time of its taking.
-    pub async fn next_file_ids(&self, count: usize) -> Result<Vec<(FileId, Timestamp)>, DbError> {
+    /// Takes ids that no other row has or will have, and tells the time.
+    pub async fn next_file_ids(&self, count: usize) -> Result<(Vec<FileId>, Timestamp), DbError> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let rows: Vec<NextId> = self
-            .run(async move |conn| {
-                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(count)).load(conn).await
+        let next: NextIds = self
+            .run_on(&self.intake, limits::WORK, async move |conn| {
+                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(count)).get_result(conn).await
             })
             .await?;
-        Ok(rows.into_iter().map(|row| (FileId(row.id), row.at.into())).collect())
+        Ok((next.ids.into_iter().map(FileId).collect(), next.now.into()))
     }
 
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
@@ -75,7 +76,7 @@ impl Db {
         kept: Duration,
     ) -> Result<Vec<Option<File>>, DbError> {
         let lease = self.fresh.lease();
-        let inserted = self.run(async move |conn| {
+        let inserted = self.run_on(&self.intake, limits::WORK, async move |conn| {
             let (known, written): (_, Written) = if rows.iter().all(|row| row.key.is_none()) {
                 let written = insert(conn, &rows.iter().collect::<Vec<_>>(), lease).await?;
                 (rows.iter().map(|_| None).collect(), written)

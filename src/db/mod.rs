@@ -24,6 +24,7 @@ mod types;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool::managed::QueueMode;
 use diesel::QueryResult;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
@@ -61,6 +62,9 @@ pub mod limits {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
+    /// Of one connection, for new files: a request never waits for a connection that others have, nor for one that is
+    /// being opened because they have all.
+    intake: Pool<AsyncPgConnection>,
     connector: Arc<Connector>,
     outage: Arc<Outage>,
     schema: Arc<Outage>,
@@ -69,28 +73,14 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens no connection yet.
+    /// Opens no connection yet, and never more than so many, of which there are two at least.
     pub fn new(url: &SecretString, max_connections: usize) -> Result<Self, DbError> {
         let connector = Arc::new(Connector::new(url)?);
-        let mut config = ManagerConfig::default();
-        config.recycling_method = RecyclingMethod::Fast;
-        let pooled = Arc::clone(&connector);
-        config.custom_setup = Box::new(move |_| {
-            let connector = Arc::clone(&pooled);
-            async move { connect(&connector).await }.boxed()
-        });
-        // The connector knows the URL.
-        let manager = AsyncDieselConnectionManager::new_with_config("", config);
-        let pool = Pool::builder(manager)
-            .max_size(max_connections)
-            .wait_timeout(Some(limits::POOL_WAIT))
-            .create_timeout(Some(limits::CONNECT))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let intake = pool(&connector, 1)?;
+        let pool = pool(&connector, max_connections.saturating_sub(1).max(1))?;
         let outage = Arc::new(Outage::new("postgresql is away", "postgresql is back"));
         let schema = Arc::new(Outage::new("the schema is missing", "the schema is there"));
-        Ok(Self { pool, connector, outage, schema, changes: Arc::default(), fresh: Arc::default() })
+        Ok(Self { pool, intake, connector, outage, schema, changes: Arc::default(), fresh: Arc::default() })
     }
 
     /// Runs one statement or one transaction on a connection of the pool. When it doesn't end (time limit, caller
@@ -99,15 +89,16 @@ impl Db {
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
     ) -> Result<T, DbError> {
-        self.run_within(limits::WORK, work).await
+        self.run_on(&self.pool, limits::WORK, work).await
     }
 
-    async fn run_within<T>(
+    async fn run_on<T>(
         &self,
+        pool: &Pool<AsyncPgConnection>,
         limit: Duration,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
     ) -> Result<T, DbError> {
-        let outcome = self.attempt(limit, work).await;
+        let outcome = attempt(pool, limit, work).await;
         match &outcome {
             Err(error @ (DbError::Unavailable(_) | DbError::TimedOut)) => self.outage.fails(error),
             Err(error @ DbError::NotMigrated(_)) => {
@@ -122,25 +113,46 @@ impl Db {
         outcome
     }
 
-    async fn attempt<T>(
-        &self,
-        limit: Duration,
-        work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
-    ) -> Result<T, DbError> {
-        let mut lease = Lease(Some(self.pool.get().await?));
-        let Some(connection) = lease.0.as_mut() else { return Err(DbError::TimedOut) };
-        let Ok(result) = tokio::time::timeout(limit, work(connection)).await else {
-            return Err(DbError::TimedOut);
-        };
-        lease.give_back();
-        Ok(result?)
-    }
-
     /// One round trip: is PostgreSQL there, and is the schema the one this executable knows?
     pub async fn ping(&self) -> Result<(), DbError> {
         self.run(async |conn| diesel::sql_query("SELECT 1 FROM files LIMIT 0").execute(conn).await).await?;
         Ok(())
     }
+}
+
+fn pool(connector: &Arc<Connector>, size: usize) -> Result<Pool<AsyncPgConnection>, DbError> {
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast;
+    let connector = Arc::clone(connector);
+    config.custom_setup = Box::new(move |_| {
+        let connector = Arc::clone(&connector);
+        async move { connect(&connector).await }.boxed()
+    });
+    // The connector knows the URL.
+    let manager = AsyncDieselConnectionManager::new_with_config("", config);
+    Pool::builder(manager)
+        .max_size(size)
+        // Those used last have their statements prepared.
+        .queue_mode(QueueMode::Lifo)
+        .wait_timeout(Some(limits::POOL_WAIT))
+        .create_timeout(Some(limits::CONNECT))
+        .runtime(deadpool::Runtime::Tokio1)
+        .build()
+        .map_err(|error| DbError::Unavailable(error.to_string()))
+}
+
+async fn attempt<T>(
+    pool: &Pool<AsyncPgConnection>,
+    limit: Duration,
+    work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
+) -> Result<T, DbError> {
+    let mut lease = Lease(Some(pool.get().await?));
+    let Some(connection) = lease.0.as_mut() else { return Err(DbError::TimedOut) };
+    let Ok(result) = tokio::time::timeout(limit, work(connection)).await else {
+        return Err(DbError::TimedOut);
+    };
+    lease.give_back();
+    Ok(result?)
 }
 
 struct Lease(Option<Object<AsyncPgConnection>>);

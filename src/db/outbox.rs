@@ -223,7 +223,7 @@ impl Db {
         F: Future<Output = Vec<Fate>> + Send,
     {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.run_within(limits::RELAY, async move |conn| {
+        self.run_on(&self.pool, limits::RELAY, async move |conn| {
             conn.transaction(async move |conn| {
                 let rows: Vec<OutboxRow> = outbox::table
                     .select(OutboxRow::as_select())

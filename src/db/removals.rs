@@ -135,7 +135,7 @@ impl Db {
     where
         F: Future<Output = Vec<Settled>> + Send,
     {
-        self.run_within(limits::RELAY, async move |conn| {
+        self.run_on(&self.pool, limits::RELAY, async move |conn| {
             conn.transaction(async move |conn| {
                 let due: Vec<RemovalRow> = object_removals::table
                     .select(RemovalRow::as_select())
