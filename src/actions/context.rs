@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::check_health::Silence;
 use super::recent::Recent;
@@ -78,6 +78,8 @@ impl ServeContext {
 pub struct WorkerContext {
     pub broker: Arc<dyn Broker>,
     pub storage: Storage,
+    /// As many as files may be made at once.
+    pub making: Arc<Semaphore>,
     /// Artificial processing time of each file.
     pub processing_delay: Duration,
 }

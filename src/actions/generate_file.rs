@@ -30,6 +30,7 @@ const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
 /// request's offset be committed. Repeating it gives the same object; `again` says that it is repeated, and then
 /// the start is not announced another time.
 pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin, again: bool) -> Result<()> {
+    let turn = ctx.making.acquire().await;
     let started = Instant::now();
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
     let (partition, offset) = (origin.partition, origin.offset);
@@ -48,6 +49,8 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
         Err(_) => tokio::join!(announce_start(ctx, start.take()), making).1,
     };
     let (location, stored) = made?;
+    // The next file can be made while this one is announced.
+    drop(turn);
     let duration = elapsed_ms(started);
     let end = FileResult {
         title: Some(request.title.clone()),

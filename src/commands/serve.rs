@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,7 +120,7 @@ impl Serve {
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
         tasks.spawn(keep_ready(ctx.clone(), self.topic_partitions, background.clone()));
         let settings = |batch| Settings {
-            concurrency: 1,
+            slots: Arc::new(Semaphore::new(1)),
             batch,
             max_tries: 5,
             give_back: self.session_timeout / 3,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +17,9 @@ use crate::consumer::{Settings, runner};
 use crate::domain::Error;
 use crate::domain::message::topic;
 use crate::storage::Storage;
+
+/// Records under way for each file that may be made at once: those that are announced are, too.
+const UNDER_WAY: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -55,13 +59,16 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
 impl Worker {
     /// Works until `stop`, then finishes or hands back what is under way and leaves the group.
     pub(super) async fn run(self, stop: CancellationToken) -> CommandResult {
+        // Shared by all members, so that a process does as much whoever of them owns how many partitions.
+        let at_once = self.config.concurrency * self.config.replicas;
         let ctx = WorkerContext {
             broker: Arc::clone(&self.broker),
             storage: self.storage,
+            making: Arc::new(Semaphore::new(at_once)),
             processing_delay: self.config.processing_delay,
         };
         let settings = Settings {
-            concurrency: self.config.concurrency,
+            slots: Arc::new(Semaphore::new(at_once * UNDER_WAY)),
             batch: 1,
             max_tries: self.config.max_attempts,
             give_back: self.session_timeout / 3,
@@ -82,7 +89,7 @@ impl Worker {
             };
             let member = self.broker.join(membership).await.map_err(Error::from)?;
             let handler = Arc::new(Requests { ctx: ctx.clone(), worker });
-            tasks.spawn(runner::run(member, handler, settings, stop.clone()));
+            tasks.spawn(runner::run(member, handler, settings.clone(), stop.clone()));
         }
         log::info!(replicas = self.config.replicas, group = self.group; "working");
         tasks.close();

@@ -108,7 +108,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
         "work",
         &[
             ("WORKER_REPLICAS", "members of the worker group in this process"),
-            ("WORKER_CONCURRENCY", "files that one member works on at once"),
+            ("WORKER_CONCURRENCY", "files made at once for each member; the members of a process share them"),
             (
                 "WORKER_MAX_ATTEMPTS",
                 "tries of a file that fails by its own fault; then it fails for good. Outages are waited for and don't count",

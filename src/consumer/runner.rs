@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,10 +29,11 @@ pub trait Handler: Send + Sync + 'static {
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<(), Error>;
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
-    /// Batches under way at once.
-    pub concurrency: usize,
+    /// One for each batch under way. Members that share them work at once on as many as there are, whichever of them
+    /// the records come to.
+    pub slots: Arc<Semaphore>,
     /// Records in one batch, all of one partition.
     pub batch: usize,
     /// Tries of one record that fails by itself (not by an outage).
@@ -48,6 +50,8 @@ pub struct Settings {
 
 /// Records of a taking under load.
 const CROWD: usize = 16;
+/// Batches of one taking. Members that take at the same moment see the same free slots: so few may have to wait for one.
+const BATCHES_TAKEN: usize = 16;
 
 /// How often settled work is committed. A crash repeats at most this much of it.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
@@ -66,10 +70,10 @@ pub async fn run(
     let mut runner = Runner {
         member,
         handler,
+        pace: Pace::new(settings.gather, CROWD),
         settings,
         partitions: HashMap::new(),
         jobs: Jobs::default(),
-        pace: Pace::new(settings.gather, CROWD),
         commits: Outage::new("offsets not committed", "offsets are committed again"),
     };
     let mut commits = tokio::time::interval(COMMIT_EVERY);
@@ -77,12 +81,15 @@ pub async fn run(
     loop {
         let pause = runner.pace.pause(std::time::Instant::now());
         let room = if pause.is_some() { 0 } else { runner.room() };
+        let slots = Arc::clone(&runner.settings.slots);
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            // Another member may have had it.
+            _ = slots.acquire(), if pause.is_none() && room == 0 => {}
             Some(done) = runner.jobs.next() => runner.settle(done),
             // A coordinator that is silent must hold up neither the work nor the reply to a revocation.
-            _ = commits.tick() => runner.commit(settings.give_back / 2).await,
+            _ = commits.tick() => runner.commit(runner.settings.give_back / 2).await,
             event = runner.member.next(room) => runner.on_event(event).await,
         }
     }
@@ -103,7 +110,7 @@ struct Runner {
 impl Runner {
     /// How many more records may be taken now.
     fn room(&self) -> usize {
-        self.settings.concurrency.saturating_sub(self.jobs.len()) * self.settings.batch
+        self.settings.slots.available_permits().min(BATCHES_TAKEN) * self.settings.batch
     }
 
     async fn on_event(&mut self, event: MemberEvent) {
@@ -134,12 +141,27 @@ impl Runner {
             batch.push(delivery);
             if batch.len() == self.settings.batch {
                 let full = std::mem::take(batch);
-                self.jobs.start(&self.handler, self.settings.max_tries, partition, full);
+                self.start(partition, full);
             }
         }
         for (partition, batch) in batches.into_iter().filter(|(_, batch)| !batch.is_empty()) {
-            self.jobs.start(&self.handler, self.settings.max_tries, partition, batch);
+            self.start(partition, batch);
         }
+    }
+
+    /// In a slot that is free now, or else in the next one.
+    fn start(&mut self, partition: TopicPartition, batch: Vec<Delivery>) {
+        let free = Arc::clone(&self.settings.slots).try_acquire_owned();
+        let slots = Arc::clone(&self.settings.slots);
+        let (handler, waits) = (Arc::clone(&self.handler), Arc::clone(&self.jobs.waits));
+        let max_tries = self.settings.max_tries;
+        self.jobs.start(partition, async move {
+            let _slot = match free {
+                Ok(slot) => Ok(slot),
+                Err(_) => slots.acquire_owned().await,
+            };
+            job::run(handler, max_tries, waits, batch).await
+        });
     }
 
     fn settle(&mut self, done: Vec<Position>) {
@@ -273,13 +295,10 @@ impl Jobs {
 
     fn start(
         &mut self,
-        handler: &Arc<dyn Handler>,
-        max_tries: u32,
         partition: TopicPartition,
-        batch: Vec<Delivery>,
+        job: impl Future<Output = Vec<Position>> + Send + 'static,
     ) {
-        let waits = Arc::clone(&self.waits);
-        let handle = self.set.spawn(job::run(Arc::clone(handler), max_tries, waits, batch));
+        let handle = self.set.spawn(job);
         self.handles.insert(handle.id(), (handle, partition));
     }
 
@@ -311,4 +330,86 @@ fn unfinished(error: &JoinError) -> Vec<Position> {
         log::error!(error:% = error; "a batch ended in a panic outside its handler");
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::broker::local::LocalBroker;
+    use crate::broker::{Broker, Membership, Record, TopicSpec};
+
+    /// Handles nothing before it is let.
+    #[derive(Default)]
+    struct Gate {
+        at_work: Mutex<usize>,
+        came: Notify,
+        open: CancellationToken,
+    }
+
+    #[async_trait]
+    impl Handler for Gate {
+        async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<(), Error>> {
+            *self.at_work.lock().unwrap() += batch.len();
+            self.came.notify_one();
+            self.open.cancelled().await;
+            batch.iter().map(|_| Ok(())).collect()
+        }
+
+        async fn give_up(&self, _delivery: &Delivery, error: &Error) -> Result<(), Error> {
+            panic!("nothing fails, but {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_that_has_all_records_uses_the_slots_of_the_others_and_no_more() {
+        const SLOTS: usize = 20;
+        const RECORDS: usize = 50;
+        let broker = LocalBroker::default();
+        broker.ensure_topics(&[TopicSpec { name: "t".to_owned(), partitions: 1 }]).await.unwrap();
+        let records = vec![Record { value: Some("x".into()), ..Record::default() }; RECORDS];
+        broker.publish("t", records).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+        let (gate, stop) = (Arc::new(Gate::default()), CancellationToken::new());
+        let limit = Duration::from_mins(1);
+        let settings = Settings {
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            batch: 1,
+            max_tries: 1,
+            give_back: limit,
+            drain: limit,
+            finish_backlog: false,
+            gather: Duration::ZERO,
+        };
+        let mut members = JoinSet::new();
+        for number in 0..2 {
+            let membership = Membership {
+                group: "g".to_owned(),
+                client_id: format!("member-{number}"),
+                topics: vec!["t".to_owned()],
+                session_timeout: limit,
+            };
+            let member = broker.join(membership).await.unwrap();
+            members.spawn(run(member, Arc::clone(&gate) as _, settings.clone(), stop.clone()));
+        }
+        let all_came = |count| {
+            let gate = Arc::clone(&gate);
+            async move {
+                while *gate.at_work.lock().unwrap() < count {
+                    gate.came.notified().await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, all_came(SLOTS)).await.unwrap();
+        // Whoever would come now without a slot is on his way already.
+        let more = tokio::time::timeout(Duration::from_millis(200), all_came(SLOTS + 1)).await;
+        assert!(more.is_err(), "{} at once", gate.at_work.lock().unwrap());
+        gate.open.cancel();
+        tokio::time::timeout(limit, all_came(RECORDS)).await.unwrap();
+        stop.cancel();
+        members.join_all().await;
+        assert_eq!(broker.committed("g", "t").await.unwrap()[&0], i64::try_from(RECORDS).unwrap());
+    }
 }

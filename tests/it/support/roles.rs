@@ -15,7 +15,7 @@ use filesys::consumer::results::Results;
 use filesys::consumer::{Handler, Settings, runner};
 use filesys::domain::message::topic;
 use filesys::domain::{DeadLetter, File, FileId, LetterPageRequest, NewFile};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -114,7 +114,8 @@ impl Roles {
 
     async fn with_any_worker(self, processing_delay: Duration, concurrency: usize, max_tries: u32) -> Self {
         let (broker, storage) = (Arc::clone(&self.ctx.broker), self.ctx.storage.clone());
-        let ctx = WorkerContext { broker, storage, processing_delay };
+        let making = Arc::new(Semaphore::new(concurrency));
+        let ctx = WorkerContext { broker, storage, making, processing_delay };
         let worker = "the-worker".to_owned();
         self.consume(topic::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
     }
@@ -140,7 +141,7 @@ impl Roles {
     ) -> Self {
         let limit = Duration::from_secs(10);
         let settings = Settings {
-            concurrency,
+            slots: Arc::new(Semaphore::new(concurrency)),
             batch,
             max_tries,
             give_back: limit,
