@@ -31,6 +31,9 @@ use crate::telemetry::Outage;
 const POLL: Duration = Duration::from_millis(100);
 /// Bounds how late room in the inbox is noticed.
 const POLL_WHILE_PAUSED: Duration = Duration::from_millis(5);
+/// How long a full inbox is waited for before anything is paused. librdkafka 2.12 needs up to a second to notice that its
+/// partitions are resumed: an inbox that had room sooner would be empty by then. So late a rebalance may be noticed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bounds how late the end of a rebalance is noticed.
 const POLL_WHILE_LEAVING: Duration = Duration::from_millis(5);
@@ -196,26 +199,37 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
     let context = Arc::clone(consumer.context());
     let inbox = &context.shared.inbox;
     let mut probed = Instant::now();
+    let mut full_since = None;
     while !inbox.is_closed() {
         if context.is_topic_replaced() {
             return Why::TopicReplaced;
         }
         let is_paused = !context.paused().is_empty();
-        if is_paused && inbox.has_room() {
-            context.resume_all(consumer);
+        if inbox.has_room() {
+            full_since = None;
+            if is_paused {
+                context.resume_all(consumer);
+            }
+        }
+        if full_since.is_some_and(|since: Instant| since.elapsed() < PATIENCE) {
+            thread::sleep(POLL_WHILE_PAUSED);
+            continue;
         }
         let wait = if is_paused { POLL_WHILE_PAUSED } else { POLL };
         if context.are_brokers_away() && probed.elapsed() >= PROBE_EVERY {
             context.probe(consumer, PROBE_LIMIT);
             probed = Instant::now();
         }
-        take_what_is_there(consumer, wait);
+        if take_what_is_there(consumer, wait, full_since.is_some()) {
+            full_since.get_or_insert_with(Instant::now);
+        }
     }
     Why::Left
 }
 
-/// What came together is told together.
-fn take_what_is_there(consumer: &Arc<BaseConsumer<Context>>, mut wait: Duration) {
+/// What came together is told together. Whether the inbox is full now; the partition that filled it is then paused, if
+/// that is wanted.
+fn take_what_is_there(consumer: &Arc<BaseConsumer<Context>>, mut wait: Duration, pause: bool) -> bool {
     let context = consumer.context();
     let inbox = &context.shared.inbox;
     let mut is_full = false;
@@ -225,11 +239,12 @@ fn take_what_is_there(consumer: &Arc<BaseConsumer<Context>>, mut wait: Duration)
         let delivery = to_delivery(context, &message);
         let partition = delivery.position.topic_partition();
         is_full = inbox.offer(delivery);
-        if is_full {
+        if is_full && pause {
             context.pause(consumer, partition);
         }
     }
     inbox.wake();
+    is_full
 }
 
 fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {

@@ -35,6 +35,29 @@ async fn ten_thousand_records_come_once_each_through_three_members_that_join_on_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_is_handed_out_without_a_break_by_a_member_that_owns_the_only_partition() {
+    const RECORDS: usize = 10_000;
+    let Some(kafka) = kafka() else { return };
+    let topic = made_topic(&kafka, 1).await;
+    publish(&kafka, &topic, numbered(0..RECORDS)).await;
+    let mut member = kafka.join(membership(&topic, &topic)).await.unwrap();
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while count < RECORDS {
+        let asked = Instant::now();
+        if let MemberEvent::Records(records) = within("the next records", member.next(16)).await {
+            if count > 0 {
+                longest = longest.max(asked.elapsed());
+            }
+            count += records.len();
+        }
+        // As quick as a worker may be, and slower than records are fetched.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(longest < Duration::from_millis(500), "waited {longest:?} for the next of a backlog");
+    member.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twice() {
     let Some(kafka) = kafka() else { return };
     let topic = made_topic(&kafka, 3).await;
