@@ -30,7 +30,7 @@ const ONE_SEGMENT_BYTES: usize = 80_000;
 /// What Kafka's format adds to most records.
 const RECORD_OVERHEAD: usize = 12;
 /// Under load, between two requests for one partition: brokers work by the request.
-const EVERY: Duration = Duration::from_millis(8);
+const EVERY: Duration = Duration::from_millis(16);
 /// Records in a request under load.
 const CROWD: usize = 4;
 /// Records a partition's queue takes before `publish` waits.
