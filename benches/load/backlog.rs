@@ -22,8 +22,8 @@ pub async fn measure(stage: &Stage, args: &Args, files: usize) -> Outcome<Figure
     stage.start_workers(&mut cast, args.workers())?;
     let finished = drive::wait_until_completed(&cast, files, Duration::from_mins(30)).await?;
     let after = cast.usage();
-    let found = cast.found().await?;
-    cast.stop().await?;
+    let found = cast.found(0).await?;
+    stage.end(cast).await?;
     if usize::try_from(found.completed)? != 2000 + files || found.outbox != 0 {
         return Err(format!("{} completed, {} in the outbox", found.completed, found.outbox).into());
     }

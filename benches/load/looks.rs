@@ -66,7 +66,7 @@ pub async fn measure(stage: &Stage, rows: &[usize], settings: &[(&'static str, S
         }
     }
     for cast in casts {
-        cast.stop().await?;
+        stage.end(cast).await?;
     }
     Ok(figures)
 }

@@ -19,7 +19,7 @@ use clap::Parser;
 use filesys::embedded::Durability;
 
 use self::report::{Report, Run};
-use self::stage::{Stage, Workers};
+use self::stage::{Cast, Stage, Workers};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -158,20 +158,33 @@ impl Args {
 async fn one(args: &Args, stage: &Stage) -> Outcome<Run> {
     let cast = stage.start(args.workers(), &args.settings()).await?;
     let description = "x".repeat(args.description);
-    // What is done once, such as preparing statements, is no part of the measure.
-    drive::load(&cast.address, 200, args.connections.min(32), &description).await?;
-    drive::wait_until_completed(&cast, 200, Duration::from_mins(1)).await?;
+    let made = warm_up(args, &cast, &description).await?;
     let before = cast.usage();
     let posted = match args.idle {
         Some(files) => drive::one_by_one(&cast, files, &description).await?,
         None => drive::load(&cast.address, args.files, args.connections, &description).await?,
     };
     let files = posted.posts.len();
-    let finished = drive::wait_until_completed(&cast, 200 + files, Duration::from_mins(10)).await?;
+    let finished = drive::wait_until_completed(&cast, made + files, Duration::from_mins(10)).await?;
     let after = cast.usage();
-    let found = cast.found().await?;
-    cast.stop().await?;
+    let found = cast.found(made).await?;
+    stage.end(cast).await?;
     let run = Run::new(posted, finished, after.since(&before), found);
-    run.check(200 + files)?;
+    run.check(made + files)?;
     Ok(run)
+}
+
+/// What is done once, such as preparing statements and dividing partitions, is no part of the measure: it begins when
+/// every member that can have a partition makes files. Returns how many were made for that.
+async fn warm_up(args: &Args, cast: &Cast, description: &str) -> Outcome<usize> {
+    const ROUND: usize = 500;
+    const ROUNDS: usize = 40;
+    for round in 1..=ROUNDS {
+        drive::load(&cast.address, ROUND, args.connections.min(32), description).await?;
+        drive::wait_until_completed(cast, round * ROUND, Duration::from_mins(5)).await?;
+        if cast.makers((round - 1) * ROUND).await? == args.workers.min(args.partitions) {
+            return Ok(round * ROUND);
+        }
+    }
+    Err("not all members of the worker group get to work".into())
 }

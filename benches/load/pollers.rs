@@ -68,7 +68,7 @@ pub async fn measure(
     }
     let seconds = begun.elapsed().as_secs_f64();
     let used = cast.usage().since(&before);
-    cast.stop().await?;
+    stage.end(cast).await?;
 
     let mut figures =
         Figures::new(format!("{clients} clients that ask for /files every {} s", EVERY.as_secs()));

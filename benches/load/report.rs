@@ -160,11 +160,14 @@ impl Report {
         let cpu_left = self.cores as f64 - rate * self.median(|run| run.all_cpu_ms_per_file) / 1000.0;
         line("cores left idle", cpu_left, "");
         if let Some(ceilings) = &self.ceilings {
-            for Ceiling { name, per_second, cpu_ms, .. } in ceilings.all() {
+            for ceiling in ceilings.all() {
+                let Ceiling { name, per_second, cpu_ms, .. } = ceiling;
                 line(&format!("ceiling: {name}"), *per_second, "/s");
+                line("  which makes", ceiling.files_per_second(), "files/s");
                 line("  CPU of all", *cpu_ms, "ms each");
             }
             line("end to end of the lowest ceiling", rate / ceilings.lowest() * 100.0, "%");
+            line("  of the lowest in batches", rate / ceilings.lowest_batched() * 100.0, "%");
             let together = ceilings.together(self.cores);
             line("ceiling: all of them together", together, "files/s");
             line("end to end of that", rate / together * 100.0, "%");

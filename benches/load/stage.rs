@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use filesys::config::{EmbeddedConfig, Env};
 use filesys::embedded::{DataDir, Durability, EmbeddedPostgres, EmbeddedS3, PostgresOptions, S3Options};
+use rskafka::client::ClientBuilder;
 use s3::creds::Credentials;
 use s3::{Bucket, Region};
 use secrecy::ExposeSecret;
@@ -92,6 +93,21 @@ impl Stage {
         self.services.as_ref()
     }
 
+    /// Stops the roles. Their database and topics go: a checkpoint syncs the files of all databases there are, in the middle
+    /// of a later run, and Kafka keeps all topics in mind.
+    pub async fn end(&self, mut cast: Cast) -> Outcome<()> {
+        cast.end(0).await?;
+        let Some(services) = &self.services else { return Ok(()) };
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", cast.name);
+        connect(&services.database).await?.batch_execute(&sql).await?;
+        let client = ClientBuilder::new(vec![services.kafka.clone()]).build().await?;
+        let controller = client.controller_client()?;
+        for topic in client.list_topics().await?.iter().filter(|topic| topic.name.starts_with(&cast.name)) {
+            controller.delete_topic(&topic.name, 5_000).await?;
+        }
+        Ok(())
+    }
+
     /// Everything fresh; answers requests when this returns. Without workers nothing but `serve` runs.
     pub async fn start(&self, workers: Workers, settings: &[(&'static str, String)]) -> Outcome<Cast> {
         let name = format!("bench{}", uuid::Uuid::new_v4().simple());
@@ -131,6 +147,7 @@ impl Stage {
         let serve = self.role(&["serve"], &env, &log)?;
         let address = told(&log, "listening address=").await?;
         let mut cast = Cast {
+            name: name.to_owned(),
             address,
             commits: hear_commits(&database).await?,
             database: connect(&database).await?,
@@ -196,6 +213,7 @@ impl Stage {
         };
         let url = url.parse()?;
         let mut cast = Cast {
+            name: String::new(),
             address,
             commits: hear_commits(&url).await?,
             database: connect(&url).await?,
@@ -357,6 +375,7 @@ pub fn bucket(s3: &S3, name: &str) -> Outcome<Bucket> {
 
 /// The roles of one run.
 pub struct Cast {
+    name: String,
     /// `host:port` of the API.
     pub address: String,
     pub commits: Commits,
@@ -388,8 +407,17 @@ impl Cast {
         Ok(self.database.query_one(sql, &[]).await?.get(0))
     }
 
-    /// What is there at the end. The outbox may still hold facts: they have a moment to flow off.
-    pub async fn found(&self) -> Outcome<Found> {
+    /// How many members made the files behind the first so many.
+    pub async fn makers(&self, files: usize) -> Outcome<usize> {
+        let sql =
+            "SELECT count(DISTINCT worker) FROM transitions WHERE to_status = 'completed' AND file_id > $1";
+        let makers: i64 = self.database.query_one(sql, &[&i64::try_from(files)?]).await?.get(0);
+        Ok(usize::try_from(makers)?)
+    }
+
+    /// What is there at the end; how long each file took behind the first so many. The outbox may still hold facts: they
+    /// have a moment to flow off.
+    pub async fn found(&self, behind: usize) -> Outcome<Found> {
         let mut outbox: i64 = i64::MAX;
         for _ in 0..500 {
             outbox = self.database.query_one("SELECT count(*) FROM outbox", &[]).await?.get(0);
@@ -401,15 +429,17 @@ impl Cast {
         let completed = "SELECT count(*) FROM files WHERE status = 'completed'";
         let completed: i64 = self.database.query_one(completed, &[]).await?.get(0);
         let millis = "SELECT (extract(epoch FROM t.at - f.created_at) * 1000)::float8 FROM transitions t \
-                      JOIN files f ON f.id = t.file_id WHERE t.to_status = 'completed' AND f.id > 200";
-        let millis = self.database.query(millis, &[]).await?.iter().map(|row| row.get(0)).collect();
+                      JOIN files f ON f.id = t.file_id WHERE t.to_status = 'completed' AND f.id > $1";
+        let millis = self
+            .database
+            .query(millis, &[&i64::try_from(behind)?])
+            .await?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
         let pages = self.bucket.list(String::new(), None).await?;
         let objects = pages.iter().map(|page| page.contents.len()).sum();
         Ok(Found { completed, outbox, objects, millis })
-    }
-
-    pub async fn stop(mut self) -> Outcome<()> {
-        self.end(0).await
     }
 
     /// `serve` goes on.
