@@ -208,7 +208,6 @@ INSERT INTO outbox (event_id, topic, value, file_id) SELECT gen_random_uuid(), '
 const TOLD: &str = "DELETE FROM outbox WHERE file_id = ANY($1)";
 
 /// Files per second, each taken through its life in three commits.
-
 async fn commits(services: &Services, name: &str, connections: usize, batch: usize) -> Outcome<(f64, f64)> {
     services.make_database(name).await?;
     let database = services.database(name);
