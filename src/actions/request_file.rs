@@ -59,8 +59,7 @@ pub async fn request(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKe
 /// stored. A lone request waits for nothing.
 pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: CancellationToken) {
     let mut batch = Vec::new();
-    let mut ids = VecDeque::new();
-    let (mut crowd, mut answered) = (0, Instant::now());
+    let mut outlook = Outlook { crowd: 0, answered: Instant::now(), ids: VecDeque::new() };
     loop {
         tokio::select! {
             biased;
@@ -70,11 +69,8 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
             }
             count = queue.recv_many(&mut batch, BATCH) => if count == 0 { return },
         }
-        if answered.elapsed() > SOON {
-            crowd = 0;
-        }
-        // Older ones are not used: other processes may have given out higher ones since.
-        ids.truncate(crowd);
+        let crowd = outlook.crowd();
+        let ids = &mut outlook.ids;
         let taken = ctx.db.next_file_ids(crowd.max(batch.len()) - ids.len()).await;
         while batch.len() < crowd
             && let Ok(intake) = queue.try_recv()
@@ -104,15 +100,37 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
                 answers
             }
         };
-        crowd = (replies.len() + queue.len()).min(BATCH);
-        if crowd < CROWD {
-            crowd = 0;
-        }
-        answered = Instant::now();
+        outlook.answer(replies.len() + queue.len());
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The caller may have gone; the file is made all the same.
             let _ = reply.send(answer);
         }
+    }
+}
+
+/// What to expect of the next round, by the last one.
+struct Outlook {
+    crowd: usize,
+    answered: Instant,
+    /// Taken for those who have not come.
+    ids: VecDeque<FileId>,
+}
+
+impl Outlook {
+    /// How many are likely to come in this round; 0 when nobody is. There are no more ids than that: older ones are not
+    /// used, since other processes may have given out higher ones meanwhile.
+    fn crowd(&mut self) -> usize {
+        if self.answered.elapsed() > SOON {
+            self.crowd = 0;
+        }
+        self.ids.truncate(self.crowd);
+        self.crowd
+    }
+
+    /// So many are answered now or wait already.
+    fn answer(&mut self, count: usize) {
+        self.crowd = if count < CROWD { 0 } else { count.min(BATCH) };
+        self.answered = Instant::now();
     }
 }
 

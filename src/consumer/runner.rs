@@ -67,6 +67,7 @@ pub async fn run(
     settings: Settings,
     stop: CancellationToken,
 ) {
+    let (slots, commit_limit) = (Arc::clone(&settings.slots), settings.give_back / 2);
     let mut runner = Runner {
         member,
         handler,
@@ -81,7 +82,6 @@ pub async fn run(
     loop {
         let pause = runner.pace.pause(std::time::Instant::now());
         let room = if pause.is_some() { 0 } else { runner.room() };
-        let slots = Arc::clone(&runner.settings.slots);
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
@@ -89,7 +89,7 @@ pub async fn run(
             _ = slots.acquire(), if pause.is_none() && room == 0 => {}
             Some(done) = runner.jobs.next() => runner.settle(done),
             // A coordinator that is silent must hold up neither the work nor the reply to a revocation.
-            _ = commits.tick() => runner.commit(runner.settings.give_back / 2).await,
+            _ = commits.tick() => runner.commit(commit_limit).await,
             event = runner.member.next(room) => runner.on_event(event).await,
         }
     }

@@ -172,13 +172,16 @@ impl Drop for Lease {
     }
 }
 
+/// Each statement looks rows up by an index, and is to go on doing so whatever statistics say: of a table that has just
+/// begun to grow, or whose rows live for milliseconds, they say that it is quicker to read it whole.
+pub const BY_INDEX: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+
 async fn connect(connector: &Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
     let mut connection = connector.connect().await?;
-    // Each statement looks rows up by an index, and is to go on doing so whatever statistics say: of a table that has
-    // just begun to grow, or whose rows live for milliseconds, they say that it is quicker to read it whole.
     let settings = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'; \
-         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off",
+         {BY_INDEX}",
         limits::STATEMENT_MILLIS,
         limits::IDLE_MILLIS,
     );
