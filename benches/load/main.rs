@@ -39,6 +39,9 @@ struct Args {
     /// Runs; the medians are reported
     #[arg(long, default_value_t = 1)]
     repeat: usize,
+    /// Runs before those, which are not reported: a Kafka that has just started takes twice the processor
+    #[arg(long, value_name = "RUNS", default_value_t = 2)]
+    warm_up: usize,
     /// Members of the worker group
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -124,6 +127,10 @@ async fn measure(args: &Args, stage: &Stage) -> Outcome<(String, String)> {
         backlog::measure(stage, args, files).await?
     } else {
         let mut report = Report::new(args);
+        for number in 1..=args.warm_up {
+            eprintln!("warm-up {number} of {}", args.warm_up);
+            one(args, stage).await?;
+        }
         for number in 1..=args.repeat {
             eprintln!("run {number} of {}", args.repeat);
             report.runs.push(one(args, stage).await?);
@@ -158,7 +165,7 @@ impl Args {
 async fn one(args: &Args, stage: &Stage) -> Outcome<Run> {
     let cast = stage.start(args.workers(), &args.settings()).await?;
     let description = "x".repeat(args.description);
-    let made = warm_up(args, &cast, &description).await?;
+    let made = settle(args, &cast, &description).await?;
     let before = cast.usage();
     let posted = match args.idle {
         Some(files) => drive::one_by_one(&cast, files, &description).await?,
@@ -176,7 +183,7 @@ async fn one(args: &Args, stage: &Stage) -> Outcome<Run> {
 
 /// What is done once, such as preparing statements and dividing partitions, is no part of the measure: it begins when
 /// every member that can have a partition makes files. Returns how many were made for that.
-async fn warm_up(args: &Args, cast: &Cast, description: &str) -> Outcome<usize> {
+async fn settle(args: &Args, cast: &Cast, description: &str) -> Outcome<usize> {
     const ROUND: usize = 500;
     const ROUNDS: usize = 40;
     for round in 1..=ROUNDS {

@@ -93,19 +93,13 @@ impl Stage {
         self.services.as_ref()
     }
 
-    /// Stops the roles. Their database and topics go: a checkpoint syncs the files of all databases there are, in the middle
-    /// of a later run, and Kafka keeps all topics in mind.
+    /// Stops the roles. Their database and topics go.
     pub async fn end(&self, mut cast: Cast) -> Outcome<()> {
         cast.end(0).await?;
-        let Some(services) = &self.services else { return Ok(()) };
-        let sql = format!("DROP DATABASE {} WITH (FORCE)", cast.name);
-        connect(&services.database).await?.batch_execute(&sql).await?;
-        let client = ClientBuilder::new(vec![services.kafka.clone()]).build().await?;
-        let controller = client.controller_client()?;
-        for topic in client.list_topics().await?.iter().filter(|topic| topic.name.starts_with(&cast.name)) {
-            controller.delete_topic(&topic.name, 5_000).await?;
+        match &self.services {
+            Some(services) => services.forget(&cast.name).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Everything fresh; answers requests when this returns. Without workers nothing but `serve` runs.
@@ -305,6 +299,23 @@ impl Services {
     pub async fn make_database(&self, name: &str) -> Outcome<()> {
         let sql = format!("CREATE DATABASE {name}");
         connect(&self.database).await?.batch_execute(&sql).await?;
+        Ok(())
+    }
+
+    /// Drops the databases and topics whose names begin like this: a checkpoint syncs the files of all databases there are,
+    /// in the middle of a later run, and Kafka keeps all topics in mind.
+    pub async fn forget(&self, name: &str) -> Outcome<()> {
+        let postgres = connect(&self.database).await?;
+        let ours = "SELECT datname::text FROM pg_database WHERE starts_with(datname, $1)";
+        for database in postgres.query(ours, &[&name]).await? {
+            let sql = format!("DROP DATABASE {} WITH (FORCE)", database.get::<_, String>(0));
+            postgres.batch_execute(&sql).await?;
+        }
+        let kafka = ClientBuilder::new(vec![self.kafka.clone()]).build().await?;
+        let controller = kafka.controller_client()?;
+        for topic in kafka.list_topics().await?.iter().filter(|topic| topic.name.starts_with(name)) {
+            controller.delete_topic(&topic.name, 5_000).await?;
+        }
         Ok(())
     }
 }
