@@ -79,6 +79,22 @@ async fn nothing_that_is_looked_at_or_asked_for_reads_the_whole_table() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_large_table_is_planned_once() {
+    let app = TestApp::start().await;
+    fill(&app.ground.database).await;
+    let connection = app.ground.database.connect().await;
+    connection.batch_execute(filesys::db::BY_INDEX).await.unwrap();
+    let page =
+        connection.prepare("SELECT * FROM files WHERE status <> $1 ORDER BY id DESC LIMIT $2").await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(connection.query(&page, &[&"deleted", &50_i64]).await.unwrap().len(), 50);
+    }
+    let anew = "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM files%'";
+    assert_eq!(connection.query_one(anew, &[]).await.unwrap().get::<_, i64>(0), 0);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_counts_are_those_of_the_rows_whoever_changes_them() {
     let app = TestApp::start().await;
     fill(&app.ground.database).await;
