@@ -22,7 +22,7 @@ pub(super) async fn store_then_publish(
     kept: Duration,
 ) -> std::result::Result<Vec<Option<File>>, DbError> {
     let messages: Vec<_> = rows.iter_mut().map(|row| std::mem::take(&mut row.messages)).collect();
-    let known = ctx.db.insert_files(rows, kept).await?;
+    let (known, _) = ctx.db.insert_files(rows, kept, 0).await?;
     faults::point!(ServeCommitted);
     for (messages, _) in messages.into_iter().zip(&known).filter(|(_, known)| known.is_none()) {
         for message in messages {

@@ -1,29 +1,30 @@
 //! Ask for a file: row, first transition and message commit together; requests that arrive meanwhile share the next
 //! commit.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "chaos")]
 use super::planted;
 use super::{ServeContext, moves};
 use crate::db::DbError;
-use crate::db::files::NewRow;
+use crate::db::files::{NewRow, NextIds};
 use crate::domain::idempotency::KEPT;
-use crate::domain::{Error, ErrorKind, FactType, File, FileId, IdempotencyKey, NewFile, Result, Timestamp};
+use crate::domain::{Error, ErrorKind, FactType, File, IdempotencyKey, NewFile, Result};
 use crate::faults;
 
 /// Requests waiting for their commit; past it callers are told to come back.
 pub(super) const QUEUE: usize = 4096;
 /// Requests in one commit.
 const BATCH: usize = 512;
-/// So many requests at once are a crowd. Clients that were answered together come again together, this soon: those who come
-/// while ids are taken share the commit of the first.
+/// So many requests at once are a crowd. Clients that were answered together come again together, this soon: those who
+/// come within `GATHER` of the first share its commit, with ids that came with the commit before.
 const CROWD: usize = 8;
 const SOON: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(2);
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
 
 /// A request on its way into the database.
@@ -59,7 +60,7 @@ pub async fn request(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKe
 /// stored. A lone request waits for nothing.
 pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: CancellationToken) {
     let mut batch = Vec::new();
-    let mut outlook = Outlook { crowd: 0, answered: Instant::now(), ids: VecDeque::new() };
+    let mut outlook = Outlook::default();
     loop {
         tokio::select! {
             biased;
@@ -69,24 +70,12 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
             }
             count = queue.recv_many(&mut batch, BATCH) => if count == 0 { return },
         }
-        let crowd = outlook.crowd();
-        let ids = &mut outlook.ids;
-        let taken = ctx.db.next_file_ids(crowd.max(batch.len()) - ids.len()).await;
-        while batch.len() < crowd
-            && let Ok(intake) = queue.try_recv()
-        {
-            batch.push(intake);
-        }
+        outlook.look();
+        gather(&mut queue, &mut batch, outlook.crowd).await;
         let (requests, replies): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|intake| ((intake.new, intake.key), intake.reply)).unzip();
-        let stored = match taken {
-            Ok((taken, now)) => {
-                ids.extend(taken);
-                store(&ctx, ids.drain(..requests.len()), now, requests).await
-            }
-            Err(error) => Err(error),
-        };
-        let answers: Vec<Result<Accepted>> = match stored {
+        outlook.expect(replies.len() + queue.len());
+        let answers: Vec<Result<Accepted>> = match store(&ctx, &mut outlook, requests).await {
             Ok(answers) => answers,
             Err(error) => {
                 let text = error.to_string();
@@ -100,7 +89,6 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
                 answers
             }
         };
-        outlook.answer(replies.len() + queue.len());
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The caller may have gone; the file is made all the same.
             let _ = reply.send(answer);
@@ -108,41 +96,53 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
     }
 }
 
+/// Until the whole crowd is there, or a moment has passed.
+async fn gather(queue: &mut mpsc::Receiver<Intake>, batch: &mut Vec<Intake>, crowd: usize) {
+    let late = Instant::now() + GATHER;
+    while let Some(missing @ 1..) = crowd.checked_sub(batch.len()) {
+        match timeout_at(late, queue.recv_many(batch, missing)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
 /// What to expect of the next round, by the last one.
+#[derive(Default)]
 struct Outlook {
+    /// How many are likely to come; 0 when nobody is.
     crowd: usize,
-    answered: Instant,
-    /// Taken for those who have not come.
-    ids: VecDeque<FileId>,
+    /// For them.
+    ids: Option<NextIds>,
 }
 
 impl Outlook {
-    /// How many are likely to come in this round; 0 when nobody is. There are no more ids than that: older ones are not
-    /// used, since other processes may have given out higher ones meanwhile.
-    fn crowd(&mut self) -> usize {
-        if self.answered.elapsed() > SOON {
-            self.crowd = 0;
+    /// Older ids are not used: other processes may have given out higher ones meanwhile.
+    fn look(&mut self) {
+        if self.ids.as_ref().is_none_or(|ids| ids.age() > SOON) {
+            *self = Self::default();
         }
-        self.ids.truncate(self.crowd);
-        self.crowd
     }
 
-    /// So many are answered now or wait already.
-    fn answer(&mut self, count: usize) {
+    /// So many are here.
+    fn expect(&mut self, count: usize) {
         self.crowd = if count < CROWD { 0 } else { count.min(BATCH) };
-        self.answered = Instant::now();
     }
 }
 
 async fn store(
     ctx: &ServeContext,
-    ids: impl Iterator<Item = FileId>,
-    now: Timestamp,
+    outlook: &mut Outlook,
     requests: Vec<(NewFile, Option<IdempotencyKey>)>,
 ) -> Result<Vec<Result<Accepted>>, DbError> {
+    let ids = match outlook.ids.take() {
+        Some(ids) if ids.ids.len() >= requests.len() => ids,
+        _ => ctx.db.next_file_ids(requests.len()).await?,
+    };
+    let now = ids.now();
     let mut wanted = Vec::with_capacity(requests.len());
     let mut rows = Vec::with_capacity(requests.len());
-    for (id, (new, key)) in ids.zip(requests) {
+    for (id, (new, key)) in ids.ids.into_iter().zip(requests) {
         let file = File::accepted(id, &new, now);
         rows.push(NewRow {
             deadline_at: now.plus(ctx.file_deadline),
@@ -156,8 +156,9 @@ async fn store(
         let known = planted::store_then_publish(ctx, rows, KEPT).await?;
         return Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect());
     });
-    let known = ctx.db.insert_files(rows, KEPT).await?;
+    let (known, next) = ctx.db.insert_files(rows, KEPT, outlook.crowd).await?;
     faults::point!(ServeCommitted);
+    outlook.ids = Some(next);
     Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect())
 }
 

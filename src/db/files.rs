@@ -1,7 +1,7 @@
 //! Table `files`: new rows with their first transition and their message, look-ups, pages.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
@@ -27,16 +27,50 @@ pub struct NewRow {
     pub key: Option<IdempotencyKey>,
 }
 
+/// Ids that no other row has or will have, with the database's clock when they were taken.
+#[derive(Debug)]
+pub struct NextIds {
+    pub ids: Vec<FileId>,
+    now: Timestamp,
+    taken: Instant,
+}
+
+impl NextIds {
+    pub fn age(&self) -> Duration {
+        self.taken.elapsed()
+    }
+
+    /// By the database's clock.
+    pub fn now(&self) -> Timestamp {
+        self.now.plus(self.age())
+    }
+}
+
 #[derive(QueryableByName)]
-struct NextIds {
+struct NextIdsRow {
     #[diesel(sql_type = Array<BigInt>)]
-    ids: Vec<i64>,
+    next_ids: Vec<i64>,
     #[diesel(sql_type = Timestamptz)]
     now: TimeColumn,
 }
 
+impl From<NextIdsRow> for NextIds {
+    fn from(row: NextIdsRow) -> Self {
+        let ids = row.next_ids.into_iter().map(FileId).collect();
+        Self { ids, now: row.now.into(), taken: Instant::now() }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Inserted {
+    #[diesel(embed)]
+    written: Written,
+    #[diesel(embed)]
+    next: NextIdsRow,
+}
+
 const NEXT_IDS: &str =
-    "SELECT ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $1)) AS ids, now() AS now";
+    "SELECT ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $1)) AS next_ids, now() AS now";
 
 const INSERT: &str = "
 WITH new AS (
@@ -53,49 +87,51 @@ WITH new AS (
     RETURNING id, event_id
 )
 SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}') AS event_ids,
-    pg_notify($16, $17)::text FROM inserted_outbox";
+    pg_notify($16, $17)::text,
+    ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $18)) AS next_ids, clock_timestamp() AS now
+FROM inserted_outbox";
 
 impl Db {
-    /// Takes ids that no other row has or will have, and tells the time.
-    pub async fn next_file_ids(&self, count: usize) -> Result<(Vec<FileId>, Timestamp), DbError> {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let next: NextIds = self
+    pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
+        let next: NextIdsRow = self
             .run_on(&self.intake, limits::WORK, async move |conn| {
-                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(count)).get_result(conn).await
+                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).get_result(conn).await
             })
             .await?;
-        Ok((next.ids.into_iter().map(FileId).collect(), next.now.into()))
+        Ok(next.into())
     }
 
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
     /// this returns; whoever listens for the outbox is woken. A row whose key was taken in the last `kept` is left
-    /// out; the answer in its place is the file of that key, as it is now.
+    /// out; the answer in its place is the file of that key, as it is now. With them come ids for `more` files.
     pub async fn insert_files(
         &self,
         rows: Vec<NewRow>,
         kept: Duration,
-    ) -> Result<Vec<Option<File>>, DbError> {
+        more: usize,
+    ) -> Result<(Vec<Option<File>>, NextIds), DbError> {
         let lease = self.fresh.lease();
         let inserted = self.run_on(&self.intake, limits::WORK, async move |conn| {
-            let (known, written): (_, Written) = if rows.iter().all(|row| row.key.is_none()) {
-                let written = insert(conn, &rows.iter().collect::<Vec<_>>(), lease).await?;
-                (rows.iter().map(|_| None).collect(), written)
+            let (known, inserted) = if rows.iter().all(|row| row.key.is_none()) {
+                let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
+                (rows.iter().map(|_| None).collect(), inserted)
             } else {
                 conn.transaction::<_, diesel::result::Error, _>(async |conn| {
-                    let known = insert_once(conn, &rows, kept, lease).await?;
+                    let known = insert_once(conn, &rows, kept, lease, more).await?;
                     faults::point!(ServeInserted);
                     Ok(known)
                 })
                 .await?
             };
-            Ok((known, written.rows(rows.into_iter().flat_map(|row| row.messages))))
+            let written = inserted.written.rows(rows.into_iter().flat_map(|row| row.messages));
+            Ok((known, written, inserted.next))
         });
-        let (known, written) = inserted.await?;
+        let (known, written, next) = inserted.await?;
         self.changes.more();
         if lease.is_some() {
             self.fresh.offer(written);
         }
-        Ok(known)
+        Ok((known, next.into()))
     }
 
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
@@ -214,7 +250,8 @@ async fn insert_once(
     rows: &[NewRow],
     kept: Duration,
     lease: Option<Duration>,
-) -> QueryResult<(Vec<Option<File>>, Written)> {
+    more: usize,
+) -> QueryResult<(Vec<Option<File>>, Inserted)> {
     let mut wanted = BTreeMap::new();
     for row in rows {
         if let Some(key) = &row.key {
@@ -226,19 +263,20 @@ async fn insert_once(
         let Some(key) = &row.key else { return true };
         wanted.get(key.as_ref()) == Some(&row.file.id) && taken.iter().any(|taken| taken == key.as_ref())
     };
-    let written = insert(conn, &rows.iter().filter(is_new).collect::<Vec<_>>(), lease).await?;
+    let inserted = insert(conn, &rows.iter().filter(is_new).collect::<Vec<_>>(), lease, more).await?;
     let known = rows.iter().filter(|row| !is_new(row)).filter_map(|row| row.key.as_ref());
     let known = idempotency::files_of(conn, known.map(AsRef::as_ref).collect()).await?;
     let answer =
         |row: &NewRow| row.key.as_ref().filter(|_| !is_new(&row)).and_then(|key| known.get(key.as_ref()));
-    Ok((rows.iter().map(|row| answer(row).cloned()).collect(), written))
+    Ok((rows.iter().map(|row| answer(row).cloned()).collect(), inserted))
 }
 
 async fn insert(
     conn: &mut AsyncPgConnection,
     rows: &[&NewRow],
     lease: Option<Duration>,
-) -> QueryResult<Written> {
+    more: usize,
+) -> QueryResult<Inserted> {
     let files = || rows.iter().map(|row| &row.file);
     let messages = || rows.iter().flat_map(|row| &row.messages);
     let insert = diesel::sql_query(INSERT)
@@ -258,8 +296,13 @@ async fn insert(
         .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)
-        .bind::<Text, _>(listen::news(lease.is_some()));
+        .bind::<Text, _>(listen::news(lease.is_some()))
+        .bind::<BigInt, _>(bigint(more));
     Prepared(insert).get_result(conn).await
+}
+
+fn bigint(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn escape_like(text: &str) -> String {

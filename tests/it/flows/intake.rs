@@ -22,7 +22,7 @@ async fn ids_grow_with_time_through_crowds_and_after_them() {
     }
     // Longer than clients of a crowd take to come again. Meanwhile another process gives out an id.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let elsewhere = roles.ctx.db.next_file_ids(1).await.unwrap().0[0];
+    let elsewhere = roles.ctx.db.next_file_ids(1).await.unwrap().ids[0];
     let alone = roles.request("alone").await;
     assert!(alone.id > elsewhere, "{} after {}", alone.id, elsewhere);
 }

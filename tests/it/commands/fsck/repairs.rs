@@ -19,7 +19,7 @@ async fn what_can_be_mended_is_and_then_nothing_is_wrong() {
     roles.bucket.put(&keys[1], b"cut").await;
     roles.bucket.put(&keys[2], &vec![b'x'; contents[2].len()]).await;
     let (failed, deleted) = (plant_file(&roles, "failed", 0).await, plant_file(&roles, "deleted", 0).await);
-    let lost = roles.ctx.db.next_file_ids(1).await.unwrap().0[0];
+    let lost = roles.ctx.db.next_file_ids(1).await.unwrap().ids[0];
     for key in [
         format!("files/{failed}_planted_1.txt"),
         format!("files/{deleted}_planted_1.txt"),
