@@ -54,8 +54,9 @@ struct Args {
     /// Partitions of each topic
     #[arg(long, default_value_t = 3)]
     partitions: usize,
-    /// Files that each member makes at once: as `filesys worker` does unless told otherwise
-    #[arg(long, default_value_t = 16)]
+    /// Files that each member makes at once: few, since all that takes part shares this machine (docs/OPERATIONS.md, Scale);
+    /// unless told otherwise `filesys worker` makes 16
+    #[arg(long, default_value_t = 4)]
     concurrency: usize,
     /// Artificial processing time of each file
     #[arg(long, value_name = "MS", default_value_t = 0)]

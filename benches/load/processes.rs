@@ -11,6 +11,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Of `VmHWM`; of several processes their sum, which counts shared pages several times.
     pub peak_mib: f64,
+    /// Now, with its part of pages that several processes share: sums of it count each page once. 0 of other users' processes.
+    pub share_mib: f64,
 }
 
 /// By name.
@@ -31,9 +33,10 @@ impl Usages {
 pub fn usage(pid: u32, with_children: bool) -> Usage {
     let mut sum = alone(pid, with_children);
     for child in children(pid).into_iter().filter(|_| with_children) {
-        let Usage { cpu_seconds, peak_mib } = alone(child, false);
+        let Usage { cpu_seconds, peak_mib, share_mib } = alone(child, false);
         sum.cpu_seconds += cpu_seconds;
         sum.peak_mib += peak_mib;
+        sum.share_mib += share_mib;
     }
     sum
 }
@@ -54,10 +57,18 @@ fn alone(pid: u32, with_children: bool) -> Usage {
     let tick = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
     let own = tick(11) + tick(12);
     let ticks = if with_children { own + tick(13) + tick(14) } else { own };
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
-    Usage { cpu_seconds: ticks / TICKS, peak_mib: kib.unwrap_or(0.0) / 1024.0 }
+    Usage {
+        cpu_seconds: ticks / TICKS,
+        peak_mib: mib(&format!("/proc/{pid}/status"), "VmHWM:"),
+        share_mib: mib(&format!("/proc/{pid}/smaps_rollup"), "Pss:"),
+    }
+}
+
+/// What a line of such a file says in kB.
+fn mib(file: &str, name: &str) -> f64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse().map_or(0.0, |kib: f64| kib / 1024.0)
 }
 
 fn children(pid: u32) -> Vec<u32> {

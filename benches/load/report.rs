@@ -51,6 +51,7 @@ pub struct Run {
     pub own_cpu_ms_per_file: f64,
     pub all_cpu_ms_per_file: f64,
     pub own_peak_mib: f64,
+    pub own_share_mib: f64,
     pub usage: Usages,
     pub rows: i64,
     pub objects: usize,
@@ -80,6 +81,7 @@ impl Run {
             own_cpu_ms_per_file: own_cpu * 1000.0 / files,
             all_cpu_ms_per_file: all_cpu * 1000.0 / files,
             own_peak_mib: ours().map(|(_, usage)| usage.peak_mib).sum(),
+            own_share_mib: ours().map(|(_, usage)| usage.share_mib).sum(),
             usage,
             rows: found.completed,
             objects: found.objects,
@@ -115,8 +117,9 @@ impl Report {
             None => format!("{} files, {} at once", args.files, args.connections),
         };
         let disk = if args.s3_in_memory { "; S3 in memory" } else { "" };
-        let Args { workers, processes, .. } = args;
-        let what = format!("{roles}{disk}; {load}; {workers} worker members in {processes} processes");
+        let Args { workers, processes, concurrency, .. } = args;
+        let members = format!("{workers} worker members in {processes} processes, {concurrency} files each");
+        let what = format!("{roles}{disk}; {load}; {members}");
         let cores = cores();
         Self { what, cores, runs: Vec::new(), ceilings: None }
     }
@@ -143,6 +146,7 @@ impl Report {
         line("CPU of ours", self.median(|run| run.own_cpu_ms_per_file), "ms/file");
         line("CPU of all", self.median(|run| run.all_cpu_ms_per_file), "ms/file");
         line("memory of ours, peak", self.median(|run| run.own_peak_mib), "MiB");
+        line("  at the end, shared pages once", self.median(|run| run.own_share_mib), "MiB");
         let names = self.runs.iter().flat_map(|run| run.usage.0.keys());
         for name in names.collect::<BTreeSet<_>>() {
             let of = |run: &Run| run.usage.0.get(name).copied().unwrap_or_default();
