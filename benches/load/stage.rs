@@ -27,6 +27,8 @@ use super::report::Found;
 /// Of several processes.
 const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
 
+/// As much as Kafka's own scripts take; what is for development takes less.
+const KAFKA_HEAP: &str = "KAFKA_HEAP_OPTS";
 const LIMIT: Duration = Duration::from_mins(2);
 /// A file system in memory, which Linux has there.
 const MEMORY: &str = "/dev/shm";
@@ -267,6 +269,9 @@ impl Services {
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
                 let mut start = Command::new(&script);
                 start.args(["start", "--port", "29392"]).env("FILESYS_SERVICES_DIR", folder);
+                if std::env::var_os(KAFKA_HEAP).is_none() {
+                    start.env(KAFKA_HEAP, "-Xms1g -Xmx1g");
+                }
                 let output = tokio::time::timeout(LIMIT, start.output()).await??;
                 if !output.status.success() {
                     return Err(String::from_utf8_lossy(&output.stderr).into());
