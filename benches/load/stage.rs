@@ -27,8 +27,8 @@ use super::report::Found;
 /// Of several processes.
 const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
 
-/// As much as Kafka's own scripts take; what is for development takes less.
-const KAFKA_HEAP: &str = "KAFKA_HEAP_OPTS";
+/// Unless the environment tells: as Kafka's own scripts have it; `scripts/kafka` takes less for development.
+const KAFKA_HEAP: (&str, &str) = ("KAFKA_HEAP_OPTS", "-Xms1g -Xmx1g");
 const LIMIT: Duration = Duration::from_mins(2);
 /// A file system in memory, which Linux has there.
 const MEMORY: &str = "/dev/shm";
@@ -269,9 +269,8 @@ impl Services {
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka");
                 let mut start = Command::new(&script);
                 start.args(["start", "--port", "29392"]).env("FILESYS_SERVICES_DIR", folder);
-                if std::env::var_os(KAFKA_HEAP).is_none() {
-                    start.env(KAFKA_HEAP, "-Xms1g -Xmx1g");
-                }
+                let (name, usual) = KAFKA_HEAP;
+                start.env(name, std::env::var_os(name).unwrap_or_else(|| usual.into()));
                 let output = tokio::time::timeout(LIMIT, start.output()).await??;
                 if !output.status.success() {
                     return Err(String::from_utf8_lossy(&output.stderr).into());

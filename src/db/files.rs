@@ -92,6 +92,7 @@ SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}')
 FROM inserted_outbox";
 
 impl Db {
+    /// Takes ids for so many files, and tells the time.
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
         let next: NextIdsRow = self
             .run_on(&self.intake, limits::WORK, async move |conn| {

@@ -80,9 +80,9 @@ async fn nothing_that_is_looked_at_or_asked_for_reads_the_whole_table() {
 
 #[tokio::test]
 async fn a_page_of_a_large_table_is_planned_once() {
-    let app = TestApp::start().await;
-    fill(&app.ground.database).await;
-    let connection = app.ground.database.connect().await;
+    let database = Database::migrated().await;
+    fill(&database).await;
+    let connection = database.connect().await;
     connection.batch_execute(filesys::db::BY_INDEX).await.unwrap();
     let page =
         connection.prepare("SELECT * FROM files WHERE status <> $1 ORDER BY id DESC LIMIT $2").await.unwrap();
@@ -91,7 +91,6 @@ async fn a_page_of_a_large_table_is_planned_once() {
     }
     let anew = "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM files%'";
     assert_eq!(connection.query_one(anew, &[]).await.unwrap().get::<_, i64>(0), 0);
-    app.stop().await;
 }
 
 #[tokio::test]
