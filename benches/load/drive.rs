@@ -62,6 +62,7 @@ pub async fn load(address: &str, files: usize, connections: usize, description: 
 pub async fn one_by_one(cast: &Cast, files: usize, description: &str) -> Outcome<Posted> {
     const LIMIT: Duration = Duration::from_secs(30);
     let mut connection = Connection::open(&cast.address).await?;
+    let commits = cast.hear_commits().await?;
     let begun = Instant::now();
     let (mut posts, mut completions) = (Vec::with_capacity(files), Vec::with_capacity(files));
     for number in 0..files {
@@ -77,7 +78,7 @@ pub async fn one_by_one(cast: &Cast, files: usize, description: &str) -> Outcome
             if asked.elapsed() > LIMIT {
                 return Err(format!("file {id} is not completed after {LIMIT:?}").into());
             }
-            let _ = tokio::time::timeout(Duration::from_millis(20), cast.commits.heard.notified()).await;
+            let _ = tokio::time::timeout(Duration::from_millis(20), commits.heard.notified()).await;
         }
         completions.push(asked.elapsed());
     }

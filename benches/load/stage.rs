@@ -145,8 +145,8 @@ impl Stage {
         let mut cast = Cast {
             name: name.to_owned(),
             address,
-            commits: hear_commits(&database).await?,
             database: connect(&database).await?,
+            url: database,
             bucket: bucket(&services.s3, name)?,
             env,
             watched: Vec::new(),
@@ -211,8 +211,8 @@ impl Stage {
         let mut cast = Cast {
             name: String::new(),
             address,
-            commits: hear_commits(&url).await?,
             database: connect(&url).await?,
+            url,
             bucket: bucket(&s3, "file-storage-bucket")?,
             env,
             watched: Vec::new(),
@@ -368,20 +368,6 @@ pub struct Commits {
     _client: tokio_postgres::Client,
 }
 
-async fn hear_commits(url: &Url) -> Outcome<Commits> {
-    let (client, mut connection) = tokio_postgres::connect(url.as_str(), NoTls).await?;
-    let heard = Arc::new(Notify::new());
-    let wake = Arc::clone(&heard);
-    // Ends with the client.
-    tokio::spawn(async move {
-        while let Some(Ok(_)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
-            wake.notify_one();
-        }
-    });
-    client.batch_execute("LISTEN filesys_outbox").await?;
-    Ok(Commits { heard, _client: client })
-}
-
 pub fn bucket(s3: &S3, name: &str) -> Outcome<Bucket> {
     let region = Region::Custom { region: "us-east-1".to_owned(), endpoint: s3.endpoint.clone() };
     let credentials = Credentials::new(Some(&s3.access_key), Some(&s3.secret_key), None, None, None)?;
@@ -393,8 +379,9 @@ pub struct Cast {
     name: String,
     /// `host:port` of the API.
     pub address: String,
-    pub commits: Commits,
     pub database: tokio_postgres::Client,
+    /// Of the database.
+    url: Url,
     bucket: Bucket,
     /// Of the roles.
     env: Vec<(&'static str, String)>,
@@ -405,6 +392,21 @@ pub struct Cast {
 impl Cast {
     fn watch(&mut self, name: &'static str, pid: Option<u32>) {
         self.watched.extend(pid.map(|pid| (name, pid)));
+    }
+
+    /// PostgreSQL wakes all that listen at each such commit: only who needs it should.
+    pub async fn hear_commits(&self) -> Outcome<Commits> {
+        let (client, mut connection) = tokio_postgres::connect(self.url.as_str(), NoTls).await?;
+        let heard = Arc::new(Notify::new());
+        let wake = Arc::clone(&heard);
+        // Ends with the client.
+        tokio::spawn(async move {
+            while let Some(Ok(_)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+                wake.notify_one();
+            }
+        });
+        client.batch_execute("LISTEN filesys_outbox").await?;
+        Ok(Commits { heard, _client: client })
     }
 
     pub fn usage(&self) -> Usages {
