@@ -72,14 +72,6 @@ fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     {
         return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
     }
-    let is_hex =
-        |text: &String| text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if result.sha256.as_ref().is_some_and(|text| !is_hex(text)) {
-        return refuse("sha256 is not 64 lower-case hexadecimal digits".to_owned());
-    }
-    if result.size.is_some_and(|size| size < 0) {
-        return refuse("size is negative".to_owned());
-    }
     result.error = result.error.map(|text| clean(&text, ERROR_MAX_CHARS));
     result.worker = result.worker.map(|text| clean(&text, WORKER_MAX_CHARS));
     Ok(result)

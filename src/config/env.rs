@@ -173,7 +173,10 @@ impl Env {
             }
             (direct, None) => direct.map(SecretString::from),
             (None, Some(path)) => match std::fs::read_to_string(path) {
-                Ok(text) => Some(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())),
+                Ok(text) => {
+                    let text = text.strip_prefix(BOM).unwrap_or(&text).trim_end_matches(['\r', '\n']);
+                    Some(SecretString::from(text.to_owned()))
+                }
                 Err(error) => {
                     self.problem(format!("{file_name} can't be read: {}", error.kind()));
                     None
@@ -182,6 +185,9 @@ impl Env {
         }
     }
 }
+
+/// Editors on Windows put it before text; it belongs to no value.
+pub(super) const BOM: char = '\u{feff}';
 
 /// As in the environment; a bare number is in `unit`.
 pub fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
@@ -236,8 +242,10 @@ mod tests {
     #[test]
     fn a_secret_may_come_from_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "s3cret\n").unwrap();
-        let mut env = Env::of([("DATABASE_PASSWORD_FILE", file.path().to_str().unwrap())]);
-        assert_eq!(env.secret("DATABASE_PASSWORD").unwrap().expose_secret(), "s3cret");
+        for text in ["s3cret\n", "\u{feff}s3cret\r\n"] {
+            std::fs::write(file.path(), text).unwrap();
+            let mut env = Env::of([("DATABASE_PASSWORD_FILE", file.path().to_str().unwrap())]);
+            assert_eq!(env.secret("DATABASE_PASSWORD").unwrap().expose_secret(), "s3cret");
+        }
     }
 }

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Env;
+use super::env::BOM;
 
 /// Whom to believe: the certificate authorities of one file, or those that browsers believe (Mozilla's).
 #[derive(Clone)]
@@ -134,7 +135,8 @@ fn private_key(pem: &SecretString) -> Result<PrivateKeyDer<'static>, FileError> 
 }
 
 fn read(path: &Path) -> Result<String, FileError> {
-    std::fs::read_to_string(path).map_err(|error| FileError::Unreadable(error.kind()))
+    let text = std::fs::read_to_string(path).map_err(|error| FileError::Unreadable(error.kind()))?;
+    Ok(text.strip_prefix(BOM).map_or_else(|| text.clone(), str::to_owned))
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, FileError> {

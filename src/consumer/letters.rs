@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::Handler;
-use super::requests::{named_file, value};
+use super::requests::value;
 use crate::actions::{LettersContext, keep_dead_letters};
 use crate::broker::Delivery;
+use crate::domain::message::named_file;
 use crate::domain::{Error, Result};
 
 pub struct Letters {

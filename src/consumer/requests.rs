@@ -1,14 +1,13 @@
 //! `file.create` → `generate_file`: what a worker does with a request.
 
 use async_trait::async_trait;
-use serde::Deserialize;
 
 use super::Handler;
 use crate::actions::generate_file::{self, Origin};
 use crate::actions::{WorkerContext, dead_letters};
 use crate::broker::Delivery;
-use crate::domain::message::{CreateFile, MessageError};
-use crate::domain::{Attempt, Error, ErrorKind, FileId, Result};
+use crate::domain::message::{CreateFile, MessageError, named_file};
+use crate::domain::{Error, ErrorKind, Result};
 use crate::faults;
 
 pub struct Requests {
@@ -66,18 +65,4 @@ impl Requests {
 
 pub(super) fn value(delivery: &Delivery) -> Option<&[u8]> {
     delivery.record.value.as_deref()
-}
-
-/// Which file a record speaks of, even when the rest of it is unusable.
-pub(super) fn named_file(value: Option<&[u8]>) -> Option<(FileId, Option<Attempt>)> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Named {
-        file_id: FileId,
-        #[serde(default)]
-        attempt: serde_json::Value,
-    }
-    let named: Named = serde_json::from_slice(value?).ok().filter(|named: &Named| named.file_id.0 > 0)?;
-    let attempt = named.attempt.as_i64().and_then(|number| i32::try_from(number).ok()).map(Attempt);
-    Some((named.file_id, attempt))
 }

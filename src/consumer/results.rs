@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 
 use super::Handler;
-use super::requests::{named_file, value};
+use super::requests::value;
 use crate::actions::{ServeContext, dead_letters, record_result};
 use crate::broker::Delivery;
-use crate::domain::message::FileResult;
+use crate::domain::message::{FileResult, named_file};
 use crate::domain::{Error, Result};
 use crate::faults;
 

@@ -7,6 +7,7 @@ pub mod file;
 pub mod format;
 pub mod idempotency;
 pub mod ids;
+pub mod json_members;
 pub mod message;
 pub mod object;
 pub mod pace;

@@ -1,6 +1,7 @@
 //! Points in time as the contract writes them: RFC 3339, UTC, three decimals, `Z`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -40,6 +41,14 @@ impl Timestamp {
 impl From<DateTime<Utc>> for Timestamp {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at.trunc_subsecs(3))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = chrono::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, chrono::ParseError> {
+        text.parse::<DateTime<Utc>>().map(Self::from)
     }
 }
 

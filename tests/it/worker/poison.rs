@@ -20,13 +20,13 @@ const POISON: [(Option<&[u8]>, &str); 14] = [
     (Some(b"null"), "not a file.create message"),
     (Some(b"[]"), "not a file.create message"),
     (Some(b"\xff\xfe\x00"), "not a file.create message"),
-    (Some(b"{}"), "missing field"),
-    (Some(br#"{"fileId":"one","title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "invalid type"),
+    (Some(b"{}"), "fileId is missing"),
+    (Some(br#"{"fileId":"one","title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "not a whole number"),
     (Some(br#"{"fileId":-1,"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "not positive"),
-    (Some(br#"{"fileId":1.5,"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "invalid type"),
+    (Some(br#"{"fileId":1.5,"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "not a whole number"),
     (Some(br#"{"fileId":0,"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "not positive"),
-    (Some(br#"{"fileId":-7,"title":7,"timestamp":"yesterday"}"#), "invalid type"),
-    (Some(br#"{"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "missing field"),
+    (Some(br#"{"fileId":-7,"title":7,"timestamp":"yesterday"}"#), "not positive"),
+    (Some(br#"{"title":"a","timestamp":"2026-01-04T12:00:00Z"}"#), "fileId is missing"),
 ];
 
 #[tokio::test]
@@ -185,12 +185,31 @@ async fn an_unusable_request_that_names_its_file_fails_the_file() {
 }
 
 #[tokio::test]
+async fn an_array_names_no_file() {
+    let roles = Roles::new().await.with_results().await.with_intake();
+    let file = roles.request("a").await;
+    let roles = roles.with_worker().await;
+    for value in [format!("[{}]", file.id), format!("[{},1]", file.id), format!("[[{}]]", file.id)] {
+        roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    }
+    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    assert_eq!(roles.file(file.id).await, file);
+    let letters = roles.records(topic::DEAD_LETTERS).await;
+    assert_eq!(
+        letters.iter().map(|letter| letter.record.key.clone()).collect::<Vec<_>>(),
+        [None, None, None]
+    );
+    roles.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_with_the_source_systems_members_alone_makes_the_file() {
     let roles = Roles::new().await.with_results().await.with_intake();
     let file = roles.request("A title").await;
     let roles = roles.with_worker().await;
     let value = format!(
-        r#"{{"fileId":{},"title":"A title","description":"d","timestamp":"{}"}}"#,
+        "\u{feff}{{\"fileId\":{},\"title\":\"A title\",\"description\":\"d\",\"timestamp\":\"{}\",\"attempt\":0,\"format\":\"\"}}",
         file.id, file.created_at
     );
     roles.publish(topic::CREATE, Some(value.as_bytes())).await;

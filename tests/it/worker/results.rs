@@ -64,7 +64,6 @@ async fn a_location_that_is_not_the_files_own_changes_nothing() {
         format!("http://{bucket}/files/{id}_a_1.txt"),
         format!("s3://{bucket}/files/{id}_"),
         format!("s3://{bucket}/files/{id}_{}.txt", "a".repeat(500)),
-        String::new(),
     ];
     for location in &foreign {
         say(&roles, &json!({"fileId": id, "s3Location": location, "status": "completed"})).await;
@@ -94,8 +93,8 @@ async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_reco
         Some(br#"{"fileId":0,"status":"failed"}"#),
         Some(br#"{"fileId":1,"status":"finished"}"#),
         Some(br#"{"fileId":1,"status":"completed"}"#),
-        Some(br#"{"fileId":1,"status":"processing","size":-1}"#),
-        Some(br#"{"fileId":1,"status":"processing","sha256":"ABC"}"#),
+        Some(br#"{"fileId":1,"status":"processing","attempt":-1}"#),
+        Some(br#"{"fileId":1,"status":"processing","attempt":"first"}"#),
         Some(br#"{"fileId":9223372036854775807,"status":"failed","error":"of nobody"}"#),
     ];
     let mut published = BTreeMap::new();
@@ -142,6 +141,29 @@ async fn a_failure_is_recorded_with_its_reason_cut_to_what_a_page_can_show() {
     roles.stop().await;
 }
 
+/// Results as workers of other make write them: their zero values, their number types, their byte order mark.
+#[tokio::test]
+async fn a_failure_is_recorded_whatever_else_the_result_says() {
+    let roles = recorder().await;
+    let more = [
+        r#""s3Location":"""#,
+        r#""s3Location":"","attempt":0,"size":0,"sha256":"","worker":"","partition":0,"offset":0,"durationMs":0"#,
+        r#""durationMs":12.7"#,
+        r#""size":-1,"sha256":"ABC","title":7,"timestamp":"yesterday""#,
+        r#""attempt":1.0,"partition":"1","x":1e999"#,
+    ];
+    for more in more {
+        let file = roles.request("a").await;
+        let value =
+            format!("\u{feff}{{\"fileId\":{},\"status\":\"failed\",\"error\":\"boom\",{more}}}", file.id);
+        roles.publish(topic::CREATED, Some(value.as_bytes())).await;
+        let failed = wait_until(&roles, file.id, Status::Failed).await;
+        assert_eq!(failed.error.as_deref(), Some("boom"), "{more}");
+    }
+    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    roles.stop().await;
+}
+
 #[tokio::test]
 async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
     let roles = recorder().await;
@@ -152,7 +174,6 @@ async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
     };
     let told = [
         completed(2),
-        completed(0),
         json!({"fileId": file.id, "status": "processing", "attempt": 1}),
         completed(1),
         completed(1),
