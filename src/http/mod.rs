@@ -1,6 +1,7 @@
 //! The door for requests: JSON API and pages on one port. It only translates, then calls a verb.
 
 mod api;
+mod budget;
 pub mod error;
 mod etag;
 mod extract;

@@ -3,6 +3,7 @@
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::budget::Budget;
 use super::lists::Lists;
 use crate::actions::ServeContext;
 use crate::domain::{Error, Result};
@@ -14,11 +15,13 @@ pub struct AppState {
     /// Set when the process is on its way out.
     pub(super) stopping: CancellationToken,
     pub(super) lists: Lists,
+    /// Memory for what clients are sending.
+    pub(super) input: Budget,
 }
 
 impl AppState {
     pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken) -> Self {
-        Self { ctx, runtime, stopping, lists: Lists::default() }
+        Self { ctx, runtime, stopping, lists: Lists::default(), input: Budget::default() }
     }
 
     /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that

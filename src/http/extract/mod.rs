@@ -1,7 +1,5 @@
 //! Reading requests: bodies, ids and queries, each failing with our own error.
 
-use std::time::Duration;
-
 use actix_web::dev::Payload;
 use actix_web::error::JsonPayloadError;
 use actix_web::{FromRequest, HttpRequest, ResponseError, web};
@@ -19,8 +17,6 @@ use crate::domain::{
 
 /// A title and 64 KiB of description, every byte of it escaped as `\u00XX`, and room.
 pub(super) const BODY_LIMIT: usize = 512 * 1024;
-/// For a whole body to arrive.
-const BODY_TIME: Duration = Duration::from_secs(15);
 
 /// The `{id}` of the path.
 pub(super) struct Id(pub(super) FileId);
@@ -172,23 +168,19 @@ fn new_file(raw: RawNewFile) -> Result<NewFile, Error> {
     NewFile::new(title.as_deref(), description, format.as_deref())
 }
 
-/// A JSON body within the limits of size and time; whatever its content type says besides JSON is refused.
+/// A JSON body; whatever its content type says besides JSON is refused. `middleware` limits its size and time.
 fn json_body<T: DeserializeOwned + 'static>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> LocalBoxFuture<'static, Result<T, HttpError>> {
     let body = web::Json::<T>::from_request(request, payload);
     async move {
-        match tokio::time::timeout(BODY_TIME, body).await {
-            Ok(Ok(body)) => Ok(body.into_inner()),
-            Ok(Err(error)) => Err(HttpError(match error.as_error::<JsonPayloadError>() {
+        match body.await {
+            Ok(body) => Ok(body.into_inner()),
+            Err(error) => Err(HttpError(match error.as_error::<JsonPayloadError>() {
                 Some(cause) => refused(cause),
                 None => of_status(error.as_response_error().status_code(), error.to_string()),
             })),
-            Err(_) => {
-                let detail = format!("the body did not arrive within {} seconds", BODY_TIME.as_secs());
-                Err(HttpError(Error::new(ErrorKind::Timeout, "request_timeout", detail)))
-            }
         }
     }
     .boxed_local()

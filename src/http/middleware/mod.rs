@@ -1,13 +1,19 @@
-//! Around every request: its id, its log line, the body of its error, the headers of every answer.
+//! Around every request: its body's limits, its id, its log line, the body of its error, the headers of every answer.
+
+mod answer;
+mod body;
 
 use std::time::Instant;
 
-use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
+
+use self::answer::{Answer, framed};
+use self::body::Body;
 
 use super::error::{HttpError, Problem, of_status, wants_page};
 use crate::domain::{Error, ErrorKind, Fault};
@@ -18,16 +24,38 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// Gives the request an id (the caller's own if it is a sane one), the answer its standard headers, errors their
-/// body, and the log one line.
+/// Gives the request an id (the caller's own if it is a sane one) and its body limits, the answer its standard headers
+/// and framing, errors their body, and the log one line.
 pub(super) async fn around<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+) -> Result<ServiceResponse<Answer>, actix_web::Error> {
     let started = Instant::now();
     let id = request_id(&request);
-    let response = next.call(request).await?;
-    let mut response = with_problem(response, &id);
+    let must_close = body::asks_for_another_protocol(&request);
+    let mut unread = None;
+    let early = match Body::guard(&mut request) {
+        Ok(None) => None,
+        Ok(Some(body)) => {
+            let refusal = body.refusal().or_else(|| body::check_coding(&mut request).err());
+            unread = Some(body);
+            refusal
+        }
+        Err(error) => Some(error),
+    };
+    let mut response = if let Some(error) = early {
+        with_problem(request.into_response(refused(error)), &id).map_into_boxed_body()
+    } else {
+        let mut response = next.call(request).await?.map_into_boxed_body();
+        if let Some(error) = unread.as_ref().and_then(Body::refusal) {
+            response = response.into_response(refused(error));
+        } else if let Some(body) = &unread
+            && body.ends().await
+        {
+            unread = None;
+        }
+        with_problem(response, &id).map_into_boxed_body()
+    };
     let headers = response.headers_mut();
     let mut set = |name, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -47,7 +75,17 @@ pub(super) async fn around<B: MessageBody + 'static>(
         elapsed_us:? = started.elapsed().as_micros(), request_id = id;
         "request answered"
     );
-    Ok(response)
+    Ok(framed(response, unread, must_close))
+}
+
+fn refused(error: Error) -> HttpResponse {
+    let code = error.code;
+    let mut response = HttpResponse::from_error(HttpError(error));
+    if code == body::UNSUPPORTED_CODING {
+        let codings = HeaderValue::from_static(body::ACCEPTED_CODINGS);
+        response.headers_mut().insert(header::ACCEPT_ENCODING, codings);
+    }
+    response
 }
 
 fn request_id(request: &ServiceRequest) -> String {

@@ -2,6 +2,7 @@
 
 mod bad_requests;
 mod caching;
+mod connections;
 mod content;
 mod create;
 mod dead_letters;
