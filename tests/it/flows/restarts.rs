@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use filesys::domain::message::{FileResult, Outcome, topic};
 use filesys::domain::{Attempt, File, FileId, Status};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::records::records;
@@ -178,6 +179,22 @@ async fn every_request_that_was_accepted_while_the_process_was_killed_is_there_a
     let stats = app.wait_until_all_completed().await;
     assert!(usize::try_from(stats.total).unwrap() >= accepted.len());
     assert_whole(&app, &accepted).await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn signals_that_come_together_are_one() {
+    let app = TestApp::start().await;
+    let file = app.post_file("a").await;
+    for signal in [Signal::SIGTERM, Signal::SIGTERM, Signal::SIGINT] {
+        app.process.signal(signal);
+    }
+    // SIGTERM once more, and an end with success.
+    let ground = app.stop().await;
+    let log = std::fs::read_to_string(ground.log()).unwrap();
+    assert!(log.contains("stopping") && !log.contains("second signal: "), "{log}");
+    let app = ground.start(&[]).await;
+    app.wait_until_completed(file.id).await;
     app.stop().await;
 }
 

@@ -115,12 +115,13 @@ async fn kafka_workers_that_stop_hand_back_what_takes_too_long_and_others_make_i
     serve.stop_within(STOP_LIMIT).await;
 }
 
-/// A request whose body never comes: an orderly end waits for it.
-async fn dawdle(api: &Api) -> TcpStream {
+/// A request that waits for a locked table: an orderly end waits for it.
+async fn dawdle(cluster: &Cluster, api: &Api) -> (tokio_postgres::Client, TcpStream) {
+    let holder = cluster.processes.ground.database.connect().await;
+    holder.batch_execute("BEGIN; LOCK TABLE files IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let mut stream = TcpStream::connect(api.address()).await.unwrap();
-    let head = "POST /files HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream
+    stream.write_all(b"POST /files/1/cancel HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    (holder, stream)
 }
 
 #[tokio::test]
@@ -137,7 +138,7 @@ async fn kafka_roles_on_their_way_out_are_not_ready_and_end_at_once_when_asked_t
         holds(answer.status == 200, answer)
     })
     .await;
-    let dawdling = dawdle(&api).await;
+    let dawdling = dawdle(&cluster, &api).await;
 
     serve.notices(Signal::SIGTERM).await;
     // Who still gets through is told so, the others are refused.

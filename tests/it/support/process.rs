@@ -1,5 +1,6 @@
 //! The real executable as a child: started with a clean environment, asked to stop, killed, its log shown on failure.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ use super::{PATIENCE, eventually, holds, within};
 
 /// An orderly end with nothing to wait for takes a fraction of this, which is less than the time to drain.
 pub const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// The contract's: signals within this time of the first one are the same request to stop.
+const SAME_SIGNAL: Duration = Duration::from_millis(1100);
 
 /// A running `filesys`. Dropping it kills it.
 pub struct Process {
@@ -81,14 +85,16 @@ impl Process {
         self.ends_at_once(Signal::SIGINT).await;
     }
 
-    /// The first signal that asks it to stop; it has begun to when this returns.
+    /// The first signal that asks it to stop; when this returns it has begun to, and another one is a second request.
     pub async fn notices(&self, signal: Signal) {
         self.signal(signal);
+        let another = tokio::time::sleep(SAME_SIGNAL);
         eventually("the first signal is noticed", async || {
             let log = self.log();
             holds(log.contains("a second signal exits at once"), log)
         })
         .await;
+        another.await;
     }
 
     /// The second one; how long it took.
@@ -98,6 +104,31 @@ impl Process {
         let status = within(STOP_LIMIT, "ending after two signals", self.child.wait()).await;
         assert_eq!(status.unwrap().code(), Some(1));
         asked.elapsed()
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// Open TCP connections of clients to the ports that it listens on, in whatever state.
+    pub fn connections(&self) -> usize {
+        let (sockets, table) = (self.sockets(), std::fs::read_to_string("/proc/net/tcp").unwrap());
+        let lines: Vec<Vec<&str>> =
+            table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+        let its = |line: &&Vec<&str>| sockets.contains(line[9]);
+        let is_listening = |line: &&Vec<&str>| line[3] == "0A";
+        let ports: Vec<&str> = lines.iter().filter(its).filter(is_listening).map(|line| line[1]).collect();
+        lines.iter().filter(its).filter(|line| !is_listening(line) && ports.contains(&line[1])).count()
+    }
+
+    /// Inodes of its sockets.
+    fn sockets(&self) -> BTreeSet<String> {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let inode =
+            |link: PathBuf| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned());
+        links.filter_map(inode).collect()
     }
 
     /// SIGSTOP has reached all of it.
