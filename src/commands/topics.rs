@@ -5,6 +5,7 @@ use super::{CommandError, CommandResult};
 use crate::actions::prepare::{self, Agreement, TopicState};
 use crate::broker::kafka::Kafka;
 use crate::config::{Env, KafkaConfig};
+use crate::domain::shell::quoted;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -56,8 +57,10 @@ fn problem(topic: &TopicState, brokers: &str) -> Option<String> {
         Agreement::Missing => Some(format!("topic {topic} is missing; `filesys topics` makes it")),
         Agreement::Fewer => Some(format!(
             "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: \
-             kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic} --partitions {wanted}",
-            found.unwrap_or_default()
+             kafka-topics.sh --bootstrap-server {} --alter --topic {} --partitions {wanted}",
+            found.unwrap_or_default(),
+            quoted(brokers),
+            quoted(topic)
         )),
     }
 }

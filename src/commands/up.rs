@@ -152,8 +152,7 @@ async fn services(
         None => {
             let options = PostgresOptions::new(data_dir.clone(), config.embedded.clone());
             let postgres = embedded.postgres.insert(EmbeddedPostgres::start(options).await?);
-            postgres.create_database(DATABASE).await?;
-            postgres.database_config(DATABASE, MAX_CONNECTIONS)
+            postgres.served_database(DATABASE, MAX_CONNECTIONS).await?
         }
     };
     let s3 = match &config.s3 {
@@ -166,28 +165,29 @@ async fn services(
     Ok((database, s3))
 }
 
-/// Runs both roles until the signal, or until one of them or PostgreSQL ends by itself.
+/// Runs both roles until the signal, or until one of them ends by itself, or PostgreSQL too often.
 async fn roles(
     worker: Worker,
     serve: Serve,
-    embedded: &Embedded,
+    embedded: &mut Embedded,
     bucket: &str,
     stop: &CancellationToken,
 ) -> CommandResult {
+    let hints = hints(embedded, bucket);
     let (listening, address) = oneshot::channel();
     // Workers end first, so that their last results are still recorded.
     let worked = CancellationToken::new();
     let mut worker = tokio::spawn(worker.run(stop.clone()));
     let mut serve = tokio::spawn(serve.run(stop.clone(), worked.clone(), Some(listening)));
     let lost = async {
-        match &embedded.postgres {
-            Some(postgres) => postgres.exited().await,
+        match &mut embedded.postgres {
+            Some(postgres) => postgres.keep_alive().await,
             None => std::future::pending().await,
         }
     };
     let watch = async {
         if let Ok(address) = address.await {
-            say(address, embedded, bucket)?;
+            say(address, &hints)?;
         }
         stop.cancelled().await;
         Ok::<_, CommandError>(())
@@ -222,15 +222,19 @@ fn joined(result: Result<CommandResult, tokio::task::JoinError>) -> CommandResul
     result.unwrap_or_else(|error| Err(CommandError::Failed(format!("a role ended unexpectedly: {error}"))))
 }
 
+/// Commands to look inside, ready to be pasted.
+fn hints(embedded: &Embedded, bucket: &str) -> Vec<String> {
+    let rows = embedded.postgres.as_ref().map(|it| format!("the rows:    {}", it.psql_hint(DATABASE)));
+    let objects = embedded.s3.as_ref().map(|it| format!("the objects: {}", it.aws_hint(bucket)));
+    rows.into_iter().chain(objects).collect()
+}
+
 /// How to look at it, in a few lines on stdout.
-fn say(address: SocketAddr, embedded: &Embedded, bucket: &str) -> CommandResult {
+fn say(address: SocketAddr, hints: &[String]) -> CommandResult {
     let mut out = std::io::stdout();
     writeln!(out, "filesys is ready: http://{address}/")?;
-    if let Some(postgres) = &embedded.postgres {
-        writeln!(out, "  the rows:    {}", postgres.psql_hint(DATABASE))?;
-    }
-    if let Some(s3) = &embedded.s3 {
-        writeln!(out, "  the objects: {}", s3.aws_hint(bucket))?;
+    for hint in hints {
+        writeln!(out, "  {hint}")?;
     }
     writeln!(out, "  Ctrl-C stops it; what is unfinished goes on at the next start")?;
     Ok(())

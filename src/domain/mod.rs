@@ -13,6 +13,7 @@ pub mod object;
 pub mod pace;
 pub mod page;
 pub mod range;
+pub mod shell;
 pub mod stats;
 pub mod status;
 pub mod time;

@@ -1,17 +1,16 @@
 //! The directory that holds everything the embedded services keep; one process at a time may use it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::unistd::Uid;
 use uuid::Uuid;
 
-use super::EmbeddedError;
+use super::{EmbeddedError, access};
 
 /// Before taking any port that the system has.
 const PORTS_TRIED: usize = 20;
@@ -27,11 +26,9 @@ struct Locked {
 }
 
 impl DataDir {
-    /// Makes the directory if it is missing, and locks it.
+    /// Makes the directory if it is missing, closes it to other users, and locks it.
     pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
-        // Started by root, PostgreSQL runs as another user, who must be able to pass through. Files are 0600.
-        let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
-        DirBuilder::new().recursive(true).mode(mode).create(path).map_err(EmbeddedError::io(path))?;
+        access::own_directory(path)?;
         let path = path.canonicalize().map_err(EmbeddedError::io(path))?;
         let lock = lock(&path)?;
         Ok(Self(Arc::new(Locked { path, _lock: lock })))
@@ -52,7 +49,8 @@ impl DataDir {
         let write = || {
             let staged = self.join(&format!("{name}.new"));
             let _ = fs::remove_file(&staged);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(access::FILE).open(&staged)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             fs::rename(&staged, &path)?;
@@ -61,14 +59,30 @@ impl DataDir {
         write().map_err(EmbeddedError::io(&path))
     }
 
+    /// A directory for one service, closed to other users.
+    pub(super) fn private_dir(&self, name: &str) -> Result<PathBuf, EmbeddedError> {
+        let path = self.join(name);
+        access::private_directory(&path)?;
+        Ok(path)
+    }
+
+    /// Opens a file that stays, for its lock or for appending.
+    pub(super) fn open_file(&self, name: &str, options: &mut OpenOptions) -> Result<File, EmbeddedError> {
+        access::open_file(&self.join(name), options)
+    }
+
     /// `None` when there is no such file.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, EmbeddedError> {
         let path = self.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(EmbeddedError::io(&path)(error)),
-        }
+        let mut text = String::new();
+        match access::open_file(&path, OpenOptions::new().read(true)) {
+            Ok(mut file) => file.read_to_string(&mut text).map_err(EmbeddedError::io(&path))?,
+            Err(EmbeddedError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Some(text))
     }
 
     /// Listens on loopback: on the port in the file `name` if it is free, else on another, which the file then holds.
@@ -97,14 +111,8 @@ const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 fn lock(dir: &Path) -> Result<File, EmbeddedError> {
     let path = dir.join("lock");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(EmbeddedError::io(&path))?;
+    let mut options = OpenOptions::new();
+    let mut file = access::open_file(&path, options.create(true).truncate(false).read(true).write(true))?;
     // A child that is being started holds its parent's files until it is another program: a lock that was just let go
     // may seem taken for an instant.
     let until = Instant::now() + LOCK_LIMIT;
@@ -148,6 +156,96 @@ mod tests {
         assert!(DataDir::open(dir.path()).is_err());
         drop(clone);
         assert!(DataDir::open(dir.path()).is_ok());
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_was_open_to_others_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        for entries in [vec![], vec!["lock", "objects"], vec!["lost+found"]] {
+            let path = dir.path().join(format!("data{}", entries.len()));
+            fs::create_dir(&path).unwrap();
+            for entry in entries {
+                fs::write(path.join(entry), "").unwrap();
+            }
+            for open in [0o755, 0o777, 0o750, 0o711, 0o1777] {
+                set_mode(&path, open);
+                DataDir::open(&path).unwrap();
+                assert_eq!(mode(&path), 0o700, "{open:o}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_of_others_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "").unwrap();
+        for open in [0o755, 0o1777] {
+            set_mode(dir.path(), open);
+            let error = DataDir::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("thesis.tex") && error.contains("chmod 700"), "{error}");
+            assert_eq!(mode(dir.path()), open);
+            assert!(!dir.path().join("lock").exists());
+        }
+        set_mode(dir.path(), 0o700);
+        DataDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_belongs_to_another_user_is_refused() {
+        if !nix::unistd::Uid::effective().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(12345), None).unwrap();
+        let error = DataDir::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("belongs to user 12345") && error.contains("chown root"), "{error}");
+        assert!(!dir.path().join("lock").exists());
+    }
+
+    #[test]
+    fn links_in_the_directory_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&victim, data.join("lock")).unwrap();
+        assert!(matches!(DataDir::open(&data), Err(EmbeddedError::Link { .. })));
+        fs::remove_file(data.join("lock")).unwrap();
+        fs::hard_link(&victim, data.join("lock")).unwrap();
+        assert!(matches!(DataDir::open(&data), Err(EmbeddedError::WrongKind { .. })));
+        fs::remove_file(data.join("lock")).unwrap();
+
+        let opened = DataDir::open(&data).unwrap();
+        for name in ["secret", "secret.new", "objects"] {
+            std::os::unix::fs::symlink(&victim, data.join(name)).unwrap();
+        }
+        assert!(matches!(opened.read("secret"), Err(EmbeddedError::Link { .. })));
+        opened.write_private("secret", "mine").unwrap();
+        assert_eq!(opened.read("secret").unwrap().as_deref(), Some("mine"));
+        assert!(matches!(opened.private_dir("objects"), Err(EmbeddedError::Link { .. })));
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_missing_directory_is_made_with_those_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a b/ü/data");
+        let data = DataDir::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join("lock")), 0o600);
+        assert_eq!(mode(&data.private_dir("objects").unwrap()), 0o700);
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(DataDir::open(&file), Err(EmbeddedError::WrongKind { .. })));
     }
 
     #[test]

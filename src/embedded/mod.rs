@@ -1,5 +1,6 @@
 //! The services that `filesys up` and the tests run for themselves: a PostgreSQL and an S3 server on one directory.
 
+mod access;
 pub mod data_dir;
 pub mod postgres;
 pub mod s3;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use uuid::Uuid;
+
+use crate::domain::shell::quoted;
 
 pub use data_dir::DataDir;
 pub use postgres::{EmbeddedPostgres, PostgresOptions};
@@ -32,7 +35,29 @@ pub enum EmbeddedError {
     #[error("{} is in use by another filesys (process {owner}); stop it or choose another data directory", path.display())]
     Locked { path: PathBuf, owner: String },
     #[error(
-        "PostgreSQL's server programs (postgres, initdb, createdb) were not found in {searched}; install them \
+        "{} belongs to user {owner}, and filesys runs as user {user}; run it as {owner}, choose another data directory \
+         (one inside of it will do), or hand it over: chown {user} {}", path.display(), quoted(path)
+    )]
+    ForeignOwner { path: PathBuf, owner: String, user: String },
+    #[error(
+        "{} is open to other users (mode {mode:04o}) and holds {entry}, which is not filesys' own; choose an empty \
+         directory, or close this one: chmod 700 {}", path.display(), quoted(path)
+    )]
+    OpenToOthers { path: PathBuf, mode: u32, entry: String },
+    #[error(
+        "{} is a symbolic link, which filesys does not follow inside of its data directory; move what it leads to \
+         here, or make the data directory itself the link", path.display()
+    )]
+    Link { path: PathBuf },
+    #[error("{} is not {expected}", path.display())]
+    WrongKind { path: PathBuf, expected: &'static str },
+    #[error(
+        "another PostgreSQL still runs on {} (of a killed filesys, in another container perhaps); it did not end within \
+         {} s", data.display(), limit.as_secs()
+    )]
+    StillRunning { data: PathBuf, limit: Duration },
+    #[error(
+        "PostgreSQL's server programs (postgres, initdb, psql) were not found in {searched}; install them \
          (Debian and Ubuntu: apt-get install postgresql), or set PG_BIN to the directory they are in, or \
          DATABASE_URL to a server that runs already"
     )]
@@ -41,7 +66,7 @@ pub enum EmbeddedError {
     NoAccount,
     #[error(
         "PostgreSQL refuses to run as root, so it runs as user {account}, who may not enter {}; \
-         choose another data directory or allow it: chmod o+x {}", path.display(), path.display()
+         choose another data directory or allow it: chmod o+x {}", path.display(), quoted(path)
     )]
     NotTraversable { account: String, path: PathBuf },
     #[error("{} has a database but no readable password in {}", data.display(), pgpass.display())]

@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &[&[&str]]); 14] = [
     ("actions", &[&GROUND, &TOOLS]),
     ("http", &[&GROUND, &["actions"]]),
     ("consumer", &[&GROUND, &["actions", "broker"]]),
-    ("embedded", &[&["config"]]),
+    ("embedded", &[&["domain", "config"]]),
     ("commands", &[&GROUND, &TOOLS, &DOORS]),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,6 +50,16 @@ impl Account {
         Ok(Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
     }
 
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Lets this user's group pass through a directory of ours, and nobody else.
+    pub fn let_through(&self, dir: &Path) -> io::Result<()> {
+        chown(dir, None, Some(self.gid))?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o710))
+    }
+
     pub fn own(&self, path: &Path) -> io::Result<()> {
         chown(path, Some(self.uid), Some(self.gid))
     }
@@ -64,7 +74,7 @@ impl Account {
         let mut dirs: Vec<&Path> = path.ancestors().collect();
         dirs.reverse();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", ENTER_EACH, "sh"]).args(dirs).current_dir("/");
+        command.args(["-c", ENTER_EACH, "sh"]).args(dirs).env_clear().current_dir("/");
         self.apply(&mut command);
         let output = run(command, Duration::from_secs(10)).await?;
         if output.status.success() {

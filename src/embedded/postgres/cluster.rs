@@ -34,6 +34,11 @@ impl Cluster {
         home(dir).join("postgres")
     }
 
+    /// The directory that this one is in.
+    pub fn home(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.data)
+    }
+
     /// Opens the cluster of a data directory, or makes it.
     pub async fn open(
         dir: &DataDir,
@@ -41,10 +46,16 @@ impl Cluster {
         durability: Durability,
     ) -> Result<Self, EmbeddedError> {
         let account = Account::choose(&Self::path(dir))?;
+        let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        if is_link(&Self::path(dir)) {
+            return Err(EmbeddedError::Link { path: Self::path(dir) });
+        }
         if let Some(account) = &account {
-            let access = account.check_access(&home(dir)).await;
-            if access.is_err() && !Self::path(dir).exists() && move_home(dir).is_ok() {
-                account.check_access(&home(dir)).await?;
+            let home = home(dir);
+            account.let_through(&home).map_err(EmbeddedError::io(&home))?;
+            let access = account.check_access(&home).await;
+            if access.is_err() && !Self::path(dir).exists() && move_home(dir, account).is_ok() {
+                account.check_access(&self::home(dir)).await?;
             } else {
                 access?;
             }
@@ -122,9 +133,10 @@ fn home(dir: &DataDir) -> PathBuf {
 
 /// Started by root in a directory that only root may enter (a home, say), the server's user needs a place of its
 /// own; a new data directory gets a new one.
-fn move_home(dir: &DataDir) -> Result<(), EmbeddedError> {
+fn move_home(dir: &DataDir, account: &Account) -> Result<(), EmbeddedError> {
     let path = Path::new(ELSEWHERE).join(Uuid::new_v4().simple().to_string());
     DirBuilder::new().recursive(true).mode(0o711).create(&path).map_err(EmbeddedError::io(&path))?;
+    account.let_through(&path).map_err(EmbeddedError::io(&path))?;
     let name = path.display().to_string();
     log::warn!(path = name; "postgresql's user may not enter the data directory; its files go elsewhere");
     dir.write_private(HOME, &format!("{name}\n"))
@@ -135,16 +147,28 @@ fn password(dir: &DataDir, cluster_exists: bool) -> Result<SecretString, Embedde
     let kept = dir.read(PGPASS)?;
     let field = kept.as_deref().and_then(|line| line.trim_end().rsplit(':').next());
     match field.filter(|password| !password.is_empty()) {
-        Some(password) => Ok(SecretString::from(password)),
+        Some(password) => {
+            let password = SecretString::from(password);
+            // Older releases named the host of TCP connections alone.
+            if kept.as_ref().is_some_and(|line| !line.starts_with("*:")) {
+                write_password(dir, &password)?;
+            }
+            Ok(password)
+        }
         None if cluster_exists => {
             Err(EmbeddedError::NoPassword { data: Cluster::path(dir), pgpass: dir.join(PGPASS) })
         }
         None => {
             let password = generated_secret();
-            dir.write_private(PGPASS, &format!("127.0.0.1:*:*:{ROLE}:{}\n", password.expose_secret()))?;
+            write_password(dir, &password)?;
             Ok(password)
         }
     }
+}
+
+/// For any host: the server is reached by a socket and on loopback.
+fn write_password(dir: &DataDir, password: &SecretString) -> Result<(), EmbeddedError> {
+    dir.write_private(PGPASS, &format!("*:*:*:{ROLE}:{}\n", password.expose_secret()))
 }
 
 fn remove_staging(home: &Path) -> io::Result<()> {

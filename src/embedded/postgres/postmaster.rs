@@ -1,6 +1,7 @@
 //! A postmaster as its data directory and the process table show it: is it up, is it ours, stop it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,12 +16,10 @@ pub(super) const FAST_LIMIT: Duration = Duration::from_secs(20);
 pub(super) const IMMEDIATE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const POLL: Duration = Duration::from_millis(20);
 
-/// What the server writes into `postmaster.pid`. A file left by a killed server is never removed by us: with it
-/// the next server recognises backends that are still alive.
+/// What the server writes into `postmaster.pid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PidFile {
     pub pid: i32,
-    started: String,
     status: String,
 }
 
@@ -28,17 +27,12 @@ impl PidFile {
     pub fn read(data: &Path) -> Option<Self> {
         let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        Some(Self {
-            pid: lines.first()?.parse().ok()?,
-            started: (*lines.get(2)?).to_owned(),
-            status: (*lines.get(7).unwrap_or(&"")).to_owned(),
-        })
+        Some(Self { pid: lines.first()?.parse().ok()?, status: (*lines.get(7).unwrap_or(&"")).to_owned() })
     }
 
-    /// It accepts connections, and is not the server that left `before` there.
-    pub fn is_ready_since(&self, before: Option<&Self>) -> bool {
-        let is_new = before.is_none_or(|old| (old.pid, &old.started) != (self.pid, &self.started));
-        is_new && self.status == "ready"
+    /// It accepts connections.
+    pub fn is_ready(&self) -> bool {
+        self.status == "ready"
     }
 
     /// Is the process that the file names alive, and a postmaster of this data directory? Process ids are reused.
@@ -70,7 +64,7 @@ impl PidFile {
 }
 
 /// Stops the server that a killed process left on `data`, if there is one: cleanly, or else immediately.
-pub(super) async fn stop_left_over(data: &Path) -> Result<(), EmbeddedError> {
+async fn stop_left_over(data: &Path) -> Result<(), EmbeddedError> {
     let Some(server) = PidFile::read(data).filter(|server| server.is_running(data)) else {
         return Ok(());
     };
@@ -89,6 +83,34 @@ pub(super) async fn stop_left_over(data: &Path) -> Result<(), EmbeddedError> {
     })
 }
 
+/// The right to run a server on `data`: a lock on `file` that the server and every process that it starts hold from
+/// then on, since they inherit it, and that goes with the last of them. A process number may name another process
+/// after a restart, in a container mostly the same ones again; a lock is held by the living only.
+///
+/// Stops a server that a killed run left behind, and removes `postmaster.pid` of one that is gone: PostgreSQL refuses
+/// to start while any process of its user has the number in there.
+pub(super) async fn claim(data: &Path, file: File) -> Result<File, EmbeddedError> {
+    const LIMIT: Duration = FAST_LIMIT.saturating_add(IMMEDIATE_LIMIT);
+    // One without the lock, started by an older release or by hand.
+    stop_left_over(data).await?;
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::Error(error)) => return Err(EmbeddedError::io(data)(error)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL).await,
+            Err(TryLockError::WouldBlock) => {
+                return Err(EmbeddedError::StillRunning { data: data.to_owned(), limit: LIMIT });
+            }
+        }
+    }
+    let stale = data.join("postmaster.pid");
+    match fs::remove_file(&stale) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EmbeddedError::io(&stale)(error)),
+        Ok(()) | Err(_) => Ok(file),
+    }
+}
+
 /// Asks for an immediate shutdown: no checkpoint, the next start recovers from the log.
 pub(super) fn stop_immediately(data: &Path) {
     if let Some(server) = PidFile::read(data).filter(|server| server.is_running(data)) {
@@ -101,28 +123,29 @@ pub(super) fn stop_immediately(data: &Path) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_left_over_pid_file_is_not_readiness() {
+    #[tokio::test]
+    async fn a_directory_is_claimed_once_and_what_names_a_process_by_number_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let write = |started: &str, status: &str| {
-            let text = format!("77\n/data\n{started}\n5432\n\n127.0.0.1\n  1 2\n{status}\n");
-            fs::write(dir.path().join("postmaster.pid"), text).unwrap();
-            PidFile::read(dir.path()).unwrap()
+        let open = || {
+            File::options().read(true).write(true).create(true).truncate(false).open(dir.path().join("lock"))
         };
-        let old = write("1000", "ready   ");
-        assert!(old.is_ready_since(None));
-        assert!(!old.is_ready_since(Some(&old)));
-        assert!(!write("1001", "starting").is_ready_since(Some(&old)));
-        assert!(write("1001", "ready").is_ready_since(Some(&old)));
+        let pid_file = dir.path().join("postmaster.pid");
+        // The number of a process that runs: ours.
+        let text = format!("{}\n/data\n1000\n5432\n\n127.0.0.1\n  1 2\nready\n", std::process::id());
+        fs::write(&pid_file, text).unwrap();
+        let claimed = claim(dir.path(), open().unwrap()).await.unwrap();
+        assert!(!pid_file.exists());
+        let mut second = Box::pin(claim(dir.path(), open().unwrap()));
+        tokio::select! {
+            _ = &mut second => panic!("it is claimed"),
+            () = sleep(5 * POLL) => drop(claimed),
+        }
+        second.await.unwrap();
     }
 
     #[test]
     fn another_process_with_the_same_id_is_not_the_server() {
-        let file = PidFile {
-            pid: i32::try_from(std::process::id()).unwrap(),
-            started: String::new(),
-            status: String::new(),
-        };
+        let file = PidFile { pid: i32::try_from(std::process::id()).unwrap(), status: String::new() };
         assert!(!file.is_running(Path::new("/")));
     }
 }

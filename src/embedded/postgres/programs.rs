@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+
 use crate::config::EmbeddedConfig;
 use crate::embedded::EmbeddedError;
 
-const NEEDED: [&str; 3] = ["postgres", "initdb", "createdb"];
+const NEEDED: [&str; 3] = ["postgres", "initdb", "psql"];
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// A directory with all programs of one PostgreSQL.
@@ -92,10 +94,28 @@ async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
 
 /// Runs a program to its end, or kills it when the limit is over.
 pub(super) async fn run(command: Command, limit: Duration) -> Result<Output, EmbeddedError> {
+    run_with_input(command, "", limit).await
+}
+
+/// As `run`; the program reads `input`, which no list of processes shows.
+pub(super) async fn run_with_input(
+    command: Command,
+    input: &str,
+    limit: Duration,
+) -> Result<Output, EmbeddedError> {
     let program = name(&command);
     let path = PathBuf::from(command.get_program());
-    let output = tokio::process::Command::from(command).stdin(Stdio::null()).kill_on_drop(true).output();
-    match tokio::time::timeout(limit, output).await {
+    let run = async {
+        let mut command = tokio::process::Command::from(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ends without reading says why on stderr.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    match tokio::time::timeout(limit, run).await {
         Ok(output) => output.map_err(EmbeddedError::io(&path)),
         Err(_) => Err(EmbeddedError::TimedOut { what: program, limit }),
     }

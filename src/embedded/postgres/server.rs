@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,7 +15,8 @@ use super::PostgresOptions;
 use super::cluster::Cluster;
 use super::postmaster::{FAST_LIMIT, IMMEDIATE_LIMIT, POLL, PidFile, stop_immediately};
 use super::programs::Programs;
-use crate::embedded::{Durability, EmbeddedError};
+use super::socket::SocketDir;
+use crate::embedded::{DataDir, Durability, EmbeddedError};
 
 /// `sh` between us and the server: a pipe closes even on kill -9, and `sh` needs no unsafe code to act on it.
 const WATCHDOG: &str = include_str!("watchdog.sh");
@@ -49,20 +49,20 @@ impl Server {
         options: &PostgresOptions,
         programs: &Programs,
         cluster: &Cluster,
-        port: u16,
+        socket: &SocketDir,
+        (port, claim): (u16, File),
     ) -> Result<Self, EmbeddedError> {
-        let log_path = options.data_dir.join(LOG);
-        let (log, log_file) = Log::open(log_path.clone()).map_err(EmbeddedError::io(&log_path))?;
+        let (log, log_file) = Log::open(&options.data_dir)?;
         let mut command = programs.command("/bin/sh");
         command.args(["-c", WATCHDOG, "sh"]);
         command.arg(programs.path("postgres")).arg("-D").arg(&cluster.data);
-        for setting in settings(options, port) {
+        for setting in settings(options, socket, port) {
             command.arg("-c").arg(setting);
         }
         if let Some(account) = &cluster.account {
             account.apply(&mut command);
         }
-        let (child, pipe) = start(command, log_file).map_err(EmbeddedError::io(&cluster.data))?;
+        let (child, pipe) = start(command, log_file, claim).map_err(EmbeddedError::io(&cluster.data))?;
         let (sender, exit) = watch::channel(None);
         let waiter = thread::Builder::new()
             .name("postgres-exit".to_owned())
@@ -71,10 +71,10 @@ impl Server {
         Ok(Self { pipe, exit, waiter, data: cluster.data.clone(), log })
     }
 
-    /// Waits until it accepts connections. `before` is the pid file as it was before the start.
-    pub async fn ready(&mut self, before: Option<&PidFile>, deadline: Instant) -> Result<(), NotReady> {
+    /// Waits until it accepts connections.
+    pub async fn ready(&mut self, deadline: Instant) -> Result<(), NotReady> {
         loop {
-            if PidFile::read(&self.data).is_some_and(|file| file.is_ready_since(before)) {
+            if PidFile::read(&self.data).is_some_and(|file| file.is_ready()) {
                 return Ok(());
             }
             if timeout(POLL, self.exit.wait_for(Option::is_some)).await.is_ok() {
@@ -132,10 +132,10 @@ pub(super) enum NotReady {
     Slow,
 }
 
-fn settings(options: &PostgresOptions, port: u16) -> Vec<String> {
+fn settings(options: &PostgresOptions, socket: &SocketDir, port: u16) -> Vec<String> {
     let mut settings: Vec<String> = [
         "listen_addresses=127.0.0.1",
-        "unix_socket_directories=",
+        "unix_socket_permissions=0700",
         "shared_buffers=128MB",
         "max_wal_size=1GB",
         "wal_compression=on",
@@ -150,6 +150,7 @@ fn settings(options: &PostgresOptions, port: u16) -> Vec<String> {
     .map(str::to_owned)
     .into();
     settings.push(format!("port={port}"));
+    settings.push(socket.setting());
     settings.push(format!("max_connections={}", options.max_connections));
     let safe = match options.durability {
         Durability::Full => "on",
@@ -164,10 +165,10 @@ fn settings(options: &PostgresOptions, port: u16) -> Vec<String> {
     settings
 }
 
-fn start(mut command: Command, log: File) -> io::Result<(Child, ChildStdin)> {
+/// The server's stdout is the file whose lock is its claim: it writes nothing there, and all its processes keep it open.
+fn start(mut command: Command, log: File, claim: File) -> io::Result<(Child, ChildStdin)> {
     // A group of its own: Ctrl-C in the terminal is for us, who drain first and then stop the server.
-    let mut child =
-        command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
+    let mut child = command.process_group(0).stdin(Stdio::piped()).stdout(claim).stderr(log).spawn()?;
     match child.stdin.take() {
         Some(pipe) => Ok((child, pipe)),
         None => Err(io::Error::other("the watchdog has no stdin")),
@@ -183,13 +184,14 @@ fn wait(mut child: Child, exit: &watch::Sender<Option<String>>) {
 }
 
 impl Log {
-    /// Appends; a log that has grown large is set aside first.
-    fn open(path: PathBuf) -> io::Result<(Self, File)> {
-        if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_KEPT) {
-            fs::rename(&path, path.with_extension("log.old"))?;
+    /// Appends; a log that has grown large is renamed first.
+    fn open(dir: &DataDir) -> Result<(Self, File), EmbeddedError> {
+        let path = dir.join(LOG);
+        if fs::symlink_metadata(&path).is_ok_and(|log| log.len() > LOG_KEPT) {
+            fs::rename(&path, path.with_extension("log.old")).map_err(EmbeddedError::io(&path))?;
         }
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-        let start = file.metadata()?.len();
+        let file = dir.open_file(LOG, OpenOptions::new().create(true).append(true))?;
+        let start = file.metadata().map_err(EmbeddedError::io(&path))?.len();
         Ok((Self { path, start }, file))
     }
 

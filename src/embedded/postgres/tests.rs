@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use tokio::time::timeout;
 
+use super::postmaster::PidFile;
 use super::*;
 use crate::config::Env;
 use crate::port::Ports;
@@ -52,7 +53,7 @@ async fn query(postgres: &EmbeddedPostgres, sql: &str) -> String {
 }
 
 fn pid_file(postgres: &EmbeddedPostgres) -> PidFile {
-    PidFile::read(&Cluster::path(&postgres.data_dir)).unwrap()
+    PidFile::read(&postgres.cluster.data).unwrap()
 }
 
 fn send(pid: i32, signal: Signal) {
@@ -99,7 +100,6 @@ async fn a_real_cluster_is_durable_checksummed_utf8_and_on_loopback_only() {
         ("data_checksums", "on"),
         ("server_encoding", "UTF8"),
         ("listen_addresses", "127.0.0.1"),
-        ("unix_socket_directories", ""),
         ("password_encryption", "scram-sha-256"),
         ("max_connections", "100"),
     ] {
@@ -111,7 +111,7 @@ async fn a_real_cluster_is_durable_checksummed_utf8_and_on_loopback_only() {
     let owner = fs::metadata(dir.path().join("postgres")).unwrap().uid();
     assert_ne!(owner, 0, "PostgreSQL never runs as root");
     assert_eq!(owner == Uid::effective().as_raw(), !Uid::effective().is_root());
-    assert!(!postgres.psql_hint("filedb").contains(postgres.password.expose_secret()));
+    assert!(!postgres.psql_hint("filedb").contains(postgres.cluster.password.expose_secret()));
     postgres.stop().await.unwrap();
 }
 
@@ -144,7 +144,7 @@ async fn closing_the_pipe_as_our_death_does_shuts_the_server_down_cleanly() {
     let dir = temp_dir();
     let postgres = start(dir.path()).await;
     let (file, exited) = (pid_file(&postgres), postgres.exited());
-    let data = Cluster::path(&postgres.data_dir);
+    let data = postgres.cluster.data.clone();
     drop(postgres);
     timeout(LIMIT, exited).await.unwrap();
     assert!(!file.is_running(&data));
@@ -203,10 +203,10 @@ async fn a_server_whose_watchdog_was_killed_is_stopped_by_the_next_start() {
     let left_over = pid_file(&first);
     send(parent_of(left_over.pid), Signal::SIGKILL);
     ended(&first).await;
-    let data = Cluster::path(&first.data_dir);
+    let data = first.cluster.data.clone();
     assert!(left_over.is_running(&data), "the server outlives its watchdog");
     // Leaked, so that its pipe stays open and only the next start can end the server.
-    let lock = first.data_dir.clone();
+    let lock = first.options.data_dir.clone();
     std::mem::forget(first);
 
     let second = EmbeddedPostgres::start(PostgresOptions { data_dir: lock, ..options(temp_dir().path()) });
@@ -293,11 +293,11 @@ async fn a_server_whose_user_may_not_enter_the_data_directory_keeps_its_files_el
     fs::create_dir_all(&inner).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let first = EmbeddedPostgres::start(options(&inner)).await.unwrap();
-    let data = Cluster::path(&first.data_dir);
+    let data = first.cluster.data.clone();
     first.stop().await.unwrap();
     assert!(!data.starts_with(dir.path()));
     let again = EmbeddedPostgres::start(options(&inner)).await.unwrap();
-    assert_eq!(Cluster::path(&again.data_dir), data);
+    assert_eq!(again.cluster.data.clone(), data);
     again.stop().await.unwrap();
     fs::remove_dir_all(data.parent().unwrap()).unwrap();
 }

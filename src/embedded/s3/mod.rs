@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::{DataDir, Durability, EmbeddedError, generated_secret};
 use crate::config::S3Config;
+use crate::domain::shell::quoted;
 use store::Store;
 
 const CREDENTIALS: &str = "s3.credentials";
@@ -70,8 +71,7 @@ impl EmbeddedS3 {
     pub async fn start(options: S3Options) -> Result<Self, EmbeddedError> {
         let data_dir = options.data_dir;
         let credentials = Credentials::kept(&data_dir)?;
-        let objects = data_dir.join("objects");
-        tokio::fs::create_dir_all(&objects).await.map_err(EmbeddedError::io(&objects))?;
+        let objects = data_dir.private_dir("objects")?;
         let store = Store::open(&objects, options.durability)?;
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(
@@ -119,9 +119,10 @@ impl EmbeddedS3 {
     /// A shell command that lists a bucket's files, without the secret.
     pub fn aws_hint(&self, bucket: &str) -> String {
         format!(
-            "AWS_SHARED_CREDENTIALS_FILE='{}' aws --region us-east-1 --endpoint-url {} s3 ls s3://{bucket}/files/",
-            self.credentials_path().display(),
-            self.endpoint()
+            "AWS_SHARED_CREDENTIALS_FILE={} aws --region us-east-1 --endpoint-url {} s3 ls {}",
+            quoted(self.credentials_path()),
+            self.endpoint(),
+            quoted(format!("s3://{bucket}/files/"))
         )
     }
 

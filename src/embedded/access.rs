@@ -1,0 +1,121 @@
+//! Who may reach the files of a data directory: the user that this process runs as, and nobody else.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use nix::libc::{ELOOP, O_NOFOLLOW};
+use nix::unistd::{Uid, User};
+
+use super::EmbeddedError;
+
+pub(super) const DIRECTORY: u32 = 0o700;
+pub(super) const FILE: u32 = 0o600;
+/// Everything for other users, and all of the group's rights but the one to pass through: started by root, PostgreSQL
+/// runs as another user, whose group may enter.
+const OTHERS: u32 = 0o067;
+
+/// Names in a data directory that filesys has written, and the one that a new file system comes with.
+fn is_ours(name: &str) -> bool {
+    matches!(name, "lock" | "objects" | "lost+found")
+        || ["postgres", "s3.port", "s3.credentials"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Makes the directory if it is missing. One that exists must belong to our user; one that was open to others is closed
+/// if there is nothing else in it.
+pub(super) fn own_directory(path: &Path) -> Result<(), EmbeddedError> {
+    // Started by root, PostgreSQL's user must be able to pass through directories above.
+    let above = if Uid::effective().is_root() { 0o711 } else { DIRECTORY };
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(above).create(parent).map_err(EmbeddedError::io(path))?;
+    }
+    make(path)?;
+    let metadata = fs::metadata(path).map_err(EmbeddedError::io(path))?;
+    check(path, &metadata)?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(EmbeddedError::io(path))? {
+        let name = entry.map_err(EmbeddedError::io(path))?.file_name();
+        let name = name.to_string_lossy();
+        if !is_ours(&name) {
+            return Err(EmbeddedError::OpenToOthers {
+                path: path.to_owned(),
+                mode,
+                entry: name.into_owned(),
+            });
+        }
+    }
+    close(path, mode)
+}
+
+/// A directory inside of the data directory, made if it is missing and closed to others. Not a symbolic link.
+pub(super) fn private_directory(path: &Path) -> Result<(), EmbeddedError> {
+    make(path)?;
+    let metadata = fs::symlink_metadata(path).map_err(EmbeddedError::io(path))?;
+    if metadata.is_symlink() {
+        return Err(EmbeddedError::Link { path: path.to_owned() });
+    }
+    check(path, &metadata)?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(()) } else { close(path, mode) }
+}
+
+fn make(path: &Path) -> Result<(), EmbeddedError> {
+    match DirBuilder::new().mode(DIRECTORY).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(EmbeddedError::io(path)(error)),
+        // Whatever the umask took away.
+        Ok(()) => set_mode(path, DIRECTORY),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check(path: &Path, metadata: &Metadata) -> Result<(), EmbeddedError> {
+    if !metadata.is_dir() {
+        return Err(EmbeddedError::WrongKind { path: path.to_owned(), expected: "a directory" });
+    }
+    let (owner, user) = (Uid::from_raw(metadata.uid()), Uid::effective());
+    if owner == user {
+        return Ok(());
+    }
+    Err(EmbeddedError::ForeignOwner { path: path.to_owned(), owner: user_name(owner), user: user_name(user) })
+}
+
+fn close(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
+    log::warn!(
+        path = path.display().to_string(), mode = format!("{mode:04o}");
+        "directory was open to other users; it is closed to them now"
+    );
+    set_mode(path, DIRECTORY)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(EmbeddedError::io(path))
+}
+
+/// The name, or the number of a user without one.
+fn user_name(uid: Uid) -> String {
+    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// Opens a regular file of ours. A symbolic link, or a second name of another file, is refused: writing would change a
+/// file elsewhere.
+pub(super) fn open_file(path: &Path, options: &mut OpenOptions) -> Result<File, EmbeddedError> {
+    let file =
+        options.mode(FILE).custom_flags(O_NOFOLLOW).open(path).map_err(|error| of_open(path, error))?;
+    let metadata = file.metadata().map_err(EmbeddedError::io(path))?;
+    if !metadata.is_file() || metadata.nlink() > 1 {
+        let expected = "a regular file with one name";
+        return Err(EmbeddedError::WrongKind { path: path.to_owned(), expected });
+    }
+    Ok(file)
+}
+
+fn of_open(path: &Path, error: io::Error) -> EmbeddedError {
+    if error.raw_os_error() == Some(ELOOP) {
+        return EmbeddedError::Link { path: path.to_owned() };
+    }
+    EmbeddedError::io(path)(error)
+}

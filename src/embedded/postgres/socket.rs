@@ -1,0 +1,119 @@
+//! The Unix socket by which this process reaches its server: nobody else may enter its directory, so no password goes
+//! to a program that took the server's TCP port while it was down.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+use uuid::Uuid;
+
+use super::account::Account;
+use crate::embedded::{DataDir, EmbeddedError, access};
+
+/// The port that clients of the socket name. A link leads from it to the server's own, which may change.
+pub(super) const PORT: u16 = 5432;
+const NAME: &str = "postgres.socket";
+/// Names the directory where the data directory can't hold it.
+const ELSEWHERE: &str = "postgres.socket-dir";
+/// Bytes of a socket's path on Linux and most others, without the final NUL.
+const MAX_PATH: usize = 103;
+const LONGEST_NAME: &str = "/.s.PGSQL.65535";
+
+/// A directory that only the server's user and ours may enter. Its path stays the same while this process runs.
+#[derive(Debug, Clone)]
+pub(super) struct SocketDir {
+    path: PathBuf,
+}
+
+impl SocketDir {
+    /// Chooses the path: beside the cluster, or in `/tmp` when that path is too long or can't be named to a client.
+    pub fn choose(dir: &DataDir, home: &Path, account: Option<&Account>) -> Result<Self, EmbeddedError> {
+        let path = home.join(NAME);
+        if is_usable(&path) {
+            return Ok(Self { path });
+        }
+        let last = dir.read(ELSEWHERE)?.map(|text| PathBuf::from(text.trim_end()));
+        let owner = account.map_or_else(|| Uid::effective().as_raw(), Account::uid);
+        let is_ours = |path: &PathBuf| {
+            fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == owner)
+        };
+        if let Some(path) = last.filter(is_ours) {
+            return Ok(Self { path });
+        }
+        let path = Path::new("/tmp").join(format!("filesys-{}", Uuid::new_v4().simple()));
+        dir.write_private(ELSEWHERE, &format!("{}\n", path.display()))?;
+        Ok(Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it anew, without the socket and the lock file of a server that was killed. For one that will listen on
+    /// `port`; none may run.
+    pub fn prepare(&self, port: u16, account: Option<&Account>) -> Result<(), EmbeddedError> {
+        let prepare = || {
+            match fs::remove_dir_all(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            DirBuilder::new().mode(access::DIRECTORY).create(&self.path)?;
+            if port != PORT {
+                symlink(format!(".s.PGSQL.{port}"), self.path.join(format!(".s.PGSQL.{PORT}")))?;
+            }
+            account.map_or(Ok(()), |account| account.own(&self.path))
+        };
+        prepare().map_err(EmbeddedError::io(&self.path))
+    }
+
+    /// The server's setting: a list, in which double quotes keep a path together.
+    pub fn setting(&self) -> String {
+        let path = self.path.to_string_lossy().replace('"', "\"\"");
+        format!("unix_socket_directories=\"{path}\"")
+    }
+
+    /// The host of a URL.
+    pub fn url_host(&self) -> String {
+        let bytes = self.path.as_os_str().as_encoded_bytes();
+        bytes.iter().fold(String::new(), |text, &byte| {
+            if byte.is_ascii_alphanumeric() {
+                text + &char::from(byte).to_string()
+            } else {
+                format!("{text}%{byte:02X}")
+            }
+        })
+    }
+}
+
+/// Clients take a host with a comma for two.
+fn is_usable(path: &Path) -> bool {
+    let text = path.to_str();
+    text.is_some_and(|text| text.len() + LONGEST_NAME.len() <= MAX_PATH && !text.contains([',', '\n']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_replaced_by_one_in_tmp_that_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["x".repeat(100), "a,b".to_owned()] {
+            let data = DataDir::open(&dir.path().join(name)).unwrap();
+            let first = SocketDir::choose(&data, data.path(), None).unwrap();
+            first.prepare(7, None).unwrap();
+            assert_eq!(first.path().parent(), Some(Path::new("/tmp")));
+            let again = SocketDir::choose(&data, data.path(), None).unwrap();
+            assert_eq!(again.path(), first.path());
+            fs::remove_dir_all(first.path()).unwrap();
+            let other = SocketDir::choose(&data, data.path(), None).unwrap();
+            assert_ne!(other.path(), first.path(), "somebody else could have made it");
+        }
+        let data = DataDir::open(&dir.path().join("ü b")).unwrap();
+        let socket = SocketDir::choose(&data, data.path(), None).unwrap();
+        assert_eq!(socket.path(), data.path().join(NAME));
+        assert!(socket.url_host().ends_with("%2F%C3%BC%20b%2Fpostgres%2Esocket"), "{}", socket.url_host());
+    }
+}
