@@ -88,6 +88,12 @@ impl Env {
         self.find(names)
     }
 
+    /// As `text`, for what may hold a password.
+    pub fn secret_text(&mut self, names: &[&str]) -> Option<SecretString> {
+        self.note(names).secret = true;
+        self.find(names).map(SecretString::from)
+    }
+
     pub fn text_or(&mut self, names: &[&str], default: &str) -> String {
         self.note(names).default = Some(default.to_owned());
         self.find(names).unwrap_or_else(|| default.to_owned())

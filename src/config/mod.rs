@@ -11,6 +11,7 @@ pub mod faults;
 pub mod http;
 pub mod kafka;
 pub mod kafka_security;
+pub mod proxy;
 pub mod reference;
 pub mod roles;
 pub mod s3;

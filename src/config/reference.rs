@@ -102,6 +102,18 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
                 "S3_CA",
                 "for an endpoint with https: PEM file of the certificate authorities that its certificate may come from; no others are believed then, and Mozilla's without it",
             ),
+            (
+                "S3_PROXY",
+                "HTTP proxy for every request to the store, or `none`. Without it `HTTPS_PROXY` is used for endpoints with https on other machines, and no proxy for any other",
+            ),
+            (
+                "HTTPS_PROXY",
+                "proxy that sees the host's name of an encrypted connection and no more. `HTTP_PROXY` is not read: it would be given signed URLs",
+            ),
+            (
+                "NO_PROXY",
+                "hosts that are not asked through `HTTPS_PROXY`: names, `.domain`, addresses, networks, `*`",
+            ),
         ],
     ),
     (

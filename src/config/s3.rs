@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Env;
+use super::proxy::{Proxy, read_proxy};
 use super::tls::{Authorities, read_authorities};
 
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct S3Config {
     pub secret_access_key: SecretString,
     /// Whom to believe when the endpoint speaks https. `None`: the default ones.
     pub authorities: Option<Authorities>,
+    /// `None`: requests go straight to the store.
+    pub proxy: Option<Proxy>,
 }
 
 pub const ENDPOINT: [&str; 2] = ["S3_ENDPOINT", "AWS_ENDPOINT"];
@@ -40,6 +43,7 @@ impl S3Config {
             SecretString::default()
         });
         Self {
+            proxy: read_proxy(env, endpoint.as_deref()),
             endpoint,
             region: env.text_or(&["S3_REGION", "AWS_REGION"], "us-east-1"),
             bucket: Self::read_bucket(env),

@@ -78,10 +78,9 @@ impl Storage {
 
     /// Afterwards there is no such upload, and none of its parts; also if there was none before.
     pub async fn abort_upload(&self, upload: &Upload) -> Result<(), StorageError> {
-        match tokio::time::timeout(limits::REQUEST, self.client.abort_upload(&upload.key, &upload.id)).await {
-            Ok(Ok(()) | Err(StorageError::NotFound(_))) => Ok(()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StorageError::TimedOut),
+        match self.client.send(Ask::abort_upload(&upload.key, &upload.id)).await {
+            Ok(_) | Err(StorageError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

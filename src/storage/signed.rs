@@ -7,10 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{DATE, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use reqwest::{Client, Response};
+use reqwest::{Client, NoProxy, Response};
 use s3::command::Command;
 use s3::creds::Credentials;
-use s3::error::S3Error;
 use s3::request::Request;
 use s3::request::tokio_backend::ReqwestRequest;
 use s3::{Bucket, Region};
@@ -20,6 +19,7 @@ use super::clock::StoreClock;
 use super::errors::StorageError;
 use super::limits;
 use crate::config::S3Config;
+use crate::config::proxy::Proxy;
 use crate::domain::ByteRange;
 
 /// How long the signature of a request is good for: until it is sent.
@@ -64,6 +64,11 @@ impl<'a> Ask<'a> {
         Ok(ask)
     }
 
+    /// Ends an upload in parts. Signed in its headers, as rust-s3 can't sign in advance for an upload.
+    pub fn abort_upload(key: &'a str, upload_id: &'a str) -> Self {
+        Self::new(key, Method::DELETE, Command::AbortMultipartUpload { upload_id })
+    }
+
     pub fn delete(key: &'a str) -> Self {
         Self::new(key, Method::DELETE, Command::PresignDelete { expiry_secs: SIGNATURE_SECS })
     }
@@ -105,7 +110,13 @@ impl SignedClient {
         }
         let tls = config.authorities.clone().unwrap_or_default().client(None);
         let tls = tls.map_err(|error| StorageError::Other(error.to_string()))?;
-        let client = Client::builder().use_preconfigured_tls(tls).build()?;
+        // Without `no_proxy` the client would read the environment's.
+        let mut client = Client::builder().use_preconfigured_tls(tls).no_proxy();
+        if let Some(Proxy { url, bypass }) = &config.proxy {
+            let bypass = bypass.as_deref().and_then(NoProxy::from_string);
+            client = client.proxy(reqwest::Proxy::all(url.expose_secret())?.no_proxy(bypass));
+        }
+        let client = client.build()?;
         Ok(Self { bucket, client, clock: Arc::default() })
     }
 
@@ -115,15 +126,6 @@ impl SignedClient {
 
     pub fn region(&self) -> String {
         self.bucket.region().to_string()
-    }
-
-    /// Through rust-s3's own client, which believes Mozilla's authorities only: it signs no URL that names an upload.
-    pub async fn abort_upload(&self, key: &str, id: &str) -> Result<(), StorageError> {
-        match self.bucket.abort_upload(key, id).await {
-            Ok(()) => Ok(()),
-            Err(S3Error::HttpFailWithBody(status, text)) => Err(StorageError::of_status(status, &text)),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// An answer that means success.
@@ -166,11 +168,12 @@ impl SignedClient {
         } else {
             signed.datetime += ahead;
         }
-        let mut request = self
-            .client
-            .request(ask.method.clone(), signed.presigned().await?)
-            .headers(ask.headers.clone())
-            .body(ask.body.clone());
+        let (url, headers) = match &ask.command {
+            Command::AbortMultipartUpload { .. } => (signed.url()?.into(), signed.headers().await?),
+            _ => (signed.presigned().await?, ask.headers.clone()),
+        };
+        let mut request =
+            self.client.request(ask.method.clone(), url).headers(headers).body(ask.body.clone());
         let mebibytes = u32::try_from(ask.body.len() >> 20).unwrap_or(u32::MAX);
         let whole = limits::REQUEST + limits::REQUEST_PER_MIB * mebibytes;
         let limit = if ask.is_stream { limits::OPEN } else { whole };

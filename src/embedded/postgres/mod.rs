@@ -4,6 +4,8 @@ mod account;
 mod cluster;
 mod postmaster;
 mod programs;
+#[cfg(test)]
+mod restart_tests;
 mod server;
 mod socket;
 #[cfg(test)]

@@ -13,10 +13,10 @@ use super::*;
 use crate::config::Env;
 use crate::port::Ports;
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Root hands the server to another user, who must get through to the directory.
-fn temp_dir() -> tempfile::TempDir {
+pub(super) fn temp_dir() -> tempfile::TempDir {
     let enterable = fs::Permissions::from_mode(0o711);
     tempfile::Builder::new().permissions(enterable).tempdir().unwrap()
 }
@@ -25,7 +25,7 @@ fn config() -> EmbeddedConfig {
     EmbeddedConfig::read(&mut Env::of_process())
 }
 
-fn options(dir: &Path) -> PostgresOptions {
+pub(super) fn options(dir: &Path) -> PostgresOptions {
     PostgresOptions {
         durability: Durability::Fast,
         max_connections: 20,
@@ -33,7 +33,7 @@ fn options(dir: &Path) -> PostgresOptions {
     }
 }
 
-async fn start(dir: &Path) -> EmbeddedPostgres {
+pub(super) async fn start(dir: &Path) -> EmbeddedPostgres {
     EmbeddedPostgres::start(options(dir)).await.unwrap()
 }
 
@@ -44,7 +44,7 @@ fn with_port(dir: &Path) -> Ports {
     ports
 }
 
-async fn query(postgres: &EmbeddedPostgres, sql: &str) -> String {
+pub(super) async fn query(postgres: &EmbeddedPostgres, sql: &str) -> String {
     let mut command = postgres.programs.command("psql");
     command.env("PGPASSFILE", postgres.pgpass_path());
     command.args(["-h", "127.0.0.1", "-U", ROLE, "-Atc", sql, "postgres"]);
@@ -52,11 +52,11 @@ async fn query(postgres: &EmbeddedPostgres, sql: &str) -> String {
     programs::succeed(command, LIMIT).await.unwrap().trim().to_owned()
 }
 
-fn pid_file(postgres: &EmbeddedPostgres) -> PidFile {
+pub(super) fn pid_file(postgres: &EmbeddedPostgres) -> PidFile {
     PidFile::read(&postgres.cluster.data).unwrap()
 }
 
-fn send(pid: i32, signal: Signal) {
+pub(super) fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 

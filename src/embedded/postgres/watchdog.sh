@@ -19,9 +19,10 @@ server_began=$(began "$server")
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         [ "$(began "$server")" = "$server_began" ] && kill -INT "$server" 2>/dev/null && sleep 0.1 || break
     done
-} &
+} >/dev/null 2>&1 &
 watcher=$!
-exec 3<&-
+# Our stdout is a lock that the server holds for as long as it lives; nobody else is to hold it.
+exec 3<&- >/dev/null
 wait "$server"
 status=$?
 kill -KILL "$watcher"

@@ -134,6 +134,7 @@ impl EmbeddedS3 {
             access_key_id: self.credentials.access_key_id.clone(),
             secret_access_key: self.credentials.secret_access_key.clone(),
             authorities: None,
+            proxy: None,
         }
     }
 

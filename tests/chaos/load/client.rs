@@ -69,6 +69,7 @@ impl Http {
     pub fn new(addresses: &[String]) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
+            .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(LIMIT)
             .connect_timeout(CONNECT)

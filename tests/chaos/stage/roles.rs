@@ -111,7 +111,7 @@ impl Roles {
 
     /// Every serve says that it is ready.
     pub async fn ready(&self) {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
         for address in &self.addresses {
             eventually(&format!("{address} is ready"), async || {
                 let answer = client.get(format!("{address}/readyz")).send().await;
