@@ -10,7 +10,13 @@ pub fn quoted(argument: impl AsRef<OsStr>) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
         Ok(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
-        Ok(_) | Err(_) => format!("$'{}'", bytes.utf8_chunks().map(escaped).collect::<String>()),
+        Ok(_) | Err(_) => format!(
+            "$'{}'",
+            bytes
+                .utf8_chunks()
+                .map(|chunk| escaped(chunk.valid()) + &octal(chunk.invalid()))
+                .collect::<String>()
+        ),
     }
 }
 
@@ -19,8 +25,8 @@ fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "/._-+:@%,".contains(character)
 }
 
-fn escaped(chunk: std::str::Utf8Chunk<'_>) -> String {
-    let valid = chunk.valid().chars().map(|character| match character {
+fn escaped(text: &str) -> String {
+    let characters = text.chars().map(|character| match character {
         '\'' | '\\' => format!("\\{character}"),
         '\n' => "\\n".to_owned(),
         '\t' => "\\t".to_owned(),
@@ -30,12 +36,12 @@ fn escaped(chunk: std::str::Utf8Chunk<'_>) -> String {
         }
         other => other.to_string(),
     });
-    valid.collect::<String>() + &octal(chunk.invalid())
+    characters.collect()
 }
 
 /// Always three digits: a digit behind them is not theirs.
 fn octal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("\\{byte:03o}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}\\{byte:03o}"))
 }
 
 #[cfg(test)]

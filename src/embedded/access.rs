@@ -15,6 +15,7 @@ pub(super) const FILE: u32 = 0o600;
 /// Everything for other users, and all of the group's rights but the one to pass through: started by root, PostgreSQL
 /// runs as another user, whose group may enter.
 const OTHERS: u32 = 0o067;
+const GROUP_AND_OTHERS: u32 = 0o077;
 
 /// Names in a data directory that filesys has written, and the one that a new file system comes with.
 fn is_ours(name: &str) -> bool {
@@ -60,7 +61,7 @@ pub(super) fn private_directory(path: &Path) -> Result<(), EmbeddedError> {
     }
     check(path, &metadata)?;
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { close(path, mode) }
+    if mode & GROUP_AND_OTHERS == 0 { Ok(()) } else { close(path, mode) }
 }
 
 fn make(path: &Path) -> Result<(), EmbeddedError> {

@@ -168,9 +168,10 @@ impl SignedClient {
         } else {
             signed.datetime += ahead;
         }
-        let (url, headers) = match &ask.command {
-            Command::AbortMultipartUpload { .. } => (signed.url()?.into(), signed.headers().await?),
-            _ => (signed.presigned().await?, ask.headers.clone()),
+        let (url, headers) = if matches!(ask.command, Command::AbortMultipartUpload { .. }) {
+            (signed.url()?.into(), signed.headers().await?)
+        } else {
+            (signed.presigned().await?, ask.headers.clone())
         };
         let mut request =
             self.client.request(ask.method.clone(), url).headers(headers).body(ask.body.clone());

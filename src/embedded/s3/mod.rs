@@ -71,7 +71,9 @@ impl EmbeddedS3 {
     pub async fn start(options: S3Options) -> Result<Self, EmbeddedError> {
         let data_dir = options.data_dir;
         let credentials = Credentials::kept(&data_dir)?;
-        let objects = data_dir.private_dir("objects")?;
+        let dir = data_dir.clone();
+        let objects = tokio::task::spawn_blocking(move || dir.private_dir("objects")).await;
+        let objects = objects.map_err(|error| EmbeddedError::Listen(error.into()))??;
         let store = Store::open(&objects, options.durability)?;
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(
