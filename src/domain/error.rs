@@ -20,6 +20,8 @@ pub enum ErrorKind {
     NotAcceptable,
     /// Right request, wrong moment: the file's status doesn't allow it.
     Conflict,
+    /// The caller's own condition on the request does not hold.
+    PreconditionFailed,
     /// It was there and will not come back.
     Gone,
     TooLarge,
@@ -34,7 +36,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::Invalid,
         Self::Forbidden,
@@ -42,6 +44,7 @@ impl ErrorKind {
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::Conflict,
+        Self::PreconditionFailed,
         Self::Gone,
         Self::TooLarge,
         Self::UnsupportedMedia,
@@ -62,6 +65,7 @@ impl ErrorKind {
             | Self::MethodNotAllowed
             | Self::NotAcceptable
             | Self::Conflict
+            | Self::PreconditionFailed
             | Self::Gone
             | Self::TooLarge
             | Self::UnsupportedMedia

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use actix_web::body::BoxBody;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
-use super::ui;
+use super::{negotiation, ui};
 use crate::domain::{Error, ErrorKind, FieldError};
 
 /// What handlers fail with; `middleware::problems` gives it its body.
@@ -45,6 +45,7 @@ pub(super) const fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorKind::Gone => StatusCode::GONE,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -94,12 +95,10 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// Pages get pages; so does whoever asks for HTML by name.
+/// Whoever prefers HTML to JSON gets pages; without a preference, the addresses of pages do.
 pub(super) fn wants_page(request: &HttpRequest) -> bool {
-    let accept =
-        request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = request.path();
-    accept.contains("text/html") || (path == "/" || path.starts_with("/ui/")) && !accept.contains("json")
+    negotiation::prefers_page(request.headers(), path == "/" || path.starts_with("/ui/"))
 }
 
 /// An error for a status that the framework chose by itself.
@@ -109,6 +108,7 @@ pub(super) fn of_status(status: StatusCode, detail: String) -> Error {
         405 => (ErrorKind::MethodNotAllowed, "method_not_allowed"),
         406 => (ErrorKind::NotAcceptable, "not_acceptable"),
         408 => (ErrorKind::Timeout, "request_timeout"),
+        412 => (ErrorKind::PreconditionFailed, "precondition_failed"),
         413 => (ErrorKind::TooLarge, "body_too_large"),
         415 => (ErrorKind::UnsupportedMedia, "unsupported_media_type"),
         416 => (ErrorKind::RangeNotSatisfiable, "range_not_satisfiable"),

@@ -7,6 +7,8 @@ mod etag;
 mod extract;
 mod lists;
 mod middleware;
+mod negotiation;
+mod preconditions;
 mod routes;
 pub mod server;
 mod state;

@@ -16,6 +16,7 @@ use self::answer::{Answer, framed};
 use self::body::Body;
 
 use super::error::{HttpError, Problem, of_status, wants_page};
+use super::negotiation;
 use crate::domain::{Error, ErrorKind, Fault};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -23,6 +24,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Scripts and styles from ourselves alone; nobody frames us.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// Request headers that decide over an answer; those that decide over an error.
+const BY_CODING: &str = "Accept-Encoding";
+const BY_MEDIA_TYPE: &str = "Accept, Accept-Encoding";
 
 /// Gives the request an id (the caller's own if it is a sane one) and its body limits, the answer its standard headers
 /// and framing, errors their body, and the log one line.
@@ -43,6 +48,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
         }
         Err(error) => Some(error),
     };
+    let early = early.or_else(|| negotiation::choose_coding(&mut request).err());
     let mut response = if let Some(error) = early {
         with_problem(request.into_response(refused(error)), &id).map_into_boxed_body()
     } else {
@@ -57,6 +63,9 @@ pub(super) async fn around<B: MessageBody + 'static>(
         with_problem(response, &id).map_into_boxed_body()
     };
     let headers = response.headers_mut();
+    if headers.get(header::VARY).is_none_or(|value| value != BY_MEDIA_TYPE) {
+        headers.insert(header::VARY, HeaderValue::from_static(BY_CODING));
+    }
     let mut set = |name, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "same-origin");
@@ -125,6 +134,7 @@ fn with_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> Servi
     headers.remove(header::CONTENT_ENCODING);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static(BY_MEDIA_TYPE));
     if unavailable {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
