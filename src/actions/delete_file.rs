@@ -1,12 +1,17 @@
 //! Delete a file: the row stays, as deleted; its object is removed in the background.
 
-use super::ServeContext;
 use super::moves::{self, Details};
+use super::{Guard, ServeContext};
 use crate::domain::status::Move;
-use crate::domain::{FileId, Result};
+use crate::domain::{File, FileId, Result};
 
 /// One that was deleted already is no error.
 pub async fn delete(ctx: &ServeContext, id: FileId) -> Result<()> {
-    moves::ask(ctx, id, Move::Delete, Details::default()).await?;
+    delete_if(ctx, id, Guard::none()).await
+}
+
+/// As [`delete`], unless the guard refuses it.
+pub async fn delete_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<()> {
+    moves::ask(ctx, id, Move::Delete, Details::default(), guard).await?;
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::LettersContext;
 use super::moves::{self, Details};
+use super::{Guard, LettersContext};
 use crate::db::dead_letters::Settlement;
 use crate::db::outbox::Message;
 use crate::domain::dead_letter::Value;
@@ -73,18 +73,27 @@ pub async fn is_open_for(ctx: &LettersContext, file_id: FileId) -> Result<bool> 
 /// Asks again for what the record asked for, once, however often this is called. A discarded letter may be replayed
 /// all the same; `Conflict` when it can't be.
 pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
+    replay_if(ctx, id, Guard::none()).await
+}
+
+/// As [`replay`], unless the guard refuses it.
+pub async fn replay_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLetter>) -> Result<Replayed> {
     let deadline = ctx.file_deadline;
     let settled = ctx.db.settle_dead_letter(id, move |letter, file, now| {
         if letter.state == LetterState::Replayed {
-            return (None, Ok(Replayed::Before));
+            return (None, guard.check(&letter).map(|()| Replayed::Before));
         }
+        let seen = guard.check(&letter);
         let is_request = letter.origin.as_ref().is_some_and(|origin| origin.topic == topic::CREATE);
         let planned = match file.filter(|_| is_request) {
             Some(file) => ask_again(&letter, file, now, deadline),
             None => publish_again(letter),
         };
         match planned {
-            Ok((settlement, replayed)) => (Some(settlement), Ok(replayed)),
+            Ok((settlement, replayed)) => match seen {
+                Ok(()) => (Some(settlement), Ok(replayed)),
+                Err(error) => (None, Err(error)),
+            },
             Err(error) => (None, Err(error)),
         }
     });
@@ -95,9 +104,17 @@ pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
 
 /// One that is discarded already is no error; one that was replayed is a `Conflict`.
 pub async fn discard(ctx: &LettersContext, id: LetterId) -> Result<()> {
-    let settled = ctx.db.settle_dead_letter(id, |letter, _, _| match letter.state {
-        LetterState::Open => (Some(settlement(LetterState::Discarded)), Ok(())),
-        LetterState::Discarded => (None, Ok(())),
+    discard_if(ctx, id, Guard::none()).await
+}
+
+/// As [`discard`], unless the guard refuses it.
+pub async fn discard_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLetter>) -> Result<()> {
+    let settled = ctx.db.settle_dead_letter(id, move |letter, _, _| match letter.state {
+        LetterState::Open => match guard.check(&letter) {
+            Ok(()) => (Some(settlement(LetterState::Discarded)), Ok(())),
+            Err(error) => (None, Err(error)),
+        },
+        LetterState::Discarded => (None, guard.check(&letter)),
         LetterState::Replayed => {
             let detail = format!("dead letter {id} was replayed; there is nothing left to discard");
             (None, Err(Error::new(ErrorKind::Conflict, "letter_settled", detail)))

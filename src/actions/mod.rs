@@ -9,6 +9,7 @@ pub mod delete_file;
 pub mod download_file;
 pub mod find_files;
 pub mod generate_file;
+pub mod guard;
 pub mod handle_dead_letters;
 pub mod keep_dead_letters;
 mod moves;
@@ -28,3 +29,4 @@ pub mod tidy;
 pub mod verify_store;
 
 pub use context::{LettersContext, ServeContext, WorkerContext};
+pub use guard::Guard;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ServeContext, find_files};
+use super::{Guard, ServeContext, find_files};
 use crate::db::moves::{Change, Moves};
 use crate::db::outbox::Message;
 use crate::domain::message::{CreateFile, topic};
@@ -31,12 +31,25 @@ pub(super) struct Details {
 }
 
 /// Makes a move that a person asks for and gives the file as it is afterwards. One that was made already changes
-/// nothing and is no error; one that the status does not allow is a `Conflict`.
-pub(super) async fn ask(ctx: &ServeContext, id: FileId, by: Move, details: Details) -> Result<File> {
+/// nothing and is no error; one that the status does not allow is a `Conflict`. The guard is asked about a move that is
+/// possible.
+pub(super) async fn ask(
+    ctx: &ServeContext,
+    id: FileId,
+    by: Move,
+    details: Details,
+    guard: Guard<File>,
+) -> Result<File> {
     let bucket = ctx.storage.bucket_name();
     let moved = ctx.db.move_files(vec![id], move |files, now| {
         let Some(mut file) = files.into_iter().next() else { return (Moves::default(), Ok(None)) };
-        match judge(State::of(&file), by, None) {
+        let verdict = judge(State::of(&file), by, None);
+        if !matches!(verdict, Verdict::Ignore(why) if why != Ignored::Repeated || by.raises_attempt())
+            && let Err(error) = guard.check(&file)
+        {
+            return (Moves::default(), Err(error));
+        }
+        match verdict {
             Verdict::Apply(to) => {
                 let removals =
                     if by == Move::Delete { vec![(id, object_of(&bucket, &file))] } else { Vec::new() };

@@ -1,27 +1,57 @@
-//! Conditional answers: an entity tag over the JSON, 304 when the caller has it (RFC 9110 §13).
+//! Entity tags over JSON, and conditional answers: 304 when the caller has it, 412 when it isn't what the caller wants.
 
-use actix_web::http::header::{self, ETag, EntityTag, Header, IfNoneMatch};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, ETag, EntityTag, LastModified};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::error::HttpError;
-use crate::domain::Error;
+use super::negotiation;
+use super::preconditions::{self, Outcome, Preconditions, Validators, http_date};
+use crate::domain::{Error, Timestamp};
 
-/// Weak, since compression changes the bytes and not the meaning.
+/// For what is only ever compared by `If-None-Match`: compression changes the bytes and not the meaning.
 pub(super) fn weak(bytes: &[u8]) -> EntityTag {
-    let digest = Sha256::digest(bytes);
-    let text = digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    EntityTag::new_weak(text)
+    EntityTag::new_weak(digest(bytes))
 }
 
-/// True when the caller has what `tag` stands for.
-pub(super) fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
-    match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => request.headers().contains_key(header::IF_NONE_MATCH),
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(tag)),
-        Err(_) => false,
+/// For what can be changed on condition (`If-Match`). The compressed bytes have a tag of their own: [`gzipped`].
+pub(super) fn strong(bytes: &[u8]) -> EntityTag {
+    EntityTag::new_strong(digest(bytes))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// The tag of the same content with gzip as its coding.
+pub(super) fn gzipped(tag: EntityTag) -> EntityTag {
+    if tag.weak { tag } else { EntityTag::new_strong(format!("{}-gzip", tag.tag())) }
+}
+
+/// The answer instead of the content, when a precondition of a GET or HEAD request asks for that.
+pub(super) fn unless_needed(request: &HttpRequest, now: &Validators) -> Result<Option<StatusCode>, Error> {
+    let conditions = Preconditions::of(request);
+    if conditions.is_empty() {
+        return Ok(None);
+    }
+    match conditions.check(now, true) {
+        Outcome::Proceed => Ok(None),
+        Outcome::NotModified => Ok(Some(StatusCode::NOT_MODIFIED)),
+        Outcome::Failed => Err(preconditions::failed()),
+    }
+}
+
+/// Adds `Last-Modified`, once no further change can have the same date (RFC 9110 §8.8.2).
+pub(super) fn insert_date(response: &mut HttpResponseBuilder, modified: Timestamp) {
+    let date = http_date(modified);
+    if date <= http_date(Timestamp::now().minus(Duration::from_secs(1))) {
+        response.insert_header(LastModified(date));
     }
 }
 
@@ -31,7 +61,23 @@ pub(super) fn json(
     value: &impl Serialize,
     builder: HttpResponseBuilder,
 ) -> Result<HttpResponse, HttpError> {
-    Ok(Json::of(value)?.answer(request, builder))
+    Json::of(value)?.answer(request, builder)
+}
+
+/// As `json`, for what can be changed on condition.
+pub(super) fn changeable(
+    request: &HttpRequest,
+    value: &impl Serialize,
+    modified: Option<Timestamp>,
+) -> Result<HttpResponse, HttpError> {
+    let Json { body, tag } = Json::of(value)?;
+    let tag = EntityTag::new_strong(tag.tag().to_owned());
+    let mut response = HttpResponse::Ok();
+    if let Some(modified) = modified {
+        insert_date(&mut response, modified);
+    }
+    let now = Validators { tag: Some(tag), modified: modified.map(http_date) };
+    answer(request, body, &now, response)
 }
 
 /// A value as it is sent.
@@ -48,13 +94,34 @@ impl Json {
         Ok(Self { tag: weak(&body), body: body.into() })
     }
 
-    /// As `json`.
-    pub fn answer(self, request: &HttpRequest, mut builder: HttpResponseBuilder) -> HttpResponse {
-        let Self { body, tag } = self;
-        builder.insert_header(ETag(tag.clone())).insert_header((header::CACHE_CONTROL, "private, no-cache"));
-        if is_known(request, &tag) {
-            return builder.status(actix_web::http::StatusCode::NOT_MODIFIED).finish();
-        }
-        builder.content_type("application/json").body(body)
+    pub fn validators(&self) -> Validators {
+        Validators::of_tag(self.tag.clone())
     }
+
+    /// As `json`.
+    pub fn answer(
+        self,
+        request: &HttpRequest,
+        builder: HttpResponseBuilder,
+    ) -> Result<HttpResponse, HttpError> {
+        answer(request, self.body, &Validators::of_tag(self.tag), builder)
+    }
+}
+
+fn answer(
+    request: &HttpRequest,
+    body: Bytes,
+    now: &Validators,
+    mut builder: HttpResponseBuilder,
+) -> Result<HttpResponse, HttpError> {
+    let instead = unless_needed(request, now)?;
+    if let Some(tag) = now.tag.clone() {
+        let is_gzipped = negotiation::is_gzipped(request.headers());
+        builder.insert_header(ETag(if is_gzipped { gzipped(tag) } else { tag }));
+    }
+    builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    Ok(match instead {
+        Some(status) => builder.status(status).finish(),
+        None => builder.content_type("application/json").body(body),
+    })
 }

@@ -6,11 +6,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use url::form_urlencoded;
 
+use crate::actions::ServeContext;
 use crate::actions::handle_dead_letters::{self, Replayed};
 use crate::domain::{LetterCursor, LetterId, LetterPageRequest};
 use crate::http::error::HttpError;
 use crate::http::etag;
 use crate::http::extract::{Letter, LetterQuery};
+use crate::http::preconditions::{self, Preconditions};
 use crate::http::state::AppState;
 
 type Answer = Result<HttpResponse, HttpError>;
@@ -44,7 +46,7 @@ fn next_link(query: &LetterPageRequest, next: LetterCursor) -> String {
 pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Letter(id): Letter) -> Answer {
     let letter =
         state.run(move |ctx| async move { handle_dead_letters::one(&ctx.letters(), id).await }).await?;
-    etag::json(&request, &letter, HttpResponse::Ok())
+    etag::changeable(&request, &letter, None)
 }
 
 /// What a replay came to, for programs and for people.
@@ -57,13 +59,28 @@ struct Settled {
 }
 
 /// 202: the record is on its way.
-pub(in crate::http) async fn replay(state: Data<AppState>, Letter(id): Letter) -> Answer {
-    let replayed =
-        state.run(move |ctx| async move { handle_dead_letters::replay(&ctx.letters(), id).await }).await?;
+pub(in crate::http) async fn replay(
+    request: HttpRequest,
+    state: Data<AppState>,
+    Letter(id): Letter,
+) -> Answer {
+    let guard = Preconditions::of(&request).guard(preconditions::of_letter);
+    let replay = move |ctx: ServeContext| async move {
+        handle_dead_letters::replay_if(&ctx.letters(), id, guard).await
+    };
+    let replayed = state.run(replay).await?;
     Ok(HttpResponse::Accepted().json(Settled { id, replayed, detail: replayed.to_string() }))
 }
 
-pub(in crate::http) async fn discard(state: Data<AppState>, Letter(id): Letter) -> Answer {
-    state.run(move |ctx| async move { handle_dead_letters::discard(&ctx.letters(), id).await }).await?;
+pub(in crate::http) async fn discard(
+    request: HttpRequest,
+    state: Data<AppState>,
+    Letter(id): Letter,
+) -> Answer {
+    let guard = Preconditions::of(&request).guard(preconditions::of_letter);
+    let discard = move |ctx: ServeContext| async move {
+        handle_dead_letters::discard_if(&ctx.letters(), id, guard).await
+    };
+    state.run(discard).await?;
     Ok(HttpResponse::NoContent().finish())
 }

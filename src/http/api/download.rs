@@ -1,19 +1,21 @@
 //! `/files/{id}/content`: the bytes, whole or one range of them.
 
 use actix_web::body::SizedStream;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     self, Charset, ContentDisposition, ContentEncoding, DispositionParam, DispositionType, ETag, EntityTag,
     ExtendedValue,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use crate::actions::download_file;
-use crate::domain::{ByteRange, File};
+use crate::domain::{ByteRange, Error, ErrorKind, File};
 use crate::http::error::HttpError;
 use crate::http::etag;
 use crate::http::extract::Id;
+use crate::http::negotiation;
+use crate::http::preconditions::{Validators, http_date};
 use crate::http::state::AppState;
 
 pub(in crate::http) async fn content(
@@ -23,12 +25,17 @@ pub(in crate::http) async fn content(
 ) -> Result<HttpResponse, HttpError> {
     let file = state.run(|ctx| async move { download_file::find(&ctx, id).await }).await?;
     let tag = file.sha256.clone().map(EntityTag::new_strong);
-    let mut response = headers(&file, tag.as_ref());
-    if tag.as_ref().is_some_and(|tag| etag::is_known(&request, tag)) {
-        return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+    let now = Validators { tag, modified: Some(http_date(file.updated_at)) };
+    if !negotiation::takes_identity(request.headers()) {
+        let detail = "content is sent without a coding; Accept-Encoding must allow identity";
+        return Err(Error::new(ErrorKind::NotAcceptable, "not_acceptable", detail).into());
+    }
+    let mut response = headers(&file, &now);
+    if let Some(status) = etag::unless_needed(&request, &now)? {
+        return Ok(response.status(status).finish());
     }
     let size = file.size.and_then(|size| u64::try_from(size).ok());
-    let range = match wanted_range(&request, size, tag.as_ref()) {
+    let range = match wanted_range(&request, size, &now) {
         Ok(range) => range,
         Err(error) => return Ok(unsatisfiable(error, size.unwrap_or_default())),
     };
@@ -44,22 +51,31 @@ pub(in crate::http) async fn content(
     })
 }
 
-/// Ranges need a known size; `If-Range` with another tag asks for the whole.
+/// Ranges are for GET (RFC 9110 §14.2) and need a known size; `If-Range` with another tag or date asks for the whole.
 fn wanted_range(
     request: &HttpRequest,
     size: Option<u64>,
-    tag: Option<&EntityTag>,
+    now: &Validators,
 ) -> Result<Option<ByteRange>, HttpError> {
+    if request.method() != Method::GET {
+        return Ok(None);
+    }
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (Some(wanted), Some(size)) = (text(header::RANGE), size) else {
         return Ok(None);
     };
     if let Some(condition) = text(header::IF_RANGE)
-        && tag.is_none_or(|tag| condition.trim() != tag.to_string())
+        && !is_current(condition.trim(), now)
     {
         return Ok(None);
     }
     Ok(ByteRange::parse(wanted, size)?)
+}
+
+/// RFC 9110 §13.1.5: the very tag, or the very date.
+fn is_current(condition: &str, now: &Validators) -> bool {
+    let is_tag = now.tag.as_ref().is_some_and(|tag| tag.to_string() == condition);
+    is_tag || condition.parse().is_ok_and(|date| now.modified == Some(date))
 }
 
 fn unsatisfiable(error: HttpError, size: u64) -> HttpResponse {
@@ -71,7 +87,7 @@ fn unsatisfiable(error: HttpError, size: u64) -> HttpResponse {
 }
 
 /// Always an attachment under the title's name; never compressed, so that lengths and ranges stay true.
-fn headers(file: &File, tag: Option<&EntityTag>) -> HttpResponseBuilder {
+fn headers(file: &File, now: &Validators) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     let name = format!("{}.{}", file.title.replace(['/', '\\'], "_"), file.format.name());
     let plain = |c: char| {
@@ -94,8 +110,9 @@ fn headers(file: &File, tag: Option<&EntityTag>) -> HttpResponseBuilder {
         .insert_header(ContentEncoding::Identity)
         .insert_header((header::ACCEPT_RANGES, "bytes"))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"));
-    if let Some(tag) = tag {
-        response.insert_header(ETag(tag.clone()));
+    etag::insert_date(&mut response, file.updated_at);
+    if let Some(tag) = now.tag.clone() {
+        response.insert_header(ETag(tag));
     }
     response
 }

@@ -10,15 +10,21 @@ use crate::domain::{Cursor, PageRequest};
 use crate::http::error::HttpError;
 use crate::http::etag;
 use crate::http::extract::{Id, Key, NewFileBody, PageQuery};
+use crate::http::preconditions::{self, Outcome, Preconditions};
 use crate::http::state::AppState;
 
 type Answer = Result<HttpResponse, HttpError>;
 
 pub(in crate::http) async fn create(
+    request: HttpRequest,
     state: Data<AppState>,
     Key(key): Key,
     NewFileBody(new): NewFileBody,
 ) -> Answer {
+    let conditions = Preconditions::of(&request);
+    if !conditions.is_empty() {
+        check_list(&state, &conditions).await?;
+    }
     let accepted = state.run(|ctx| async move { request_file::request(&ctx, new, key).await }).await?;
     let location = format!("/files/{}", accepted.file.id);
     let mut response = HttpResponse::Created();
@@ -27,6 +33,18 @@ pub(in crate::http) async fn create(
         response.insert_header(("idempotent-replayed", "true"));
     }
     Ok(response.json(accepted.file))
+}
+
+/// What a POST to the list is conditioned on: the list as `GET /files` gives it.
+async fn check_list(state: &AppState, conditions: &Preconditions) -> Result<(), HttpError> {
+    let query = PageRequest::new(None, None, None, None)?;
+    let slice = query.clone();
+    let page = state.run(|ctx| async move { find_files::page(&ctx, &slice).await }).await?;
+    let now = state.lists.json(&query, &page)?.validators();
+    match conditions.check(&now, false) {
+        Outcome::Proceed => Ok(()),
+        Outcome::NotModified | Outcome::Failed => Err(preconditions::failed().into()),
+    }
 }
 
 pub(in crate::http) async fn list(
@@ -45,7 +63,7 @@ pub(in crate::http) async fn list(
     if let Some(next) = page.next {
         response.insert_header((header::LINK, format!("<{}>; rel=\"next\"", next_link(&query, next))));
     }
-    Ok(json.answer(&request, response))
+    json.answer(&request, response)
 }
 
 fn next_link(query: &PageRequest, next: Cursor) -> String {
@@ -63,22 +81,25 @@ fn next_link(query: &PageRequest, next: Cursor) -> String {
 
 pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
     let file = state.run(|ctx| async move { find_files::one(&ctx, id).await }).await?;
-    etag::json(&request, &file, HttpResponse::Ok())
+    etag::changeable(&request, &file, Some(file.updated_at))
 }
 
 /// 202: what is under way ends by itself.
-pub(in crate::http) async fn cancel(state: Data<AppState>, Id(id): Id) -> Answer {
-    let file = state.run(move |ctx| async move { cancel_file::cancel(&ctx, id).await }).await?;
+pub(in crate::http) async fn cancel(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
+    let guard = Preconditions::of(&request).guard(preconditions::of_file);
+    let file = state.run(move |ctx| async move { cancel_file::cancel_if(&ctx, id, guard).await }).await?;
     Ok(HttpResponse::Accepted().json(file))
 }
 
-pub(in crate::http) async fn retry(state: Data<AppState>, Id(id): Id) -> Answer {
-    let file = state.run(move |ctx| async move { retry_file::retry(&ctx, id).await }).await?;
+pub(in crate::http) async fn retry(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
+    let guard = Preconditions::of(&request).guard(preconditions::of_file);
+    let file = state.run(move |ctx| async move { retry_file::retry_if(&ctx, id, guard).await }).await?;
     Ok(HttpResponse::Accepted().json(file))
 }
 
-pub(in crate::http) async fn delete(state: Data<AppState>, Id(id): Id) -> Answer {
-    state.run(move |ctx| async move { delete_file::delete(&ctx, id).await }).await?;
+pub(in crate::http) async fn delete(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
+    let guard = Preconditions::of(&request).guard(preconditions::of_file);
+    state.run(move |ctx| async move { delete_file::delete_if(&ctx, id, guard).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

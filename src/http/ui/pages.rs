@@ -23,6 +23,7 @@ use crate::http::AppState;
 use crate::http::error::HttpError;
 use crate::http::etag;
 use crate::http::extract::Id;
+use crate::http::preconditions::Validators;
 
 /// A page holds its browser's form token: nobody else may keep it, and going back asks again.
 const CACHE: &str = "private, no-cache";
@@ -257,8 +258,8 @@ fn unless_known(
     tag: EntityTag,
     template: &impl Template,
 ) -> Result<HttpResponse, HttpError> {
-    if etag::is_known(request, &tag) {
-        return Ok(HttpResponse::NotModified()
+    if let Some(status) = etag::unless_needed(request, &Validators::of_tag(tag.clone()))? {
+        return Ok(HttpResponse::build(status)
             .insert_header(ETag(tag))
             .insert_header((header::CACHE_CONTROL, CACHE))
             .finish());

@@ -10,3 +10,4 @@ mod idempotency;
 mod lists;
 mod moves;
 mod operations;
+mod preconditions;
