@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
         let request = lines
             .iter()
             .fold(TestRequest::get(), |request, line| request.append_header((name.clone(), *line)));
@@ -217,7 +217,7 @@ mod tests {
             (&["gzip;q=1.001"], 0, 1),
             (&["gzip ; q=0.25 , ,"], 250, 1),
         ] {
-            let found = Codings::of(&headers(header::ACCEPT_ENCODING, lines));
+            let found = Codings::of(&headers(&header::ACCEPT_ENCODING, lines));
             assert_eq!(found, Codings { gzip, identity }, "{lines:?}");
         }
     }
@@ -249,7 +249,7 @@ mod tests {
             (&["text/html;q=0.0001, application/json;q=0.001"], false, false),
             (&["application/xml;q=0.9, */*;q=0"], false, true),
         ] {
-            let headers = headers(header::ACCEPT, accept);
+            let headers = headers(&header::ACCEPT, accept);
             assert_eq!(prefers_page(&headers, false), api, "{accept:?} at the API");
             assert_eq!(prefers_page(&headers, true), page, "{accept:?} at a page");
         }

@@ -45,6 +45,7 @@ pub(super) enum Outcome {
 
 /// The preconditions of a request.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the names of the headers")]
 pub(super) struct Preconditions {
     if_match: Option<Tags>,
     if_none_match: Option<Tags>,
@@ -179,7 +180,7 @@ mod tests {
     const CHANGED: &str = "Sat, 03 Jan 2026 00:00:01 GMT";
     const AFTER: &str = "Saturday, 03-Jan-26 00:00:02 GMT";
 
-    fn outcome(method: Method, headers: &[(&str, &str)], tag: EntityTag) -> Outcome {
+    fn outcome(method: &Method, headers: &[(&str, &str)], tag: EntityTag) -> Outcome {
         let request =
             headers.iter().fold(TestRequest::default().method(method.clone()), |request, header| {
                 request.append_header(*header)
@@ -226,11 +227,11 @@ mod tests {
             (&[("if-none-match", "\"b\""), ("if-modified-since", AFTER)], Proceed, Proceed),
         ] {
             let tag = || EntityTag::new_strong("a".to_owned());
-            assert_eq!(outcome(Method::GET, headers, tag()), get, "GET {headers:?}");
-            assert_eq!(outcome(Method::DELETE, headers, tag()), delete, "DELETE {headers:?}");
+            assert_eq!(outcome(&Method::GET, headers, tag()), get, "GET {headers:?}");
+            assert_eq!(outcome(&Method::DELETE, headers, tag()), delete, "DELETE {headers:?}");
         }
         let weak = EntityTag::new_weak("a".to_owned());
-        assert_eq!(outcome(Method::GET, &[("if-match", "W/\"a\"")], weak), Failed);
+        assert_eq!(outcome(&Method::GET, &[("if-match", "W/\"a\"")], weak), Failed);
     }
 
     #[test]
