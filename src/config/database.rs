@@ -1,14 +1,13 @@
 //! Where PostgreSQL is: one URL, or its parts.
 
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 
 use super::Env;
-use super::encryption::Encryption;
+use super::database_url::{self, DatabaseTarget};
 
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
-    /// `postgresql://…`, with the password in it, and with libpq's `sslmode` and `sslrootcert`.
+    /// A connection string as libpq takes it, with the password in it; `DatabaseTarget` reads it.
     pub url: SecretString,
     pub max_connections: usize,
 }
@@ -40,74 +39,111 @@ impl DatabaseConfig {
                 ));
                 None
             }
-            Some(url) => Some(url),
+            Some(url) => {
+                if let Err(error) = DatabaseTarget::parse(url.expose_secret()) {
+                    env.problem(format!("DATABASE_URL: {error}"));
+                }
+                Some(url)
+            }
             None if has_parts => url_of_parts(env),
             None => {
                 env.missing(&["DATABASE_URL"], "postgresql://user:password@host:5432/name");
                 None
             }
         };
-        let valid = url.as_ref().is_none_or(|url| {
-            Url::parse(url.expose_secret()).is_ok_and(|url| matches!(url.scheme(), "postgres" | "postgresql"))
-        });
-        if !valid {
-            env.problem("DATABASE_URL is not a URL like postgresql://user:password@host:5432/name");
-        }
-        if let Some(Err(error)) = url.as_ref().map(|url| Encryption::take_from(url.expose_secret())) {
-            let variables = if has_parts { "DATABASE_SSLMODE, DATABASE_SSLROOTCERT" } else { "DATABASE_URL" };
-            env.problem(format!("{variables}: {error}"));
-        }
         Self { url: url.unwrap_or_default(), max_connections }
     }
 
     /// Host, port and database: what may be logged.
     pub fn address(&self) -> String {
-        Url::parse(self.url.expose_secret()).map_or_else(
-            |_| "unknown".to_owned(),
-            |url| {
-                let host = url.host_str().unwrap_or("localhost").to_owned();
-                format!("{host}:{}{}", url.port().unwrap_or(5432), url.path())
-            },
-        )
+        DatabaseTarget::parse(self.url.expose_secret())
+            .map_or_else(|_| "unknown".to_owned(), |target| target.address())
     }
 }
 
+/// The parts as they are, without escapes.
 fn url_of_parts(env: &mut Env) -> Option<SecretString> {
-    let mut part = |name, what| {
-        env.text(&[name]).unwrap_or_else(|| {
-            env.problem(format!("{name} is required with the other parts: {what}"));
-            String::new()
-        })
-    };
-    let host = part("DATABASE_HOST", "the server's name");
-    let user = part("DATABASE_USER", "the role to log in as");
-    let name = part("DATABASE_NAME", "the database");
-    let port: u16 = env.parse(&["DATABASE_PORT"], 5432, "a port number");
-    let password = env.secret("DATABASE_PASSWORD");
-    let mut url = Url::parse("postgresql://localhost").ok()?;
-    let built = url.set_host(Some(&host)).is_ok()
-        && url.set_port(Some(port)).is_ok()
-        && url.set_username(&user).is_ok()
-        && url.set_password(password.as_ref().map(ExposeSecret::expose_secret)).is_ok();
-    if !built {
-        env.problem("DATABASE_HOST is not a host name");
-    }
-    url.set_path(&name);
-    let encryption = [("sslmode", "DATABASE_SSLMODE"), ("sslrootcert", "DATABASE_SSLROOTCERT")];
-    for (parameter, variable) in encryption {
-        if let Some(value) = env.text(&[variable]) {
-            url.query_pairs_mut().append_pair(parameter, &value);
+    let required = [
+        ("host", "DATABASE_HOST", "the server's name"),
+        ("user", "DATABASE_USER", "the role to log in as"),
+        ("dbname", "DATABASE_NAME", "the database"),
+    ];
+    let mut values = Vec::new();
+    for (parameter, variable, what) in required {
+        match env.text(&[variable]) {
+            // People write an address as in a URL.
+            Some(value) if parameter == "host" => {
+                let bare = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
+                values.push((parameter, bare.unwrap_or(&value).to_owned()));
+            }
+            Some(value) => values.push((parameter, value)),
+            None => env.problem(format!("{variable} is required with the other parts: {what}")),
         }
     }
-    // libpq knows no '+' for a space.
-    let query = url.query().map(|query| query.replace('+', "%20"));
-    url.set_query(query.as_deref());
-    Some(SecretString::from(url.to_string()))
+    let port: u16 = env.parse(&["DATABASE_PORT"], 5432, "a port number");
+    values.push(("port", port.to_string()));
+    if let Some(password) = env.secret("DATABASE_PASSWORD") {
+        values.push(("password", password.expose_secret().to_owned()));
+    }
+    for (parameter, variable) in [("sslmode", "DATABASE_SSLMODE"), ("sslrootcert", "DATABASE_SSLROOTCERT")] {
+        values.extend(env.text(&[variable]).map(|value| (parameter, value)));
+    }
+    let is_complete = required.iter().all(|(_, variable, _)| env.is_set(&[variable]));
+    match database_url::of_parts(values) {
+        Ok(url) => Some(url),
+        // Said already.
+        Err(_) if !is_complete => None,
+        Err(error) => {
+            env.problem(format!("{}: {error}", PARTS.join(", ")));
+            None
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::encryption::Encryption;
+
+    #[test]
+    fn parts_are_taken_as_they_are() {
+        for password in
+            ["p%40ss", "p@ss", "a/b?c#d&e=f", " leading and trailing ", "ü漢字'\"\\", "%", "x\n", "  "]
+        {
+            let mut env = Env::of([
+                ("DATABASE_HOST", "db"),
+                ("DATABASE_USER", "us er@x:y/z%41"),
+                ("DATABASE_PASSWORD", password),
+                ("DATABASE_NAME", "a b/c%?#"),
+            ]);
+            let config = DatabaseConfig::read(&mut env);
+            env.finish().unwrap();
+            let target = DatabaseTarget::parse(config.url.expose_secret()).unwrap();
+            assert_eq!(target.password.as_ref().unwrap().expose_secret(), password);
+            assert_eq!(target.user.as_deref(), Some("us er@x:y/z%41"));
+            assert_eq!(target.database.as_deref(), Some("a b/c%?#"));
+            assert!(
+                !format!("{config:?} {target:?}").contains(password) || password == "%" || password == "  "
+            );
+        }
+    }
+
+    #[test]
+    fn the_host_part_may_be_an_address_a_socket_or_a_list() {
+        for (host, address) in [
+            ("::1", "[::1]:5432/d"),
+            ("[::1]", "[::1]:5432/d"),
+            ("/run/postgresql", "/run/postgresql/.s.PGSQL.5432/d"),
+            ("a,b", "a:5432,b:5432/d"),
+        ] {
+            let mut env = Env::of([("DATABASE_HOST", host), ("DATABASE_USER", "u"), ("DATABASE_NAME", "d")]);
+            assert_eq!(DatabaseConfig::read(&mut env).address(), address);
+            env.finish().unwrap();
+        }
+        let mut env = Env::of([("DATABASE_HOST", "a b"), ("DATABASE_USER", "u"), ("DATABASE_NAME", "d")]);
+        DatabaseConfig::read(&mut env);
+        assert!(env.finish().unwrap_err().to_string().contains("DATABASE_HOST"));
+    }
 
     #[test]
     fn parts_make_the_same_url_with_the_password_escaped() {
@@ -136,9 +172,9 @@ mod tests {
             ]));
         let config = DatabaseConfig::read(&mut env);
         env.finish().unwrap();
-        let (rest, encryption) = Encryption::take_from(config.url.expose_secret()).unwrap();
-        assert_eq!(rest, "postgresql://u+@db:5432/d");
-        assert!(matches!(encryption, Encryption::Host(_)));
+        let target = DatabaseTarget::parse(config.url.expose_secret()).unwrap();
+        assert_eq!(target.user.as_deref(), Some("u+"));
+        assert!(matches!(target.encryption, Encryption::Host(_)));
 
         let mut env = Env::of(parts.into_iter().chain([("DATABASE_SSLMODE", "on")]));
         DatabaseConfig::read(&mut env);

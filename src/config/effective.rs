@@ -2,10 +2,9 @@
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use url::Url;
 
 use super::reference::{self, Setting};
-use super::{ConfigError, EmbeddedConfig, Env, Role};
+use super::{ConfigError, EmbeddedConfig, Env, Role, database_url};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
@@ -82,33 +81,24 @@ fn look(env: &Env, setting: &Setting) -> Option<(String, Source)> {
     names.chain(aliases).chain(file).find(|(name, _)| env.peek(name).is_some())
 }
 
-/// A secret is hidden, but for where a database is; and so is the password of any URL.
+/// A secret is hidden, but for where a database is; and so are the users and passwords of any URL or address.
 fn shown(env: &mut Env, setting: &Setting, variable: &str) -> String {
     if !setting.asked.secret {
-        let value = env.peek(variable).unwrap_or_default();
-        return without_password(value).unwrap_or_else(|| value.to_owned());
+        return without_user_info(env.peek(variable).unwrap_or_default());
     }
     if setting.name != "DATABASE_URL" {
         return HIDDEN.to_owned();
     }
     let url = env.secret(setting.name);
-    url.and_then(|url| without_password(url.expose_secret())).unwrap_or_else(|| HIDDEN.to_owned())
+    url.and_then(|url| database_url::without_password(url.expose_secret(), HIDDEN))
+        .unwrap_or_else(|| HIDDEN.to_owned())
 }
 
-/// `None` if it is no URL.
-fn without_password(text: &str) -> Option<String> {
-    let mut url = Url::parse(text).ok().filter(Url::has_host)?;
-    // libpq takes one here too.
-    let in_query = url.query().is_some_and(|query| query.to_ascii_lowercase().contains("password"));
-    if in_query {
-        url.set_query(Some(HIDDEN));
-    }
-    if url.password().is_some() {
-        url.set_password(Some(HIDDEN)).ok()?;
-    } else if !in_query {
-        return Some(text.to_owned());
-    }
-    Some(url.to_string())
+/// What stands before an `@` may be a password, whatever the text is; so may what a URL's query has.
+fn without_user_info(text: &str) -> String {
+    let Some((before, rest)) = text.rsplit_once('@') else { return text.to_owned() };
+    let scheme = before.find("://").map_or("", |end| &before[..end + 3]);
+    format!("{scheme}{HIDDEN}@{rest}")
 }
 
 #[cfg(test)]
@@ -175,11 +165,20 @@ mod tests {
     fn passwords_are_taken_out_of_urls() {
         for (url, shown) in [
             ("postgresql://u:p@h:5/d", "postgresql://u:***@h:5/d"),
-            ("postgresql://u@h/d?sslpassword=p", "postgresql://u@h/d?***"),
-            ("http://h:4566", "http://h:4566"),
+            ("postgresql://u@h/d?password=p&sslmode=require", "postgresql://u:***@h/d?sslmode=require"),
+            ("postgresql://u28:123/abc@127.0.0.1:5999/d28", "postgresql://u28:***@127.0.0.1:5999/d28"),
+            ("host=h user=u password='a b' dbname=d", "postgresql://u:***@h/d"),
         ] {
-            assert_eq!(without_password(url).as_deref(), Some(shown));
+            assert_eq!(database_url::without_password(url, HIDDEN).as_deref(), Some(shown));
         }
-        assert_eq!(without_password("h:9092"), None);
+        assert_eq!(database_url::without_password("h:9092", HIDDEN), None);
+        for (text, shown) in [
+            ("http://h:4566", "http://h:4566"),
+            ("http://u:p/w@h:4566/x", "http://***@h:4566/x"),
+            ("kafka://u:p@a:1,u:p@b:1", "kafka://***@b:1"),
+            ("u:p@h:9092", "***@h:9092"),
+        ] {
+            assert_eq!(without_user_info(text), shown);
+        }
     }
 }

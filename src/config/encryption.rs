@@ -21,60 +21,12 @@ pub enum Encryption {
 
 const MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
-const MODE: &str = "sslmode";
-const ROOT_CERTIFICATE: &str = "sslrootcert";
 /// libpq's word for the authorities that come with the system.
 const DEFAULT_AUTHORITIES: &str = "system";
 
-/// Parameters of a database URL that the client knows. Any other is an error: it may ask for something that matters.
-const PARAMETERS: [&str; 17] = [
-    "application_name",
-    "channel_binding",
-    "connect_timeout",
-    "dbname",
-    "host",
-    "hostaddr",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_retries",
-    "load_balance_hosts",
-    "options",
-    "password",
-    "port",
-    "target_session_attrs",
-    "tcp_user_timeout",
-    "user",
-];
-
 impl Encryption {
-    /// Takes its own parameters out of a database URL; gives what is left. Reads the file that `sslrootcert` names.
-    pub fn take_from(url: &str) -> Result<(String, Self), String> {
-        let Some((base, query)) = url.split_once('?') else {
-            return Ok((url.to_owned(), Self::IfPossible));
-        };
-        let (mut mode, mut root_certificate, mut others) = (None, None, Vec::new());
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            // libpq's URLs have no '+' for a space.
-            let plus = parameter.replace('+', "%2B");
-            let (name, value) = url::form_urlencoded::parse(plus.as_bytes()).next().unwrap_or_default();
-            match &*name {
-                MODE => mode = Some(value.into_owned()),
-                ROOT_CERTIFICATE => root_certificate = Some(value.into_owned()),
-                name if PARAMETERS.contains(&name) => others.push(parameter),
-                name if is_about_encryption(name) => {
-                    return Err(format!("the parameter {name} is not supported"));
-                }
-                // Unnamed: of a URL with a mistake it may be a piece of the password.
-                _ => return Err("it has a parameter that is not supported".to_owned()),
-            }
-        }
-        let rest = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
-        Ok((rest, Self::of(mode.as_deref(), root_certificate.as_deref())?))
-    }
-
     /// As libpq understands the two, but that a certificate authority is never named in vain.
-    fn of(mode: Option<&str>, root_certificate: Option<&str>) -> Result<Self, String> {
+    pub(super) fn of(mode: Option<&str>, root_certificate: Option<&str>) -> Result<Self, String> {
         let authorities = match root_certificate {
             None => None,
             Some(DEFAULT_AUTHORITIES) if mode == Some("verify-full") => None,
@@ -102,15 +54,10 @@ impl Encryption {
     }
 }
 
-/// By the names that libpq gives to parameters.
-fn is_about_encryption(name: &str) -> bool {
-    let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    is_name && ["ssl", "gss", "requiressl"].iter().any(|start| name.starts_with(start))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::database_url::DatabaseTarget;
 
     fn file_of_authority() -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -122,9 +69,10 @@ mod tests {
     fn the_modes_mean_what_libpq_means() {
         let file = file_of_authority();
         let ca = format!("sslrootcert={}", file.path().display());
-        let of =
-            |query: &str| Encryption::take_from(&format!("postgresql://u:p@h/d?{query}")).map(|both| both.1);
-        assert!(matches!(Encryption::take_from("postgresql://h/d"), Ok((_, Encryption::IfPossible))));
+        let of = |query: &str| {
+            DatabaseTarget::parse(&format!("postgresql://u:p@h/d?{query}")).map(|target| target.encryption)
+        };
+        assert!(matches!(of("application_name=x"), Ok(Encryption::IfPossible)));
         assert!(matches!(of("sslmode=disable"), Ok(Encryption::Off)));
         assert!(matches!(of("sslmode=prefer"), Ok(Encryption::IfPossible)));
         assert!(matches!(of("sslmode=require"), Ok(Encryption::Unverified)));
@@ -153,19 +101,11 @@ mod tests {
             "gssencmode=require",
             "requiressl=1",
         ] {
-            let taken = Encryption::take_from(&format!("postgresql://u:hunter2@h/d?{query}"));
+            let taken = DatabaseTarget::parse(&format!("postgresql://u:hunter2@h/d?{query}"));
             let error = taken.map(drop).expect_err(query);
             assert!(!error.contains("hunter2"));
         }
-        let mistaken = Encryption::take_from("postgresql://u:pass?hunter2@h/d").map(drop).unwrap_err();
+        let mistaken = DatabaseTarget::parse("postgresql://u:1/pass?hunter2@h/d").map(drop).unwrap_err();
         assert!(!mistaken.contains("hunter2"), "{mistaken}");
-    }
-
-    #[test]
-    fn the_other_parameters_stay_as_they_are() {
-        let url = "postgresql://u:p%40@h/d?application_name=a%20b&sslmode=require&options=-c%20x=1";
-        let (rest, _) = Encryption::take_from(url).unwrap();
-        assert_eq!(rest, "postgresql://u:p%40@h/d?application_name=a%20b&options=-c%20x=1");
-        assert_eq!(Encryption::take_from("postgresql://h/d?sslmode=disable").unwrap().0, "postgresql://h/d");
     }
 }

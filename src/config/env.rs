@@ -5,9 +5,12 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::asked::{Asked, span};
+
+/// Stands for a value that is not Unicode.
+const NOT_UNICODE: &str = "\u{fffd}";
 
 /// Every bad variable at once; values are never shown, since any of them may hold a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +18,7 @@ use super::asked::{Asked, span};
 pub struct ConfigError(pub Vec<String>);
 
 /// A snapshot of the environment, what was asked of it, and the problems found in it so far. An empty variable counts
-/// as not set.
+/// as not set; white space around a value is no part of it, unless it is a secret.
 #[derive(Debug, Default)]
 pub struct Env {
     vars: BTreeMap<String, String>,
@@ -28,13 +31,13 @@ impl Env {
     /// The only look at the process environment. Variables that are not Unicode are reported when asked for.
     pub fn of_process() -> Self {
         Self::of(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().unwrap_or_else(|_| "\u{fffd}".to_owned())))
+            Some((name.into_string().ok()?, value.into_string().unwrap_or_else(|_| NOT_UNICODE.to_owned())))
         }))
     }
 
     pub fn of(vars: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self { vars: vars.filter(|(_, value)| !value.trim().is_empty()).collect(), ..Self::default() }
+        Self { vars: vars.filter(|(_, value)| !value.is_empty()).collect(), ..Self::default() }
     }
 
     /// What is required may be absent: for looking at an environment that is not meant for one role.
@@ -67,9 +70,7 @@ impl Env {
     }
 
     pub fn is_set(&self, names: &[&str]) -> bool {
-        names
-            .iter()
-            .any(|name| self.vars.contains_key(*name) || self.vars.contains_key(&format!("{name}_FILE")))
+        names.iter().any(|name| self.peek(name).is_some() || self.peek(&format!("{name}_FILE")).is_some())
     }
 
     /// Every variable that was asked for, by its canonical name, with what its reader said of it.
@@ -79,7 +80,7 @@ impl Env {
 
     /// Looks without asking.
     pub fn peek(&self, name: &str) -> Option<&str> {
-        self.vars.get(name).map(|value| value.trim())
+        self.vars.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// The value under the first of `names` that is set; two names with different values are a conflict.
@@ -168,11 +169,15 @@ impl Env {
         }
     }
 
-    /// A secret from `NAME`, or from the file that `NAME_FILE` names.
+    /// A secret from `NAME`, or from the file that `NAME_FILE` names: as it is, but for one newline at the file's end.
     pub fn secret(&mut self, name: &str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
         self.note(&[name]).secret = true;
-        match (self.find(&[name]), self.find(&[&file_name])) {
+        let direct = self.vars.get(name).cloned();
+        if direct.as_deref() == Some(NOT_UNICODE) {
+            self.problem(format!("{name} is not UTF-8"));
+        }
+        match (direct, self.find(&[&file_name])) {
             (Some(_), Some(_)) => {
                 self.problem(format!("{name} and {file_name} are both set; set one"));
                 Some(SecretString::default())
@@ -180,8 +185,10 @@ impl Env {
             (direct, None) => direct.map(SecretString::from),
             (None, Some(path)) => match std::fs::read_to_string(path) {
                 Ok(text) => {
-                    let text = text.strip_prefix(BOM).unwrap_or(&text).trim_end_matches(['\r', '\n']);
-                    Some(SecretString::from(text.to_owned()))
+                    let text = text.strip_prefix(BOM).unwrap_or(&text);
+                    let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+                    Some(SecretString::from(line.unwrap_or(text).to_owned()))
+                        .filter(|secret| !is_empty(secret))
                 }
                 Err(error) => {
                     self.problem(format!("{file_name} can't be read: {}", error.kind()));
@@ -194,6 +201,10 @@ impl Env {
 
 /// Editors on Windows put it before text; it belongs to no value.
 pub(super) const BOM: char = '\u{feff}';
+
+fn is_empty(secret: &SecretString) -> bool {
+    secret.expose_secret().is_empty()
+}
 
 /// As in the environment; a bare number is in `unit`.
 pub fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
@@ -213,8 +224,6 @@ pub fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
@@ -252,6 +261,21 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             let mut env = Env::of([("DATABASE_PASSWORD_FILE", file.path().to_str().unwrap())]);
             assert_eq!(env.secret("DATABASE_PASSWORD").unwrap().expose_secret(), "s3cret");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_as_it_is_but_for_one_newline_of_a_file() {
+        for (text, secret) in
+            [(" a b \n", " a b "), ("a\n\n", "a\n"), ("a\r\n", "a"), ("a\r", "a\r"), (" \n", " ")]
+        {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let mut env = Env::of([("A_FILE", file.path().to_str().unwrap()), ("B", text), ("C", " x ")]);
+            assert_eq!(env.secret("A").unwrap().expose_secret(), secret);
+            assert_eq!(env.secret("B").unwrap().expose_secret(), text);
+            assert_eq!(env.text(&["C"]).unwrap(), "x");
+            env.finish().unwrap();
         }
     }
 }

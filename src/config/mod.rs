@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod database;
+pub mod database_url;
 pub mod effective;
 pub mod embedded;
 pub mod encryption;
@@ -20,6 +21,7 @@ pub mod tls;
 pub mod worker;
 
 pub use database::DatabaseConfig;
+pub use database_url::DatabaseTarget;
 pub use embedded::EmbeddedConfig;
 pub use env::{ConfigError, Env};
 pub use http::HttpConfig;

@@ -25,11 +25,11 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
     (
         "postgresql",
         &[
+            ("DATABASE_URL", "`postgresql://…` or `host=… dbname=…`, as libpq takes them (below)"),
             (
-                "DATABASE_URL",
-                "with libpq's `sslmode` and `sslrootcert` (below). Of libpq's other parameters those of sessions and sockets work; one that isn't known is an error",
+                "DATABASE_HOST",
+                "required with any other part; a name, an address, the directory of a Unix socket, or a list of them",
             ),
-            ("DATABASE_HOST", "required with any other part"),
             ("DATABASE_PORT", ""),
             ("DATABASE_USER", "required with any other part"),
             ("DATABASE_PASSWORD", "as it is, without escapes"),

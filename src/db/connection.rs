@@ -3,11 +3,13 @@
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{DbError, certificate};
+use crate::config::DatabaseTarget;
+use crate::config::database_url::{ChannelBinding, Place};
 use crate::config::encryption::Encryption;
 
 /// A database and the way to it. The file of an authority is read when this is made, not at each connect.
@@ -20,11 +22,11 @@ pub(super) struct Connector {
 impl Connector {
     /// Connects to nothing yet.
     pub fn new(url: &SecretString) -> Result<Self, DbError> {
-        let (url, encryption) = Encryption::take_from(url.expose_secret()).map_err(DbError::Unavailable)?;
-        let mut target: Config = url.parse().map_err(|error| DbError::Unavailable(cause(&error)))?;
+        let wanted = DatabaseTarget::parse(url.expose_secret()).map_err(DbError::Unavailable)?;
+        let mut target = configuration(&wanted);
         let unusable = |error: &dyn std::error::Error| DbError::Unavailable(error.to_string());
         let any_host = |authorities| certificate::client(authorities).map_err(|error| unusable(&error));
-        let (mode, client) = match encryption {
+        let (mode, client) = match wanted.encryption {
             Encryption::Off => (SslMode::Disable, None),
             Encryption::IfPossible => (SslMode::Prefer, Some(any_host(None)?)),
             Encryption::Unverified => (SslMode::Require, Some(any_host(None)?)),
@@ -50,6 +52,45 @@ impl Connector {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
     }
+}
+
+fn configuration(wanted: &DatabaseTarget) -> Config {
+    let mut target = Config::new();
+    for server in &wanted.servers {
+        match &server.place {
+            Place::Host(host) => target.host(host),
+            Place::Socket(dir) => target.host_path(dir),
+        };
+        if let Some(address) = server.address {
+            target.hostaddr(address);
+        }
+        target.port(server.port);
+    }
+    if let Some(user) = &wanted.user {
+        target.user(user);
+    }
+    if let Some(password) = &wanted.password {
+        target.password(password.expose_secret());
+    }
+    if let Some(database) = &wanted.database {
+        target.dbname(database);
+    }
+    if let Some(options) = &wanted.options {
+        target.options(options);
+    }
+    target.application_name(wanted.application_name.as_deref().unwrap_or("filesys"));
+    if let Some(limit) = wanted.connect_timeout {
+        target.connect_timeout(limit);
+    }
+    if wanted.must_be_writable {
+        target.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    }
+    target.channel_binding(match wanted.channel_binding {
+        ChannelBinding::Disable => tokio_postgres::config::ChannelBinding::Disable,
+        ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,
+        ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
+    });
+    target
 }
 
 /// Why, in one line, and where it is a matter of encryption, which setting to look at. Holds no part of the URL but

@@ -182,7 +182,7 @@ pub const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_hashjoin = off;
 async fn connect(connector: &Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
     let mut connection = connector.connect().await?;
     let settings = format!(
-        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; SET application_name = 'filesys'; \
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
          {BY_INDEX}",
         limits::STATEMENT_MILLIS,
         limits::IDLE_MILLIS,
