@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::ServeContext;
 use crate::domain::Error;
+use crate::domain::topic_settings::{Finding, Severity};
 use crate::telemetry::Outage;
 
 /// For one dependency to answer; past it, it counts as down.
@@ -28,6 +29,17 @@ pub struct Health {
     pub database: Dependency,
     pub kafka: Dependency,
     pub storage: Dependency,
+    /// Settings of topics that keep files from being made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<TopicProblem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicProblem {
+    pub topic: String,
+    pub setting: &'static str,
+    pub value: String,
+    pub effect: &'static str,
 }
 
 /// Why a dependency is down is in the log; an address in an answer would help the wrong people.
@@ -61,12 +73,21 @@ pub async fn check(ctx: &ServeContext) -> Health {
         probe(&ctx.silence.kafka, async { ctx.broker.topics().await.map(drop).map_err(Error::from) }),
         probe(&ctx.silence.storage, async { ctx.storage.ping().await.map_err(Error::from) }),
     );
+    let topics = if kafka == Dependency::Up { topic_problems(ctx).await } else { Vec::new() };
     let status = match (database, kafka, storage) {
         (Dependency::Down, _, _) => Readiness::Unavailable,
-        (Dependency::Up, Dependency::Up, Dependency::Up) => Readiness::Ready,
+        (Dependency::Up, Dependency::Up, Dependency::Up) if topics.is_empty() => Readiness::Ready,
         (Dependency::Up, _, _) => Readiness::Degraded,
     };
-    Health { status, database, kafka, storage }
+    Health { status, database, kafka, storage, topics }
+}
+
+async fn topic_problems(ctx: &ServeContext) -> Vec<TopicProblem> {
+    let asked = tokio::time::timeout(LIMIT, ctx.topic_findings.findings(&*ctx.broker)).await;
+    let errors = asked.unwrap_or_default().into_iter().filter(|finding| finding.severity == Severity::Error);
+    let problem =
+        |Finding { topic, setting, value, effect, .. }| TopicProblem { topic, setting, value, effect };
+    errors.map(problem).collect()
 }
 
 async fn probe(silence: &Outage, call: impl Future<Output = Result<(), Error>>) -> Dependency {

@@ -2,14 +2,16 @@
 
 use super::output::Output;
 use super::{CommandError, CommandResult};
+use crate::actions::check_topics;
 use crate::actions::prepare::{self, Agreement, TopicState};
 use crate::broker::kafka::Kafka;
 use crate::config::{Env, KafkaConfig};
 use crate::domain::shell::quoted;
+use crate::domain::topic_settings::{Finding, Severity};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Make nothing; exit code 1 when a topic is missing or has too few partitions
+    /// Make nothing; exit code 1 when a topic is missing, has too few partitions, or settings that keep files from being made
     #[arg(long)]
     check: bool,
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -34,8 +36,19 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         let found = one.found.map(|partitions| partitions.to_string()).unwrap_or_default();
         [one.topic.clone(), one.wanted.to_string(), found, word(one.state).to_owned()]
     })?;
-    let problems: Vec<String> =
-        states.iter().filter_map(|one| problem(one, &config.brokers.join(","))).collect();
+    let brokers = config.brokers.join(",");
+    let mut problems: Vec<String> = states.iter().filter_map(|one| problem(one, &brokers)).collect();
+    for finding in check_topics::findings(&kafka, &config.prefix, &brokers).await? {
+        let Finding { severity, topic, setting, value, effect, command } = finding;
+        match severity {
+            Severity::Warning => {
+                log::warn!(topic:% = topic, setting, value:% = value, effect, command:% = command; "topic setting may surprise");
+            }
+            Severity::Error => {
+                problems.push(format!("topic {topic} has {setting}={value}: {effect}; {command}"))
+            }
+        }
+    }
     if problems.is_empty() { Ok(()) } else { Err(CommandError::Failed(problems.join("\n  "))) }
 }
 

@@ -1,0 +1,85 @@
+//! Topics' settings, which rskafka can't ask for.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+
+use super::prefix::Prefix;
+use super::{errors, limit, security};
+use crate::broker::BrokerError;
+use crate::config::KafkaConfig;
+use crate::domain::topic_settings::TopicSettings;
+
+/// Of those of `topics` that there are. A cluster that lets nobody read settings gives none.
+pub(super) async fn describe(
+    config: &KafkaConfig,
+    prefix: &Prefix,
+    topics: &BTreeMap<String, i32>,
+) -> Result<BTreeMap<String, TopicSettings>, BrokerError> {
+    let unavailable = |error: KafkaError| {
+        errors::from_rdkafka(error.rdkafka_error_code(), &format!("settings of topics: {error}"))
+    };
+    let mut client = ClientConfig::new();
+    security::librdkafka(&mut client, config);
+    client
+        .set("bootstrap.servers", config.brokers.join(","))
+        .set("allow.auto.create.topics", "false")
+        .set("log.connection.close", "false");
+    let names: Vec<String> = topics.keys().map(|topic| prefix.add(topic)).collect();
+    let admin: AdminClient<Quiet> = client.create_with_context(Quiet).map_err(unavailable)?;
+    let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(limit::METADATA));
+    let asked = admin.describe_configs(&resources, &options);
+    let answer = tokio::time::timeout(limit::METADATA, asked).await;
+    let answer =
+        answer.map_err(|_| BrokerError::Unavailable("no answer about topics' settings".to_owned()))?;
+    let mut settings: BTreeMap<String, TopicSettings> = topics
+        .iter()
+        .map(|(topic, &partitions)| (topic.clone(), TopicSettings { partitions, ..TopicSettings::default() }))
+        .collect();
+    for resource in answer.map_err(unavailable)?.into_iter().flatten() {
+        let ConfigResource { specifier: OwnedResourceSpecifier::Topic(name), entries } = resource else {
+            continue;
+        };
+        let Some(topic) = prefix.strip(&name).and_then(|name| settings.get_mut(name)) else { continue };
+        topic.configs = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    }
+    let asking = tokio::task::spawn_blocking(move || replicas(&client, names));
+    let replicas = asking.await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+    for (name, replicas) in replicas.map_err(unavailable)? {
+        if let Some(topic) = prefix.strip(&name).and_then(|name| settings.get_mut(name)) {
+            topic.replicas = replicas;
+        }
+    }
+    Ok(settings)
+}
+
+/// The fewest copies of any partition. Blocks for at most `limit::METADATA` for each topic.
+fn replicas(client: &ClientConfig, names: Vec<String>) -> Result<Vec<(String, Option<i32>)>, KafkaError> {
+    let asker: BaseConsumer = client.create()?;
+    let of_one = |name: String| {
+        let metadata = asker.fetch_metadata(Some(&name), limit::METADATA)?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let fewest = partitions.map(|partition| partition.replicas().len()).min();
+        Ok((name, fewest.and_then(|count| i32::try_from(count).ok())))
+    };
+    names.into_iter().map(of_one).collect()
+}
+
+/// What goes wrong is told by the calls.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        log::debug!(error:% = error; "librdkafka: {reason}");
+    }
+
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log::debug!(target: "librdkafka", "{facility}: {message}");
+    }
+}

@@ -1,0 +1,333 @@
+//! What a topic's settings do to filesys, and which command mends them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::message::topic;
+
+/// A topic as its cluster has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicSettings {
+    pub partitions: i32,
+    /// Copies of each partition; `None` where the cluster doesn't say.
+    pub replicas: Option<i32>,
+    /// By Kafka's names: what is in effect, whoever set it. Empty where they can't be read.
+    pub configs: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Works, and may surprise.
+    Warning,
+    /// Files are lost sight of, or can't be made.
+    Error,
+}
+
+/// One setting that gets in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    /// As the cluster calls it.
+    pub topic: String,
+    /// Kafka's name of it, or `partitions` or `replicas`.
+    pub setting: &'static str,
+    pub value: String,
+    /// What it does.
+    pub effect: &'static str,
+    /// A command that mends it.
+    pub command: String,
+}
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+/// What Kafka itself comes with, and what a dead letter of the largest record needs.
+const RECORD_BYTES: i64 = 1 << 20;
+/// A request with the longest title and description, every character escaped.
+const REQUEST_BYTES: i64 = 450_000;
+/// What a consumer of ours takes at once.
+const BATCH_BYTES: i64 = 32 << 20;
+const LEAST_RETENTION_BYTES: i64 = 16 << 20;
+
+/// What gets in the way of the topic that filesys calls `name`, worst first. `prefix` and `brokers` are for the commands.
+pub fn evaluate(name: &str, settings: &TopicSettings, prefix: &str, brokers: &str) -> Vec<Finding> {
+    let topic = format!("{prefix}{name}");
+    let rules = [
+        cleanup(name, settings),
+        in_sync(settings),
+        retention_time(name, settings),
+        retention_bytes(settings),
+        message_size(settings),
+        timestamps(settings),
+        unclean_election(settings),
+        single_copy(settings),
+    ];
+    let mut findings: Vec<Finding> = rules
+        .into_iter()
+        .flatten()
+        .map(|Rule { severity, setting, value, effect, wanted }| Finding {
+            severity,
+            topic: topic.clone(),
+            setting,
+            value,
+            effect,
+            command: if setting == REPLICAS {
+                format!("kafka-reassign-partitions.sh --bootstrap-server {brokers} (topic {topic}: {wanted})")
+            } else {
+                format!(
+                    "kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics \
+                     --entity-name {topic} --add-config {setting}={wanted}"
+                )
+            },
+        })
+        .collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+const REPLICAS: &str = "replicas";
+
+struct Rule {
+    severity: Severity,
+    setting: &'static str,
+    value: String,
+    effect: &'static str,
+    wanted: String,
+}
+
+fn text<'a>(settings: &'a TopicSettings, setting: &str) -> Option<&'a str> {
+    settings.configs.get(setting).map(String::as_str)
+}
+
+fn number(settings: &TopicSettings, setting: &str) -> Option<i64> {
+    text(settings, setting)?.parse().ok()
+}
+
+fn is_worked_through(name: &str) -> bool {
+    [topic::CREATE, topic::CREATED].contains(&name)
+}
+
+fn deletes(settings: &TopicSettings) -> bool {
+    text(settings, "cleanup.policy").is_none_or(|policy| policy.contains("delete"))
+}
+
+fn cleanup(name: &str, settings: &TopicSettings) -> Option<Rule> {
+    let policy = text(settings, "cleanup.policy").filter(|policy| policy.contains("compact"))?;
+    let (severity, effect) = match name {
+        topic::CREATE => (
+            Severity::Error,
+            "Kafka refuses records without a key: no request reaches a worker, and no file is made",
+        ),
+        topic::CREATED => (
+            Severity::Error,
+            "of a file's results only the newest is kept, and only the newest may be read: steps of its history are lost",
+        ),
+        topic::DEAD_LETTERS => (
+            Severity::Error,
+            "a dead letter removes the one before it of the same file, and records that have no key are refused",
+        ),
+        _ => (Severity::Warning, "only the newest event of a file is kept: who reads late misses the others"),
+    };
+    let (setting, value) = ("cleanup.policy", policy.to_owned());
+    Some(Rule { severity, setting, value, effect, wanted: "delete".to_owned() })
+}
+
+fn in_sync(settings: &TopicSettings) -> Option<Rule> {
+    let (wanted, replicas) = (number(settings, "min.insync.replicas")?, i64::from(settings.replicas?));
+    let setting = "min.insync.replicas";
+    if wanted > replicas {
+        let effect = "more copies must be written than there are: nothing can be published";
+        let enough = replicas.saturating_sub(1).max(1).to_string();
+        return Some(Rule {
+            severity: Severity::Error,
+            setting,
+            value: wanted.to_string(),
+            effect,
+            wanted: enough,
+        });
+    }
+    if wanted == replicas && replicas > 1 {
+        let effect =
+            "as many copies must be written as there are: one broker that is away stops all publishing";
+        let fewer = (replicas - 1).to_string();
+        return Some(Rule {
+            severity: Severity::Warning,
+            setting,
+            value: wanted.to_string(),
+            effect,
+            wanted: fewer,
+        });
+    }
+    let is_alone = wanted < 2 && replicas >= 3;
+    is_alone.then(|| Rule {
+        severity: Severity::Warning,
+        setting,
+        value: wanted.to_string(),
+        effect: "one copy is enough to count as published: a broker that dies may take accepted records with it",
+        wanted: "2".to_owned(),
+    })
+}
+
+fn retention_time(name: &str, settings: &TopicSettings) -> Option<Rule> {
+    let ms = number(settings, "retention.ms").filter(|ms| (0..HOUR_MS).contains(ms) && deletes(settings))?;
+    let severity = if is_worked_through(name) { Severity::Error } else { Severity::Warning };
+    let effect =
+        "records are removed within the hour, handled or not: files are asked for again, and fail in the end";
+    Some(Rule {
+        severity,
+        setting: "retention.ms",
+        value: ms.to_string(),
+        effect,
+        wanted: "604800000".to_owned(),
+    })
+}
+
+fn retention_bytes(settings: &TopicSettings) -> Option<Rule> {
+    let bytes = number(settings, "retention.bytes")
+        .filter(|bytes| (0..LEAST_RETENTION_BYTES).contains(bytes) && deletes(settings))?;
+    let effect = "a backlog of more than these bytes in a partition is removed before it is handled";
+    let (setting, value) = ("retention.bytes", bytes.to_string());
+    Some(Rule { severity: Severity::Warning, setting, value, effect, wanted: "-1".to_owned() })
+}
+
+fn message_size(settings: &TopicSettings) -> Option<Rule> {
+    let bytes = number(settings, "max.message.bytes")?;
+    let (severity, effect) = match bytes {
+        ..REQUEST_BYTES => (
+            Severity::Error,
+            "requests with a long description can't be published, and their files are never made",
+        ),
+        REQUEST_BYTES..RECORD_BYTES => (
+            Severity::Warning,
+            "larger records are refused: dead letters of such records are kept without their value",
+        ),
+        RECORD_BYTES..=BATCH_BYTES => return None,
+        _ => (
+            Severity::Warning,
+            "larger batches than filesys can read (33554432 bytes) may be published and become dead letters without value",
+        ),
+    };
+    let (setting, value) = ("max.message.bytes", bytes.to_string());
+    Some(Rule { severity, setting, value, effect, wanted: "1048588".to_owned() })
+}
+
+fn timestamps(settings: &TopicSettings) -> Option<Rule> {
+    const LIMITS: [(&str, &str); 3] = [
+        ("message.timestamp.before.max.ms", "9223372036854775807"),
+        ("message.timestamp.after.max.ms", "3600000"),
+        ("message.timestamp.difference.max.ms", "9223372036854775807"),
+    ];
+    if text(settings, "message.timestamp.type") == Some("LogAppendTime") {
+        return None;
+    }
+    let short = LIMITS.into_iter().find_map(|(setting, usual)| {
+        let ms = number(settings, setting).filter(|ms| *ms < 60_000)?;
+        Some((setting, ms, usual))
+    });
+    let (setting, ms, usual) = short?;
+    let effect =
+        "records are refused when clocks differ by more than that; they are published again without a time";
+    Some(Rule {
+        severity: Severity::Warning,
+        setting,
+        value: ms.to_string(),
+        effect,
+        wanted: usual.to_owned(),
+    })
+}
+
+fn unclean_election(settings: &TopicSettings) -> Option<Rule> {
+    let setting = "unclean.leader.election.enable";
+    let value = text(settings, setting).filter(|value| *value == "true")?.to_owned();
+    let effect = "a broker that lags behind may become leader: accepted records are lost, and their files asked for again";
+    Some(Rule { severity: Severity::Warning, setting, value, effect, wanted: "false".to_owned() })
+}
+
+fn single_copy(settings: &TopicSettings) -> Option<Rule> {
+    // One copy is all that one broker can keep; whether there are more, the in-sync setting tells.
+    let replicas = settings.replicas.filter(|replicas| *replicas < 2)?;
+    number(settings, "min.insync.replicas").filter(|wanted| *wanted > 1)?;
+    let effect = "a broker that is away takes its partitions with it";
+    let (setting, value) = (REPLICAS, replicas.to_string());
+    Some(Rule { severity: Severity::Warning, setting, value, effect, wanted: "3 replicas".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(replicas: i32, configs: &[(&str, &str)]) -> TopicSettings {
+        let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        TopicSettings { partitions: 3, replicas: Some(replicas), configs: configs.collect() }
+    }
+
+    fn found(name: &str, settings: &TopicSettings) -> Vec<(Severity, &'static str)> {
+        let findings = evaluate(name, settings, "", "k:9092");
+        findings.iter().map(|finding| (finding.severity, finding.setting)).collect()
+    }
+
+    #[test]
+    fn what_kafka_comes_with_is_fine() {
+        let usual = settings(
+            1,
+            &[
+                ("cleanup.policy", "delete"),
+                ("compression.type", "producer"),
+                ("min.insync.replicas", "1"),
+                ("retention.ms", "604800000"),
+                ("retention.bytes", "-1"),
+                ("max.message.bytes", "1048588"),
+                ("message.timestamp.type", "CreateTime"),
+                ("message.timestamp.before.max.ms", "9223372036854775807"),
+                ("message.timestamp.after.max.ms", "3600000"),
+                ("unclean.leader.election.enable", "false"),
+            ],
+        );
+        for name in topic::ALL {
+            assert_eq!(found(name, &usual), [], "{name}");
+            // Where settings may not be read, nothing is guessed.
+            assert_eq!(found(name, &TopicSettings { configs: BTreeMap::new(), ..usual.clone() }), []);
+        }
+    }
+
+    #[test]
+    fn every_setting_that_gets_in_the_way_is_found() {
+        use Severity::{Error, Warning};
+        for (name, replicas, setting, value, severity) in [
+            (topic::CREATE, 1, "cleanup.policy", "compact", Error),
+            (topic::CREATED, 1, "cleanup.policy", "compact,delete", Error),
+            (topic::DEAD_LETTERS, 1, "cleanup.policy", "compact", Error),
+            (topic::EVENTS, 1, "cleanup.policy", "compact", Warning),
+            (topic::CREATE, 3, "min.insync.replicas", "4", Error),
+            (topic::CREATE, 3, "min.insync.replicas", "3", Warning),
+            (topic::CREATE, 3, "min.insync.replicas", "1", Warning),
+            (topic::CREATE, 1, "retention.ms", "1000", Error),
+            (topic::DEAD_LETTERS, 1, "retention.ms", "1000", Warning),
+            (topic::CREATE, 1, "retention.bytes", "1000", Warning),
+            (topic::CREATE, 1, "max.message.bytes", "1000", Error),
+            (topic::CREATE, 1, "max.message.bytes", "500000", Warning),
+            (topic::CREATE, 1, "max.message.bytes", "100000000", Warning),
+            (topic::CREATE, 1, "message.timestamp.after.max.ms", "1", Warning),
+            (topic::CREATE, 1, "unclean.leader.election.enable", "true", Warning),
+        ] {
+            let findings = found(name, &settings(replicas, &[(setting, value)]));
+            assert_eq!(findings, [(severity, setting)], "{name} {setting}={value}");
+        }
+        let one_of_two = found(topic::CREATE, &settings(1, &[("min.insync.replicas", "2")]));
+        assert_eq!(one_of_two, [(Error, "min.insync.replicas"), (Warning, "replicas")]);
+        let for_ever = settings(1, &[("retention.ms", "-1"), ("retention.bytes", "-1")]);
+        assert_eq!(found(topic::CREATE, &for_ever), []);
+    }
+
+    #[test]
+    fn a_finding_says_how_to_mend_it() {
+        let findings =
+            evaluate(topic::CREATE, &settings(1, &[("cleanup.policy", "compact")]), "test.", "a:1,b:2");
+        assert_eq!(findings[0].topic, "test.file.create");
+        assert_eq!(
+            findings[0].command,
+            "kafka-configs.sh --bootstrap-server a:1,b:2 --alter --entity-type topics \
+             --entity-name test.file.create --add-config cleanup.policy=delete"
+        );
+    }
+}
