@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "chaos")]
 use super::planted;
-use super::{WorkerContext, announce, prepare};
+use super::{WorkerContext, announce, compare_result, prepare};
 use crate::domain::message::{CreateFile, FileResult, Outcome};
 use crate::domain::{Attempt, Error, FileId, Result, Timestamp};
 use crate::faults;
@@ -60,6 +60,7 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
         duration_ms: Some(duration),
         ..result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
+    let end = FileResult { proof: compare_result::proof(&ctx.storage, &end), ..end };
     announce::results(&*ctx.broker, start.iter().chain([&end])).await?;
     faults::point!(WorkerPublished);
     log::info!(file_id, attempt, partition, offset, duration_ms = duration, status = "completed"; "result published");
@@ -147,6 +148,7 @@ pub(super) fn result(
         partition: Some(origin.partition),
         offset: Some(origin.offset),
         duration_ms: None,
+        proof: None,
     }
 }
 

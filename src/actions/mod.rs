@@ -3,6 +3,8 @@
 pub mod announce;
 pub mod cancel_file;
 pub mod check_health;
+pub mod check_topics;
+mod compare_result;
 pub mod context;
 pub mod dead_letters;
 pub mod delete_file;

@@ -51,8 +51,10 @@ pub(super) async fn ask(
         }
         match verdict {
             Verdict::Apply(to) => {
-                let removals =
-                    if by == Move::Delete { vec![(id, object_of(&bucket, &file))] } else { Vec::new() };
+                let object = object_of(&bucket, &file);
+                // What is made once more may get another name than another program gave it.
+                let goes = by == Move::Delete || (by == Move::Remake && object != key_of(&file));
+                let removals = if goes { vec![(id, object)] } else { Vec::new() };
                 let changes = vec![apply(&mut file, by, to, now, details)];
                 (Moves { changes, removals }, Ok(Some(file)))
             }

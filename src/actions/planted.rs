@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::compare_result;
 use super::generate_file::{self, Origin};
 use super::{ServeContext, WorkerContext, announce};
 use crate::broker::Record;
@@ -54,6 +55,7 @@ pub(super) async fn complete_unmade(
         sha256: Some(stored.sha256),
         ..generate_file::result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
+    let end = FileResult { proof: compare_result::proof(&ctx.storage, &end), ..end };
     announce::results(&*ctx.broker, [&end]).await
 }
 

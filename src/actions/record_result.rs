@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, stream};
+
 use super::ServeContext;
+use super::compare_result::{self, Compared};
 use super::moves::{self, Details};
 #[cfg(feature = "chaos")]
 use super::planted;
@@ -13,6 +16,8 @@ use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
 use crate::faults;
 use crate::storage::key;
 
+/// Results of others whose objects are asked for at once.
+const COMPARISONS_AT_ONCE: usize = 16;
 const ERROR_MAX_CHARS: usize = 2000;
 const WORKER_MAX_CHARS: usize = 200;
 
@@ -20,8 +25,14 @@ const WORKER_MAX_CHARS: usize = 200;
 /// applied; one that is late, repeated or backwards is `Ok` and changes nothing.
 pub async fn apply(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<()>> {
     let bucket = ctx.storage.bucket_name();
-    let checked: Vec<Result<FileResult>> = results.into_iter().map(|result| check(&bucket, result)).collect();
-    let readable: Vec<&FileResult> = checked.iter().flatten().collect();
+    let checked = results.into_iter().map(|result| async {
+        let result = check(&bucket, result)?;
+        faults::plant!(LocationTrusted { return Ok(Compared { result, refusal: None }) });
+        compare_result::compare(&ctx.storage, &bucket, result).await
+    });
+    // Those of our own workers need no answer of the store.
+    let checked: Vec<Result<Compared>> = stream::iter(checked).buffered(COMPARISONS_AT_ONCE).collect().await;
+    let readable: Vec<&Compared> = checked.iter().flatten().collect();
     let mut answers = record(ctx, &readable).await.into_iter();
     let mut answer = || answers.next().unwrap_or_else(|| Err(Error::internal("a result without an answer")));
     let places: Vec<Result<()>> =
@@ -30,7 +41,7 @@ pub async fn apply(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<(
 }
 
 /// All in one transaction; if the database refuses that, each in its own, so that only the culprit suffers.
-async fn record(ctx: &ServeContext, results: &[&FileResult]) -> Vec<Result<()>> {
+async fn record(ctx: &ServeContext, results: &[&Compared]) -> Vec<Result<()>> {
     let error = match record_together(ctx, results).await {
         Ok(answers) => return answers,
         Err(error) => error,
@@ -47,11 +58,11 @@ async fn record(ctx: &ServeContext, results: &[&FileResult]) -> Vec<Result<()>> 
     results.iter().map(|_| Err(error.copy())).collect()
 }
 
-async fn record_together(ctx: &ServeContext, results: &[&FileResult]) -> Result<Vec<Result<()>>> {
+async fn record_together(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<()>>> {
     if results.is_empty() {
         return Ok(Vec::new());
     }
-    let mut ids: Vec<FileId> = results.iter().map(|result| result.file_id).collect();
+    let mut ids: Vec<FileId> = results.iter().map(|compared| compared.result.file_id).collect();
     ids.sort_unstable();
     ids.dedup();
     let bucket = ctx.storage.bucket_name();
@@ -85,12 +96,12 @@ fn clean(text: &str, max_chars: usize) -> String {
 type Decision = (Moves, (Vec<Result<()>>, bool));
 
 /// Also tells whether objects are to be removed.
-fn decide(files: Vec<File>, results: &[&FileResult], bucket: &str, now: Timestamp) -> Decision {
+fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp) -> Decision {
     let mut files: BTreeMap<FileId, File> = files.into_iter().map(|file| (file.id, file)).collect();
     let mut moves = Moves::default();
     let answers = results
         .iter()
-        .map(|result| {
+        .map(|Compared { result, refusal }| {
             let file = files.get_mut(&result.file_id).ok_or_else(|| {
                 let detail = format!("there is no file with id {}", result.file_id);
                 Error::new(ErrorKind::NotFound, "file_not_found", detail)
@@ -101,6 +112,9 @@ fn decide(files: Vec<File>, results: &[&FileResult], bucket: &str, now: Timestam
                 Outcome::Failed => Move::Fail,
             };
             match faults::plant!(UnguardedUpdate, planted::unjudged(file, result), judge(State::of(file), by, result.attempt)) {
+                Verdict::Apply(_) if refusal.is_some() => {
+                    return refusal.as_ref().map_or(Ok(()), |refusal| Err(refusal.copy()));
+                }
                 Verdict::Apply(next) => moves.changes.push(moves::apply(file, by, next, now, details(result))),
                 Verdict::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");

@@ -1,11 +1,16 @@
 //! Mend what a verification found, each finding looked at again while its file is locked. Repeating it does no harm.
 
+use std::time::Duration;
+
+use super::moves::{self, Details};
 use super::rescue_files;
 use super::verify_store::{Finding, Kind, Reads, Report, Stage, Standing, Subject, Watch};
 use super::verify_store::{judge, named_key, store};
 use crate::db::Db;
 use crate::db::claims::Claim;
+use crate::db::moves::Moves;
 use crate::domain::message::CreateFile;
+use crate::domain::status::{Move, State, Verdict, judge as judge_move};
 use crate::domain::{ErrorKind, File, FileId, Result, Status, Timestamp};
 use crate::generators;
 use crate::storage::{Storage, Stored};
@@ -24,6 +29,8 @@ struct Repairer<'a> {
     last: FileId,
     /// Why no orphan may be removed.
     refusal: Option<&'static str>,
+    /// Of a file that is asked for again.
+    deadline: Duration,
 }
 
 /// Tries to mend each listed finding and says in it what came of that. `Unavailable` when PostgreSQL or S3 is away;
@@ -33,13 +40,14 @@ pub async fn repair(
     storage: &Storage,
     report: &mut Report,
     before: Timestamp,
+    deadline: Duration,
     watch: Watch<'_>,
 ) -> Result<()> {
     let bucket = storage.bucket_name();
     let last = db.last_file_id().await?;
     let orphans = report.count(Kind::OrphanObject).found;
     let refusal = foreign(orphans, report.named);
-    let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal };
+    let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal, deadline };
     if report.count(Kind::OverdueFile).found > 0 {
         rescue_files::expire(db).await?;
     }
@@ -85,7 +93,10 @@ impl Repairer<'_> {
             (Kind::MissingObject, _) if finding.key.is_none() => {
                 Ok(Outcome::Left("its row names no object of this bucket".to_owned()))
             }
-            (Kind::MissingObject | Kind::AlteredObject, _) => self.make_again(id, key).await,
+            (Kind::MissingObject | Kind::AlteredObject, _) => match self.make_again(id, key).await? {
+                Some(outcome) => Ok(outcome),
+                None => self.ask_again(id, key).await,
+            },
             (Kind::OrphanObject, _) => match self.refusal {
                 None => self.remove(id, key).await,
                 Some(why) => Ok(Outcome::Left(why.to_owned())),
@@ -120,9 +131,9 @@ impl Repairer<'_> {
         }
     }
 
-    /// The content depends on the request alone: it is stored again where it has the digest that the row has.
-    async fn make_again(&self, id: FileId, key: &str) -> Result<Outcome> {
-        let left = |why: &str| Ok(Outcome::Left(why.to_owned()));
+    /// The content depends on the request alone: it is stored again where it has the digest that the row has. `None`: it has
+    /// another, or the row has none.
+    async fn make_again(&self, id: FileId, key: &str) -> Result<Option<Outcome>> {
         let storage = self.reads.storage.clone();
         let bucket = self.bucket.clone();
         let key = key.to_owned();
@@ -130,20 +141,39 @@ impl Repairer<'_> {
             .db
             .hold_file(id, |file| async move {
                 let Some(file) = file.filter(|file| names(&bucket, file, &key)) else {
-                    return left("its row has moved on");
+                    return Ok(Some(Outcome::Left("its row has moved on".to_owned())));
                 };
-                let Some(sha256) = file.sha256.clone() else {
-                    return left("can't be made again for sure: its row has no SHA-256");
-                };
+                let Some(sha256) = file.sha256.clone() else { return Ok(None) };
                 let request = CreateFile::of(&file);
                 let bytes = generators::generate(&request)?;
                 if Stored::of(&bytes).sha256 != sha256 {
-                    return left("can't be made again: another program made other bytes of the same request");
+                    return Ok(None);
                 }
                 storage.put(&key, request.format.media_type(), &bytes).await?;
-                Ok(Outcome::Repaired("made again"))
+                Ok(Some(Outcome::Repaired("made again")))
             })
             .await?
+    }
+
+    /// Another program made it, or said so: whoever works now makes it, as the next attempt.
+    async fn ask_again(&self, id: FileId, key: &str) -> Result<Outcome> {
+        let (bucket, deadline) = (self.bucket.clone(), self.deadline);
+        let moved = self.reads.db.move_files(vec![id], |files, now| {
+            let Some(mut file) = files.into_iter().find(|file| names(&bucket, file, key)) else {
+                return (Moves::default(), false);
+            };
+            let Verdict::Apply(to) = judge_move(State::of(&file), Move::Remake, None) else {
+                return (Moves::default(), false);
+            };
+            let details = Details { deadline: Some(deadline), ..Details::default() };
+            let changes = vec![moves::apply(&mut file, Move::Remake, to, now, details)];
+            (Moves { changes, ..Moves::default() }, true)
+        });
+        Ok(if moved.await? {
+            Outcome::Repaired("asked for again")
+        } else {
+            Outcome::Left("its row has moved on".to_owned())
+        })
     }
 
     /// Unless a row names it or may do so yet.

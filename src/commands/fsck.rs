@@ -13,7 +13,7 @@ use super::{CommandError, CommandResult};
 use crate::actions::repair_store;
 use crate::actions::verify_store::{self, Finding, Options, Report, Stage};
 use crate::config::env::parse_duration;
-use crate::config::{DatabaseConfig, Env, S3Config};
+use crate::config::{Env, LettersSettings, S3Config};
 use crate::db::Db;
 use crate::domain::Error;
 use crate::storage::Storage;
@@ -59,7 +59,8 @@ fn span(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let (database, s3) = (DatabaseConfig::read(&mut env), S3Config::read(&mut env));
+    let LettersSettings { database, file_deadline } = LettersSettings::read(&mut env);
+    let s3 = S3Config::read(&mut env);
     env.finish()?;
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
     let storage = Storage::new(&s3).map_err(Error::from)?;
@@ -70,7 +71,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let watch = |stage, done, total| progress.show(stage, done, total);
     let mut report = verify_store::verify(&db, &storage, options, &watch).await?;
     if args.repair {
-        repair_store::repair(&db, &storage, &mut report, before, &watch).await?;
+        repair_store::repair(&db, &storage, &mut report, before, file_deadline, &watch).await?;
     }
     progress.end();
     match args.output {

@@ -41,7 +41,7 @@ impl FactType {
             Move::Start => Self::ProcessingStarted,
             Move::Complete => Self::ProcessingCompleted,
             Move::Fail | Move::Expire => Self::ProcessingFailed,
-            Move::Rescue | Move::Retry => Self::RequestedAgain,
+            Move::Rescue | Move::Retry | Move::Remake => Self::RequestedAgain,
             Move::Cancel => Self::Cancelled,
             Move::Delete => Self::Deleted,
         }

@@ -85,6 +85,9 @@ pub struct FileResult {
     pub offset: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
+    /// Made by a worker that has the store's credentials; without one the object is compared with what is said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 /// Why a record's value can't be used. Such a record goes to the dead letters.
@@ -100,7 +103,7 @@ pub enum MessageError {
 
 /// The members that are read; others are ignored.
 const CREATE_MEMBERS: [&str; 6] = ["fileId", "title", "description", "timestamp", "attempt", "format"];
-const CREATED_MEMBERS: [&str; 11] = [
+const CREATED_MEMBERS: [&str; 12] = [
     "fileId",
     "s3Location",
     "status",
@@ -112,6 +115,7 @@ const CREATED_MEMBERS: [&str; 11] = [
     "partition",
     "offset",
     "durationMs",
+    "proof",
 ];
 
 impl CreateFile {
@@ -189,6 +193,7 @@ impl FileResult {
             partition: count("partition").and_then(|number| i32::try_from(number).ok()),
             offset: count("offset"),
             duration_ms: count("durationMs"),
+            proof: members.lossy_text("proof"),
         })
     }
 }
@@ -382,6 +387,7 @@ mod tests {
             partition: None,
             offset: None,
             duration_ms: None,
+            proof: None,
         };
         assert_eq!(
             serde_json::to_string(&result).unwrap(),

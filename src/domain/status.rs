@@ -64,12 +64,14 @@ pub enum Move {
     Cancel,
     /// A person wants it tried again, with the next attempt number.
     Retry,
+    /// The object of a completed file is gone or altered: it is made once more, with the next attempt number.
+    Remake,
     /// A person removed it.
     Delete,
 }
 
 impl Move {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Complete,
         Self::Fail,
@@ -77,6 +79,7 @@ impl Move {
         Self::Rescue,
         Self::Cancel,
         Self::Retry,
+        Self::Remake,
         Self::Delete,
     ];
 
@@ -89,6 +92,7 @@ impl Move {
             Self::Rescue => "rescue",
             Self::Cancel => "cancel",
             Self::Retry => "retry",
+            Self::Remake => "remake",
             Self::Delete => "delete",
         }
     }
@@ -96,7 +100,7 @@ impl Move {
     /// The move asks for the work once more, so older attempts are fenced off.
     pub const fn raises_attempt(self) -> bool {
         match self {
-            Self::Rescue | Self::Retry => true,
+            Self::Rescue | Self::Retry | Self::Remake => true,
             Self::Start | Self::Complete | Self::Fail | Self::Expire | Self::Cancel | Self::Delete => false,
         }
     }
@@ -112,7 +116,7 @@ pub const fn next(from: Status, by: Move) -> Option<Status> {
         // The status stays, so that no reader ever sees it go back.
         (Pending | Processing, Move::Rescue) => Some(from),
         (Pending | Processing, Move::Cancel) => Some(Cancelled),
-        (Failed | Cancelled, Move::Retry) => Some(Pending),
+        (Failed | Cancelled, Move::Retry) | (Completed, Move::Remake) => Some(Pending),
         (Pending | Processing | Completed | Failed | Cancelled, Move::Delete) => Some(Deleted),
         (Processing, Move::Start)
         | (
@@ -120,6 +124,7 @@ pub const fn next(from: Status, by: Move) -> Option<Status> {
             Move::Start | Move::Complete | Move::Fail | Move::Expire | Move::Rescue | Move::Cancel,
         )
         | (Pending | Processing | Completed | Deleted, Move::Retry)
+        | (Pending | Processing | Failed | Cancelled | Deleted, Move::Remake)
         | (Deleted, Move::Delete) => None,
     }
 }
@@ -233,7 +238,7 @@ mod tests {
                 let after = apply(state, by, attempt.map(Attempt));
                 prop_assert!(after.attempt >= state.attempt);
                 if !state.status.is_unfinished() && after != state {
-                    prop_assert!(matches!(by, Move::Retry | Move::Delete));
+                    prop_assert!(matches!(by, Move::Retry | Move::Remake | Move::Delete));
                 }
                 state = after;
             }

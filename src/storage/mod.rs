@@ -4,6 +4,7 @@ mod clock;
 pub mod errors;
 pub mod inventory;
 pub mod key;
+mod proof;
 mod signed;
 mod verified;
 
@@ -16,6 +17,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use sha2::{Digest, Sha256};
 
+use self::proof::ProofKey;
 use self::signed::{Ask, SignedClient};
 use self::verified::verified;
 use crate::config::S3Config;
@@ -42,6 +44,7 @@ pub mod limits {
 #[derive(Clone)]
 pub struct Storage {
     client: SignedClient,
+    proof_key: ProofKey,
     outage: Arc<Outage>,
 }
 
@@ -65,7 +68,8 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 impl Storage {
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
         let outage = Arc::new(Outage::new("s3 is away", "s3 is back"));
-        Ok(Self { client: SignedClient::new(config)?, outage })
+        let proof_key = ProofKey::new(&config.secret_access_key);
+        Ok(Self { client: SignedClient::new(config)?, proof_key, outage })
     }
 
     pub fn bucket_name(&self) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use filesys::actions::retry_file;
 use filesys::domain::message::topic;
 use filesys::domain::{File, FileId, Status};
 use serde_json::{Value, json};
@@ -16,8 +17,19 @@ async fn recorder() -> Roles {
 }
 
 fn location(roles: &Roles, id: FileId) -> String {
-    format!("s3://{}/files/{id}_a_1767398400000.txt", roles.bucket.name())
+    format!("s3://{}/{}", roles.bucket.name(), key(id))
 }
+
+fn key(id: FileId) -> String {
+    format!("files/{id}_a_1767398400000.txt")
+}
+
+/// Stores what a worker of other make would have made.
+async fn store(roles: &Roles, id: FileId) {
+    roles.bucket.put(&key(id), CONTENT).await;
+}
+
+const CONTENT: &[u8] = b"made elsewhere";
 
 async fn say(roles: &Roles, result: &Value) {
     roles.publish(topic::CREATED, Some(result.to_string().as_bytes())).await;
@@ -36,6 +48,7 @@ async fn a_result_with_the_source_systems_members_alone_completes_the_file() {
     let roles = recorder().await;
     let file = roles.request("a").await;
     let location = location(&roles, file.id);
+    store(&roles, file.id).await;
     say(
         &roles,
         &json!({"fileId": file.id, "title": "a", "s3Location": location, "status": "completed",
@@ -44,7 +57,8 @@ async fn a_result_with_the_source_systems_members_alone_completes_the_file() {
     .await;
     let done = wait_until(&roles, file.id, Status::Completed).await;
     assert_eq!(done.s3_location, Some(location));
-    assert_eq!((done.size, done.sha256, done.attempt.0), (None, None, 1));
+    let size = i64::try_from(CONTENT.len()).unwrap();
+    assert_eq!((done.size, done.sha256, done.attempt.0), (Some(size), None, 1), "its size is the store's");
     assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
     roles.stop().await;
 }
@@ -102,6 +116,7 @@ async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_reco
     for value in poison {
         let file = roles.request("a").await;
         published.insert(roles.publish(topic::CREATED, value).await, value);
+        store(&roles, file.id).await;
         say(
             &roles,
             &json!({"fileId": file.id, "s3Location": location(&roles, file.id), "status": "completed"}),
@@ -164,10 +179,80 @@ async fn a_failure_is_recorded_whatever_else_the_result_says() {
     roles.stop().await;
 }
 
+/// Sizes and digests that nobody compared would stand in the row for ever, and the true result would be a repetition.
+#[tokio::test]
+async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
+    let roles = recorder().await;
+    let file = roles.request("a").await;
+    let (id, zeros) = (file.id, "0".repeat(64));
+    let digest = filesys::storage::Stored::of(&CONTENT.into()).sha256;
+    let completed = |more: Value| {
+        let mut result = json!({"fileId": id, "status": "completed", "s3Location": location(&roles, id)});
+        result.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        result
+    };
+    let missing = completed(json!({"size": i64::MAX, "sha256": zeros}));
+    say(&roles, &missing).await;
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    store(&roles, id).await;
+    let wrong = [
+        json!({"size": i64::MAX}),
+        json!({"size": 1}),
+        json!({"sha256": zeros}),
+        json!({"size": CONTENT.len(), "sha256": zeros, "proof": zeros}),
+        json!({"attempt": 1, "size": 13, "sha256": digest, "proof": digest}),
+    ];
+    for more in &wrong {
+        say(&roles, &completed(more.clone())).await;
+    }
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    assert_eq!(roles.file(id).await, file);
+    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let mut causes: Vec<&str> = letters.iter().map(|letter| header(letter, "x-error")).collect();
+    causes.sort_unstable();
+    assert_eq!(causes.len(), wrong.len() + 1, "{causes:?}");
+    assert!(causes[..5].iter().all(|cause| cause.contains("the object has ")), "{causes:?}");
+    assert!(causes[5].contains("there is no object"), "{causes:?}");
+
+    say(&roles, &completed(json!({"size": CONTENT.len(), "sha256": digest, "attempt": 1}))).await;
+    let done = wait_until(&roles, id, Status::Completed).await;
+    assert_eq!((done.size, done.sha256), (i64::try_from(CONTENT.len()).ok(), Some(digest)));
+    // Late ones change nothing, whatever they say.
+    say(&roles, &missing).await;
+    roles.wait_until_all_is_committed(topic::CREATED).await;
+    assert_eq!(roles.records(topic::DEAD_LETTERS).await.len(), wrong.len() + 1);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn a_completed_file_whose_object_is_gone_or_altered_is_made_once_more_when_asked() {
+    let roles = recorder().await.with_worker().await.with_relay();
+    for is_gone in [true, false] {
+        let file = roles.request("a").await;
+        let done = wait_until(&roles, file.id, Status::Completed).await;
+        let refused = retry_file::retry(&roles.ctx, file.id).await.unwrap_err();
+        assert_eq!(refused.code, "status_does_not_allow", "its object is as it was");
+        let location = done.s3_location.clone().unwrap();
+        let key = location.split_once("/files/").map(|(_, name)| format!("files/{name}")).unwrap();
+        if is_gone {
+            roles.bucket.remove(&key).await;
+        } else {
+            let size = usize::try_from(done.size.unwrap()).unwrap();
+            roles.bucket.put(&key, &vec![b'x'; size]).await;
+        }
+        let again = retry_file::retry(&roles.ctx, file.id).await.unwrap();
+        assert_eq!((again.status, again.attempt.0), (Status::Pending, 2));
+        let made = wait_until(&roles, file.id, Status::Completed).await;
+        assert_eq!((made.sha256, made.size, made.attempt.0), (done.sha256, done.size, 2));
+    }
+    roles.stop().await;
+}
+
 #[tokio::test]
 async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
     let roles = recorder().await;
     let file = roles.request("a").await;
+    store(&roles, file.id).await;
     let completed = |attempt: i32| {
         json!({"fileId": file.id, "status": "completed", "attempt": attempt,
                "s3Location": location(&roles, file.id)})
