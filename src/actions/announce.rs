@@ -1,19 +1,17 @@
 //! Publish worker results: how far an attempt got.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::broker::{Broker, Record};
+use crate::broker::{Broker, Headers, Record};
 use crate::domain::message::{FileResult, header, topic};
 use crate::domain::{Error, EventId, Result};
 
 /// Every record of ours carries these.
-pub(super) fn headers(event_id: EventId) -> BTreeMap<String, Bytes> {
-    BTreeMap::from([
-        (header::EVENT_ID.to_owned(), Bytes::from(event_id.to_string())),
-        (header::SCHEMA_VERSION.to_owned(), Bytes::from_static(header::SCHEMA_VERSION_1.as_bytes())),
+pub(super) fn headers(event_id: EventId) -> Headers {
+    Headers::from([
+        (header::EVENT_ID, Bytes::from(event_id.to_string())),
+        (header::SCHEMA_VERSION, Bytes::from_static(header::SCHEMA_VERSION_1.as_bytes())),
     ])
 }
 

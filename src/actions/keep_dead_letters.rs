@@ -1,15 +1,17 @@
 //! Keep dead letters as rows, where people see and settle them, whatever becomes of the topic.
 
-use std::collections::BTreeMap;
-
 use super::LettersContext;
 use crate::broker::{Delivery, Record, dead_letter};
 use crate::db::dead_letters::NewLetter;
-use crate::domain::{ErrorKind, FileId, Origin, Result};
+use crate::domain::{ErrorKind, FileId, LetterHeader, Origin, Result};
 use crate::faults;
 
 const ERROR_MAX_CHARS: usize = 2000;
 const TEXT_MAX_CHARS: usize = 500;
+/// Of one header's value: what is longer is on the topic only.
+const HEADER_MAX_BYTES: usize = 4096;
+/// A record of a megabyte may have a hundred thousand.
+const HEADERS_MAX: usize = 1000;
 
 /// A record of the topic, and the file that its value names.
 pub type Letter<'a> = (&'a Delivery, Option<FileId>);
@@ -56,7 +58,7 @@ fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
         }),
         key: record.key.as_deref().map(<[u8]>::to_vec),
         value: record.value.as_deref().map(<[u8]>::to_vec),
-        headers: serde_json::json!(own_headers(record)),
+        headers: own_headers(record),
         file_id,
         attempt: said.attempt,
         error: said
@@ -66,11 +68,14 @@ fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
 }
 
 /// Those that the record had before it was put aside.
-fn own_headers(record: &Record) -> BTreeMap<String, String> {
+fn own_headers(record: &Record) -> Vec<LetterHeader> {
     let added = dead_letter::header::ALL;
-    let own = record.headers.iter().filter(|(name, _)| !added.contains(&name.as_str()));
-    let text = |text: &str| clean(text, TEXT_MAX_CHARS);
-    own.map(|(name, value)| (text(name), text(&String::from_utf8_lossy(value)))).collect()
+    let own = record.headers.iter().filter(|(name, _)| !added.contains(name));
+    let own = own.map(|(name, value)| {
+        let value = value.map(|value| &value[..value.len().min(HEADER_MAX_BYTES)]);
+        LetterHeader::new(clean(name, TEXT_MAX_CHARS), value)
+    });
+    own.take(HEADERS_MAX).collect()
 }
 
 /// PostgreSQL stores no U+0000.
@@ -87,11 +92,12 @@ mod tests {
 
     fn at(offset: i64, value: &'static [u8]) -> Delivery {
         let headers = [("trace\0parent", b"a\0b\xff".as_slice()), ("x-error", b"why\0")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), Bytes::from_static(value)));
+        let headers = headers.map(|(name, value)| (name, Bytes::from_static(value)));
         Delivery {
             position: Position { topic: "file.create.dlq".into(), partition: 1, offset },
             timestamp_ms: 0,
             record: Record { key: None, value: Some(Bytes::from_static(value)), headers: headers.into() },
+            undecodable: None,
         }
     }
 
@@ -99,7 +105,10 @@ mod tests {
     fn what_a_database_would_refuse_is_replaced() {
         let row = row(&at(3, b"\0\xff"), None);
         assert_eq!(row.error, "why\u{fffd}");
-        assert_eq!(row.headers, serde_json::json!({"trace\u{fffd}parent": "a\u{fffd}b\u{fffd}"}));
+        let header = LetterHeader::new("trace\u{fffd}parent".to_owned(), Some(b"a\0b\xff"));
+        assert_eq!(row.headers, [header.clone()]);
+        assert_eq!((header.value.as_deref(), header.value_base64.as_deref()), (None, Some("YQBi/w==")));
+        assert_eq!(header.as_text().as_deref(), Some("a\u{fffd}b\u{fffd}"));
         assert_eq!(row.value.as_deref(), Some(b"\0\xff".as_slice()), "bytes stay as they are");
     }
 }

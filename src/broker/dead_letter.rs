@@ -15,9 +15,18 @@ pub mod header {
     pub const ORIGINAL_TOPIC: &str = "x-original-topic";
     pub const ORIGINAL_PARTITION: &str = "x-original-partition";
     pub const ORIGINAL_OFFSET: &str = "x-original-offset";
+    /// The last one of a batch that can't be decoded.
+    pub const ORIGINAL_LAST_OFFSET: &str = "x-original-last-offset";
 
-    pub const ALL: [&str; 6] =
-        [LETTER_ID, ERROR, ATTEMPT, ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET];
+    pub const ALL: [&str; 7] = [
+        LETTER_ID,
+        ERROR,
+        ATTEMPT,
+        ORIGINAL_TOPIC,
+        ORIGINAL_PARTITION,
+        ORIGINAL_OFFSET,
+        ORIGINAL_LAST_OFFSET,
+    ];
 }
 
 const MAX_CAUSE_CHARS: usize = 1000;
@@ -32,18 +41,26 @@ pub fn dead_letter(
     attempt: Option<Attempt>,
     cause: &str,
 ) -> Record {
-    let Delivery { position, record, .. } = delivery;
+    let Delivery { position, record, undecodable, .. } = delivery;
     let mut headers = record.headers.clone();
-    headers.remove(header::ATTEMPT);
+    for name in header::ALL {
+        headers.remove(name);
+    }
+    // In the order of their names: so they can go the usual way, unless others are in the way.
     let facts = [
-        (header::LETTER_ID, Some(id.to_string())),
-        (header::ERROR, Some(one_line(cause))),
         (header::ATTEMPT, attempt.map(|attempt| attempt.to_string())),
-        (header::ORIGINAL_TOPIC, Some(position.topic.to_string())),
-        (header::ORIGINAL_PARTITION, Some(position.partition.to_string())),
+        (header::ERROR, Some(one_line(cause))),
+        (header::LETTER_ID, Some(id.to_string())),
+        (header::ORIGINAL_LAST_OFFSET, undecodable.as_ref().map(|batch| (batch.next_offset - 1).to_string())),
         (header::ORIGINAL_OFFSET, Some(position.offset.to_string())),
+        (header::ORIGINAL_PARTITION, Some(position.partition.to_string())),
+        (header::ORIGINAL_TOPIC, Some(position.topic.to_string())),
     ];
-    headers.extend(facts.into_iter().filter_map(|(name, fact)| Some((name.to_owned(), Bytes::from(fact?)))));
+    for (name, fact) in facts {
+        if let Some(fact) = fact {
+            headers.push(name, Some(Bytes::from(fact)));
+        }
+    }
     Record {
         key: file_id.map_or_else(|| record.key.clone(), |id| Some(Bytes::from(id.to_string()))),
         value: record.value.clone(),
@@ -54,7 +71,7 @@ pub fn dead_letter(
 /// Of a record, by its place, time, bytes and headers: a record that is put aside once more has the same letter, and another
 /// one at the same place of a topic that was made anew has another.
 pub fn identity(delivery: &Delivery) -> Uuid {
-    let Delivery { position, timestamp_ms, record } = delivery;
+    let Delivery { position, timestamp_ms, record, undecodable } = delivery;
     let mut digest = Sha256::new();
     let mut part = |bytes: &[u8]| {
         digest.update(bytes.len().to_be_bytes());
@@ -68,9 +85,16 @@ pub fn identity(delivery: &Delivery) -> Uuid {
         part(&[u8::from(bytes.is_some())]);
         part(bytes.as_deref().unwrap_or_default());
     }
-    for (name, value) in &record.headers {
+    for (name, value) in record.headers.iter() {
         part(name.as_bytes());
-        part(value);
+        match value {
+            Some(value) => part(value),
+            None => [b"", &b"absent"[..]].into_iter().for_each(&mut part),
+        }
+    }
+    if let Some(batch) = undecodable {
+        part(&batch.next_offset.to_be_bytes());
+        part(batch.cause.as_bytes());
     }
     let mut id = [0; 16];
     id.copy_from_slice(&digest.finalize()[..16]);
@@ -115,9 +139,8 @@ fn one_line(cause: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::broker::Headers;
 
     const ID: Uuid = Uuid::from_u128(7);
 
@@ -130,12 +153,12 @@ mod tests {
                 value: Some(Bytes::from_static(b"{not json \xff")),
                 headers: headers(&[("event-id", "e"), ("x-attempt", "9"), ("x-error", "old")]),
             },
+            undecodable: None,
         }
     }
 
-    fn headers(pairs: &[(&str, &str)]) -> BTreeMap<String, Bytes> {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), Bytes::from((*value).to_owned()));
-        pairs.iter().map(owned).collect()
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
     }
 
     #[test]
@@ -188,7 +211,9 @@ mod tests {
             change(|other| other.record.key = None),
             change(|other| other.record.value = Some(Bytes::new())),
             change(|other| other.record.value = None),
-            change(|other| _ = other.record.headers.remove("event-id")),
+            change(|other| other.record.headers.remove("event-id")),
+            change(|other| other.record.headers.push("a", None)),
+            change(|other| other.record.headers.push("a", Some(Bytes::new()))),
         ];
         let all = others.iter().chain([&own]).collect::<std::collections::BTreeSet<_>>();
         assert_eq!(all.len(), others.len() + 1, "{others:?}");
@@ -198,7 +223,7 @@ mod tests {
     fn what_is_unknown_stays_away_and_the_key_stays_as_it_was() {
         let letter = dead_letter(ID, &delivery(), None, None, "not a file.create message");
         assert_eq!(letter.key, delivery().record.key);
-        assert!(!letter.headers.contains_key("x-attempt"));
+        assert_eq!(letter.headers.get("x-attempt"), None);
 
         let mut empty = delivery();
         (empty.record.key, empty.record.value) = (None, None);
@@ -210,7 +235,7 @@ mod tests {
     fn the_cause_is_one_line_of_bounded_length() {
         let error = |cause: &str| {
             let letter = dead_letter(ID, &delivery(), None, None, cause);
-            String::from_utf8(letter.headers["x-error"].to_vec()).unwrap()
+            String::from_utf8(letter.headers.get("x-error").unwrap().to_vec()).unwrap()
         };
         assert_eq!(error(" one\r\n\ttwo\0three\u{85}four "), "one two three four");
         assert_eq!(error(""), "");

@@ -1,17 +1,62 @@
 //! Records on their way in and out, and where they lie.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// What is published and what comes back: key and value may be absent, header names are unique.
+/// What is published and what comes back: key and value may be absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
-    pub headers: BTreeMap<String, Bytes>,
+    pub headers: Headers,
+}
+
+/// A record's headers in their order. Names may repeat, values may be absent: so Kafka has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Headers(Vec<(String, Option<Bytes>)>);
+
+impl Headers {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref()))
+    }
+
+    pub fn push(&mut self, name: impl Into<String>, value: Option<Bytes>) {
+        self.0.push((name.into(), value));
+    }
+
+    /// The value of the last header with this name, as Kafka's own clients look one up.
+    pub fn get(&self, name: &str) -> Option<&Bytes> {
+        self.0.iter().rev().find(|(known, _)| known == name)?.1.as_ref()
+    }
+
+    /// Every header with this name.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    /// Bytes of names and values.
+    pub fn size(&self) -> usize {
+        self.iter().map(|(name, value)| name.len() + value.map_or(0, Bytes::len)).sum()
+    }
+
+    /// Whether a sorted map of values holds all that they are.
+    pub fn are_plain(&self) -> bool {
+        self.0.is_sorted_by(|(a, _), (b, _)| a < b) && self.0.iter().all(|(_, value)| value.is_some())
+    }
+}
+
+impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        Self(headers.into_iter().map(|(name, value)| (name.into(), Some(value.into()))).collect())
+    }
+}
+
+impl<N: Into<String>, V: Into<Bytes>, const COUNT: usize> From<[(N, V); COUNT]> for Headers {
+    fn from(headers: [(N, V); COUNT]) -> Self {
+        headers.into_iter().collect()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,11 +85,41 @@ impl fmt::Display for Position {
     }
 }
 
-/// A record that was read.
+/// A record that was read, or a range of offsets that can't be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub position: Position,
     /// When it was written, in milliseconds since 1970, as the broker has it; negative where it has none.
     pub timestamp_ms: i64,
     pub record: Record,
+    /// Set: `record` is empty, because nothing from `position` on can be decoded.
+    pub undecodable: Option<Undecodable>,
+}
+
+/// A batch of records that no client of ours can decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// The first offset behind it.
+    pub next_offset: i64,
+    pub cause: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_keep_their_order_and_what_repeats() {
+        let mut headers = Headers::from([("a", "1"), ("a", "2")]);
+        headers.push("b", None);
+        let all: Vec<_> = headers.iter().map(|(name, value)| (name, value.map(|v| &v[..]))).collect();
+        assert_eq!(all, [("a", Some(&b"1"[..])), ("a", Some(b"2")), ("b", None)]);
+        assert_eq!(headers.get("a"), Some(&Bytes::from_static(b"2")));
+        assert_eq!((headers.get("b"), headers.size()), (None, 5));
+        assert!(!headers.are_plain());
+        headers.remove("a");
+        assert!(!headers.are_plain(), "a value is absent");
+        assert!(Headers::from([("a", "1"), ("b", "")]).are_plain());
+        assert!(!Headers::from([("b", "1"), ("a", "")]).are_plain());
+    }
 }

@@ -160,7 +160,10 @@ fn origin(letter: &DeadLetter) -> Option<String> {
 /// One line for each thing that is known, then the value.
 fn described(letter: &DeadLetter) -> String {
     let settled = letter.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
-    let headers = letter.headers.iter().map(|(name, value)| ("header", Some(format!("{name}: {value}"))));
+    let headers = letter.header_list.iter().map(|header| {
+        let value = header.as_text().unwrap_or_else(|| "(no value)".into());
+        ("header", Some(format!("{}: {value}", header.name)))
+    });
     let lines = [
         ("id", Some(letter.id.to_string())),
         ("state", Some(format!("{}{settled}", letter.state.name()))),
@@ -174,7 +177,7 @@ fn described(letter: &DeadLetter) -> String {
     ];
     let mut text = String::new();
     for (name, value) in lines.into_iter().chain(headers) {
-        let value = value.unwrap_or_else(|| "-".to_owned()).replace(char::is_control, "\u{fffd}");
+        let value = value.unwrap_or_else(|| "-".to_owned()).replace(output::is_obeyed, "\u{fffd}");
         // Writing to a String can't fail.
         let _ = writeln!(text, "{name:9} {value}");
     }
@@ -183,7 +186,7 @@ fn described(letter: &DeadLetter) -> String {
         None => text + "value     none\n",
         Some(Value::Text(value)) => {
             // A terminal obeys control characters.
-            let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+            let obeyed = |c: char| output::is_obeyed(c) && c != '\n' && c != '\t';
             text + &format!("value     text, {size} bytes\n\n{}\n", value.replace(obeyed, "\u{fffd}"))
         }
         Some(value @ Value::Bytes(_)) => {

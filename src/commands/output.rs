@@ -33,10 +33,16 @@ pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> io::Result<()> {
     writeln!(out)
 }
 
+/// Whether a terminal would obey it, or show what comes after it in another order or place.
+pub(super) fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// An empty cell is a dash; a cell is one line, whatever is in it.
 fn table<const N: usize>(columns: [&str; N], rows: Vec<[String; N]>) -> String {
     let cell = |text: String| {
-        if text.is_empty() { "-".to_owned() } else { text.replace(char::is_control, "\u{fffd}") }
+        if text.is_empty() { "-".to_owned() } else { text.replace(is_obeyed, "\u{fffd}") }
     };
     let mut lines = vec![columns.map(str::to_owned)];
     lines.extend(rows.into_iter().map(|row| row.map(cell)));
@@ -54,7 +60,7 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other() {
-        let rows = vec![["a".to_owned(), String::new()], ["größer".to_owned(), "x\ny".to_owned()]];
-        assert_eq!(table(["NAME", "VALUE"], rows), "NAME    VALUE\na       -\ngrößer  x\u{fffd}y\n");
+        let rows = vec![["a".to_owned(), String::new()], ["größer".to_owned(), "x\n\u{202e}".to_owned()]];
+        assert_eq!(table(["NAME", "VALUE"], rows), "NAME    VALUE\na       -\ngrößer  x\u{fffd}\u{fffd}\n");
     }
 }

@@ -13,8 +13,8 @@ use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterState
 use super::{Db, DbError, clock};
 use crate::domain::dead_letter::Value;
 use crate::domain::{
-    Attempt, DeadLetter, File, FileId, LetterCursor, LetterId, LetterPage, LetterPageRequest, LetterState,
-    Origin, Timestamp,
+    Attempt, DeadLetter, File, FileId, LetterCursor, LetterHeader, LetterId, LetterPage, LetterPageRequest,
+    LetterState, Origin, Timestamp,
 };
 
 /// Of each value in a list.
@@ -30,7 +30,7 @@ pub struct NewLetter {
     pub origin: Option<Origin>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Json,
+    pub headers: Vec<LetterHeader>,
     pub file_id: Option<FileId>,
     pub attempt: Option<Attempt>,
     pub error: String,
@@ -70,6 +70,8 @@ impl From<LetterRow> for DeadLetter {
         let origin = (row.original_topic, row.original_partition, row.original_offset);
         let size = row.size.map(i64::from);
         let is_cut = |value: &Vec<u8>| size != i64::try_from(value.len()).ok();
+        let header_list = headers(row.headers);
+        let text = |header: &LetterHeader| header.as_text().unwrap_or_default().into_owned();
         Self {
             id: row.id.into(),
             state: row.state.into(),
@@ -83,7 +85,8 @@ impl From<LetterRow> for DeadLetter {
             partition: row.kafka_partition,
             offset: row.kafka_offset,
             key: row.record_key,
-            headers: serde_json::from_value(row.headers).unwrap_or_default(),
+            headers: header_list.iter().map(|header| (header.name.clone(), text(header))).collect(),
+            header_list,
             size,
             value: row.value.map(|value| {
                 let is_cut = is_cut(&value);
@@ -92,6 +95,21 @@ impl From<LetterRow> for DeadLetter {
             received_at: row.received_at.into(),
             settled_at: row.settled_at.map(Timestamp::from),
         }
+    }
+}
+
+/// Rows of earlier versions have an object, of text alone.
+fn headers(json: Json) -> Vec<LetterHeader> {
+    match json {
+        Json::Object(members) => {
+            let header = |(name, value): (String, Json)| LetterHeader {
+                name,
+                value: value.as_str().map(str::to_owned),
+                value_base64: None,
+            };
+            members.into_iter().map(header).collect()
+        }
+        list => serde_json::from_value(list).unwrap_or_default(),
     }
 }
 
@@ -142,7 +160,7 @@ impl Db {
                 dead_letters::original_offset.eq(offset),
                 dead_letters::record_key.eq(letter.key),
                 dead_letters::value.eq(letter.value),
-                dead_letters::headers.eq(letter.headers),
+                dead_letters::headers.eq(serde_json::json!(letter.headers)),
                 dead_letters::file_id.eq(letter.file_id.map(|id| id.0)),
                 dead_letters::attempt.eq(letter.attempt.map(|attempt| attempt.0)),
                 dead_letters::error.eq(letter.error),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::page::{cursor, malformed, read_cursor, read_limit};
 use super::{Attempt, FileId, LetterId, Result, Timestamp};
@@ -62,8 +62,10 @@ pub struct DeadLetter {
     pub offset: i64,
     #[serde(serialize_with = "as_text")]
     pub key: Option<Vec<u8>>,
-    /// The record's own, as text.
+    /// The record's own, as text; of those with one name the last, and nothing for one without a value.
     pub headers: BTreeMap<String, String>,
+    /// The same in their order, those that repeat and those without a value too.
+    pub header_list: Vec<LetterHeader>,
     /// Bytes of the original value; `None`: the record had no value.
     pub size: Option<i64>,
     #[serde(flatten)]
@@ -71,6 +73,41 @@ pub struct DeadLetter {
     pub received_at: Timestamp,
     /// When it was replayed or discarded.
     pub settled_at: Option<Timestamp>,
+}
+
+/// A header as JSON can have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterHeader {
+    pub name: String,
+    /// Text, unless it is not UTF-8 or has U+0000, which PostgreSQL does not store.
+    pub value: Option<String>,
+    /// The bytes that are no text, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_base64: Option<String>,
+}
+
+impl LetterHeader {
+    pub fn new(name: String, value: Option<&[u8]>) -> Self {
+        let Some(bytes) = value else { return Self { name, value: None, value_base64: None } };
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => {
+                Self { name, value: Some(text.to_owned()), value_base64: None }
+            }
+            Ok(_) | Err(_) => Self { name, value: None, value_base64: Some(BASE64_STANDARD.encode(bytes)) },
+        }
+    }
+
+    /// For people: what is no text has U+FFFD in it.
+    pub fn as_text(&self) -> Option<Cow<'_, str>> {
+        match (&self.value, &self.value_base64) {
+            (Some(text), _) => Some(text.into()),
+            (None, Some(base64)) => {
+                let bytes = BASE64_STANDARD.decode(base64).unwrap_or_default();
+                Some(String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}").into())
+            }
+            (None, None) => None,
+        }
+    }
 }
 
 /// Bytes as JSON can have them: `value` when they are text, `value_base64` when not.

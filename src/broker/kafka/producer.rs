@@ -13,9 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::client::Client;
+use super::prefix::Prefix;
+use super::raw::RawProducer;
 use super::{errors, limit, size};
 use crate::broker::partitioner::partition_for;
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
+use crate::config::KafkaConfig;
 use crate::domain::Pace;
 
 /// What brokers take by default (`message.max.bytes`), less what Kafka's format adds. A broker may take less.
@@ -40,6 +43,8 @@ type Outcome = Result<Position, BrokerError>;
 
 pub(super) struct Producer {
     client: Arc<Client>,
+    prefix: Prefix,
+    raw: RawProducer,
     round_robin: Mutex<HashMap<Arc<str>, Arc<AtomicUsize>>>,
     lanes: Mutex<Lanes>,
 }
@@ -58,8 +63,9 @@ struct Pending {
 }
 
 impl Producer {
-    pub fn new(client: Arc<Client>) -> Self {
-        Self { client, round_robin: Mutex::default(), lanes: Mutex::default() }
+    pub fn new(client: Arc<Client>, config: &Arc<KafkaConfig>, prefix: Prefix) -> Self {
+        let raw = RawProducer::new(Arc::clone(config));
+        Self { client, prefix, raw, round_robin: Mutex::default(), lanes: Mutex::default() }
     }
 
     pub async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Outcome> {
@@ -110,6 +116,9 @@ impl Producer {
             return Err(BrokerError::Rejected(format!(
                 "{bytes} bytes are more than the {MAX_RECORD_BYTES} a record may have"
             )));
+        }
+        if !record.headers.are_plain() {
+            return Ok(self.raw.publish(&self.prefix.add(&at.topic), at, &record));
         }
         let (reply, receipt) = oneshot::channel();
         let queue = self.queue(at);
@@ -246,11 +255,11 @@ fn to_rskafka(part: &[Pending], at: DateTime<Utc>) -> Vec<rskafka::record::Recor
 }
 
 fn record_at(record: &Record, timestamp: DateTime<Utc>) -> rskafka::record::Record {
-    let headers = record.headers.iter();
+    let headers = record.headers.iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_vec())));
     rskafka::record::Record {
         key: record.key.as_ref().map(|key| key.to_vec()),
         value: record.value.as_ref().map(|value| value.to_vec()),
-        headers: headers.map(|(name, value)| (name.clone(), value.to_vec())).collect(),
+        headers: headers.collect(),
         timestamp,
     }
 }

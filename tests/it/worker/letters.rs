@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use filesys::actions::handle_dead_letters::{self, Replayed};
 use filesys::actions::{cancel_file, retry_file};
-use filesys::broker::Record;
+use filesys::broker::{Headers, Record};
 use filesys::domain::dead_letter::Value;
 use filesys::domain::message::topic;
 use filesys::domain::{Attempt, DeadLetter, File, FileId, LetterId, LetterState, Status};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use crate::support::records::header;
 use crate::support::roles::{Roles, group_of};
 use crate::support::{eventually, holds};
 
@@ -149,6 +150,39 @@ async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
 }
 
 #[tokio::test]
+async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
+    let roles = Roles::new().await.with_worker().await.with_letters().await;
+    let mut headers = Headers::from([("z", "last"), ("a", "1"), ("a", "2")]);
+    headers.push("b", None);
+    headers.push("bytes", Some(Bytes::from_static(b"\xff\0")));
+    headers.push("x-error", Some(Bytes::from_static(b"of another letter")));
+    let bad = Record { key: None, value: Some(Bytes::from_static(b"not json")), headers };
+    roles.broker.publish(topic::CREATE, vec![bad]).await.remove(0).unwrap();
+    let [letter] = roles.letters("open", 1).await.try_into().unwrap();
+    let shown: Vec<Json> = letter.header_list.iter().map(|header| serde_json::json!(header)).collect();
+    let expected = serde_json::json!([
+        {"name": "z", "value": "last"},
+        {"name": "a", "value": "1"},
+        {"name": "a", "value": "2"},
+        {"name": "b", "value": null},
+        {"name": "bytes", "value": null, "value_base64": "/wA="},
+    ]);
+    assert_eq!(Json::from(shown), expected);
+    let text = |name: &str| letter.headers.get(name).map(String::as_str);
+    assert_eq!((text("a"), text("b"), text("bytes")), (Some("2"), Some(""), Some("\u{fffd}\u{fffd}")));
+    let [on_topic] = roles.records(topic::DEAD_LETTERS).await.try_into().unwrap();
+    let own: Vec<_> = on_topic.record.headers.iter().take(5).collect();
+    let bytes = |text: &'static [u8]| Bytes::from_static(text);
+    let (last, one, two, odd) = (bytes(b"last"), bytes(b"1"), bytes(b"2"), bytes(b"\xff\0"));
+    let expected =
+        [("z", Some(&last)), ("a", Some(&one)), ("a", Some(&two)), ("b", None), ("bytes", Some(&odd))];
+    assert_eq!(own, expected);
+    assert!(header(&on_topic, "x-error").contains("not a file.create message"));
+    assert_eq!(on_topic.record.headers.iter().filter(|(name, _)| *name == "x-error").count(), 1);
+    roles.stop().await;
+}
+
+#[tokio::test]
 async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     let roles = Roles::new().await.with_worker().await.with_letters().await.with_relay();
     for value in [None, Some(&b"not json"[..]), Some(b"\0\xff\xfe"), Some(br#"{"fileId":7}"#)] {
@@ -158,7 +192,7 @@ async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     let odd = [("x-error", "a\0b"), ("na\0me", "\0"), ("x-letter-id", "7"), ("x-attempt", "many")];
     let headers = odd.map(|(name, value)| (name.to_owned(), Bytes::from_static(value.as_bytes())));
     let foreign = Record { value: Some(Bytes::from_static(b"theirs")), headers: headers.into(), key: None };
-    for record in [foreign.clone(), Record { headers: [].into(), ..foreign }] {
+    for record in [foreign.clone(), Record { headers: filesys::broker::Headers::default(), ..foreign }] {
         roles.broker.publish(topic::DEAD_LETTERS, vec![record]).await.remove(0).unwrap();
     }
     let letters = roles.letters("open", 6).await;
