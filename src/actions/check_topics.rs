@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::broker::Broker;
 use crate::domain::Result;
 use crate::domain::message::topic;
-use crate::domain::topic_settings::{Finding, evaluate};
+use crate::domain::topic_settings::{Finding, Severity, evaluate};
 use crate::telemetry::Outage;
 
 /// Settings change seldom, and probes come often.
@@ -49,7 +49,7 @@ impl Known {
                 last.map(|(_, findings)| findings).unwrap_or_default()
             }
         };
-        match findings.first() {
+        match findings.iter().find(|finding| finding.severity == Severity::Error) {
             Some(Finding { topic, setting, value, effect, .. }) => {
                 self.trouble
                     .fails(format_args!("{topic}: {setting}={value}: {effect}; see filesys topics --check"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::check_health::Silence;
+use super::check_topics;
 use super::recent::Recent;
 use super::request_file::Intake;
 use crate::broker::Broker;
@@ -29,6 +30,7 @@ pub struct ServeContext {
     pub(super) intake: mpsc::Sender<Intake>,
     pub(super) overload: Arc<Outage>,
     pub(super) silence: Arc<Silence>,
+    pub(super) topic_findings: Arc<check_topics::Known>,
     pub(super) pages: Arc<Recent<PageRequest, Page>>,
     pub(super) stats: Arc<Recent<(), Stats>>,
 }
@@ -52,6 +54,7 @@ impl ServeContext {
             intake,
             overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),
             silence: Arc::default(),
+            topic_findings: Arc::default(),
             pages: Arc::default(),
             stats: Arc::default(),
         };

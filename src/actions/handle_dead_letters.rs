@@ -157,7 +157,7 @@ fn publish_again(letter: DeadLetter) -> Plan {
         topic::CREATE => (topic::CREATE, None),
         topic::CREATED => (topic::CREATED, letter.key),
         other => {
-            return Err(not_replayable(&format!("it came from {other}, which filesys does not consume")));
+            return Err(not_replayable(&format!("it came from {other:?}, which filesys does not consume")));
         }
     };
     let Some(value) = letter.value.map(Value::into_bytes) else {

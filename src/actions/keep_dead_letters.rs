@@ -106,7 +106,7 @@ mod tests {
         let row = row(&at(3, b"\0\xff"), None);
         assert_eq!(row.error, "why\u{fffd}");
         let header = LetterHeader::new("trace\u{fffd}parent".to_owned(), Some(b"a\0b\xff"));
-        assert_eq!(row.headers, [header.clone()]);
+        assert_eq!(row.headers, std::slice::from_ref(&header));
         assert_eq!((header.value.as_deref(), header.value_base64.as_deref()), (None, Some("YQBi/w==")));
         assert_eq!(header.as_text().as_deref(), Some("a\u{fffd}b\u{fffd}"));
         assert_eq!(row.value.as_deref(), Some(b"\0\xff".as_slice()), "bytes stay as they are");

@@ -111,10 +111,11 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
                 Outcome::Completed => Move::Complete,
                 Outcome::Failed => Move::Fail,
             };
-            match faults::plant!(UnguardedUpdate, planted::unjudged(file, result), judge(State::of(file), by, result.attempt)) {
-                Verdict::Apply(_) if refusal.is_some() => {
-                    return refusal.as_ref().map_or(Ok(()), |refusal| Err(refusal.copy()));
-                }
+            let verdict = faults::plant!(UnguardedUpdate, planted::unjudged(file, result), judge(State::of(file), by, result.attempt));
+            if let (Verdict::Apply(_), Some(refusal)) = (verdict, refusal) {
+                return Err(refusal.copy());
+            }
+            match verdict {
                 Verdict::Apply(next) => moves.changes.push(moves::apply(file, by, next, now, details(result))),
                 Verdict::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");

@@ -21,6 +21,14 @@ enum Outcome {
     Left(String),
 }
 
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Objects that are younger stay.
+    pub before: Timestamp,
+    /// Of a file that is asked for again.
+    pub deadline: Duration,
+}
+
 struct Repairer<'a> {
     reads: Reads<'a>,
     bucket: String,
@@ -39,10 +47,10 @@ pub async fn repair(
     db: &Db,
     storage: &Storage,
     report: &mut Report,
-    before: Timestamp,
-    deadline: Duration,
+    terms: Terms,
     watch: Watch<'_>,
 ) -> Result<()> {
+    let Terms { before, deadline } = terms;
     let bucket = storage.bucket_name();
     let last = db.last_file_id().await?;
     let orphans = report.count(Kind::OrphanObject).found;

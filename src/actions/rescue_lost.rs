@@ -2,7 +2,7 @@
 //!
 //! Time alone can't tell a lost request from one that waits its turn, so nothing is guessed. Files that have been
 //! quiet for a while are suspects. If each of their requests is in Kafka at all, it lies below the end of `file.create`
-//! as read after the suspects. Once the workers' group has committed that far, every one of those requests was handled,
+//! as read after the suspects. Once the workers' group has come that far, every one of those requests was handled,
 //! and its outcome lies below the end of `file.created` as read then. Once our own group has committed that far too,
 //! a suspect that still is what it was has no request and no outcome left.
 //!
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeContext;
 use super::moves::{self, Details};
-use crate::broker::{BrokerError, Watermarks};
+use crate::broker::{BrokerError, Position, Watermarks};
 use crate::db::moves::Moves;
 use crate::domain::message::topic;
 use crate::domain::status::{Move, State, Verdict, judge};
@@ -131,10 +131,32 @@ async fn passed(ctx: &ServeContext, group: &str, topic: &str, ends: &[Watermarks
         Err(BrokerError::UnknownTopic(_)) => BTreeMap::new(),
         committed => committed?,
     };
-    Ok(ends.iter().all(|end| {
-        let is_gone = now.get(&end.partition).is_none_or(|now| now.low >= end.high || now.high < end.high);
-        is_gone || committed.get(&end.partition).is_some_and(|next| *next >= end.high)
-    }))
+    for end in ends {
+        let Some(now) = now.get(&end.partition) else { continue };
+        let is_gone = now.low >= end.high || now.high < end.high;
+        let next = committed.get(&end.partition).copied().unwrap_or(0).max(now.low);
+        if !is_gone && next < end.high && !nothing_is_left(ctx, topic, now, next, end.high).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether there are only transaction markers, aborted and compacted records from `next` up to `end`: nothing that a consumer
+/// would be given, and so nothing that it would commit.
+async fn nothing_is_left(
+    ctx: &ServeContext,
+    topic: &str,
+    now: &Watermarks,
+    next: i64,
+    end: i64,
+) -> Result<bool> {
+    if now.stable < end {
+        return Ok(false);
+    }
+    let from = Position { topic: topic.into(), partition: now.partition, offset: next };
+    let first = ctx.broker.read(&from, 1).await?;
+    Ok(first.first().is_none_or(|record| record.position.offset >= end))
 }
 
 /// Those of the suspects that are what they were.

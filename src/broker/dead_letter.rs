@@ -89,7 +89,10 @@ pub fn identity(delivery: &Delivery) -> Uuid {
         part(name.as_bytes());
         match value {
             Some(value) => part(value),
-            None => [b"", &b"absent"[..]].into_iter().for_each(&mut part),
+            None => {
+                part(b"");
+                part(b"absent");
+            }
         }
     }
     if let Some(batch) = undecodable {

@@ -14,9 +14,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use crate::domain::topic_settings::TopicSettings;
 use crate::domain::{Error, ErrorKind};
 
-pub use record::{Delivery, Position, Record, TopicPartition};
+pub use record::{Delivery, Headers, Position, Record, TopicPartition, Undecodable};
 
 /// Why a broker call failed, and so what to do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,11 +43,17 @@ pub struct TopicSpec {
 }
 
 /// The oldest kept offset and the next one to be written (the high watermark).
+///
+/// Offsets of transaction markers, aborted records and compacted records lie in between, and nothing is read there: a group is
+/// done with a partition when it has committed `high`, or when nothing can be read from its committed offset on and `stable`
+/// is not below `high`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermarks {
     pub partition: i32,
     pub low: i64,
     pub high: i64,
+    /// The beginning of the oldest open transaction, or `high` where there is none: nothing from here on is read yet.
+    pub stable: i64,
 }
 
 /// How to be a member of a consumer group. A partition without a committed offset starts at its oldest record.
@@ -68,6 +75,9 @@ pub enum MemberEvent {
     Revoked(Revocation),
     /// At least one record, each partition's in offset order without gaps that we could have read.
     Records(Vec<Delivery>),
+    /// Nothing that can be read is left below this offset: behind the last record there are transaction markers, aborted
+    /// records, or gaps that compaction left.
+    Passed(Position),
     /// Something an operator should know; membership goes on by itself and later heals.
     Trouble(BrokerError),
 }
@@ -123,6 +133,9 @@ pub trait Broker: Send + Sync {
 
     /// Number of partitions by topic.
     async fn topics(&self) -> Result<BTreeMap<String, i32>, BrokerError>;
+
+    /// Settings of those of these topics that there are.
+    async fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, BrokerError>;
 }
 
 impl From<BrokerError> for Error {

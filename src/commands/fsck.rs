@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::output::{Output, json};
 use super::{CommandError, CommandResult};
-use crate::actions::repair_store;
+use crate::actions::repair_store::{self, Terms};
 use crate::actions::verify_store::{self, Finding, Options, Report, Stage};
 use crate::config::env::parse_duration;
 use crate::config::{Env, LettersSettings, S3Config};
@@ -71,7 +71,8 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let watch = |stage, done, total| progress.show(stage, done, total);
     let mut report = verify_store::verify(&db, &storage, options, &watch).await?;
     if args.repair {
-        repair_store::repair(&db, &storage, &mut report, before, file_deadline, &watch).await?;
+        let terms = Terms { before, deadline: file_deadline };
+        repair_store::repair(&db, &storage, &mut report, terms, &watch).await?;
     }
     progress.end();
     match args.output {

@@ -45,7 +45,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
                 log::warn!(topic:% = topic, setting, value:% = value, effect, command:% = command; "topic setting may surprise");
             }
             Severity::Error => {
-                problems.push(format!("topic {topic} has {setting}={value}: {effect}; {command}"))
+                problems.push(format!("topic {topic} has {setting}={value}: {effect}; {command}"));
             }
         }
     }

@@ -124,6 +124,12 @@ impl Runner {
                 self.pace.round(std::time::Instant::now(), deliveries.len());
                 self.take(deliveries);
             }
+            MemberEvent::Passed(end) => {
+                if let Some(mark) = self.partitions.get_mut(&end.topic_partition()) {
+                    // Without a record so far, the end itself is news to the group.
+                    mark.get_or_insert_with(|| Watermark::starting_at(end.offset - 1)).pass(end.offset);
+                }
+            }
             MemberEvent::Trouble(error) => log::warn!(error:% = error; "consumer group in trouble"),
         }
     }
@@ -135,8 +141,12 @@ impl Runner {
             let partition = delivery.position.topic_partition();
             let Some(mark) = self.partitions.get_mut(&partition) else { continue };
             let offset = delivery.position.offset;
-            mark.get_or_insert_with(|| Watermark::starting_at(offset)).begin(offset);
-            faults::plant!(CommitBeforeDone { if let Some(mark) = mark { mark.finish(offset) } });
+            let mark = mark.get_or_insert_with(|| Watermark::starting_at(offset));
+            mark.begin(offset);
+            if let Some(batch) = &delivery.undecodable {
+                mark.pass(batch.next_offset);
+            }
+            faults::plant!(CommitBeforeDone { mark.finish(offset) });
             let batch = batches.entry(partition.clone()).or_default();
             batch.push(delivery);
             if batch.len() == self.settings.batch {

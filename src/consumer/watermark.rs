@@ -30,6 +30,11 @@ impl Watermark {
         self.open.remove(&offset);
     }
 
+    /// There is nothing to do below `next`, but for what is open.
+    pub(super) fn pass(&mut self, next: i64) {
+        self.next_unread = self.next_unread.max(next);
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.open.is_empty()
     }
@@ -65,6 +70,18 @@ mod tests {
         mark.committed(16);
         assert_eq!(mark.to_commit(), None);
         assert!(mark.is_idle());
+    }
+
+    #[test]
+    fn what_holds_no_records_is_passed_once_all_before_it_is_settled() {
+        let mut mark = Watermark::starting_at(10);
+        mark.begin(10);
+        mark.pass(12);
+        assert_eq!(mark.to_commit(), None);
+        mark.finish(10);
+        assert_eq!(mark.to_commit(), Some(12));
+        mark.pass(11);
+        assert_eq!(mark.to_commit(), Some(12));
     }
 
     #[test]

@@ -100,17 +100,15 @@ impl From<LetterRow> for DeadLetter {
 
 /// Rows of earlier versions have an object, of text alone.
 fn headers(json: Json) -> Vec<LetterHeader> {
-    match json {
-        Json::Object(members) => {
-            let header = |(name, value): (String, Json)| LetterHeader {
-                name,
-                value: value.as_str().map(str::to_owned),
-                value_base64: None,
-            };
-            members.into_iter().map(header).collect()
-        }
-        list => serde_json::from_value(list).unwrap_or_default(),
+    if let Json::Object(members) = json {
+        let header = |(name, value): (String, Json)| LetterHeader {
+            name,
+            value: value.as_str().map(str::to_owned),
+            value_base64: None,
+        };
+        return members.into_iter().map(header).collect();
     }
+    serde_json::from_value(json).unwrap_or_default()
 }
 
 #[diesel::declare_sql_function]

@@ -17,8 +17,11 @@ pub mod shell;
 pub mod stats;
 pub mod status;
 pub mod time;
+pub mod topic_settings;
 
-pub use dead_letter::{DeadLetter, LetterCursor, LetterPage, LetterPageRequest, LetterState, Origin};
+pub use dead_letter::{
+    DeadLetter, LetterCursor, LetterHeader, LetterPage, LetterPageRequest, LetterState, Origin,
+};
 pub use error::{Error, ErrorKind, Fault, FieldError, Result};
 pub use fact::{Fact, FactType};
 pub use file::{File, Mark, NewFile, Transition};

@@ -61,6 +61,7 @@ impl Consumer {
                 }
                 self.records.extend(records);
             }
+            MemberEvent::Passed(end) => assert!(self.owned.contains(&end.partition), "{end} is not ours"),
             MemberEvent::Trouble(error) => eprintln!("trouble: {error}"),
         }
     }

@@ -98,9 +98,10 @@ async fn first_and_second(broker: &dyn Broker, names: &Names) -> (Consumer, Cons
                 event = second.member.next(10) => second.handle(event),
                 event = first.member.next(10) => match event {
                     MemberEvent::Revoked(revocation) => break revocation,
-                    event @ (MemberEvent::Assigned(_) | MemberEvent::Records(_) | MemberEvent::Trouble(_)) => {
-                        first.handle(event);
-                    }
+                    event @ (MemberEvent::Assigned(_)
+                    | MemberEvent::Records(_)
+                    | MemberEvent::Passed(_)
+                    | MemberEvent::Trouble(_)) => first.handle(event),
                 },
             }
         }

@@ -1,6 +1,6 @@
 //! Cases without a group: publishing, reading, topics, watermarks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::{Names, PARTITIONS, fill, number, publish, read, record, record_for, within};
 use crate::broker::partitioner::partition_for;
-use crate::broker::{Broker, BrokerError, Position, Record, TopicSpec, Watermarks};
+use crate::broker::{Broker, BrokerError, Headers, Position, Record, TopicSpec, Watermarks};
 
 pub async fn records_of_a_partition_keep_their_order(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
@@ -55,20 +55,25 @@ pub async fn records_without_a_key_spread_over_all_partitions(broker: Arc<dyn Br
 
 pub async fn headers_and_absent_parts_survive(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
-    let headers: BTreeMap<String, Bytes> = [
-        ("event-id".to_owned(), Bytes::from_static(b"\x00\xff binary")),
-        ("empty".to_owned(), Bytes::new()),
-        ("größe".to_owned(), Bytes::from_static("ß".as_bytes())),
-    ]
-    .into();
+    let headers = Headers::from([
+        ("empty", Bytes::new()),
+        ("event-id", Bytes::from_static(b"\x00\xff binary")),
+        ("größe", Bytes::from_static("ß".as_bytes())),
+    ]);
+    let mut odd = Headers::from([("z", "1"), ("a", "1"), ("a", "2")]);
+    odd.push("b", None);
+    odd.push("a", Some(Bytes::from_static(b"\xff")));
+    odd.push("", Some(Bytes::new()));
     let key = || Some(Bytes::from_static(b"\xff\x00key"));
     let value = || Some(Bytes::from_static(b"\x00value\xfe"));
     let records: Vec<Record> = [
         (key(), value(), headers.clone()),
         (None, value(), headers),
-        (key(), None, BTreeMap::new()),
-        (None, None, BTreeMap::new()),
-        (Some(Bytes::new()), Some(Bytes::new()), BTreeMap::new()),
+        (key(), None, Headers::default()),
+        (None, None, Headers::default()),
+        (Some(Bytes::new()), Some(Bytes::new()), Headers::default()),
+        (key(), value(), odd.clone()),
+        (None, None, odd),
     ]
     .into_iter()
     .map(|(key, value, headers)| Record { key, value, headers })
@@ -150,7 +155,12 @@ pub async fn watermarks_tell_the_oldest_and_the_next_offset(broker: Arc<dyn Brok
     let records = records.flat_map(|(partition, count)| (0..count).map(move |n| record_for(partition, n)));
     publish(&*broker, &topic, records.collect()).await;
     let watermarks = within("asking for watermarks", broker.watermarks(&topic)).await.unwrap();
-    let expected = [(0, 0), (1, 5), (2, 1)].map(|(partition, high)| Watermarks { partition, low: 0, high });
+    let expected = [(0, 0), (1, 5), (2, 1)].map(|(partition, high)| Watermarks {
+        partition,
+        low: 0,
+        high,
+        stable: high,
+    });
     assert_eq!(watermarks, expected);
 }
 

@@ -1,12 +1,16 @@
-//! Apache Kafka: rskafka publishes, reads and manages topics; librdkafka (rdkafka) holds group membership only.
+//! Apache Kafka: rskafka publishes and manages topics; librdkafka (rdkafka) reads, holds group membership, and publishes what
+//! rskafka can't.
 
 mod client;
+mod decode;
 mod errors;
 mod group;
 mod prefix;
 mod producer;
+mod raw;
 mod reader;
 mod security;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -22,6 +26,7 @@ use self::prefix::Prefix;
 use self::producer::Producer;
 use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
 use crate::config::kafka::KafkaConfig;
+use crate::domain::topic_settings::TopicSettings;
 
 /// How long each step may take. rskafka itself sets no limit on connecting or on a request.
 mod limit {
@@ -60,7 +65,8 @@ impl Kafka {
         let prefix = Prefix::new(&config.prefix);
         let config = Arc::new(config.clone());
         let client = Arc::new(Client::new(Arc::clone(&config), client_id, prefix.clone()));
-        Self { config, prefix, producer: Arc::new(Producer::new(Arc::clone(&client))), client }
+        let producer = Arc::new(Producer::new(Arc::clone(&client), &config, prefix.clone()));
+        Self { config, prefix, client, producer }
     }
 }
 
@@ -77,11 +83,11 @@ impl Broker for Kafka {
     }
 
     async fn read(&self, from: &Position, max: usize) -> Result<Vec<Delivery>, BrokerError> {
-        reader::read(&self.client, from, max).await
+        reader::read(&self.client, &self.config, self.prefix.add(&from.topic), from, max).await
     }
 
     async fn watermarks(&self, topic: &str) -> Result<Vec<Watermarks>, BrokerError> {
-        reader::watermarks(&self.client, topic).await
+        reader::watermarks(&self.client, &self.config, self.prefix.add(topic), topic).await
     }
 
     async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError> {
@@ -100,12 +106,16 @@ impl Broker for Kafka {
     async fn topics(&self) -> Result<BTreeMap<String, i32>, BrokerError> {
         topics::list(&self.client).await
     }
+
+    async fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, BrokerError> {
+        let mut there = topics::list(&self.client).await?;
+        there.retain(|topic, _| topics.contains(&topic.as_str()));
+        settings::describe(&self.config, &self.prefix, &there).await
+    }
 }
 
 /// Bytes of key, value and headers.
 fn size(record: &Record) -> usize {
     let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-    let headers = record.headers.iter();
-    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
-    length(&record.key) + length(&record.value) + headers
+    length(&record.key) + length(&record.value) + record.headers.size()
 }

@@ -47,8 +47,9 @@ impl RawProducer {
         for (key, value) in record.headers.iter() {
             headers = headers.insert(Header { key, value: value.map(|value| &value[..]) });
         }
-        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(name, Box::new((at.clone(), reply)))
-            .partition(at.partition)
+        let partition = at.partition;
+        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(name, Box::new((at, reply)))
+            .partition(partition)
             .headers(headers);
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();

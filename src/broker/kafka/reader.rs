@@ -1,96 +1,166 @@
 //! Reads without a group: a range of records, and where each partition begins and ends.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::future::try_join_all;
-use rskafka::client::error::{Error, ProtocolError};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 use rskafka::client::partition::{OffsetAt, PartitionClient};
-use rskafka::record::RecordAndOffset;
 
 use super::client::Client;
-use super::{errors, limit};
-use crate::broker::{BrokerError, Delivery, Position, Record, TopicPartition, Watermarks};
+use super::{decode, errors, limit, security};
+use crate::broker::{BrokerError, Delivery, Position, TopicPartition, Watermarks};
+use crate::config::KafkaConfig;
 
-/// Of one fetch; a batch that is larger comes whole all the same.
-const FETCH_BYTES: i32 = 1 << 20;
+const POLL: Duration = Duration::from_millis(100);
 
-pub(super) async fn read(client: &Client, from: &Position, max: usize) -> Result<Vec<Delivery>, BrokerError> {
+/// Committed records only, by librdkafka: rskafka knows fewer codecs and loses repeated headers.
+pub(super) async fn read(
+    client: &Client,
+    config: &Arc<KafkaConfig>,
+    name: String,
+    from: &Position,
+    max: usize,
+) -> Result<Vec<Delivery>, BrokerError> {
     if max == 0 {
         return Ok(Vec::new());
     }
-    // Not left to `call_partition`: where topics may be made automatically, rskafka's question would make it.
+    // Asked first: where topics may be made automatically, a consumer's question would make it.
     if from.partition >= client.partition_count(&from.topic).await? {
         return Err(BrokerError::UnknownTopic(from.topic.to_string()));
     }
-    let records = client
-        .call_partition(&from.topic_partition(), limit::READ, |partition| {
-            read_partition(partition, from.offset, max)
-        })
-        .await?;
-    let deliveries = records.into_iter().map(|read| to_delivery(from, read));
-    Ok(deliveries.collect())
+    let marks = watermarks_of(client, &from.topic_partition()).await?;
+    // What retention took is passed over.
+    let start = from.offset.max(marks.low);
+    if start >= marks.stable {
+        return Ok(Vec::new());
+    }
+    let (config, from) = (Arc::clone(config), Position { offset: start, ..from.clone() });
+    let reading = tokio::task::spawn_blocking(move || read_partition(&config, &name, &from, max));
+    reading.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
 }
 
-async fn read_partition(
-    partition: Arc<PartitionClient>,
-    from: i64,
+/// Blocks for at most `limit::READ`.
+fn read_partition(
+    config: &KafkaConfig,
+    name: &str,
+    from: &Position,
     max: usize,
-) -> Result<Vec<RecordAndOffset>, Error> {
-    let mut records: Vec<RecordAndOffset> = Vec::new();
-    let mut next = from.max(0);
-    while records.len() < max {
-        let (fetched, high) = match partition.fetch_records(next, 1..FETCH_BYTES, 0).await {
-            Ok(fetched) => fetched,
-            Err(error) if errors::protocol_error(&error) == Some(ProtocolError::OffsetOutOfRange) => {
-                // Either retention took the records, then go on with the oldest kept, or there are none yet.
-                let low = partition.get_offset(OffsetAt::Earliest).await?;
-                if next >= low {
-                    break;
-                }
-                next = low;
-                continue;
+) -> Result<Vec<Delivery>, BrokerError> {
+    let unavailable = |error: KafkaError| {
+        errors::from_rdkafka(error.rdkafka_error_code(), &format!("reading {from}: {error}"))
+    };
+    let mut settings = ClientConfig::new();
+    security::librdkafka(&mut settings, config);
+    let consumer: BaseConsumer<Quiet> = settings
+        .set("bootstrap.servers", config.brokers.join(","))
+        // librdkafka wants one; nothing is joined and nothing committed.
+        .set("group.id", "filesys-reader")
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .set("socket.nagle.disable", "true")
+        .set("log.connection.close", "false")
+        .create_with_context(Quiet)
+        .map_err(unavailable)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(name, from.partition, Offset::Offset(from.offset)).map_err(unavailable)?;
+    consumer.assign(&list).map_err(unavailable)?;
+    let until = Instant::now() + limit::READ;
+    let mut deliveries = Vec::new();
+    while deliveries.len() < max {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => deliveries.push(Delivery {
+                position: Position { offset: message.offset(), ..from.clone() },
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                record: decode::record(&message),
+                undecodable: None,
+            }),
+            Some(Err(KafkaError::PartitionEOF(_))) => break,
+            Some(Err(error @ KafkaError::MessageConsumption(_)))
+                if error.rdkafka_error_code().is_some_and(decode::is_of_a_batch) =>
+            {
+                return Err(unavailable(error));
             }
-            Err(error) => return Err(error),
-        };
-        let Some(last) = fetched.last() else { break };
-        next = last.offset + 1;
-        records.extend(fetched);
-        if next >= high {
-            break;
+            Some(Err(error)) => log::debug!(error:% = error; "reading goes on"),
+            None => {}
+        }
+        if Instant::now() >= until {
+            return Err(BrokerError::Unavailable(format!("reading {from} takes too long")));
         }
     }
-    records.truncate(max);
-    Ok(records)
+    Ok(deliveries)
 }
 
-pub(super) async fn watermarks(client: &Client, topic: &str) -> Result<Vec<Watermarks>, BrokerError> {
+/// What goes wrong is told by the calls.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        log::debug!(error:% = error; "librdkafka: {reason}");
+    }
+
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log::debug!(target: "librdkafka", "{facility}: {message}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+pub(super) async fn watermarks(
+    client: &Client,
+    config: &Arc<KafkaConfig>,
+    name: String,
+    topic: &str,
+) -> Result<Vec<Watermarks>, BrokerError> {
     let partitions = client.partition_count(topic).await?;
     let topic: Arc<str> = topic.into();
     let of_one = async |partition: i32| {
-        let at = TopicPartition { topic: Arc::clone(&topic), partition };
-        client
-            .call_partition(&at, limit::READ, async |client: Arc<PartitionClient>| {
-                Ok(Watermarks {
-                    partition,
-                    low: client.get_offset(OffsetAt::Earliest).await?,
-                    high: client.get_offset(OffsetAt::Latest).await?,
-                })
-            })
-            .await
+        watermarks_of(client, &TopicPartition { topic: Arc::clone(&topic), partition }).await
     };
-    try_join_all((0..partitions).map(of_one)).await
+    let mut watermarks = try_join_all((0..partitions).map(of_one)).await?;
+    let config = Arc::clone(config);
+    let asking = tokio::task::spawn_blocking(move || high_watermarks(&config, &name, partitions));
+    let highs = asking.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))?;
+    for (marks, high) in watermarks.iter_mut().zip(highs) {
+        // A record may have come in between.
+        marks.high = marks.high.max(high);
+    }
+    Ok(watermarks)
 }
 
-fn to_delivery(from: &Position, read: RecordAndOffset) -> Delivery {
-    let headers = read.record.headers.into_iter();
-    Delivery {
-        position: Position { topic: Arc::clone(&from.topic), partition: from.partition, offset: read.offset },
-        timestamp_ms: read.record.timestamp.timestamp_millis(),
-        record: Record {
-            key: read.record.key.map(Bytes::from),
-            value: read.record.value.map(Bytes::from),
-            headers: headers.map(|(name, value)| (name, Bytes::from(value))).collect(),
-        },
-    }
+/// rskafka asks for the last stable offset. Blocks for at most `limit::READ` for each partition.
+fn high_watermarks(config: &KafkaConfig, name: &str, partitions: i32) -> Result<Vec<i64>, BrokerError> {
+    let unavailable = |error: KafkaError| {
+        errors::from_rdkafka(error.rdkafka_error_code(), &format!("the ends of {name}: {error}"))
+    };
+    let mut settings = ClientConfig::new();
+    security::librdkafka(&mut settings, config);
+    let asker: BaseConsumer<Quiet> = settings
+        .set("bootstrap.servers", config.brokers.join(","))
+        .set("isolation.level", "read_uncommitted")
+        .set("allow.auto.create.topics", "false")
+        .set("socket.nagle.disable", "true")
+        .set("log.connection.close", "false")
+        .create_with_context(Quiet)
+        .map_err(unavailable)?;
+    let high = |partition| asker.fetch_watermarks(name, partition, limit::READ).map(|(_, high)| high);
+    (0..partitions).map(|partition| high(partition).map_err(unavailable)).collect()
+}
+
+async fn watermarks_of(client: &Client, at: &TopicPartition) -> Result<Watermarks, BrokerError> {
+    let partition = at.partition;
+    client
+        .call_partition(at, limit::READ, async |client: Arc<PartitionClient>| {
+            let low = client.get_offset(OffsetAt::Earliest).await?;
+            let stable = client.get_offset(OffsetAt::Latest).await?;
+            Ok(Watermarks { partition, low, high: stable, stable })
+        })
+        .await
 }

@@ -8,6 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpe
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
 
 use super::prefix::Prefix;
 use super::{errors, limit, security};
@@ -21,6 +22,9 @@ pub(super) async fn describe(
     prefix: &Prefix,
     topics: &BTreeMap<String, i32>,
 ) -> Result<BTreeMap<String, TopicSettings>, BrokerError> {
+    if topics.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let unavailable = |error: KafkaError| {
         errors::from_rdkafka(error.rdkafka_error_code(), &format!("settings of topics: {error}"))
     };
@@ -64,7 +68,7 @@ fn replicas(client: &ClientConfig, names: Vec<String>) -> Result<Vec<(String, Op
     let asker: BaseConsumer = client.create()?;
     let of_one = |name: String| {
         let metadata = asker.fetch_metadata(Some(&name), limit::METADATA)?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
         let fewest = partitions.map(|partition| partition.replicas().len()).min();
         Ok((name, fewest.and_then(|count| i32::try_from(count).ok())))
     };

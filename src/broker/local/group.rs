@@ -195,6 +195,7 @@ impl Group {
                     position: Position { topic: Arc::clone(&at.topic), partition: at.partition, offset },
                     timestamp_ms: kept.timestamp_ms,
                     record: kept.record.clone(),
+                    undecodable: None,
                 });
             }
         }

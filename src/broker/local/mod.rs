@@ -23,6 +23,7 @@ use self::member::LocalMember;
 use self::partition::Kept;
 use self::state::{State, unknown};
 use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
+use crate::domain::topic_settings::TopicSettings;
 
 /// Clones are the same broker.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,7 @@ impl Broker for LocalBroker {
             position: Position { topic: Arc::clone(&topic.name), partition: from.partition, offset },
             timestamp_ms: kept.timestamp_ms,
             record: kept.record.clone(),
+            undecodable: None,
         };
         Ok(records.map(delivery).collect())
     }
@@ -66,8 +68,12 @@ impl Broker for LocalBroker {
         let state = self.state();
         let topic = state.topic(topic)?;
         let partitions = (0..).zip(&topic.logs);
-        let watermarks =
-            partitions.map(|(partition, log)| Watermarks { partition, low: log.low(), high: log.high() });
+        let watermarks = partitions.map(|(partition, log)| Watermarks {
+            partition,
+            low: log.low(),
+            high: log.high(),
+            stable: log.high(),
+        });
         Ok(watermarks.collect())
     }
 
@@ -85,6 +91,14 @@ impl Broker for LocalBroker {
         let state = self.state();
         let topics = state.topics.values();
         Ok(topics.map(|topic| (topic.name.to_string(), topic.partition_count())).collect())
+    }
+
+    /// It has none to set.
+    async fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, BrokerError> {
+        let mut there = self.topics().await?;
+        there.retain(|topic, _| topics.contains(&topic.as_str()));
+        let plain = |partitions| TopicSettings { partitions, ..TopicSettings::default() };
+        Ok(there.into_iter().map(|(topic, partitions)| (topic, plain(partitions))).collect())
     }
 }
 

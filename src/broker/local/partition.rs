@@ -32,10 +32,7 @@ pub struct Log {
 /// Bytes of key, value and headers.
 pub fn size(record: &Record) -> usize {
     let part = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
-    let headers = record.headers.iter();
-    part(&record.key)
-        + part(&record.value)
-        + headers.map(|(name, value)| name.len() + value.len()).sum::<usize>()
+    part(&record.key) + part(&record.value) + record.headers.size()
 }
 
 impl Log {

@@ -8,9 +8,9 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 
 use super::Handler;
-use crate::broker::{Delivery, Position};
+use crate::broker::{Delivery, Position, Undecodable};
 use crate::consumer::disposition::{Disposition, disposition};
-use crate::domain::{Error, Fault};
+use crate::domain::{Error, ErrorKind, Fault};
 use crate::faults;
 use crate::telemetry::Outage;
 
@@ -71,6 +71,21 @@ struct Round<'a> {
 impl Round<'_> {
     /// Handles what is open once; returns what has to be tried again.
     async fn attempt(self, open: Vec<Item>) -> Vec<Item> {
+        let mut again = Vec::new();
+        let mut readable = Vec::with_capacity(open.len());
+        for item in open {
+            match undecodable(&item.delivery) {
+                Some(error) => again.extend(self.after(&error, item.delivery, item.tries).await),
+                None => readable.push(item),
+            }
+        }
+        if !readable.is_empty() {
+            again.extend(self.handle(readable).await);
+        }
+        again
+    }
+
+    async fn handle(&self, open: Vec<Item>) -> Vec<Item> {
         let (batch, tries): (Vec<Delivery>, Vec<u32>) =
             open.into_iter().map(|i| (i.delivery, i.tries)).unzip();
         let answers = match AssertUnwindSafe(self.handler.handle(&batch, self.again)).catch_unwind().await {
@@ -114,6 +129,17 @@ impl Round<'_> {
     }
 }
 
+/// A dead letter has to say what is missing from it.
+fn undecodable(delivery: &Delivery) -> Option<Error> {
+    let Undecodable { next_offset, cause } = delivery.undecodable.as_ref()?;
+    let detail = format!(
+        "the records at offsets {} to {} can't be decoded, so their values are not here: {cause}",
+        delivery.position.offset,
+        next_offset - 1
+    );
+    Some(Error::new(ErrorKind::Malformed, "undecodable_records", detail))
+}
+
 fn say(delivery: &Delivery, error: &Error, tries: u32, what: &str) {
     let at = &delivery.position;
     log::warn!(topic:% = at.topic, partition = at.partition, offset = at.offset, tries, error:% = error.chain(); "{what}");
@@ -128,7 +154,6 @@ mod tests {
 
     use super::*;
     use crate::broker::Record;
-    use crate::domain::ErrorKind;
 
     const ASKED: Duration = Duration::from_millis(700);
 
@@ -158,7 +183,7 @@ mod tests {
 
     fn delivery() -> Delivery {
         let position = Position { topic: "t".into(), partition: 0, offset: 0 };
-        Delivery { position, timestamp_ms: 0, record: Record::default() }
+        Delivery { position, timestamp_ms: 0, record: Record::default(), undecodable: None }
     }
 
     #[tokio::test]

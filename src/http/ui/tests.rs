@@ -81,6 +81,7 @@ fn letter(id: i64, state: LetterState, value: Option<Value>) -> DeadLetter {
         offset: 7,
         key: None,
         headers: [(HOSTILE.to_owned(), HOSTILE.to_owned())].into(),
+        header_list: Vec::new(),
         size: value.is_some().then_some(1234),
         value,
         received_at: now(),

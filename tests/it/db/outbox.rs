@@ -34,7 +34,7 @@ async fn commit(connection: &Client) {
 fn events(deliveries: &[Delivery]) -> BTreeMap<String, usize> {
     let mut events = BTreeMap::new();
     for delivery in deliveries {
-        let id = &delivery.record.headers[header::EVENT_ID];
+        let id = &delivery.record.headers.get(header::EVENT_ID).unwrap();
         *events.entry(String::from_utf8(id.to_vec()).unwrap()).or_default() += 1;
     }
     events

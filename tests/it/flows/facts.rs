@@ -17,7 +17,7 @@ async fn facts(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
         let fact: Value = serde_json::from_slice(delivery.record.value.as_deref().unwrap()).unwrap();
         let id = fact["file"]["id"].as_i64().unwrap();
         assert_eq!(delivery.record.key.as_deref(), Some(id.to_string().as_bytes()));
-        assert_eq!(delivery.record.headers[header::EVENT_ID], fact["id"].as_str().unwrap());
+        assert_eq!(delivery.record.headers.get(header::EVENT_ID).unwrap(), fact["id"].as_str().unwrap());
         facts.entry(id).or_default().push(fact);
     }
     for of_one in facts.values_mut() {

@@ -192,7 +192,7 @@ async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     let odd = [("x-error", "a\0b"), ("na\0me", "\0"), ("x-letter-id", "7"), ("x-attempt", "many")];
     let headers = odd.map(|(name, value)| (name.to_owned(), Bytes::from_static(value.as_bytes())));
     let foreign = Record { value: Some(Bytes::from_static(b"theirs")), headers: headers.into(), key: None };
-    for record in [foreign.clone(), Record { headers: filesys::broker::Headers::default(), ..foreign }] {
+    for record in [foreign.clone(), Record { headers: Headers::default(), ..foreign }] {
         roles.broker.publish(topic::DEAD_LETTERS, vec![record]).await.remove(0).unwrap();
     }
     let letters = roles.letters("open", 6).await;

@@ -185,7 +185,7 @@ async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
     let roles = recorder().await;
     let file = roles.request("a").await;
     let (id, zeros) = (file.id, "0".repeat(64));
-    let digest = filesys::storage::Stored::of(&CONTENT.into()).sha256;
+    let digest = filesys::storage::Stored::of(CONTENT).sha256;
     let completed = |more: Value| {
         let mut result = json!({"fileId": id, "status": "completed", "s3Location": location(&roles, id)});
         result.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -16,6 +16,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 use super::inbox::Inbox;
 use super::offset_list;
+use crate::broker::kafka::decode::{self, Signal};
 use crate::broker::kafka::errors;
 use crate::broker::kafka::prefix::Prefix;
 use crate::broker::{BrokerError, Membership, Position, TopicPartition};
@@ -56,6 +57,8 @@ pub(super) struct Context {
     are_brokers_away: AtomicBool,
     stale: Mutex<Option<Stale>>,
     is_topic_replaced: AtomicBool,
+    /// Of the error that `poll` is about to return.
+    signal: Mutex<Option<Signal>>,
 }
 
 /// Since when, and when last, brokers told what librdkafka took for outdated.
@@ -75,6 +78,7 @@ impl Context {
             are_brokers_away: AtomicBool::default(),
             stale: Mutex::default(),
             is_topic_replaced: AtomicBool::default(),
+            signal: Mutex::default(),
         }
     }
 
@@ -94,6 +98,18 @@ impl Context {
         *stale = Some(Stale { first, last: now });
         if now.duration_since(first) >= STALE_AT_MOST {
             self.is_topic_replaced.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub fn take_signal(&self) -> Option<Signal> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The topic of whatever librdkafka names a partition of without its topic; `None` when there are several.
+    pub fn only_topic(&self) -> Option<Arc<str>> {
+        match self.topics.as_slice() {
+            [only] => Some(Arc::clone(only)),
+            _ => None,
         }
     }
 
@@ -269,6 +285,13 @@ impl ConsumerContext for Context {
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
+        if let Some(signal) = decode::signal(code, reason) {
+            if matches!(signal, Signal::Undecodable { .. }) && self.is_news(reason.to_owned()) {
+                log::warn!(reason; "records can't be decoded");
+            }
+            *self.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
+            return;
+        }
         log::debug!(code:? = code; "librdkafka: {reason}");
         // One broker's connection; if the others are gone too, AllBrokersDown follows, which doesn't say why.
         let one_broker = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve];

@@ -21,6 +21,8 @@ pub(super) struct Inbox {
 struct State {
     events: VecDeque<MemberEvent>,
     records: VecDeque<Delivery>,
+    /// Ends that were reached, each told once the records before it are: how many of `records` those are.
+    passed: VecDeque<(usize, Position)>,
     bytes: usize,
     closed: bool,
 }
@@ -45,9 +47,19 @@ impl Inbox {
         state.records.len() >= FULL_RECORDS || state.bytes >= FULL_BYTES
     }
 
+    /// Everything below this was offered; told after it, when `wake` is called.
+    pub fn passed(&self, end: Position) {
+        let mut state = self.state();
+        let before = state.records.len();
+        state.passed.retain(|(_, other)| other.topic_partition() != end.topic_partition());
+        state.passed.push_back((before, end));
+    }
+
     /// Tells of the records that were offered, if there are any.
     pub fn wake(&self) {
-        if !self.state().records.is_empty() {
+        let state = self.state();
+        if !state.records.is_empty() || !state.passed.is_empty() {
+            drop(state);
             self.arrived.notify_one();
         }
     }
@@ -66,7 +78,11 @@ impl Inbox {
     /// Forgets the partitions' records that were not asked for yet. `None` when nobody is there to reply.
     pub fn revoke(&self, partitions: Vec<TopicPartition>) -> Option<oneshot::Receiver<Vec<Position>>> {
         let mut state = self.state();
+        // Those of other partitions are told later than they could be: all that is left comes first.
         state.records.retain(|delivery| !partitions.contains(&delivery.position.topic_partition()));
+        let left = state.records.len();
+        state.passed.retain(|(_, end)| !partitions.contains(&end.topic_partition()));
+        state.passed.iter_mut().for_each(|(before, _)| *before = left);
         state.bytes = state.records.iter().map(memory).sum();
         if state.closed {
             return None;
@@ -99,6 +115,7 @@ impl Inbox {
         state.closed = true;
         state.events.clear();
         state.records.clear();
+        state.passed.clear();
     }
 
     pub fn is_closed(&self) -> bool {
@@ -115,12 +132,16 @@ impl State {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        if limit > 0 && self.passed.front().is_some_and(|(before, _)| *before == 0) {
+            return self.passed.pop_front().map(|(_, end)| MemberEvent::Passed(end));
+        }
         let count = limit.min(self.records.len());
         if count == 0 {
             return None;
         }
         let records: Vec<Delivery> = self.records.drain(..count).collect();
         self.bytes -= records.iter().map(memory).sum::<usize>();
+        self.passed.iter_mut().for_each(|(before, _)| *before = before.saturating_sub(count));
         Some(MemberEvent::Records(records))
     }
 }
@@ -140,7 +161,7 @@ mod tests {
 
     fn delivery(partition: i32, offset: i64) -> Delivery {
         let position = Position { topic: "t".into(), partition, offset };
-        Delivery { position, timestamp_ms: 0, record: Record::default() }
+        Delivery { position, timestamp_ms: 0, record: Record::default(), undecodable: None }
     }
 
     fn offsets(event: Option<MemberEvent>) -> Vec<(i32, i64)> {
@@ -176,6 +197,24 @@ mod tests {
         assert_eq!(offsets(inbox.next(2).now_or_never()), [(1, 2)]);
         assert!(inbox.next(2).now_or_never().is_none());
         assert_eq!(inbox.state().bytes, 0);
+    }
+
+    #[test]
+    fn an_end_is_told_after_the_records_before_it() {
+        let inbox = Inbox::default();
+        inbox.offer(delivery(0, 0));
+        inbox.passed(delivery(0, 3).position);
+        inbox.offer(delivery(0, 3));
+        inbox.passed(delivery(1, 9).position);
+        assert_eq!(offsets(inbox.next(1).now_or_never()), [(0, 0)]);
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            match inbox.next(9).now_or_never() {
+                Some(MemberEvent::Passed(end)) => ends.push((end.partition, end.offset)),
+                records => assert_eq!(offsets(records), [(0, 3)]),
+            }
+        }
+        assert_eq!(ends, [(0, 3), (1, 9)]);
     }
 
     #[test]

@@ -4,26 +4,27 @@ mod committed;
 mod context;
 mod inbox;
 mod member;
+mod skip;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 pub(super) use self::committed::committed;
 use self::context::{Context, Shared};
 use self::member::KafkaMember;
+use crate::broker::kafka::decode::{self, Signal};
 use crate::broker::kafka::prefix::Prefix;
 use crate::broker::kafka::security;
-use crate::broker::{BrokerError, Delivery, Membership, Position, Record};
+use crate::broker::{BrokerError, Delivery, Membership, Position, TopicPartition};
 use crate::config::KafkaConfig;
 use crate::telemetry::Outage;
 
@@ -45,6 +46,9 @@ const TAKE_AGAIN: Duration = Duration::from_secs(1);
 /// While brokers are away: how often they are asked, and how long the question may keep the thread from polling.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 const PROBE_LIMIT: Duration = Duration::from_millis(100);
+
+/// Bytes. What is larger can't be read and becomes a dead letter without its value.
+const LARGEST_BATCH: &str = "33554432";
 
 /// Heartbeats tell the members that one has joined or left, so this is how long a hand-over takes.
 const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
@@ -96,7 +100,7 @@ impl Current {
 
 impl Seat {
     fn take(&self) -> Result<Arc<BaseConsumer<Context>>, BrokerError> {
-        let refused = |error: rdkafka::error::KafkaError| BrokerError::Configuration(error.to_string());
+        let refused = |error: KafkaError| BrokerError::Configuration(error.to_string());
         let Self { config, shared, membership, current } = self;
         let context = Context::new(shared.clone(), membership);
         let consumer: BaseConsumer<Context> =
@@ -122,6 +126,10 @@ fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> C
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
+        // As Kafka's own consumers: what a disk has garbled is no record.
+        .set("check.crcs", "true")
+        // Tells how far a partition is read where its end is no record: transaction markers, compaction.
+        .set("enable.partition.eof", "true")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", ms(session))
         .set("heartbeat.interval.ms", ms((session / 3).min(HEARTBEAT_AT_MOST)))
@@ -136,6 +144,8 @@ fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> C
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "4096")
         .set("fetch.max.bytes", "8388608")
+        // The largest answer, and what a batch may be decompressed to: a few kilobytes can be anything.
+        .set("receive.message.max.bytes", LARGEST_BATCH)
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true")
         .set("socket.timeout.ms", "10000")
@@ -152,7 +162,7 @@ fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> C
 
 /// Until the member is left or dropped. `_ended` tells by being dropped.
 fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
-    while poll(&consumer) == Why::TopicReplaced {
+    while poll(seat, &consumer) == Why::TopicReplaced {
         log::warn!(group = seat.membership.group; "a topic was made anew; joining the group anew");
         while Arc::strong_count(&consumer) > 1 {
             // A commit under way: leaving first keeps the order of what is told to the application.
@@ -195,9 +205,10 @@ enum Why {
     TopicReplaced,
 }
 
-fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
+fn poll(seat: &Seat, consumer: &Arc<BaseConsumer<Context>>) -> Why {
     let context = Arc::clone(consumer.context());
     let inbox = &context.shared.inbox;
+    let mut given = Given::default();
     let mut probed = Instant::now();
     let mut full_since = None;
     while !inbox.is_closed() {
@@ -220,24 +231,75 @@ fn poll(consumer: &Arc<BaseConsumer<Context>>) -> Why {
             context.probe(consumer, PROBE_LIMIT);
             probed = Instant::now();
         }
-        if take_what_is_there(consumer, wait, full_since.is_some()) {
+        given.rebalanced(context.rebalances());
+        if take_what_is_there(seat, consumer, &mut given, wait, full_since.is_some()) {
             full_since.get_or_insert_with(Instant::now);
         }
     }
     Why::Left
 }
 
+/// The next offset of each partition, after what was given since the last rebalance.
+#[derive(Default)]
+struct Given {
+    next: HashMap<TopicPartition, i64>,
+    rebalances: usize,
+}
+
+impl Given {
+    fn rebalanced(&mut self, rebalances: usize) {
+        if self.rebalances != rebalances {
+            self.rebalances = rebalances;
+            self.next.clear();
+        }
+    }
+
+    fn record(&mut self, partition: &TopicPartition, next: i64) {
+        match self.next.get_mut(partition) {
+            Some(known) => *known = next,
+            None => _ = self.next.insert(partition.clone(), next),
+        }
+    }
+}
+
 /// What came together is told together. Whether the inbox is full now; the partition that filled it is then paused, if
 /// that is wanted.
-fn take_what_is_there(consumer: &Arc<BaseConsumer<Context>>, mut wait: Duration, pause: bool) -> bool {
+fn take_what_is_there(
+    seat: &Seat,
+    consumer: &Arc<BaseConsumer<Context>>,
+    given: &mut Given,
+    mut wait: Duration,
+    pause: bool,
+) -> bool {
     let context = consumer.context();
     let inbox = &context.shared.inbox;
     let mut is_full = false;
-    // Errors were told to the context.
-    while !is_full && let Some(Ok(message)) = consumer.poll(wait) {
+    while !is_full && let Some(answer) = consumer.poll(wait) {
         wait = Duration::ZERO;
-        let delivery = to_delivery(context, &message);
+        let delivery = match answer {
+            Ok(message) => to_delivery(context, &message),
+            // Errors were told to the context.
+            Err(error) => match (context.take_signal(), error) {
+                (Some(Signal::End(end)), KafkaError::PartitionEOF(partition)) => {
+                    if let Some(topic) = context.only_topic() {
+                        tell_end(inbox, given, TopicPartition { topic, partition }, end);
+                    }
+                    continue;
+                }
+                (Some(Signal::Undecodable { offset, cause }), _) => {
+                    let next = |at: &TopicPartition| given.next.get(at).copied();
+                    match skip::skip(&seat.config, consumer, offset, cause, next) {
+                        Some(delivery) => delivery,
+                        None => break,
+                    }
+                }
+                (Some(Signal::End(_)) | None, _) => break,
+            },
+        };
         let partition = delivery.position.topic_partition();
+        let next =
+            delivery.undecodable.as_ref().map_or(delivery.position.offset + 1, |batch| batch.next_offset);
+        given.record(&partition, next);
         is_full = inbox.offer(delivery);
         if is_full && pause {
             context.pause(consumer, partition);
@@ -245,6 +307,14 @@ fn take_what_is_there(consumer: &Arc<BaseConsumer<Context>>, mut wait: Duration,
     }
     inbox.wake();
     is_full
+}
+
+/// Only where more lies behind the last record than was given.
+fn tell_end(inbox: &inbox::Inbox, given: &mut Given, at: TopicPartition, end: i64) {
+    if given.next.get(&at).copied().unwrap_or(0) < end {
+        given.record(&at, end);
+        inbox.passed(Position { topic: at.topic, partition: at.partition, offset: end });
+    }
 }
 
 fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {
@@ -255,22 +325,8 @@ fn to_delivery(context: &Context, message: &BorrowedMessage<'_>) -> Delivery {
             offset: message.offset(),
         },
         timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-        record: Record {
-            key: message.key().map(Bytes::copy_from_slice),
-            value: message.payload().map(Bytes::copy_from_slice),
-            headers: message
-                .headers()
-                .map(|headers| {
-                    let named = (0..headers.count()).filter_map(|index| {
-                        // rdkafka panics on a name that is not UTF-8; such a header is left out.
-                        let header = catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok()?;
-                        let value = header.value.map(Bytes::copy_from_slice);
-                        Some((header.key.to_owned(), value.unwrap_or_default()))
-                    });
-                    named.collect()
-                })
-                .unwrap_or_default(),
-        },
+        record: decode::record(message),
+        undecodable: None,
     }
 }
 

@@ -213,7 +213,7 @@ async fn a_member_can_commit_what_it_owns_at_any_moment_of_a_rebalance() {
                 Ok(MemberEvent::Revoked(revocation)) => {
                     owned.retain(|at| !revocation.partitions.contains(at));
                 }
-                Ok(MemberEvent::Records(_) | MemberEvent::Trouble(_)) | Err(_) => {}
+                Ok(MemberEvent::Records(_) | MemberEvent::Passed(_) | MemberEvent::Trouble(_)) | Err(_) => {}
             }
             let next = owned.iter().map(|at: &TopicPartition| Position {
                 topic: Arc::clone(&at.topic),

@@ -5,6 +5,7 @@ mod cluster;
 mod groups;
 mod outages;
 mod publishing;
+mod strangers;
 mod worker;
 
 use std::env;
@@ -16,6 +17,7 @@ use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 
 use super::*;
+use crate::broker::{MemberEvent, Undecodable};
 use crate::not_run::not_run;
 
 /// For whatever a loaded machine may take its time for.

@@ -139,6 +139,7 @@ async fn work(
                 });
                 tokio::time::sleep(pace).await;
             }
+            MemberEvent::Passed(_) => {}
             MemberEvent::Trouble(error) => ledger.0.send_modify(|book| book.troubles.push(error)),
         }
     }

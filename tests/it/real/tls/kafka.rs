@@ -59,7 +59,7 @@ async fn record_of(member: &mut dyn Member) -> Delivery {
         match member.next(1).await {
             MemberEvent::Records(mut records) => return records.remove(0),
             MemberEvent::Trouble(error) => panic!("{error}"),
-            MemberEvent::Assigned(_) | MemberEvent::Revoked(_) => {}
+            MemberEvent::Assigned(_) | MemberEvent::Revoked(_) | MemberEvent::Passed(_) => {}
         }
     }
 }
