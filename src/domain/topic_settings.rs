@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::message::topic;
+use super::shell::quoted;
 
 /// A topic as its cluster has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,6 +53,7 @@ const LEAST_RETENTION_BYTES: i64 = 16 << 20;
 /// What gets in the way of the topic that filesys calls `name`, worst first. `prefix` and `brokers` are for the commands.
 pub fn evaluate(name: &str, settings: &TopicSettings, prefix: &str, brokers: &str) -> Vec<Finding> {
     let topic = format!("{prefix}{name}");
+    let (brokers, entity) = (quoted(brokers), quoted(&topic));
     let rules = [
         cleanup(name, settings),
         in_sync(settings),
@@ -72,11 +74,13 @@ pub fn evaluate(name: &str, settings: &TopicSettings, prefix: &str, brokers: &st
             value,
             effect,
             command: if setting == REPLICAS {
-                format!("kafka-reassign-partitions.sh --bootstrap-server {brokers} (topic {topic}: {wanted})")
+                format!(
+                    "kafka-reassign-partitions.sh --bootstrap-server {brokers} (topic {entity}: {wanted})"
+                )
             } else {
                 format!(
                     "kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics \
-                     --entity-name {topic} --add-config {setting}={wanted}"
+                     --entity-name {entity} --add-config {setting}={wanted}"
                 )
             },
         })
