@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::planted;
 use super::{WorkerContext, announce, compare_result, prepare};
 use crate::domain::message::{CreateFile, FileResult, Outcome};
-use crate::domain::{Attempt, Error, FileId, Result, Timestamp};
+use crate::domain::{Attempt, Error, ErrorKind, FileId, Result, Timestamp};
 use crate::faults;
 use crate::generators;
 use crate::storage::{StorageError, Stored, key};
@@ -26,10 +26,27 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// its end, at half the cost for everybody, and nobody could have seen it.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
 
-/// `Ok` once the object is stored and verified and the result is published, in this order: only then may the
-/// request's offset be committed. Repeating it gives the same object; `again` says that it is repeated, and then
-/// the start is not announced another time.
-pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin, again: bool) -> Result<()> {
+/// How long a result is announced again before its file is made again.
+const ANNOUNCE_FOR: Duration = Duration::from_mins(1);
+/// Between two tries.
+const ANNOUNCE_AGAIN: Duration = Duration::from_millis(500);
+
+/// A file whose object is stored and verified, and whose result is to be announced.
+#[derive(Debug)]
+pub struct Generated {
+    /// `None` when it was announced already.
+    start: Option<FileResult>,
+    end: FileResult,
+}
+
+/// Makes the object. Repeating it gives the same object; `again` says that it is repeated, and then the start is not
+/// announced another time.
+pub async fn generate(
+    ctx: &WorkerContext,
+    request: &CreateFile,
+    origin: &Origin,
+    again: bool,
+) -> Result<Generated> {
     let turn = ctx.making.acquire().await;
     let started = Instant::now();
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
@@ -51,19 +68,41 @@ pub async fn generate(ctx: &WorkerContext, request: &CreateFile, origin: &Origin
     let (location, stored) = made?;
     // The next file can be made while this one is announced.
     drop(turn);
-    let duration = elapsed_ms(started);
     let end = FileResult {
         title: Some(request.title.clone()),
         s3_location: Some(location),
         size: Some(stored.size),
         sha256: Some(stored.sha256),
-        duration_ms: Some(duration),
+        duration_ms: Some(elapsed_ms(started)),
         ..result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
     let end = FileResult { proof: compare_result::proof(&ctx.storage, &end), ..end };
-    announce::results(&*ctx.broker, start.iter().chain([&end])).await?;
+    Ok(Generated { start, end })
+}
+
+/// `Ok` once the result is published: only then may the request's offset be committed. While Kafka, or the partition
+/// that the result has to go to, is unavailable it is tried again for a minute, without making the file again.
+pub async fn announce(
+    ctx: &WorkerContext,
+    request: &CreateFile,
+    origin: &Origin,
+    made: &Generated,
+) -> Result<()> {
+    let (file_id, attempt) = (request.file_id.0, request.attempt.0);
+    let (partition, offset) = (origin.partition, origin.offset);
+    let Generated { start, end } = made;
+    let until = Instant::now() + ANNOUNCE_FOR;
+    let publish = || announce::results(&*ctx.broker, start.iter().chain([end]));
+    while let Err(error) = publish().await {
+        if error.kind != ErrorKind::Unavailable || Instant::now() >= until {
+            return Err(error);
+        }
+        log::debug!(file_id, error:% = error.chain(); "result not published yet");
+        tokio::time::sleep(ANNOUNCE_AGAIN).await;
+    }
     faults::point!(WorkerPublished);
-    log::info!(file_id, attempt, partition, offset, duration_ms = duration, status = "completed"; "result published");
+    let duration_ms = end.duration_ms.unwrap_or_default();
+    log::info!(file_id, attempt, partition, offset, duration_ms, status = "completed"; "result published");
     Ok(())
 }
 

@@ -6,17 +6,20 @@ pub mod dead_letter;
 pub mod kafka;
 pub mod local;
 pub mod partitioner;
+pub mod receipt;
 pub mod record;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::domain::topic_settings::TopicSettings;
 use crate::domain::{Error, ErrorKind};
 
+pub use receipt::Receipt;
 pub use record::{Delivery, Headers, Position, Record, TopicPartition, Undecodable};
 
 /// Why a broker call failed, and so what to do about it.
@@ -25,6 +28,9 @@ pub enum BrokerError {
     /// Unreachable, overloaded, moving a leader, timed out: the same call may succeed later.
     #[error("kafka is unavailable: {0}")]
     Unavailable(String),
+    /// One partition has no leader that answers; the others may.
+    #[error("a partition is unavailable: {0}")]
+    PartitionUnavailable(String),
     #[error("kafka has no topic {0}; `filesys migrate` makes it")]
     UnknownTopic(String),
     /// This record will never be accepted (too large, refused by the broker's rules).
@@ -101,8 +107,9 @@ pub trait Member: Send {
     /// fetching pauses. Cancel safe: a dropped call loses nothing.
     async fn next(&mut self, limit: usize) -> MemberEvent;
 
-    /// Commits next offsets to consume (last handled + 1). `Ok` once the group's coordinator has stored them.
-    async fn commit(&self, next_offsets: Vec<Position>) -> Result<(), BrokerError>;
+    /// Commits next offsets to consume (last handled + 1). `Ok` once the group's coordinator has stored them; within a
+    /// bounded time. Begins at once; the member can be asked for events meanwhile.
+    fn commit(&self, next_offsets: Vec<Position>) -> BoxFuture<'static, Result<(), BrokerError>>;
 
     /// Leaves at once so that others take over without waiting for the session timeout. Does not commit.
     async fn leave(self: Box<Self>);
@@ -112,9 +119,14 @@ pub trait Member: Send {
 #[async_trait]
 pub trait Broker: Send + Sync {
     /// Appends records: those with a key to the key's partition (murmur2, as Kafka's own clients), the others round
-    /// robin. One result for each record, in the order given; `Ok` means stored on all in-sync replicas. A record
-    /// whose result is an error may have been stored all the same. Records of one partition keep their order.
-    async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>>;
+    /// robin over the partitions that answer. One receipt for each record, in the order given, at once or as soon as
+    /// there is room in the partitions' queues. Records with a key keep their order.
+    async fn send(&self, topic: &str, records: Vec<Record>) -> Vec<Receipt>;
+
+    /// As `send`; waits for what becomes of every record.
+    async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
+        futures_util::future::join_all(self.send(topic, records).await).await
+    }
 
     /// Joins a group. Returns at once; assignments come as events. An unreachable broker is waited for.
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError>;
@@ -142,13 +154,14 @@ impl From<BrokerError> for Error {
     fn from(error: BrokerError) -> Self {
         let outside = match &error {
             // Wrong credentials and missing topics are mended outside; until then it is an outage.
-            BrokerError::Unavailable(_) | BrokerError::UnknownTopic(_) | BrokerError::Configuration(_) => {
-                Self::new(
-                    ErrorKind::Unavailable,
-                    "kafka_unavailable",
-                    "Kafka is not available; try again shortly",
-                )
-            }
+            BrokerError::Unavailable(_)
+            | BrokerError::PartitionUnavailable(_)
+            | BrokerError::UnknownTopic(_)
+            | BrokerError::Configuration(_) => Self::new(
+                ErrorKind::Unavailable,
+                "kafka_unavailable",
+                "Kafka is not available; try again shortly",
+            ),
             BrokerError::Rejected(_) => Self::internal("Kafka refused the record"),
         };
         outside.because(error)

@@ -6,6 +6,7 @@ use crate::actions::check_topics;
 use crate::actions::prepare::{self, Agreement, TopicState};
 use crate::broker::kafka::Kafka;
 use crate::config::{Env, KafkaConfig};
+use crate::domain::shell::quoted;
 use crate::domain::topic_settings::{Finding, Severity};
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         [one.topic.clone(), one.wanted.to_string(), found, word(one.state).to_owned()]
     })?;
     let brokers = config.brokers.join(",");
-    let mut problems: Vec<String> = states.iter().filter_map(|one| problem(one, &config)).collect();
+    let mut problems: Vec<String> = states.iter().filter_map(|one| problem(one, &brokers)).collect();
     for finding in check_topics::findings(&kafka, &config.prefix, &brokers).await? {
         let Finding { severity, topic, setting, value, effect, command } = finding;
         match severity {
@@ -62,15 +63,17 @@ fn word(state: Agreement) -> &'static str {
 
 /// What is wrong and who mends it. rskafka can't add partitions, and librdkafka is here for groups only
 /// (docs/adr/0001).
-fn problem(topic: &TopicState, config: &KafkaConfig) -> Option<String> {
+fn problem(topic: &TopicState, brokers: &str) -> Option<String> {
     let TopicState { topic, wanted, found, state } = topic;
     match state {
         Agreement::Ok | Agreement::More => None,
         Agreement::Missing => Some(format!("topic {topic} is missing; `filesys topics` makes it")),
         Agreement::Fewer => Some(format!(
-            "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: {}",
+            "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: \
+             kafka-topics.sh --bootstrap-server {} --alter --topic {} --partitions {wanted}",
             found.unwrap_or_default(),
-            prepare::add_partitions_command(config, topic)
+            quoted(brokers),
+            quoted(topic)
         )),
     }
 }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{CommandResult, signals};
 use crate::actions::WorkerContext;
-use crate::actions::doctor::{Services, explain_slow_start};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::{Env, WorkerConfig, WorkerSettings};
@@ -45,7 +44,6 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         WorkerSettings::read(&mut env, args.replicas.map(usize::from));
     env.finish()?;
     let stop = signals::stop_token()?;
-    let services = Services { database: None, kafka: Some(kafka.clone()), s3: Some(s3.clone()) };
     let role = Worker {
         config: work,
         broker: Arc::new(Kafka::new(&kafka, &client_id)),
@@ -55,13 +53,6 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         session_timeout: kafka.session_timeout,
         shutdown_timeout,
     };
-    let (broker, storage) = (Arc::clone(&role.broker), role.storage.clone());
-    let is_ready = async move || {
-        let (broker, storage) = tokio::join!(broker.topics(), storage.ping());
-        broker.is_ok() && storage.is_ok()
-    };
-    let explanation = explain_slow_start(services, role.client_id.clone(), is_ready, stop.clone());
-    let _explanation = AbortOnDropHandle::new(tokio::spawn(explanation));
     role.run(stop).await
 }
 

@@ -58,6 +58,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
             ),
             ("KAFKA_PARTITIONS", "of topics that are made; existing ones stay as they are"),
             (
+                "KAFKA_REPLICATION_FACTOR",
+                "of topics that are made; -1 leaves it to the cluster's `default.replication.factor`. While this isn't set, so does a cluster that refuses 3",
+            ),
+            (
                 "KAFKA_SESSION_TIMEOUT",
                 "from 1s to 30m; a member that is silent for so long loses its partitions. The cluster has limits of its own (`group.min.session.timeout.ms`, 6 s)",
             ),

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Handler;
 use super::requests::value;
+use super::{Handler, Turn};
 use crate::actions::{LettersContext, keep_dead_letters};
 use crate::broker::Delivery;
 use crate::domain::message::named_file;
@@ -15,7 +15,7 @@ pub struct Letters {
 
 #[async_trait]
 impl Handler for Letters {
-    async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<()>> {
+    async fn handle(&self, batch: &[Delivery], _turn: &Turn) -> Vec<Result<()>> {
         let named = |delivery| named_file(value(delivery)).map(|(file_id, _)| file_id);
         let letters: Vec<_> = batch.iter().map(|delivery| (delivery, named(delivery))).collect();
         keep_dead_letters::keep(&self.ctx, &letters).await

@@ -5,6 +5,8 @@ pub mod letters;
 pub mod requests;
 pub mod results;
 pub mod runner;
+mod turn;
 mod watermark;
 
 pub use runner::{Handler, Settings};
+pub use turn::Turn;

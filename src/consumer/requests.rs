@@ -1,14 +1,19 @@
 //! `file.create` → `generate_file`: what a worker does with a request.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use super::Handler;
+use super::{Handler, Turn};
 use crate::actions::generate_file::{self, Origin};
 use crate::actions::{WorkerContext, dead_letters};
 use crate::broker::Delivery;
 use crate::domain::message::{CreateFile, MessageError, named_file};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::faults;
+
+/// Results that take longer to publish are waited for beside the slots.
+const ANNOUNCED_WITHIN: Duration = Duration::from_millis(500);
 
 pub struct Requests {
     pub ctx: WorkerContext,
@@ -24,7 +29,8 @@ impl From<MessageError> for Error {
 
 #[async_trait]
 impl Handler for Requests {
-    async fn handle(&self, batch: &[Delivery], again: bool) -> Vec<Result<()>> {
+    async fn handle(&self, batch: &[Delivery], turn: &Turn) -> Vec<Result<()>> {
+        let again = turn.again;
         let one = |delivery| async move {
             faults::point!(WorkerFetched);
             let request = CreateFile::read(value(delivery))?;
@@ -36,7 +42,17 @@ impl Handler for Requests {
                 offset = origin.offset;
                 "record received"
             );
-            generate_file::generate(&self.ctx, &request, &origin, again).await
+            let made = generate_file::generate(&self.ctx, &request, &origin, again).await?;
+            let mut announcing = std::pin::pin!(generate_file::announce(&self.ctx, &request, &origin, &made));
+            if let Ok(announced) = tokio::time::timeout(ANNOUNCED_WITHIN, &mut announcing).await {
+                return announced;
+            }
+            // Its result waits for one partition; files whose results go to others are made meanwhile.
+            tokio::select! {
+                announced = &mut announcing => return announced,
+                () = turn.step_aside() => {}
+            }
+            announcing.await
         };
         futures_util::future::join_all(batch.iter().map(one)).await
     }

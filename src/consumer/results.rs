@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Handler;
 use super::requests::value;
+use super::{Handler, Turn};
 use crate::actions::{ServeContext, dead_letters, record_result};
 use crate::broker::Delivery;
 use crate::domain::message::{FileResult, named_file};
@@ -16,7 +16,7 @@ pub struct Results {
 
 #[async_trait]
 impl Handler for Results {
-    async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<()>> {
+    async fn handle(&self, batch: &[Delivery], _turn: &Turn) -> Vec<Result<()>> {
         let mut readable = Vec::with_capacity(batch.len());
         let mut answers: Vec<Result<()>> = Vec::with_capacity(batch.len());
         let mut places = Vec::with_capacity(batch.len());

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::turn::{Aside, Turn};
 use super::watermark::Watermark;
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
 use crate::domain::{Error, Pace};
@@ -21,9 +23,8 @@ mod job;
 /// What is done with the records of a group.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// One answer for each record, in order. `Ok`: its offset may be committed. `again`: each of them was handled
-    /// before and failed.
-    async fn handle(&self, batch: &[Delivery], again: bool) -> Vec<Result<(), Error>>;
+    /// One answer for each record, in order. `Ok`: its offset may be committed.
+    async fn handle(&self, batch: &[Delivery], turn: &Turn) -> Vec<Result<(), Error>>;
 
     /// Puts aside a record that can't be handled. `Ok`: nothing is lost if its offset is committed.
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<(), Error>;
@@ -67,7 +68,7 @@ pub async fn run(
     settings: Settings,
     stop: CancellationToken,
 ) {
-    let (slots, commit_limit) = (Arc::clone(&settings.slots), settings.give_back / 2);
+    let slots = Arc::clone(&settings.slots);
     let mut runner = Runner {
         member,
         handler,
@@ -75,6 +76,8 @@ pub async fn run(
         settings,
         partitions: HashMap::new(),
         jobs: Jobs::default(),
+        aside: Aside::default(),
+        committing: None,
         commits: Outage::new("offsets not committed", "offsets are committed again"),
     };
     let mut commits = tokio::time::interval(COMMIT_EVERY);
@@ -88,8 +91,9 @@ pub async fn run(
             // Another member may have had it.
             _ = slots.acquire(), if pause.is_none() && room == 0 => {}
             Some(done) = runner.jobs.next() => runner.settle(done),
-            // A coordinator that is silent must hold up neither the work nor the reply to a revocation.
-            _ = commits.tick() => runner.commit(commit_limit).await,
+            // A coordinator that is silent holds up neither the work nor the reply to a revocation.
+            outcome = outcome_of(&mut runner.committing), if runner.committing.is_some() => runner.committed(outcome).await,
+            _ = commits.tick(), if runner.committing.is_none() => runner.commit().await,
             event = runner.member.next(room) => runner.on_event(event).await,
         }
     }
@@ -103,8 +107,24 @@ struct Runner {
     /// Ours now; the watermark begins with the first record.
     partitions: HashMap<TopicPartition, Option<Watermark>>,
     jobs: Jobs,
+    aside: Aside,
     pace: Pace,
+    /// The commit that is in flight.
+    committing: Option<Committing>,
     commits: Outage,
+}
+
+struct Committing {
+    next_offsets: Vec<Position>,
+    outcome: BoxFuture<'static, Result<(), BrokerError>>,
+}
+
+/// Never resolves without a commit. Cancel safe.
+async fn outcome_of(committing: &mut Option<Committing>) -> Result<(), BrokerError> {
+    match committing {
+        Some(committing) => (&mut committing.outcome).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Runner {
@@ -164,13 +184,14 @@ impl Runner {
         let free = Arc::clone(&self.settings.slots).try_acquire_owned();
         let slots = Arc::clone(&self.settings.slots);
         let (handler, waits) = (Arc::clone(&self.handler), Arc::clone(&self.jobs.waits));
-        let max_tries = self.settings.max_tries;
+        let (max_tries, aside) = (self.settings.max_tries, self.aside.clone());
         self.jobs.start(partition, async move {
-            let _slot = match free {
+            let slot = match free {
                 Ok(slot) => Ok(slot),
                 Err(_) => slots.acquire_owned().await,
             };
-            job::run(handler, max_tries, waits, batch).await
+            let turn = Turn::new(slot.ok(), aside, &batch);
+            job::run(handler, max_tries, waits, turn, batch).await
         });
     }
 
@@ -190,18 +211,26 @@ impl Runner {
         self.partitions.iter().filter_map(next).collect()
     }
 
-    async fn commit(&mut self, limit: Duration) {
-        let offsets = self.to_commit();
-        if offsets.is_empty() {
+    /// Begins to commit what is done, unless there is nothing to commit.
+    #[cfg_attr(not(feature = "chaos"), expect(clippy::unused_async, reason = "the fault point waits"))]
+    async fn commit(&mut self) {
+        let next_offsets = self.to_commit();
+        if next_offsets.is_empty() {
             return;
         }
         faults::point!(ConsumerCommitting);
-        let commit = tokio::time::timeout(limit, self.member.commit(offsets.clone())).await;
-        match commit.unwrap_or_else(|_| Err(BrokerError::Unavailable("no answer to the commit".to_owned()))) {
+        let outcome = self.member.commit(next_offsets.clone());
+        self.committing = Some(Committing { next_offsets, outcome });
+    }
+
+    #[cfg_attr(not(feature = "chaos"), expect(clippy::unused_async, reason = "the fault point waits"))]
+    async fn committed(&mut self, outcome: Result<(), BrokerError>) {
+        let Some(Committing { next_offsets, .. }) = self.committing.take() else { return };
+        match outcome {
             Ok(()) => {
                 faults::point!(ConsumerCommitted);
                 self.commits.works();
-                for next in offsets {
+                for next in next_offsets {
                     // Kafka's way: the offset of the last record done, and the one committed, which is the next.
                     log::info!(topic:% = next.topic, partition = next.partition, offset = next.offset - 1, next_offset = next.offset; "offset committed");
                     if let Some(Some(mark)) = self.partitions.get_mut(&next.topic_partition()) {
@@ -211,6 +240,22 @@ impl Runner {
             }
             // Tried again with the next tick; what was done meanwhile is done at most twice.
             Err(error) => self.commits.fails(error),
+        }
+    }
+
+    /// Commits what is done and waits for it.
+    async fn commit_within(&mut self, limit: Duration) {
+        let until = Instant::now() + limit;
+        // The one in flight comes first.
+        for _ in 0..2 {
+            if self.committing.is_none() {
+                self.commit().await;
+            }
+            if self.committing.is_some() {
+                let outcome = tokio::time::timeout_at(until, outcome_of(&mut self.committing)).await;
+                let silent = || Err(BrokerError::Unavailable("no answer to the commit".to_owned()));
+                self.committed(outcome.unwrap_or_else(|_| silent())).await;
+            }
         }
     }
 
@@ -269,7 +314,7 @@ impl Runner {
             log::warn!(jobs = self.jobs.len(); "work handed back unfinished");
         }
         self.jobs.abort_all().await;
-        self.commit(COMMIT_LIMIT).await;
+        self.commit_within(COMMIT_LIMIT).await;
         self.member.leave().await;
     }
 }
@@ -362,7 +407,7 @@ mod tests {
 
     #[async_trait]
     impl Handler for Gate {
-        async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<(), Error>> {
+        async fn handle(&self, batch: &[Delivery], _turn: &Turn) -> Vec<Result<(), Error>> {
             *self.at_work.lock().unwrap() += batch.len();
             self.came.notify_one();
             self.open.cancelled().await;

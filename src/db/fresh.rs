@@ -6,12 +6,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Db;
-use super::outbox::OutboxRow;
+use super::outbox::{LEASE, OutboxRow};
 use crate::domain::message::topic;
 use crate::faults;
 
-/// For so long no other relay takes such a row: longer than publishing takes, and what a crash in between delays it.
-pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// Beyond, rows are only in the table.
 const ROOM: usize = 4000;
 

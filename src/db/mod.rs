@@ -15,7 +15,6 @@ pub mod migrations;
 pub mod moves;
 pub mod outbox;
 mod prepared;
-pub mod probe;
 pub mod removals;
 mod schema;
 pub mod stats;

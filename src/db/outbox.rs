@@ -103,6 +103,10 @@ pub enum Fate {
     Published,
     /// Not now, and why: the row stays.
     Kept(String),
+    /// Its record is on its way: the row stays this relay's for another lease.
+    InFlight,
+    /// Not now, by its partition's fault: the row stays and those behind it go first.
+    Later,
     /// Not for a while, by its own fault: the row stays and those behind it go first.
     Postponed,
     /// Never: the row stays for people to see and is not taken again.
@@ -145,6 +149,9 @@ impl Round {
     }
 }
 
+/// For so long no other relay takes a row that one is publishing. Renewed while its record is on its way; what a crash
+/// in between delays it.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// How long a postponed row steps aside.
 const POSTPONED: Duration = Duration::from_secs(1);
 
@@ -159,11 +166,17 @@ fn unseen(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
 }
 
 /// What is left of a row when its record is on its way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Handle {
     id: i64,
     file_id: FileId,
     topic: String,
+}
+
+impl Handle {
+    pub const fn file_id(&self) -> FileId {
+        self.file_id
+    }
 }
 
 impl OutboxRow {
@@ -179,11 +192,14 @@ async fn settle(
     let mut round = Round::default();
     let mut done = Vec::new();
     let mut postponed = Vec::new();
+    let mut in_flight = Vec::new();
     for (Handle { id, file_id, topic }, fate) in fates {
         round.taken += 1;
         match fate {
             Fate::Published => done.push(id),
             Fate::Kept(why) => drop(round.kept.get_or_insert(why)),
+            Fate::InFlight => in_flight.push(id),
+            Fate::Later => postponed.push(id),
             Fate::Postponed => {
                 postponed.push(id);
                 round.postponed.push(topic);
@@ -197,11 +213,13 @@ async fn settle(
             }
         }
     }
-    if !postponed.is_empty() {
-        diesel::update(outbox::table.filter(outbox::id.eq_any(postponed)))
-            .set(outbox::retry_at.eq(clock::from_now(POSTPONED).nullable()))
-            .execute(conn)
-            .await?;
+    for (ids, wait) in [(postponed, POSTPONED), (in_flight, LEASE)] {
+        if !ids.is_empty() {
+            diesel::update(outbox::table.filter(outbox::id.eq_any(ids)))
+                .set(outbox::retry_at.eq(clock::from_now(wait).nullable()))
+                .execute(conn)
+                .await?;
+        }
     }
     round.published = done.len();
     if !done.is_empty() {

@@ -61,6 +61,7 @@ fn kafka() -> Option<Arc<dyn Broker>> {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         prefix: "conformance-".to_owned(),
         partitions: PARTITIONS,
+        replication_factor: None,
         session_timeout: Duration::from_secs(10),
         tls: None,
         sasl: None,

@@ -1,11 +1,11 @@
 //! Apache Kafka: rskafka publishes and manages topics; librdkafka (rdkafka) reads, holds group membership, and publishes what
 //! rskafka can't.
 
-mod advertised;
 mod client;
 mod decode;
 mod errors;
 mod group;
+mod lane;
 mod prefix;
 mod producer;
 mod raw;
@@ -25,7 +25,9 @@ use bytes::Bytes;
 use self::client::Client;
 use self::prefix::Prefix;
 use self::producer::Producer;
-use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
+use super::{
+    Broker, BrokerError, Delivery, Member, Membership, Position, Receipt, Record, TopicSpec, Watermarks,
+};
 use crate::config::kafka::KafkaConfig;
 use crate::domain::topic_settings::TopicSettings;
 
@@ -34,19 +36,24 @@ mod limit {
     use std::time::Duration;
 
     /// Connecting and asking for metadata.
-    pub const METADATA: Duration = Duration::from_secs(5);
-    /// One batch to one partition.
-    pub const PRODUCE: Duration = Duration::from_secs(10);
+    pub const METADATA: Duration = Duration::from_secs(3);
+    /// Finding a partition's leader and connecting to it.
+    pub const LEADER: Duration = Duration::from_secs(2);
+    /// One batch to one partition. A leader waits for a follower that has died until the cluster has noticed, 9 s by
+    /// Kafka's default: a second request in the meantime would only write the batch twice.
+    pub const PRODUCE: Duration = Duration::from_secs(15);
     /// A whole `publish`, the wait in the queue included.
     pub const PUBLISH: Duration = Duration::from_secs(20);
     pub const READ: Duration = Duration::from_secs(5);
+    /// The controller's answer to a request for a topic.
+    pub const CREATE_TOPIC: Duration = Duration::from_secs(5);
     /// Making topics until each partition has a leader.
     pub const CREATE_TOPICS: Duration = Duration::from_secs(30);
     pub const COMMIT: Duration = Duration::from_secs(10);
     /// The goodbye to the group's coordinator.
     pub const LEAVE: Duration = Duration::from_secs(5);
-    /// rskafka's own retries within a call give up after this, so that we learn why, a probe of 3 s too.
-    pub const RETRIES: Duration = Duration::from_secs(2);
+    /// rskafka's own retries within a call give up after this, so that we learn why and can do something else.
+    pub const RETRIES: Duration = Duration::from_millis(300);
     /// A topic that was just made may be unknown to some brokers for this long.
     pub const APPEARS: Duration = Duration::from_millis(500);
 }
@@ -69,19 +76,12 @@ impl Kafka {
         let producer = Arc::new(Producer::new(Arc::clone(&client), &config, prefix.clone()));
         Self { config, prefix, client, producer }
     }
-
-    /// Host and port under which each broker of the cluster can be reached, as the cluster says.
-    pub async fn advertised(&self) -> Result<Vec<(String, u16)>, BrokerError> {
-        let config = Arc::clone(&self.config);
-        let asked = tokio::task::spawn_blocking(move || advertised::addresses(&config));
-        asked.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
-    }
 }
 
 #[async_trait]
 impl Broker for Kafka {
-    async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
-        self.producer.publish(topic, records).await
+    async fn send(&self, topic: &str, records: Vec<Record>) -> Vec<Receipt> {
+        self.producer.send(topic, records).await
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {

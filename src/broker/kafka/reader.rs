@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Committed records only, by librdkafka: rskafka knows fewer codecs and loses repeated headers.
 pub(super) async fn read(
-    client: &Client,
+    client: &Arc<Client>,
     config: &Arc<KafkaConfig>,
     name: String,
     from: &Position,
@@ -114,7 +114,7 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 pub(super) async fn watermarks(
-    client: &Client,
+    client: &Arc<Client>,
     config: &Arc<KafkaConfig>,
     name: String,
     topic: &str,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -96,8 +97,8 @@ impl Member for LocalMember {
         }
     }
 
-    async fn commit(&self, next_offsets: Vec<Position>) -> Result<(), BrokerError> {
-        self.broker.state().commit(&self.group, self.id, &next_offsets)
+    fn commit(&self, next_offsets: Vec<Position>) -> BoxFuture<'static, Result<(), BrokerError>> {
+        Box::pin(std::future::ready(self.broker.state().commit(&self.group, self.id, &next_offsets)))
     }
 
     async fn leave(self: Box<Self>) {

@@ -22,7 +22,9 @@ use async_trait::async_trait;
 use self::member::LocalMember;
 use self::partition::Kept;
 use self::state::{State, unknown};
-use super::{Broker, BrokerError, Delivery, Member, Membership, Position, Record, TopicSpec, Watermarks};
+use super::{
+    Broker, BrokerError, Delivery, Member, Membership, Position, Receipt, Record, TopicSpec, Watermarks,
+};
 use crate::domain::topic_settings::TopicSettings;
 
 /// Clones are the same broker.
@@ -40,10 +42,10 @@ impl LocalBroker {
 
 #[async_trait]
 impl Broker for LocalBroker {
-    async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
+    async fn send(&self, topic: &str, records: Vec<Record>) -> Vec<Receipt> {
         // A publisher in a loop must let others run.
         tokio::task::coop::consume_budget().await;
-        self.state().publish(topic, records)
+        self.state().publish(topic, records).into_iter().map(Receipt::known).collect()
     }
 
     async fn join(&self, membership: Membership) -> Result<Box<dyn Member>, BrokerError> {

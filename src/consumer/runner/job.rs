@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
 
-use super::Handler;
+use super::{Handler, Turn};
 use crate::broker::{Delivery, Position, Undecodable};
 use crate::consumer::disposition::{Disposition, disposition};
 use crate::domain::{Error, ErrorKind, Fault};
@@ -25,6 +25,14 @@ struct Item {
     tries: u32,
     /// What a dependency asked for.
     wait: Duration,
+    /// It will never be handled, and can't be put aside yet.
+    is_given_up: bool,
+}
+
+impl Item {
+    const fn new(delivery: Delivery) -> Self {
+        Self { delivery, tries: 0, wait: Duration::ZERO, is_given_up: false }
+    }
 }
 
 /// Returns once every record of the batch is settled: handled, or put aside. Aborting it leaves them unsettled.
@@ -33,19 +41,22 @@ pub(super) async fn run(
     handler: Arc<dyn Handler>,
     max_tries: u32,
     waits: Arc<Outage>,
+    mut turn: Turn,
     batch: Vec<Delivery>,
 ) -> Vec<Position> {
     let settled = batch.iter().map(|delivery| delivery.position.clone()).collect();
-    let mut open: Vec<Item> =
-        batch.into_iter().map(|delivery| Item { delivery, tries: 0, wait: Duration::ZERO }).collect();
+    let mut open: Vec<Item> = batch.into_iter().map(Item::new).collect();
     let mut pauses = pauses();
-    let mut again = false;
     loop {
-        open = Round { handler: &*handler, max_tries, waits: &waits, again }.attempt(open).await;
+        open = Round { handler: &*handler, max_tries, waits: &waits, turn: &turn }.attempt(open).await;
         if open.is_empty() {
             return settled;
         }
-        again = true;
+        if open.iter().all(|item| item.is_given_up) {
+            // They wait for a dead letter's partition, which others may have no need of.
+            turn.step_aside().await;
+        }
+        turn.again = true;
         let asked = open.iter().map(|item| item.wait).max().unwrap_or_default();
         tokio::time::sleep(asked + pauses.next().unwrap_or(LONGEST_WAIT)).await;
     }
@@ -65,7 +76,7 @@ struct Round<'a> {
     handler: &'a dyn Handler,
     max_tries: u32,
     waits: &'a Outage,
-    again: bool,
+    turn: &'a Turn,
 }
 
 impl Round<'_> {
@@ -88,7 +99,7 @@ impl Round<'_> {
     async fn handle(&self, open: Vec<Item>) -> Vec<Item> {
         let (batch, tries): (Vec<Delivery>, Vec<u32>) =
             open.into_iter().map(|i| (i.delivery, i.tries)).unzip();
-        let answers = match AssertUnwindSafe(self.handler.handle(&batch, self.again)).catch_unwind().await {
+        let answers = match AssertUnwindSafe(self.handler.handle(&batch, self.turn)).catch_unwind().await {
             Ok(answers) => answers,
             Err(_) => batch.iter().map(|_| Err(Error::internal("the handler panicked"))).collect(),
         };
@@ -104,28 +115,30 @@ impl Round<'_> {
 
     /// The record, if it has to be tried again.
     async fn after(&self, error: &Error, delivery: Delivery, tries: u32) -> Option<Item> {
-        faults::plant!(RetryForEver { return Some(Item { delivery, tries: 0, wait: Duration::ZERO }) });
+        faults::plant!(RetryForEver { return Some(Item::new(delivery)) });
         let tries = match disposition(error.kind) {
             Disposition::Wait => {
                 self.waits.fails(format_args!("{}: {}", delivery.position, error.chain()));
                 let wait = error.retry_after.unwrap_or_default().min(LONGEST_ASKED);
-                return Some(Item { delivery, tries, wait });
+                return Some(Item { tries, wait, ..Item::new(delivery) });
             }
             Disposition::Retry => tries + 1,
             Disposition::GiveUp => self.max_tries,
         };
         if tries < self.max_tries {
             say(&delivery, error, tries, "record is tried again");
-            return Some(Item { delivery, tries, wait: Duration::ZERO });
+            return Some(Item { tries, ..Item::new(delivery) });
         }
         let trouble = self.handler.give_up(&delivery, error).await.err()?;
         // Nothing is dropped: it stays open until it can be put aside.
-        if trouble.kind.fault() == Fault::Dependency {
+        let is_given_up = trouble.kind.fault() == Fault::Dependency;
+        if is_given_up {
             self.waits.fails(format_args!("{}: {}", delivery.position, trouble.chain()));
         } else {
             say(&delivery, &trouble, tries, "record can't be put aside");
         }
-        Some(Item { delivery, tries: self.max_tries.saturating_sub(1), wait: Duration::ZERO })
+        let tries = self.max_tries.saturating_sub(1);
+        Some(Item { tries, is_given_up, ..Item::new(delivery) })
     }
 }
 
@@ -154,6 +167,7 @@ mod tests {
 
     use super::*;
     use crate::broker::Record;
+    use crate::consumer::turn::Aside;
 
     const ASKED: Duration = Duration::from_millis(700);
 
@@ -169,7 +183,7 @@ mod tests {
 
     #[async_trait]
     impl Handler for Busy {
-        async fn handle(&self, batch: &[Delivery], _again: bool) -> Vec<Result<(), Error>> {
+        async fn handle(&self, batch: &[Delivery], _turn: &Turn) -> Vec<Result<(), Error>> {
             let mut calls = self.0.lock().unwrap();
             calls.push(Instant::now());
             let is_first = calls.len() == 1;
@@ -189,7 +203,9 @@ mod tests {
     #[tokio::test]
     async fn a_dependency_that_asks_for_time_is_given_it() {
         let (busy, waits) = (Arc::new(Busy::default()), Arc::new(Outage::new("waits", "flows")));
-        run(Arc::clone(&busy) as Arc<dyn Handler>, 1, waits, vec![delivery()]).await;
+        let batch = vec![delivery()];
+        let turn = Turn::new(None, Aside::default(), &batch);
+        run(Arc::clone(&busy) as Arc<dyn Handler>, 1, waits, turn, batch).await;
         let calls = busy.0.lock().unwrap();
         assert_eq!(calls.len(), 2);
         assert!(calls[1] - calls[0] >= ASKED, "{:?}", calls[1] - calls[0]);
@@ -198,7 +214,8 @@ mod tests {
     #[tokio::test]
     async fn one_that_asks_for_a_day_is_asked_again_all_the_same() {
         let waits = Outage::new("waits", "flows");
-        let round = Round { handler: &Busy::default(), max_tries: 1, waits: &waits, again: false };
+        let turn = Turn::new(None, Aside::default(), &[]);
+        let round = Round { handler: &Busy::default(), max_tries: 1, waits: &waits, turn: &turn };
         let day = Duration::from_hours(24);
         let item = round.after(&refusal(day), delivery(), 0).await.expect("it stays open");
         assert_eq!((item.wait, item.tries), (LONGEST_ASKED, 0));

@@ -3,7 +3,7 @@
 mod account;
 mod cluster;
 mod postmaster;
-pub(super) mod programs;
+mod programs;
 #[cfg(test)]
 mod restart_tests;
 mod server;

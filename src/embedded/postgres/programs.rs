@@ -15,7 +15,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// A directory with all programs of one PostgreSQL.
 #[derive(Debug, Clone)]
-pub(in crate::embedded) struct Programs {
+pub(super) struct Programs {
     bin: PathBuf,
 }
 

@@ -9,7 +9,7 @@ use crate::broker::BrokerError;
 use crate::broker::kafka::{errors, limit, security};
 use crate::config::KafkaConfig;
 
-/// Blocks for at most `limit::METADATA`. A consumer that never subscribes is no member.
+/// Blocks for at most `limit::READ`. A consumer that never subscribes is no member.
 pub(in crate::broker::kafka) fn committed(
     config: &KafkaConfig,
     group: &str,
@@ -31,7 +31,7 @@ pub(in crate::broker::kafka) fn committed(
         .map_err(unavailable)?;
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition_range(topic, 0, partitions - 1);
-    let answer = asker.committed_offsets(wanted, limit::METADATA).map_err(unavailable)?;
+    let answer = asker.committed_offsets(wanted, limit::READ).map_err(unavailable)?;
     let elements = answer.elements();
     let known = elements.iter().filter_map(|element| match element.offset() {
         Offset::Offset(offset) => Some((element.partition(), offset)),

@@ -307,7 +307,9 @@ impl ClientContext for Context {
             }
             BrokerError::UnknownTopic(topic) => topic.clone(),
             BrokerError::Configuration(_) => "configuration".to_owned(),
-            BrokerError::Unavailable(_) | BrokerError::Rejected(_) => format!("{code:?}"),
+            BrokerError::Unavailable(_) | BrokerError::PartitionUnavailable(_) | BrokerError::Rejected(_) => {
+                format!("{code:?}")
+            }
         };
         if self.is_news(what) {
             self.shared.inbox.trouble(error);

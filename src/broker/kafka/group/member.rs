@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tokio::sync::oneshot;
@@ -103,18 +104,20 @@ impl Member for KafkaMember {
         self.inbox.next(limit).await
     }
 
-    async fn commit(&self, next_offsets: Vec<Position>) -> Result<(), BrokerError> {
+    fn commit(&self, next_offsets: Vec<Position>) -> BoxFuture<'static, Result<(), BrokerError>> {
         if next_offsets.is_empty() {
-            return Ok(());
+            return Box::pin(std::future::ready(Ok(())));
         }
         let (reply, outcome) = oneshot::channel();
         // A closed channel drops `reply`.
         let _ = self.commits.send(Commit { next_offsets, reply });
-        match timeout(limit::COMMIT, outcome).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(unavailable("the committing thread ended")),
-            Err(_) => Err(unavailable("the group's coordinator did not answer a commit in time")),
-        }
+        Box::pin(async move {
+            match timeout(limit::COMMIT, outcome).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(unavailable("the committing thread ended")),
+                Err(_) => Err(unavailable("the group's coordinator did not answer a commit in time")),
+            }
+        })
     }
 
     async fn leave(mut self: Box<Self>) {

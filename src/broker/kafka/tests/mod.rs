@@ -40,6 +40,7 @@ fn kafka_at(brokers: &str) -> Kafka {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         prefix: String::new(),
         partitions: 3,
+        replication_factor: None,
         session_timeout: SESSION_TIMEOUT,
         tls: None,
         sasl: None,
