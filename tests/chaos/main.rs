@@ -1,6 +1,7 @@
 //! The chaos tests: load, faults, and a verifier that shares no query with the product (`just chaos`).
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
+mod brokers;
 mod evidence;
 mod faults;
 mod latency;
@@ -75,6 +76,9 @@ struct Args {
     /// Kafka loses its log in the middle of a steady load
     #[arg(long)]
     wipe_kafka: bool,
+    /// A cluster of three brokers under a steady load: each is lost, restarted, and given other work
+    #[arg(long)]
+    brokers: bool,
     /// Upgrades from this executable under a steady load, and back
     #[arg(long)]
     previous: Option<PathBuf>,
@@ -118,6 +122,7 @@ async fn run(args: Args) -> ExitCode {
     } else {
         let options = options(&args, seed);
         let report = match args.special() {
+            _ if args.brokers => brokers::run(&options, &folder).await,
             Some(special) => special::run(&special, &options, &folder).await,
             None => mixed::run(&options, Services::start(&folder).await, &folder).await.0,
         };

@@ -66,7 +66,7 @@ const HOMES: [(&str, &[&str]); 30] = [
         "crate::domain::Timestamp::now",
         &["actions/generate_file.rs", "broker/local/partition.rs", "http", "telemetry"],
     ),
-    ("chrono::Utc::now", &["broker/kafka/producer.rs", "domain/time.rs"]),
+    ("chrono::Utc::now", &["broker/kafka/lane.rs", "domain/time.rs"]),
     ("std::time::SystemTime", &["storage/clock.rs"]),
 ];
 

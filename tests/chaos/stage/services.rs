@@ -34,8 +34,10 @@ pub struct Services {
     /// In front of the next one.
     pub s3_port: TcpProxy,
     pub s3_proxy: S3Proxy,
-    /// Past the proxy.
+    /// Past the proxy; of a cluster its first broker.
     pub kafka_direct: String,
+    /// As the roles know it.
+    kafka_brokers: String,
     pub direct: Direct,
     s3: EmbeddedS3,
     properties: std::path::PathBuf,
@@ -45,14 +47,43 @@ pub struct Services {
 impl Services {
     pub async fn start(folder: &Path) -> Self {
         let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut postgres = Own::reserve("postgres");
-        let mut kafka = Own::reserve("kafka");
-        let postgres_proxy = TcpProxy::start(local(postgres.port())).await;
+        let kafka = Own::reserve("kafka");
         let kafka_proxy = TcpProxy::start(local(kafka.port())).await;
         let direct_ports = Ports::reserve();
         let kafka_direct = local(direct_ports.first).to_string();
         let properties = folder.join("kafka.properties");
         std::fs::write(&properties, listeners(&kafka, &kafka_proxy, &kafka_direct)).unwrap();
+        let more = ["--properties".to_owned(), properties.to_str().unwrap().to_owned()];
+        let first_start = async move |mut kafka: Own| {
+            kafka.first_start(&more.each_ref().map(String::as_str)).await;
+            kafka
+        };
+        let kafka_brokers = kafka_proxy.address().to_string();
+        let kafka = (first_start(kafka), kafka_proxy);
+        Self::around(kafka, (kafka_brokers, kafka_direct), (properties, direct_ports), folder).await
+    }
+
+    /// With a cluster of three brokers, and no proxy in front of them.
+    pub async fn with_brokers(folder: &Path) -> Self {
+        let kafka = Own::start_cluster().await;
+        let brokers = kafka.address.clone();
+        let first = brokers.split(',').next().unwrap().to_owned();
+        let proxy = TcpProxy::start(first.parse().unwrap()).await;
+        let kafka = (std::future::ready(kafka), proxy);
+        Self::around(kafka, (brokers, first), (folder.join("kafka.properties"), Ports::reserve()), folder)
+            .await
+    }
+
+    /// The other services, beside a Kafka that is known to the roles and to the verifier by these addresses.
+    async fn around(
+        (kafka, kafka_proxy): (impl Future<Output = Own>, TcpProxy),
+        (kafka_brokers, kafka_direct): (String, String),
+        (properties, direct_ports): (std::path::PathBuf, Ports),
+        folder: &Path,
+    ) -> Self {
+        let mut postgres = Own::reserve("postgres");
+        let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let postgres_proxy = TcpProxy::start(local(postgres.port())).await;
         let s3 = async {
             let options = S3Options {
                 data_dir: DataDir::open(&folder.join("s3")).unwrap(),
@@ -60,8 +91,7 @@ impl Services {
             };
             EmbeddedS3::start(options).await.unwrap()
         };
-        let more = ["--properties", properties.to_str().unwrap()];
-        let ((), (), s3) = tokio::join!(postgres.first_start(&[]), kafka.first_start(&more), s3);
+        let ((), kafka, s3) = tokio::join!(postgres.first_start(&[]), kafka, s3);
         let direct = Direct {
             bucket: BUCKET.to_owned(),
             access_key: s3.access_key_id().to_owned(),
@@ -83,6 +113,7 @@ impl Services {
             s3_port,
             s3_proxy,
             kafka_direct,
+            kafka_brokers,
             direct,
             s3,
             properties,
@@ -100,10 +131,11 @@ impl Services {
         database.set_port(Some(self.postgres_proxy.address().port())).unwrap();
         let settings = [
             ("DATABASE_URL", database.to_string()),
-            ("KAFKA_BROKERS", self.kafka_proxy.address().to_string()),
+            ("KAFKA_BROKERS", self.kafka_brokers.clone()),
             ("KAFKA_PREFIX", self.ground.prefix.clone()),
-            // The shortest that Kafka allows: a killed member is missed for so long.
-            ("KAFKA_SESSION_TIMEOUT", "6s".to_owned()),
+            // The shortest that Kafka allows: a killed member is missed for so long. Of several brokers one may be lost
+            // for 9 s before its groups have another coordinator.
+            ("KAFKA_SESSION_TIMEOUT", if self.kafka_brokers.contains(',') { "20s" } else { "6s" }.to_owned()),
             ("S3_ENDPOINT", format!("http://{}", self.s3_port.address())),
             ("S3_BUCKET", self.ground.bucket.clone()),
             ("AWS_ACCESS_KEY_ID", self.direct.access_key.clone()),
@@ -131,6 +163,18 @@ impl Services {
         let Some(client) = self.client().await else { return Vec::new() };
         let rows = timeout(LIMIT, client.query(SQL, &[&limit])).await.ok().and_then(Result::ok);
         rows.unwrap_or_default().iter().map(|row| row.get(0)).collect()
+    }
+
+    /// When files were created and completed, in seconds since the oldest was created; unfinished ones are left out.
+    pub async fn completions(&self) -> Vec<(f64, f64)> {
+        const SQL: &str = "SELECT
+            extract(epoch FROM f.created_at - (SELECT min(created_at) FROM files))::float8,
+            extract(epoch FROM min(t.at) - (SELECT min(created_at) FROM files))::float8
+            FROM files f JOIN transitions t ON t.file_id = f.id AND t.to_status = 'completed'
+            GROUP BY f.id ORDER BY 2";
+        let Some(client) = self.client().await else { return Vec::new() };
+        let rows = timeout(LIMIT, client.query(SQL, &[])).await.ok().and_then(Result::ok);
+        rows.unwrap_or_default().iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
     /// All but our own.

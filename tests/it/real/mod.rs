@@ -1,5 +1,6 @@
 //! The roles as separate processes on real services, where one is named.
 
+mod brokers;
 mod clocks;
 mod cluster;
 mod groups;

@@ -18,7 +18,9 @@ pub struct Own {
     folder: TempDir,
     /// While it is down nobody else gets them.
     ports: Ports,
-    /// What `start` prints: `host:port`, or a URL.
+    /// Of a cluster's other brokers.
+    more_ports: Vec<Ports>,
+    /// What `start` prints: `host:port`, several with commas, or a URL.
     pub address: String,
 }
 
@@ -30,6 +32,30 @@ impl Own {
             return None;
         }
         Some(Self::start("kafka").await)
+    }
+
+    /// Apache Kafka of three brokers, 1 to 3: what is written is on two of them at least. `None` as for `kafka`.
+    pub async fn kafka_cluster() -> Option<Self> {
+        if std::env::var("TEST_KAFKA_SCRIPT").is_err() {
+            not_run("TEST_KAFKA_SCRIPT is not set to scripts/kafka");
+            return None;
+        }
+        Some(Self::start_cluster().await)
+    }
+
+    /// As `kafka_cluster`, wherever it can be had.
+    pub async fn start_cluster() -> Self {
+        let mut own = Self::reserve("kafka");
+        own.more_ports = vec![Ports::reserve(), Ports::reserve()];
+        let ports: Vec<String> =
+            std::iter::once(&own.ports).chain(&own.more_ports).map(|ports| ports.first.to_string()).collect();
+        own.address = own.run(&["start", "--brokers", "3", "--port", &ports.join(",")]).await;
+        own
+    }
+
+    /// One broker of a cluster: `start`, `stop`, `restart` or `kill` it.
+    pub async fn broker(&self, what: &str, number: usize) {
+        self.run(&[what, "--broker", &number.to_string()]).await;
     }
 
     /// PostgreSQL, with an empty database.
@@ -62,6 +88,7 @@ impl Own {
             script: Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name),
             folder: tempfile::Builder::new().permissions(enterable).tempdir().unwrap(),
             ports: Ports::reserve(),
+            more_ports: Vec::new(),
             address: String::new(),
         }
     }
