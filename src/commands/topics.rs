@@ -61,7 +61,7 @@ fn word(state: Agreement) -> &'static str {
     }
 }
 
-/// What is wrong and who mends it. rskafka can't add partitions, and librdkafka is here for groups only
+/// What is wrong and who mends it. rskafka can't add partitions, and librdkafka changes nothing here
 /// (docs/adr/0001).
 fn problem(topic: &TopicState, brokers: &str) -> Option<String> {
     let TopicState { topic, wanted, found, state } = topic;
