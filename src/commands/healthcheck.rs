@@ -41,7 +41,7 @@ fn unavailable(address: SocketAddr, why: &str) -> CommandError {
 }
 
 /// Who listens everywhere answers on loopback.
-fn local(host: IpAddr) -> IpAddr {
+pub(super) fn local(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -23,6 +23,7 @@ use crate::consumer::{Settings, runner};
 use crate::db::Db;
 use crate::domain::Error;
 use crate::domain::message::topic;
+use crate::http::outer::OuterAddress;
 use crate::http::{AppState, server};
 use crate::storage::Storage;
 use crate::telemetry::Outage;
@@ -85,7 +86,7 @@ impl Serve {
     ) -> CommandResult {
         let Self { http, db, broker, storage, .. } = self;
         let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
-        let state = AppState::new(ctx.clone(), Handle::current(), stop.clone());
+        let state = AppState::new(ctx.clone(), Handle::current(), stop.clone(), OuterAddress::new(&http));
         let (server, address) =
             server::bind(&http, state).map_err(|error| CommandError::Failed(error.to_string()))?;
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::Serve;
 use super::worker::Worker;
-use super::{CommandError, CommandResult, signals};
+use super::{CommandError, CommandResult, healthcheck, signals};
 use crate::actions::prepare;
 use crate::broker::Broker;
 use crate::broker::kafka::Kafka;
@@ -174,6 +174,7 @@ async fn roles(
     stop: &CancellationToken,
 ) -> CommandResult {
     let hints = hints(embedded, bucket);
+    let base = serve.http.outer.base_url.as_ref().map(ToString::to_string);
     let (listening, address) = oneshot::channel();
     // Workers end first, so that their last results are still recorded.
     let worked = CancellationToken::new();
@@ -187,7 +188,7 @@ async fn roles(
     };
     let watch = async {
         if let Ok(address) = address.await {
-            say(address, &hints)?;
+            say(address, base.as_deref(), &hints)?;
         }
         stop.cancelled().await;
         Ok::<_, CommandError>(())
@@ -230,9 +231,14 @@ fn hints(embedded: &Embedded, bucket: &str) -> Vec<String> {
 }
 
 /// How to look at it, in a few lines on stdout.
-fn say(address: SocketAddr, hints: &[String]) -> CommandResult {
+fn say(address: SocketAddr, base: Option<&str>, hints: &[String]) -> CommandResult {
     let mut out = std::io::stdout();
-    writeln!(out, "filesys is ready: http://{address}/")?;
+    // Where it listens everywhere, this machine reaches it on loopback.
+    let here = format!("http://{}/", SocketAddr::new(healthcheck::local(address.ip()), address.port()));
+    writeln!(out, "filesys is ready: {}", base.unwrap_or(&here))?;
+    if base.is_some() {
+        writeln!(out, "  it listens:  {here}")?;
+    }
     for hint in hints {
         writeln!(out, "  {hint}")?;
     }

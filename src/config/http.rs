@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Env;
+use super::{Env, OuterConfig};
 
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
@@ -12,6 +12,7 @@ pub struct HttpConfig {
     pub port: u16,
     /// How long in-flight work may take after a signal to stop.
     pub shutdown_timeout: Duration,
+    pub outer: OuterConfig,
 }
 
 impl HttpConfig {
@@ -20,6 +21,7 @@ impl HttpConfig {
             host: env.parse(&["HOST"], IpAddr::from([127, 0, 0, 1]), "an IP address"),
             port: env.parse(&["PORT"], 3006, "a port number from 0 to 65535"),
             shutdown_timeout: read_shutdown_timeout(env),
+            outer: OuterConfig::read(env),
         }
     }
 }

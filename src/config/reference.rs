@@ -17,6 +17,18 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
             ("HOST", "where to listen; `0.0.0.0` is everywhere. There is no authentication"),
             ("PORT", "0 takes any free port, which the log then names"),
             (
+                "BASE_URL",
+                "the address under which people and programs reach the service, sub-path included; needed behind a proxy. Without it all links are relative to the host that was asked",
+            ),
+            (
+                "ALLOWED_HOSTS",
+                "further names that requests may have in `Host`, without ports; `*.name` is everything below a name, `*` everything",
+            ),
+            (
+                "TRUSTED_PROXIES",
+                "whose `Forwarded`, `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, such as `127.0.0.1,10.0.0.0/8`",
+            ),
+            (
                 "SHUTDOWN_TIMEOUT",
                 "for requests and records under way to end after the first signal; the rest is cut off or handed back",
             ),

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// It was there and will not come back.
     Gone,
+    /// The request names a host that this server does not answer to.
+    Misdirected,
     TooLarge,
     UnsupportedMedia,
     RangeNotSatisfiable,
@@ -36,7 +38,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Invalid,
         Self::Forbidden,
@@ -46,6 +48,7 @@ impl ErrorKind {
         Self::Conflict,
         Self::PreconditionFailed,
         Self::Gone,
+        Self::Misdirected,
         Self::TooLarge,
         Self::UnsupportedMedia,
         Self::RangeNotSatisfiable,
@@ -67,6 +70,7 @@ impl ErrorKind {
             | Self::Conflict
             | Self::PreconditionFailed
             | Self::Gone
+            | Self::Misdirected
             | Self::TooLarge
             | Self::UnsupportedMedia
             | Self::RangeNotSatisfiable

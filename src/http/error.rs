@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 
+use super::links::Links;
 use super::{negotiation, ui};
 use crate::domain::{Error, ErrorKind, FieldError};
 
@@ -47,6 +48,7 @@ pub(super) const fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorKind::Gone => StatusCode::GONE,
+        ErrorKind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -85,9 +87,9 @@ impl<'a> Problem<'a> {
     }
 
     /// Media type and body, as the caller can read it.
-    pub(super) fn body(&self, as_page: bool) -> (&'static str, String) {
+    pub(super) fn body(&self, as_page: bool, links: Links<'_>) -> (&'static str, String) {
         if as_page {
-            let page = ui::error_page(self.status, self.title, self.detail, self.request_id);
+            let page = ui::error_page(links, self.status, self.title, (self.detail, self.request_id));
             return ("text/html; charset=utf-8", page);
         }
         // Plain strings and numbers: this can't fail.

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
 use super::lists::Lists;
+use super::outer::OuterAddress;
 use crate::actions::ServeContext;
 use crate::domain::{Error, Result};
 
@@ -17,11 +18,12 @@ pub struct AppState {
     pub(super) lists: Lists,
     /// Memory for what clients are sending.
     pub(super) input: Budget,
+    pub(super) outer: OuterAddress,
 }
 
 impl AppState {
-    pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken) -> Self {
-        Self { ctx, runtime, stopping, lists: Lists::default(), input: Budget::default() }
+    pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken, outer: OuterAddress) -> Self {
+        Self { ctx, runtime, stopping, lists: Lists::default(), input: Budget::default(), outer }
     }
 
     /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that

@@ -7,6 +7,7 @@ mod commands;
 mod db;
 mod docs;
 mod flows;
+mod outer;
 mod real;
 mod support;
 mod ui;

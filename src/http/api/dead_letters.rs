@@ -27,7 +27,10 @@ pub(in crate::http) async fn list(
         state.run(|ctx| async move { handle_dead_letters::page(&ctx.letters(), &slice).await }).await?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
-        response.insert_header((header::LINK, format!("<{}>; rel=\"next\"", next_link(&query, next))));
+        response.insert_header((
+            header::LINK,
+            format!("<{}>; rel=\"next\"", state.outer.address(&next_link(&query, next))),
+        ));
     }
     etag::json(&request, &page.letters, response)
 }

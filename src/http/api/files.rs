@@ -26,7 +26,7 @@ pub(in crate::http) async fn create(
         check_list(&state, &conditions).await?;
     }
     let accepted = state.run(|ctx| async move { request_file::request(&ctx, new, key).await }).await?;
-    let location = format!("/files/{}", accepted.file.id);
+    let location = state.outer.address(&format!("/files/{}", accepted.file.id));
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, location));
     if accepted.replayed {
@@ -61,7 +61,10 @@ pub(in crate::http) async fn list(
     let json = state.lists.json(&query, &page)?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
-        response.insert_header((header::LINK, format!("<{}>; rel=\"next\"", next_link(&query, next))));
+        response.insert_header((
+            header::LINK,
+            format!("<{}>; rel=\"next\"", state.outer.address(&next_link(&query, next))),
+        ));
     }
     json.answer(&request, response)
 }

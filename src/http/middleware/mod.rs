@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod guard;
 
 use std::time::Instant;
 
@@ -9,12 +10,14 @@ use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
 use self::answer::{Answer, framed};
 use self::body::Body;
-
+pub(super) use self::guard::guard;
+use super::AppState;
 use super::error::{HttpError, Problem, of_status, wants_page};
 use super::negotiation;
 use crate::domain::{Error, ErrorKind, Fault};
@@ -79,9 +82,10 @@ pub(super) async fn around<B: MessageBody + 'static>(
         headers.remove(header::CONTENT_ENCODING);
     }
     let request = response.request();
+    let state = request.app_data::<Data<AppState>>();
     log::debug!(
         method:% = request.method(), route = request.match_pattern(), status = response.status().as_u16(),
-        elapsed_us:? = started.elapsed().as_micros(), request_id = id;
+        client:? = state.and_then(|state| state.outer.client(request.head())), elapsed_us:? = started.elapsed().as_micros(), request_id = id;
         "request answered"
     );
     Ok(framed(response, unread, must_close))
@@ -126,7 +130,8 @@ fn with_problem<B: MessageBody>(response: ServiceResponse<B>, id: &str) -> Servi
     };
     log_once(error, response.request(), id);
     let problem = Problem::new(error, id);
-    let (content_type, body) = problem.body(wants_page(response.request()));
+    let links = response.request().app_data::<Data<AppState>>().map(|state| state.outer.links());
+    let (content_type, body) = problem.body(wants_page(response.request()), links.unwrap_or_default());
     let unavailable = error.kind == ErrorKind::Unavailable;
     let (request, head) = response.into_parts();
     let mut head = head.set_body(BoxBody::new(body));

@@ -55,16 +55,17 @@ impl Asset {
     }
 }
 
-pub fn style() -> String {
-    format!("/assets/{}", STYLE.name)
+/// The name of the style sheet.
+pub fn style() -> &'static str {
+    &STYLE.name
 }
 
-pub fn script() -> String {
-    format!("/assets/{}", SCRIPT.name)
+pub fn script() -> &'static str {
+    &SCRIPT.name
 }
 
-pub fn icon() -> String {
-    format!("/assets/{}", ICON.name)
+pub fn icon() -> &'static str {
+    &ICON.name
 }
 
 /// The first 64 bits of the SHA-256, in hexadecimal: enough to tell versions apart.

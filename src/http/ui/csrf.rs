@@ -1,17 +1,17 @@
-//! Proof that a form was sent from our own page: where the browser says it comes from, and a double-submit token.
+//! Proof that a form was sent from our own page: what the browser says of where it comes from, and, for browsers that say
+//! nothing, a token that must match a cookie. docs/SECURITY.md has the reasons.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header;
+use actix_web::dev::RequestHead;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
-use url::Url;
 use uuid::Uuid;
 
 use crate::domain::{Error, ErrorKind, Result};
+use crate::http::outer::{OuterAddress, Sender};
 
-pub const COOKIE: &str = "filesys_csrf";
 const TOKEN_BYTES: usize = 32;
 
 /// The value of a form's `csrf_token` field, and the cookie to set when the browser had none.
@@ -20,60 +20,60 @@ pub struct Token {
     pub cookie: Option<Cookie<'static>>,
 }
 
+/// Prefixed where browsers then keep others from setting it: over TLS, and for the whole host if it is ours.
+fn cookie_name(outer: &OuterAddress, head: &RequestHead) -> &'static str {
+    match (outer.is_https(head), outer.cookie_path()) {
+        (true, "/") => "__Host-filesys_csrf",
+        (true, _) => "__Secure-filesys_csrf",
+        (false, _) => "filesys_csrf",
+    }
+}
+
 /// The browser's token, so that forms open in several tabs all stay valid; otherwise a fresh one.
-pub fn token(request: &HttpRequest) -> Token {
-    if let Some(value) = kept(request) {
+pub fn token(outer: &OuterAddress, request: &HttpRequest) -> Token {
+    if let Some(value) = kept(outer, request) {
         return Token { value, cookie: None };
     }
     let value = fresh();
-    let cookie =
-        Cookie::build(COOKIE, value.clone()).path("/").http_only(true).same_site(SameSite::Strict).finish();
+    // Lax: sent when a link on another site opens a page of ours, which therefore doesn't replace it.
+    let cookie = Cookie::build(cookie_name(outer, request.head()), value.clone())
+        .path(outer.cookie_path().to_owned())
+        .secure(outer.is_https(request.head()))
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .finish();
     Token { value, cookie: Some(cookie) }
 }
 
 /// The browser's token, for a part of a page that gave it one.
-pub fn kept(request: &HttpRequest) -> Option<String> {
-    let kept = request.cookie(COOKIE).map(|cookie| cookie.value().to_owned());
+pub fn kept(outer: &OuterAddress, request: &HttpRequest) -> Option<String> {
+    let cookie = request.cookie(cookie_name(outer, request.head()));
+    let kept = cookie.map(|cookie| cookie.value().to_owned());
     kept.filter(|value| is_well_formed(value))
 }
 
-/// Errors are `Forbidden`, code `cross_site_form`. A client that sends neither `Sec-Fetch-Site` nor `Origin` is no
-/// browser of this decade; it still needs the token.
-pub fn check(request: &HttpRequest, field: &str) -> Result<()> {
-    let from_here = comes_from_here(request);
-    let cookie = request.cookie(COOKIE);
-    let expected = cookie.as_ref().map(Cookie::value).unwrap_or_default();
-    let same = bool::from(expected.as_bytes().ct_eq(field.as_bytes()));
-    if from_here && is_well_formed(expected) && same {
+/// Fails with `Forbidden`; the code is the cause. What the browser says decides, if it says anything: it can't be forged
+/// by a page, and outlives every cookie.
+pub fn check(outer: &OuterAddress, request: &HttpRequest, field: &str) -> Result<()> {
+    let refused = |code, detail: String| Err(Error::new(ErrorKind::Forbidden, code, detail));
+    let sender = outer.sender(request.head());
+    if let Some(detail) = outer.refusal(request.head(), &sender) {
+        return refused("cross_site_form", detail);
+    }
+    if sender == Sender::Own {
         return Ok(());
     }
-    let detail = "this form was sent from another site, or its page was open for too long; \
-                  go back, reload the page and send the form again";
-    Err(Error::new(ErrorKind::Forbidden, "cross_site_form", detail))
-}
-
-fn comes_from_here(request: &HttpRequest) -> bool {
-    let header = |name| {
-        request.headers().get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or_default())
+    let Some(expected) = kept(outer, request) else {
+        let detail = "the browser sent no cookie with this form, nor where the form comes from; allow cookies for this \
+                      site and send the form again";
+        return refused("form_cookie_missing", detail.to_owned());
     };
-    if let Some(site) = header(header::HeaderName::from_static("sec-fetch-site")) {
-        return site == "same-origin" || site == "none";
+    if bool::from(expected.as_bytes().ct_eq(field.as_bytes())) {
+        return Ok(());
     }
-    match (header(header::ORIGIN), header(header::HOST)) {
-        (None, _) => true,
-        (Some(origin), Some(host)) => authority(origin).is_some_and(|ours| ours.eq_ignore_ascii_case(host)),
-        (Some(_), None) => false,
-    }
-}
-
-/// `host` or `host:port` of an `Origin`, the scheme's own port left out as browsers do in `Host`.
-fn authority(origin: &str) -> Option<String> {
-    let url = Url::parse(origin).ok()?;
-    let host = url.host_str()?;
-    Some(match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    })
+    let detail = "the form's token is not the one of this browser: its page is from before the cookie was made, or from \
+                  another browser; send the form again";
+    refused("form_token_invalid", detail.to_owned())
 }
 
 fn is_well_formed(value: &str) -> bool {
@@ -90,6 +90,9 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::http::outer::tests::outer;
+
+    const COOKIE: &str = "filesys_csrf";
 
     fn post(headers: &[(&'static str, &str)], cookie: &str) -> HttpRequest {
         let base = TestRequest::post().cookie(Cookie::new(COOKIE, cookie.to_owned()));
@@ -99,17 +102,19 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_our_own_page_passes() {
+    fn a_form_of_our_own_page_passes_whatever_became_of_its_cookie() {
         let token = fresh();
         for headers in [
             &[("sec-fetch-site", "same-origin"), ("origin", "http://ignored")] as &[_],
             &[("sec-fetch-site", "none")],
             &[("origin", "http://localhost:3006"), ("host", "LOCALHOST:3006")],
             &[("origin", "https://files.example"), ("host", "files.example")],
-            &[("host", "localhost:3006")],
         ] {
-            assert!(check(&post(headers, &token), &token).is_ok(), "{headers:?}");
+            for cookie in [token.as_str(), "", &fresh()] {
+                assert!(check(&outer(&[]), &post(headers, cookie), &token).is_ok(), "{headers:?}");
+            }
         }
+        assert!(check(&outer(&[]), &post(&[("host", "localhost:3006")], &token), &token).is_ok());
     }
 
     #[test]
@@ -118,40 +123,61 @@ mod tests {
         for headers in [
             &[("sec-fetch-site", "cross-site")] as &[_],
             &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "")],
             &[("origin", "http://localhost:4000"), ("host", "localhost:3006")],
             &[("origin", "null"), ("host", "localhost:3006")],
             &[("origin", "http://localhost:3006")],
         ] {
-            let refused = check(&post(headers, &token), &token).unwrap_err();
-            assert_eq!(refused.kind, ErrorKind::Forbidden, "{headers:?}");
+            let refused = check(&outer(&[]), &post(headers, &token), &token).unwrap_err();
+            assert_eq!(
+                (refused.kind, refused.code),
+                (ErrorKind::Forbidden, "cross_site_form"),
+                "{headers:?}"
+            );
         }
     }
 
     #[test]
-    fn a_missing_empty_or_other_token_is_refused() {
+    fn without_a_word_of_the_browser_the_token_must_be_the_cookies_and_the_cause_is_told() {
         let token = fresh();
-        for (cookie, field) in
-            [("", ""), (token.as_str(), ""), ("", token.as_str()), (&token, &fresh()), ("x", "x")]
-        {
-            assert!(check(&post(&[], cookie), field).is_err(), "{cookie:?} {field:?}");
+        for (cookie, field, code) in [
+            ("", "", "form_cookie_missing"),
+            ("", token.as_str(), "form_cookie_missing"),
+            ("x", "x", "form_cookie_missing"),
+            (token.as_str(), "", "form_token_invalid"),
+            (&token, &fresh(), "form_token_invalid"),
+        ] {
+            let refused = check(&outer(&[]), &post(&[], cookie), field).unwrap_err();
+            assert_eq!(refused.code, code, "{cookie:?} {field:?}");
         }
         let bare = TestRequest::post().to_http_request();
-        assert!(check(&bare, "").is_err());
+        assert!(check(&outer(&[]), &bare, "").is_err());
     }
 
     #[test]
     fn a_token_is_made_once_for_a_browser_and_never_readable_by_scripts() {
-        let first = token(&TestRequest::get().to_http_request());
+        let first = token(&outer(&[]), &TestRequest::get().to_http_request());
         let cookie = first.cookie.unwrap();
-        assert_eq!(
-            cookie.to_string(),
-            format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", first.value)
-        );
-        let again = token(&post(&[], &first.value));
+        assert_eq!(cookie.to_string(), format!("{COOKIE}={}; HttpOnly; SameSite=Lax; Path=/", first.value));
+        let again = token(&outer(&[]), &post(&[], &first.value));
         assert_eq!(again.value, first.value);
         assert!(again.cookie.is_none());
         assert_ne!(fresh(), fresh());
-        let forged = token(&post(&[], "short"));
+        let forged = token(&outer(&[]), &post(&[], "short"));
         assert!(forged.cookie.is_some());
+    }
+
+    #[test]
+    fn the_cookie_is_only_for_the_address_of_the_service() {
+        for (base, name, path, secure) in [
+            ("https://h.example", "__Host-filesys_csrf", "/", true),
+            ("https://h.example/sub", "__Secure-filesys_csrf", "/sub", true),
+            ("http://h.example/sub", "filesys_csrf", "/sub", false),
+        ] {
+            let made =
+                token(&outer(&[("BASE_URL", base)]), &TestRequest::get().to_http_request()).cookie.unwrap();
+            let seen = (made.name(), made.path(), made.secure());
+            assert_eq!(seen, (name, Some(path), Some(secure)), "{base}");
+        }
     }
 }

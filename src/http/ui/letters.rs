@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
+use super::csrf;
 use super::form::ActForm;
 use super::pages::{count_open_letters, page_of, see_other, with_cookie};
 use super::views::{LetterNotice, LettersPage};
-use super::{csrf, links};
 use crate::actions::handle_dead_letters;
 use crate::domain::{Error, ErrorKind, LetterPageRequest, Result, Timestamp};
 use crate::http::AppState;
@@ -55,8 +55,9 @@ pub(in crate::http) async fn list(
     let slice = asked.clone();
     let page = app.run(|ctx| async move { handle_dead_letters::page(&ctx.letters(), &slice).await }).await?;
     let open_letters = count_open_letters(&app).await?;
-    let token = csrf::token(&request);
+    let token = csrf::token(&app.outer, &request);
     let page = LettersPage {
+        links: app.outer.links(),
         request: &asked,
         page: &page,
         open_letters,
@@ -74,9 +75,9 @@ pub(in crate::http) async fn replay(
     Letter(id): Letter,
     form: web::Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
-    csrf::check(&request, &form.csrf_token)?;
+    csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { handle_dead_letters::replay(&ctx.letters(), id).await }).await?;
-    Ok(see_other(format!("{}?replayed={id}", links::LETTERS)))
+    Ok(see_other(app.outer.links().after_letter("replayed", id)))
 }
 
 pub(in crate::http) async fn discard(
@@ -85,12 +86,12 @@ pub(in crate::http) async fn discard(
     Letter(id): Letter,
     form: web::Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
-    csrf::check(&request, &form.csrf_token)?;
+    csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { handle_dead_letters::discard(&ctx.letters(), id).await }).await?;
-    Ok(see_other(format!("{}?discarded={id}", links::LETTERS)))
+    Ok(see_other(app.outer.links().after_letter("discarded", id)))
 }
 
 /// `GET` of the same: where a reload of a refused one ends up.
-pub(in crate::http) async fn to_list() -> HttpResponse {
-    see_other(links::LETTERS.to_owned())
+pub(in crate::http) async fn to_list(app: web::Data<AppState>) -> HttpResponse {
+    see_other(app.outer.links().open_letters())
 }

@@ -5,7 +5,6 @@ mod csrf;
 mod form;
 mod human;
 pub(super) mod letters;
-mod links;
 pub(super) mod pages;
 #[cfg(test)]
 mod tests;
@@ -16,6 +15,7 @@ use askama::Template;
 
 use self::views::ErrorPage;
 use crate::http::error::HttpError;
+use crate::http::links::Links;
 
 /// How forms are read: within a limit, with errors of ours.
 pub(super) fn form_config() -> FormConfig {
@@ -25,7 +25,12 @@ pub(super) fn form_config() -> FormConfig {
 }
 
 /// An error as a page; needs nothing that could fail. Empty `request_id`: none is shown.
-pub fn error_page(status: u16, title: &str, detail: &str, request_id: &str) -> String {
-    let page = ErrorPage { status, title, detail, request_id };
+pub(super) fn error_page(
+    links: Links<'_>,
+    status: u16,
+    title: &str,
+    (detail, request_id): (&str, &str),
+) -> String {
+    let page = ErrorPage { links, status, title, detail, request_id };
     page.render().unwrap_or_else(|_| format!("{status}"))
 }

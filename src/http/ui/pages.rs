@@ -11,16 +11,16 @@ use serde::Deserialize;
 
 use super::csrf;
 use super::form::{ActForm, CreateForm};
-use super::links;
 use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, Notice};
 use crate::actions::{
     ServeContext, cancel_file, delete_file, find_files, handle_dead_letters, request_file, retry_file,
 };
 use crate::domain::{
-    Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Status, Timestamp, Transition,
+    Attempt, Error, ErrorKind, Fault, File, FileId, Page, PageRequest, Result, Stats, Status, Timestamp,
+    Transition,
 };
 use crate::http::AppState;
-use crate::http::error::HttpError;
+use crate::http::error::{HttpError, status, wants_page};
 use crate::http::etag;
 use crate::http::extract::Id;
 use crate::http::preconditions::Validators;
@@ -71,10 +71,8 @@ pub(in crate::http) async fn list(
 ) -> Result<HttpResponse, HttpError> {
     let query = ListQuery::read(&request)?;
     let asked = query.page_request()?;
-    let (page, stats) = read_list(&app, &asked).await?;
-    let live = fragment(&asked, &page, &stats, query.refresh());
-    let open_letters = count_open_letters(&app).await?;
-    with_form(&request, live, CreateForm::default(), query.notice(), open_letters)
+    let above = Above { form: CreateForm::default(), notice: query.notice(), status: StatusCode::OK };
+    list_page(&app, &request, (&asked, query.refresh()), above).await
 }
 
 /// `GET /ui/files/fragment`: what the script of `/` polls.
@@ -85,37 +83,57 @@ pub(in crate::http) async fn list_fragment(
     let query = ListQuery::read(&request)?;
     let asked = query.page_request()?;
     let (page, stats) = read_list(&app, &asked).await?;
-    let live = fragment(&asked, &page, &stats, query.refresh());
+    let live = fragment(&app, (&asked, query.refresh()), &page, &stats);
     unless_known(&request, live.etag(), &live)
 }
 
-/// `POST /ui/files`: 303 to the list, or 422 with the form as it was typed.
+/// `POST /ui/files`: 303 to the list, or the form as it was typed, with what is wrong.
 pub(in crate::http) async fn create(
     app: web::Data<AppState>,
     request: HttpRequest,
     form: web::Form<CreateForm>,
 ) -> Result<HttpResponse, HttpError> {
     let form = form.into_inner();
-    csrf::check(&request, &form.csrf_token)?;
-    let refused = match form.to_new_file() {
-        Ok(new) => {
-            let accepted = app.run(|ctx| async move { request_file::request(&ctx, new, None).await }).await?;
-            let location = format!("/?created={}", accepted.file.id);
-            return Ok(see_other(location));
+    match create_file(&app, &request, &form).await {
+        Ok(id) => Ok(see_other(app.outer.links().after("created", id))),
+        Err(error) if wants_page(&request) && error.kind.fault() != Fault::Product => {
+            form_again(&app, &request, form, error).await
         }
-        Err(error) => error,
-    };
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn create_file(app: &AppState, request: &HttpRequest, form: &CreateForm) -> Result<FileId> {
+    csrf::check(&app.outer, request, &form.csrf_token)?;
+    let new = form.to_new_file()?;
+    let key = form.idempotency_key(&new);
+    let accepted = app.run(|ctx| async move { request_file::request(&ctx, new, key).await }).await?;
+    Ok(accepted.file.id)
+}
+
+/// The page with the form that was refused; the error alone when the list can't be read either.
+async fn form_again(
+    app: &AppState,
+    request: &HttpRequest,
+    mut form: CreateForm,
+    error: Error,
+) -> Result<HttpResponse, HttpError> {
+    form.refusal = error.fields.is_empty().then(|| error.detail.clone());
+    form.errors.clone_from(&error.fields);
+    let above = Above { form, notice: Notice::default(), status: status(error.kind) };
     let asked = PageRequest::new(None, None, None, None)?;
-    let (page, stats) = read_list(&app, &asked).await?;
-    let form = CreateForm { errors: refused.fields, ..form };
-    let live = fragment(&asked, &page, &stats, false);
-    let open_letters = count_open_letters(&app).await?;
-    with_form(&request, live, form, Notice::default(), open_letters)
+    let Ok(mut response) = list_page(app, request, (&asked, false), above).await else {
+        return Err(error.into());
+    };
+    if error.kind == ErrorKind::Unavailable {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    Ok(response)
 }
 
 /// `GET /ui/files`: where a reload of a refused form ends up.
-pub(in crate::http) async fn to_list() -> HttpResponse {
-    see_other("/".to_owned())
+pub(in crate::http) async fn to_list(app: web::Data<AppState>) -> HttpResponse {
+    see_other(app.outer.links().home())
 }
 
 /// `GET /ui/files/{id}`
@@ -126,9 +144,9 @@ pub(in crate::http) async fn show(
 ) -> Result<HttpResponse, HttpError> {
     let refresh = ListQuery::read(&request)?.refresh();
     let read = read_file(&app, id).await?;
-    let token = csrf::token(&request);
-    let live = file_fragment(&read, &token.value);
-    let page = page_of(StatusCode::OK, &FilePage { live, refresh })?;
+    let token = csrf::token(&app.outer, &request);
+    let live = file_fragment(&app, &read, &token.value);
+    let page = page_of(StatusCode::OK, &FilePage { links: app.outer.links(), live, refresh })?;
     with_cookie(page, token.cookie)
 }
 
@@ -139,8 +157,8 @@ pub(in crate::http) async fn show_fragment(
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
     let read = read_file(&app, id).await?;
-    let token = csrf::kept(&request).unwrap_or_default();
-    let live = file_fragment(&read, &token);
+    let token = csrf::kept(&app.outer, &request).unwrap_or_default();
+    let live = file_fragment(&app, &read, &token);
     unless_known(&request, live.etag(), &live)
 }
 
@@ -151,9 +169,9 @@ pub(in crate::http) async fn cancel(
     Id(id): Id,
     form: web::Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
-    csrf::check(&request, &form.csrf_token)?;
+    csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { cancel_file::cancel(&ctx, id).await }).await?;
-    Ok(see_other(links::file(id)))
+    Ok(see_other(app.outer.links().file(id)))
 }
 
 pub(in crate::http) async fn retry(
@@ -162,9 +180,20 @@ pub(in crate::http) async fn retry(
     Id(id): Id,
     form: web::Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
-    csrf::check(&request, &form.csrf_token)?;
-    app.run(move |ctx| async move { retry_file::retry(&ctx, id).await }).await?;
-    Ok(see_other(links::file(id)))
+    csrf::check(&app.outer, &request, &form.csrf_token)?;
+    let is_done = async || -> Result<bool> {
+        let Ok(seen) = form.attempt.parse() else { return Ok(false) };
+        let file = app.run(move |ctx| async move { find_files::one(&ctx, id).await }).await?;
+        Ok(file.attempt > Attempt(seen))
+    };
+    // A second press of the button that was shown with this attempt changes nothing.
+    if !is_done().await? {
+        match app.run(move |ctx| async move { retry_file::retry(&ctx, id).await }).await {
+            Err(error) if error.kind == ErrorKind::Conflict && is_done().await? => {}
+            retried => drop(retried?),
+        }
+    }
+    Ok(see_other(app.outer.links().file(id)))
 }
 
 pub(in crate::http) async fn delete(
@@ -173,14 +202,14 @@ pub(in crate::http) async fn delete(
     Id(id): Id,
     form: web::Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
-    csrf::check(&request, &form.csrf_token)?;
+    csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { delete_file::delete(&ctx, id).await }).await?;
-    Ok(see_other(format!("/?deleted={id}")))
+    Ok(see_other(app.outer.links().after("deleted", id)))
 }
 
 /// `GET` of the same: where a reload of a refused one ends up.
-pub(in crate::http) async fn to_file(Id(id): Id) -> HttpResponse {
-    see_other(links::file(id))
+pub(in crate::http) async fn to_file(app: web::Data<AppState>, Id(id): Id) -> HttpResponse {
+    see_other(app.outer.links().file(id))
 }
 
 async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Arc<Page>, Arc<Stats>)> {
@@ -205,34 +234,44 @@ async fn read_file(app: &AppState, id: FileId) -> Result<(File, Vec<Transition>,
 }
 
 fn file_fragment<'a>(
+    app: &'a AppState,
     (file, timeline, is_put_aside): &'a (File, Vec<Transition>, bool),
     csrf_token: &'a str,
 ) -> FileFragment<'a> {
-    let now = Timestamp::now();
-    FileFragment { file, timeline, is_put_aside: *is_put_aside, now, csrf_token }
+    let (links, now) = (app.outer.links(), Timestamp::now());
+    FileFragment { links, file, timeline, is_put_aside: *is_put_aside, now, csrf_token }
 }
 
 fn fragment<'a>(
-    request: &'a PageRequest,
+    app: &'a AppState,
+    (request, refresh): (&'a PageRequest, bool),
     page: &'a Page,
     stats: &'a Stats,
-    refresh: bool,
 ) -> FilesFragment<'a> {
-    FilesFragment { request, page, stats, now: Timestamp::now(), refresh }
+    FilesFragment { links: app.outer.links(), request, page, stats, now: Timestamp::now(), refresh }
 }
 
-/// 422 when the form was refused.
-fn with_form(
-    request: &HttpRequest,
-    live: FilesFragment<'_>,
+/// What the list's page has besides the list.
+struct Above {
     form: CreateForm,
     notice: Notice,
-    open_letters: i64,
+    status: StatusCode,
+}
+
+async fn list_page(
+    app: &AppState,
+    request: &HttpRequest,
+    asked: (&PageRequest, bool),
+    above: Above,
 ) -> Result<HttpResponse, HttpError> {
-    let status = if form.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let token = csrf::token(request);
-    let form = CreateForm { csrf_token: token.value, ..form };
-    let page = FilesPage { live, form: &form, notice, open_letters };
+    let Above { mut form, notice, status } = above;
+    let (page, stats) = read_list(app, asked.0).await?;
+    let open_letters = count_open_letters(app).await?;
+    let token = csrf::token(&app.outer, request);
+    form.csrf_token = token.value;
+    form.ensure_key();
+    let live = fragment(app, asked, &page, &stats);
+    let page = FilesPage { links: app.outer.links(), live, form: &form, notice, open_letters };
     with_cookie(page_of(status, &page)?, token.cookie)
 }
 

@@ -11,6 +11,7 @@ use crate::domain::{
     Attempt, Cursor, DeadLetter, File, FileId, Format, LetterCursor, LetterId, LetterPage, LetterPageRequest,
     LetterState, Origin, Page, PageRequest, Stats, Status, Timestamp, Transition,
 };
+use crate::http::links::Links;
 
 const HOSTILE: &str = "</title></textarea><script>alert('x')</script>\"&";
 
@@ -45,9 +46,9 @@ fn all_statuses() -> Page {
 /// The list page of these files, as asked for.
 fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) -> String {
     let stats = Stats { oldest_unfinished_seconds: Some(125.0), ..Stats::default() };
-    let live = FilesFragment { request, page, stats: &stats, now: now(), refresh };
+    let live = FilesFragment { links: Links::default(), request, page, stats: &stats, now: now(), refresh };
     let notice = Notice::default();
-    FilesPage { live, form, notice, open_letters: 0 }.render().unwrap()
+    FilesPage { links: Links::default(), live, form, notice, open_letters: 0 }.render().unwrap()
 }
 
 fn plain() -> PageRequest {
@@ -55,17 +56,32 @@ fn plain() -> PageRequest {
 }
 
 fn show(file: &File, timeline: &[Transition]) -> String {
-    let live = FileFragment { file, timeline, is_put_aside: true, now: now(), csrf_token: "token" };
-    FilePage { live, refresh: true }.render().unwrap()
+    let live = FileFragment {
+        links: Links::default(),
+        file,
+        timeline,
+        is_put_aside: true,
+        now: now(),
+        csrf_token: "token",
+    };
+    FilePage { links: Links::default(), live, refresh: true }.render().unwrap()
 }
 
 fn letters(page: &LetterPage, state: Option<&str>) -> String {
     let request = LetterPageRequest::new(None, None, state, None).unwrap();
     let notice = LetterNotice { replayed: Some(LetterId(1)), discarded: None };
     let open_letters = 12_345;
-    LettersPage { request: &request, page, open_letters, now: now(), csrf_token: "token", notice }
-        .render()
-        .unwrap()
+    LettersPage {
+        links: Links::default(),
+        request: &request,
+        page,
+        open_letters,
+        now: now(),
+        csrf_token: "token",
+        notice,
+    }
+    .render()
+    .unwrap()
 }
 
 fn letter(id: i64, state: LetterState, value: Option<Value>) -> DeadLetter {
@@ -124,7 +140,7 @@ fn every_page() -> Vec<String> {
     let mut pages = vec![
         list(&all_statuses(), &hostile, &form, false),
         list(&all_statuses(), &hostile, &form, true),
-        super::error_page(404, HOSTILE, HOSTILE, HOSTILE),
+        super::error_page(Links::default(), 404, HOSTILE, (HOSTILE, HOSTILE)),
         letters(&all_letters(), Some("all")),
     ];
     for status in Status::ALL {
@@ -234,7 +250,7 @@ fn a_page_that_only_grew_older_keeps_its_tag() {
     let tag = |stats: &Stats, seconds, refresh| {
         let now = now().plus(Duration::from_secs(seconds));
         let request = &request;
-        FilesFragment { request, page: &page, stats, now, refresh }.etag()
+        FilesFragment { links: Links::default(), request, page: &page, stats, now, refresh }.etag()
     };
     let young = Stats::default();
     let old = Stats { oldest_unfinished_seconds: Some(9.0), ..Stats::default() };

@@ -1,11 +1,11 @@
-//! What each template is given: domain values and `now`; the templates call `human` and `links` for the words.
+//! What each template is given: domain values, `now`, and `links`, which makes every address; `human` has the words.
 
 use actix_web::http::header::EntityTag;
 use askama::Template;
 use serde::Serialize;
 
 use super::form::CreateForm;
-use super::{assets, human, links};
+use super::{assets, human};
 use crate::domain::dead_letter::{ANY_STATE, Value};
 use crate::domain::page::LIMIT_DEFAULT;
 use crate::domain::status::{Move, next};
@@ -14,11 +14,13 @@ use crate::domain::{
     PageRequest, Stats, Status, Timestamp, Transition,
 };
 use crate::http::etag;
+use crate::http::links::Links;
 
 /// `/`: the form, the counts, the list.
 #[derive(Template)]
 #[template(path = "files/list.html")]
 pub struct FilesPage<'a> {
+    pub links: Links<'a>,
     pub live: FilesFragment<'a>,
     pub form: &'a CreateForm,
     pub notice: Notice,
@@ -37,6 +39,7 @@ pub struct Notice {
 #[derive(Template)]
 #[template(path = "files/_list.html")]
 pub struct FilesFragment<'a> {
+    pub links: Links<'a>,
     pub request: &'a PageRequest,
     pub page: &'a Page,
     pub stats: &'a Stats,
@@ -49,6 +52,7 @@ pub struct FilesFragment<'a> {
 #[derive(Template)]
 #[template(path = "files/show.html")]
 pub struct FilePage<'a> {
+    pub links: Links<'a>,
     pub live: FileFragment<'a>,
     pub refresh: bool,
 }
@@ -57,6 +61,7 @@ pub struct FilePage<'a> {
 #[derive(Template)]
 #[template(path = "files/_show.html")]
 pub struct FileFragment<'a> {
+    pub links: Links<'a>,
     pub file: &'a File,
     pub timeline: &'a [Transition],
     /// An open dead letter speaks of it.
@@ -70,6 +75,7 @@ pub struct FileFragment<'a> {
 #[derive(Template)]
 #[template(path = "dead_letters/list.html")]
 pub struct LettersPage<'a> {
+    pub links: Links<'a>,
     pub request: &'a LetterPageRequest,
     pub page: &'a LetterPage,
     pub open_letters: i64,
@@ -89,6 +95,7 @@ pub struct LetterNotice {
 #[derive(Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage<'a> {
+    pub links: Links<'a>,
     pub status: u16,
     pub title: &'a str,
     pub detail: &'a str,
@@ -134,7 +141,7 @@ impl FilesFragment<'_> {
     pub fn etag(&self) -> EntityTag {
         let stats = Stats { oldest_unfinished_seconds: None, ..self.stats.clone() };
         let next = self.page.next.map(Cursor::encode);
-        tag(&(&self.page.files, next, stats, links::here(self.request, self.refresh)))
+        tag(&(&self.page.files, next, stats, self.links.here(self.request, self.refresh)))
     }
 
     pub fn tiles(&self) -> [(Status, i64); 4] {
@@ -146,7 +153,7 @@ impl FilesFragment<'_> {
     }
 
     pub fn poll(&self) -> String {
-        links::fragment(self.request, self.refresh)
+        self.links.fragment(self.request, self.refresh)
     }
 
     pub fn is_narrowed(&self) -> bool {
@@ -188,7 +195,7 @@ impl LettersPage<'_> {
 
 impl FileFragment<'_> {
     pub fn etag(&self) -> EntityTag {
-        tag(&(self.file, self.timeline, self.is_put_aside))
+        tag(&(self.links, self.file, self.timeline, self.is_put_aside))
     }
 
     /// Whether a person may make this move now.
@@ -197,7 +204,7 @@ impl FileFragment<'_> {
     }
 
     pub fn poll(&self) -> String {
-        format!("{}/fragment", links::file(self.file.id))
+        self.links.file_fragment(self.file.id)
     }
 }
 

@@ -82,6 +82,14 @@ impl TestApp {
         Ground::new().await.start(settings).await
     }
 
+    /// With a `BASE_URL` among the settings: the client asks where it listens.
+    pub async fn start_at(settings: &[(&str, &str)]) -> Self {
+        let mut app = Self::start_with(settings).await;
+        let line = app.process.line().await;
+        app.api = Api::at(line.trim().strip_prefix("it listens:").expect("the second line is where").trim());
+        app
+    }
+
     /// Puts a record on a topic, through the outbox: nobody else reaches the broker of `up`.
     pub async fn publish(&self, topic: &str, value: &str) {
         let connection = self.ground.database.connect().await;

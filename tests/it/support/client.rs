@@ -1,6 +1,7 @@
 //! A typed client of the HTTP interface.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use filesys::domain::{File, FileId, Stats, Status, Transition};
@@ -9,6 +10,7 @@ use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::certificates::Authority;
 use super::{PATIENCE, eventually};
 
 pub struct Api {
@@ -22,6 +24,22 @@ impl Api {
         let client =
             Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(PATIENCE).build();
         Self { base: url.trim_end_matches('/').to_owned(), client: client.unwrap() }
+    }
+
+    /// The same by the address of a proxy on this machine, whose certificate comes from `authority`.
+    pub fn through(url: &str, authority: Option<&Authority>) -> Self {
+        let parsed = reqwest::Url::parse(url).unwrap();
+        let port = parsed.port_or_known_default().unwrap();
+        let mut client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .timeout(PATIENCE)
+            .resolve(parsed.host_str().unwrap(), (Ipv4Addr::LOCALHOST, port).into());
+        if let Some(authority) = authority {
+            let pem = std::fs::read(authority.path()).unwrap();
+            client = client.add_root_certificate(reqwest::Certificate::from_pem(&pem).unwrap());
+        }
+        Self { base: url.trim_end_matches('/').to_owned(), client: client.build().unwrap() }
     }
 
     /// `host:port`

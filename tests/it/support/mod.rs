@@ -4,6 +4,7 @@ pub mod app;
 pub mod certificates;
 pub mod client;
 pub mod kafka_tools;
+pub mod nginx;
 mod not_run;
 pub mod own;
 pub mod port;

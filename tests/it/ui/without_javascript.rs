@@ -15,7 +15,7 @@ impl<'a> Visitor<'a> {
     async fn of(app: &'a TestApp) -> Self {
         let page = app.get("/").await.ok();
         let cookie = page.header("set-cookie").expect("a cookie for the form");
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
         let cookie = cookie.split(';').next().unwrap().to_owned();
         let text = page.text();
         let token = between(&text, "name=\"csrf_token\" value=\"", "\"").to_owned();
@@ -88,31 +88,103 @@ async fn a_form_that_another_site_sent_is_refused() {
     let app = TestApp::start().await;
     let visitor = Visitor::of(&app).await;
     let good = &[("title", "a")];
-    for headers in [
-        &[("sec-fetch-site", "cross-site")] as &[_],
-        &[("sec-fetch-site", "same-site")],
-        &[("origin", "https://evil.example")],
-        &[("origin", "null")],
+    for (header, cause) in [
+        (("sec-fetch-site", "cross-site"), "a page of another site sent this"),
+        (("sec-fetch-site", "same-site"), "a page of another site sent this"),
+        (("origin", "https://evil.example"), "otherwise another site sent it"),
+        (("origin", "null"), "sandboxed frame"),
     ] {
-        let refused = visitor.post(good, headers).await;
-        assert_eq!(refused.status, 403, "{headers:?}");
+        let refused = visitor.post(good, &[header]).await;
+        assert_eq!(refused.status, 403, "{header:?}");
         assert_eq!(refused.header("content-type"), Some("text/html; charset=utf-8"));
-        assert!(refused.text().contains("sent from another site"), "{}", refused.text());
+        let text = refused.text();
+        assert!(text.to_lowercase().contains(cause), "{cause}: {text}");
+        assert!(text.contains("name=\"title\" type=\"text\" value=\"a\""), "the text is kept: {text}");
     }
     let stranger = Visitor::of(&app).await;
     for token in ["", "short", stranger.token.as_str()] {
         let refused = visitor.post_form(&[("csrf_token", token), ("title", "a")], &[]).await;
         assert_eq!(refused.status, 403, "{token:?}");
+        assert!(refused.text().contains("not the one of this browser"), "{}", refused.text());
     }
     let without_cookie = Visitor { cookie: "other=1".to_owned(), ..stranger };
-    assert_eq!(without_cookie.post(good, &[]).await.status, 403);
+    let refused = without_cookie.post(good, &[]).await;
+    assert!(refused.status == 403 && refused.text().contains("sent no cookie"), "{}", refused.text());
+    // With the fresh token and cookie of the refusal it goes through.
+    let text = refused.text();
+    let again = Visitor {
+        app: &app,
+        token: between(&text, "name=\"csrf_token\" value=\"", "\"").to_owned(),
+        cookie: refused.header("set-cookie").unwrap().split(';').next().unwrap().to_owned(),
+    };
     assert_eq!(app.stats().await.total, 0);
 
     let origin = app.base.clone();
     let accepted =
         visitor.post(good, &[("sec-fetch-site", "same-origin"), ("origin", origin.as_str())]).await;
     assert_eq!(accepted.status, 303);
+    assert_eq!(again.post(good, &[]).await.status, 303);
+    // The browser's word outlives the cookie.
+    let later = without_cookie.post(good, &[("origin", origin.as_str())]).await;
+    assert_eq!(later.status, 303);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_makes_one_file_and_another_text_makes_another() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::of(&app).await;
+    let page = app.get("/").await.ok().text();
+    let key = between(&page, "name=\"key\" value=\"", "\"");
+    let twice = [("key", key), ("title", "once"), ("description", "a\r\nb")];
+    let (one, other) = tokio::join!(visitor.post(&twice, &[]), visitor.post(&twice, &[]));
+    let third = visitor.post(&twice, &[]).await;
+    for answer in [one, other, third] {
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, Some("/?created=1")),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(app.stats().await.total, 1);
+    // Back, changed, sent again.
+    let changed = visitor.post(&[("key", key), ("title", "twice")], &[]).await;
+    assert_eq!(changed.status, 303, "{}", changed.text());
+    assert_eq!(app.stats().await.total, 2);
+    // Another form with the same text.
+    let page = app.get("/").await.ok().text();
+    let fresh = between(&page, "name=\"key\" value=\"", "\"");
+    assert_ne!(fresh, key);
+    visitor.post(&[("key", fresh), ("title", "once"), ("description", "a\r\nb")], &[]).await;
+    assert_eq!(app.stats().await.total, 3);
+    // A refused form keeps its key.
+    let refused = visitor.post(&[("key", fresh), ("title", "")], &[]).await;
+    assert_eq!(between(&refused.text(), "name=\"key\" value=\"", "\""), fresh);
+    for odd in ["", "x", "'; DROP TABLE files; --"] {
+        assert_eq!(visitor.post(&[("key", odd), ("title", "odd")], &[]).await.status, 303, "{odd}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_press_of_try_again_does_nothing_and_is_no_error() {
+    let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "600000"), ("SHUTDOWN_TIMEOUT", "1")]).await;
+    let visitor = Visitor::of(&app).await;
+    let file = app.post_file("pressed twice").await;
+    let path = format!("/ui/files/{}", file.id);
+    assert_eq!(visitor.press(&format!("{path}/cancel")).await.status, 303);
+    let page = app.get(&path).await.ok().text();
+    let attempt = between(&page, "name=\"attempt\" value=\"", "\"");
+    let press = async || {
+        let form = [("csrf_token", visitor.token.as_str()), ("attempt", attempt)];
+        let request = app.request(Method::POST, &format!("{path}/retry")).header("cookie", &visitor.cookie);
+        Answer::of(request.form(&form)).await
+    };
+    let (one, other) = tokio::join!(press(), press());
+    assert_eq!([one.status, other.status, press().await.status], [303; 3], "{} {}", one.text(), other.text());
+    assert_eq!(app.file(file.id).await.attempt.0, file.attempt.0 + 1);
+    app.stop_within(std::time::Duration::from_secs(20)).await;
 }
 
 #[tokio::test]
