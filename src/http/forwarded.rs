@@ -63,7 +63,7 @@ fn common(headers: &HeaderMap, trusted: &Networks) -> Forwarded {
     // Some proxies add to these lists as well, others replace them.
     let at_depth = |name| {
         let mut values = list(headers, &name);
-        let index = values.len().checked_sub(depth + 1).unwrap_or_default();
+        let index = values.len().saturating_sub(depth + 1);
         (index < values.len()).then(|| values.swap_remove(index))
     };
     Forwarded {

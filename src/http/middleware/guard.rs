@@ -21,7 +21,7 @@ pub(in crate::http) async fn guard<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
-    let state = request.app_data::<Data<AppState>>().map(Data::clone);
+    let state = request.app_data::<Data<AppState>>().cloned();
     if let Some(state) = state {
         take_off_prefix(&mut request, &state.outer);
         if let Err(error) = check(&request, &state.outer) {

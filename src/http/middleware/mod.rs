@@ -74,6 +74,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     set(header::REFERRER_POLICY, "same-origin");
     set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
@@ -82,10 +83,9 @@ pub(super) async fn around<B: MessageBody + 'static>(
         headers.remove(header::CONTENT_ENCODING);
     }
     let request = response.request();
-    let state = request.app_data::<Data<AppState>>();
     log::debug!(
         method:% = request.method(), route = request.match_pattern(), status = response.status().as_u16(),
-        client:? = state.and_then(|state| state.outer.client(request.head())), elapsed_us:? = started.elapsed().as_micros(), request_id = id;
+        client:% = client(request), elapsed_us:? = started.elapsed().as_micros(), request_id = id;
         "request answered"
     );
     Ok(framed(response, unread, must_close))
@@ -99,6 +99,13 @@ fn refused(error: Error) -> HttpResponse {
         response.headers_mut().insert(header::ACCEPT_ENCODING, codings);
     }
     response
+}
+
+/// Who asked, for the log; looked up only where the line is written.
+fn client(request: &HttpRequest) -> String {
+    let state = request.app_data::<Data<AppState>>();
+    let address = state.and_then(|state| state.outer.client(request.head()));
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
 fn request_id(request: &ServiceRequest) -> String {

@@ -57,7 +57,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            "--host-resolver-rules=MAP files.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             "--window-size=1200,1600",
             &profile,
         ] {
@@ -77,6 +77,26 @@ impl Browser {
 
     pub async fn goto(&self, url: &str) {
         self.session.goto(url).await.unwrap();
+    }
+
+    /// A second tab, which everything is done in from now on.
+    pub async fn open_tab(&self, url: &str) {
+        let tab = self.session.new_tab().await.unwrap();
+        self.session.switch_to_window(tab).await.unwrap();
+        self.goto(url).await;
+    }
+
+    pub async fn back(&self) {
+        self.session.back().await.unwrap();
+    }
+
+    pub async fn forget_cookies(&self) {
+        self.session.delete_all_cookies().await.unwrap();
+    }
+
+    pub async fn back_to_first_tab(&self) {
+        let tabs = self.session.windows().await.unwrap();
+        self.session.switch_to_window(tabs[0].clone()).await.unwrap();
     }
 
     pub async fn reload(&self) {

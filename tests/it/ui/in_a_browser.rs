@@ -18,7 +18,7 @@ const WATCH: &str = r"
     };
     window.clearTimeout = (timer) => { window.timers.delete(timer); clear(timer); };";
 
-async fn wait_for_text(browser: &Browser, css: &str, text: &str) {
+pub async fn wait_for_text(browser: &Browser, css: &str, text: &str) {
     eventually(&format!("{css} says {text}"), async || {
         let seen = browser.run(&format!("return document.querySelector('{css}')?.textContent")).await;
         holds(seen.as_str().is_some_and(|seen| seen.contains(text)), seen)
@@ -26,7 +26,7 @@ async fn wait_for_text(browser: &Browser, css: &str, text: &str) {
     .await;
 }
 
-async fn wait_for_status(browser: &Browser, id: i64, status: &str) {
+pub async fn wait_for_status(browser: &Browser, id: i64, status: &str) {
     let script = format!("return document.getElementById('file-{id}')?.dataset.status");
     eventually(&format!("file {id} is shown as {status}"), async || {
         let seen = browser.run(&script).await;
