@@ -53,7 +53,9 @@ pub(super) async fn around<B: MessageBody + 'static>(
     };
     let early = early.or_else(|| negotiation::choose_coding(&mut request).err());
     let mut response = if let Some(error) = early {
-        with_problem(request.into_response(refused(error)), &id).map_into_boxed_body()
+        // `ServiceRequest::into_response` would drop the cause, which is what the body is made of.
+        let (request, _) = request.into_parts();
+        with_problem(ServiceResponse::new(request, refused(error)), &id).map_into_boxed_body()
     } else {
         let mut response = next.call(request).await?.map_into_boxed_body();
         if let Some(error) = unread.as_ref().and_then(Body::refusal) {
