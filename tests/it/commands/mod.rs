@@ -2,6 +2,7 @@
 
 mod config;
 mod dead_letters;
+mod doctor;
 mod exit_codes;
 mod fsck;
 mod topics;

@@ -1,0 +1,123 @@
+//! `filesys doctor`: each thing that may be wrong has a line of its own that says what to do.
+
+use std::net::TcpListener;
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{code, filesys, stderr, stdout};
+use crate::support::{Bucket, Database, Ground};
+
+const S3_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
+
+/// The findings as JSON, and the exit code. No secret is ever among them.
+fn doctor(role: &str, env: &[(&str, &str)]) -> (Vec<Value>, i32) {
+    let output = filesys(&["doctor", "--role", role, "--output", "json"], env);
+    let printed = stdout(&output);
+    assert!(!format!("{printed}{}", stderr(&output)).contains("hunter2"), "{printed}");
+    let findings = serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    (findings, code(&output))
+}
+
+/// The first finding that is no `ok`.
+fn first_wrong(findings: &[Value]) -> &Value {
+    findings.iter().find(|finding| finding["severity"] != "ok").expect("something is wrong")
+}
+
+#[test]
+fn each_way_of_not_reaching_a_service_has_its_own_words() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let kafka = |brokers| [("KAFKA_BROKERS", brokers), ("S3_ENDPOINT", "http://127.0.0.1:1")];
+    for (brokers, words, advice) in [
+        ("no-such-host.invalid:9092", "has no address", "KAFKA_BROKERS"),
+        ("127.0.0.1:1", "connection refused", "start the service"),
+    ] {
+        let (findings, code) = doctor("worker", &[&kafka(brokers)[..], &S3_KEYS].concat());
+        assert_eq!(code, 1, "{findings:?}");
+        let wrong = first_wrong(&findings);
+        assert!(wrong["detail"].as_str().unwrap().contains(words), "{wrong}");
+        assert!(wrong["advice"].as_str().unwrap().contains(advice), "{wrong}");
+        assert!(findings.iter().any(|finding| finding["subject"] == "s3"), "{findings:?}");
+    }
+    let (findings, code) = doctor("up", &[&[("S3_ENDPOINT", silent.as_str())][..], &S3_KEYS].concat());
+    assert_eq!(code, 1);
+    let s3 = findings.iter().find(|finding| finding["subject"] == "s3 s3:ListBucket").unwrap();
+    assert!(s3["detail"].as_str().unwrap().contains("did not answer in time"), "{s3}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_is_well_every_line_says_so_and_nothing_is_left_behind() {
+    let ground = Ground::new().await;
+    ground.bucket.made().await;
+    let env = ground.env(&[]);
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (findings, code) = doctor("up", &env);
+    let wrong: Vec<&Value> = findings
+        .iter()
+        // Topics are made by whoever starts first.
+        .filter(|finding| finding["severity"] == "error" && finding["detail"] != "missing")
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(code == 0 || ground.kafka.is_some(), "{findings:#?}");
+    let subjects: Vec<&str> = findings.iter().map(|finding| finding["subject"].as_str().unwrap()).collect();
+    for subject in ["postgresql", "postgresql schema", "s3", "s3 s3:PutObject", "s3 s3:DeleteObject", "clock"] {
+        assert!(subjects.contains(&subject), "{subject} is missing in {subjects:?}");
+    }
+    assert_eq!(ground.bucket.keys().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_says_by_its_codes_what_is_wrong() {
+    let empty = Database::empty().await;
+    let url = empty.url().expose_secret().to_owned();
+    let (findings, code) = doctor("migrate", &database_only(&url));
+    assert_eq!(code, 1);
+    let schema = findings.iter().find(|finding| finding["subject"] == "postgresql schema").unwrap();
+    assert!(schema["advice"].as_str().unwrap().contains("filesys migrate"), "{schema}");
+
+    let connection = empty.connect().await;
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    connection.batch_execute(&read_only).await.unwrap();
+    let (findings, _) = doctor("migrate", &database_only(&url));
+    assert!(first_wrong(&findings)["detail"].as_str().unwrap().contains("read only"), "{findings:?}");
+
+    let missing = url.replace(name, "no_such_database");
+    let (findings, _) = doctor("migrate", &database_only(&missing));
+    assert!(first_wrong(&findings)["detail"].as_str().unwrap().contains("does not exist"), "{findings:?}");
+}
+
+/// Kafka and S3 are away: what is said of them is tested elsewhere.
+fn database_only(url: &str) -> Vec<(&str, &str)> {
+    let rest = [("KAFKA_BROKERS", "127.0.0.1:1"), ("S3_ENDPOINT", "http://127.0.0.1:1")];
+    [&[("DATABASE_URL", url)][..], &rest, &S3_KEYS].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_is_told_from_a_missing_bucket() {
+    let bucket = Bucket::named_uniquely();
+    let endpoint = bucket.config.endpoint.clone().unwrap();
+    let (findings, code) = doctor(
+        "up",
+        &[
+            ("S3_ENDPOINT", endpoint.as_str()),
+            ("S3_BUCKET", &bucket.config.bucket),
+            ("AWS_ACCESS_KEY_ID", &bucket.config.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", bucket.config.secret_access_key.expose_secret()),
+        ],
+    );
+    assert_eq!(code, 1);
+    assert!(first_wrong(&findings)["advice"].as_str().unwrap().contains("CreateBucket"), "{findings:?}");
+    // LocalStack takes any secret.
+    if Bucket::is_embedded() {
+        let env = [
+            ("S3_ENDPOINT", endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", &bucket.config.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ];
+        let (findings, _) = doctor("up", &env);
+        let wrong = first_wrong(&findings);
+        assert!(wrong["advice"].as_str().unwrap().contains("AWS_SECRET_ACCESS_KEY"), "{wrong}");
+    }
+}
