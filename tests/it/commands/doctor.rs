@@ -61,7 +61,8 @@ async fn where_all_is_well_every_line_says_so_and_nothing_is_left_behind() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(code == 0 || ground.kafka.is_some(), "{findings:#?}");
     let subjects: Vec<&str> = findings.iter().map(|finding| finding["subject"].as_str().unwrap()).collect();
-    for subject in ["postgresql", "postgresql schema", "s3", "s3 s3:PutObject", "s3 s3:DeleteObject", "clock"] {
+    for subject in ["postgresql", "postgresql schema", "s3", "s3 s3:PutObject", "s3 s3:DeleteObject", "clock"]
+    {
         assert!(subjects.contains(&subject), "{subject} is missing in {subjects:?}");
     }
     assert_eq!(ground.bucket.keys().await, [""; 0]);
