@@ -32,6 +32,10 @@ lint:
 bench *args:
     cargo bench --locked --bench load -- {{args}}
 
+# Slow, unread, leaking and cross-site clients against a running filesys of yours: `just attack http://127.0.0.1:3006 --pid PID`
+attack *args:
+    scripts/attack {{args}}
+
 # Every role in one process, with its own PostgreSQL, S3 and broker
 run:
     cargo run --release -- up
