@@ -52,6 +52,10 @@ pub(super) async fn around<B: MessageBody + 'static>(
         Err(error) => Some(error),
     };
     let early = early.or_else(|| negotiation::choose_coding(&mut request).err());
+    if must_close {
+        // An answer of unknown length would end with the connection, which stays open for a while behind such a request.
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
     let mut response = if let Some(error) = early {
         // `ServiceRequest::into_response` would drop the cause, which is what the body is made of.
         let (request, _) = request.into_parts();
