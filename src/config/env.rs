@@ -89,16 +89,18 @@ impl Env {
         self.find(names)
     }
 
-    /// As `text`, for what may hold a password.
-    pub fn secret_text(&mut self, names: &[&str]) -> Option<SecretString> {
-        self.note(names).secret = true;
-        self.find(names).map(SecretString::from)
+    /// The value under the first of `names` that is set. Variables of other programs, which may set several of them to
+    /// different values.
+    pub fn inherited(&mut self, names: &[&str]) -> Option<String> {
+        self.note(names);
+        names.iter().find_map(|name| self.peek(name)).map(str::to_owned)
     }
 
-    /// The value of `name`; the reference page calls it `what`, and the caller checks it.
-    pub fn described(&mut self, name: &str, what: &str) -> Option<String> {
-        self.note(&[name]).syntax = Some(what.to_owned());
-        self.find(&[name])
+    /// As `inherited`, for what may hold a password.
+    pub fn inherited_secret(&mut self, names: &[&str]) -> Option<SecretString> {
+        let value = self.inherited(names).map(SecretString::from);
+        self.note(names).secret = true;
+        value
     }
 
     pub fn text_or(&mut self, names: &[&str], default: &str) -> String {

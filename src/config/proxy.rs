@@ -24,8 +24,8 @@ const BYPASS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// `HTTP_PROXY` is therefore not read. An endpoint on this machine is always asked straight.
 pub(super) fn read_proxy(env: &mut Env, endpoint: Option<&str>) -> Option<Proxy> {
     let own = env.secret(OWN);
-    let inherited = env.secret_text(&INHERITED);
-    let bypass = env.text(&BYPASS);
+    let inherited = env.inherited_secret(&INHERITED);
+    let bypass = env.inherited(&BYPASS);
     if let Some(own) = own {
         if own.expose_secret() == STRAIGHT {
             return None;
@@ -106,6 +106,8 @@ mod tests {
             Ok(None)
         );
         assert_eq!(read(FAR, &[]), Ok(None));
+        let several = [("HTTPS_PROXY", "http://a"), ("https_proxy", "http://b"), ("ALL_PROXY", "socks5://c")];
+        assert_eq!(read(FAR, &several), Ok(Some(("http://a".to_owned(), None))));
         for name in INHERITED {
             assert_eq!(
                 read(FAR, &[(name, "proxy:1")]),
