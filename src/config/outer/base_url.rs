@@ -22,11 +22,14 @@ impl BaseUrl {
     /// Errors are everything that is wrong with it, each to be read after the setting's name.
     pub fn parse(text: &str) -> Result<Self, Vec<&'static str>> {
         let lower = text.to_ascii_lowercase();
-        if !lower.starts_with("http://") && !lower.starts_with("https://") {
-            return Err(vec!["does not begin with http:// or https://"]);
-        }
-        let url = Url::parse(text).map_err(|_| vec!["is not a URL like https://files.example/sub-path"])?;
         let mut problems = Vec::new();
+        if !lower.starts_with("http://") && !lower.starts_with("https://") {
+            problems.push("does not begin with http:// or https://");
+        }
+        let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
+            problems.push("is not a URL like https://files.example/sub-path");
+            return Err(problems);
+        };
         if !url.username().is_empty() || url.password().is_some() {
             problems.push("must not have a user or password");
         }
@@ -116,6 +119,8 @@ mod tests {
     fn every_problem_of_an_address_is_named() {
         let problems = BaseUrl::parse("https://u:p@h//a;b?q#f").unwrap_err();
         assert_eq!(problems.len(), 5, "{problems:?}");
+        let problems = BaseUrl::parse("ftp://u:p@h/ui#f").unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:?}");
         for text in [
             "files.example",
             "files.example:8080",

@@ -137,7 +137,7 @@ mod tests {
             "a.team.example",
             "a.b.Team.example.",
             "y.x.example",
-            "xn--d-uia.example",
+            "xn--d-0fa.example",
         ] {
             assert!(contains(text), "{text}");
         }
