@@ -3,11 +3,11 @@
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{DbError, certificate};
+use super::{DbError, certificate, limits};
 use crate::config::DatabaseTarget;
 use crate::config::database_url::{ChannelBinding, Place};
 use crate::config::encryption::Encryption;
@@ -79,12 +79,26 @@ fn configuration(wanted: &DatabaseTarget) -> Config {
         target.options(options);
     }
     target.application_name(wanted.application_name.as_deref().unwrap_or("filesys"));
-    if let Some(limit) = wanted.connect_timeout {
+    // Each of several hosts gets its turn within the pool's limit.
+    let several = wanted.servers.len() > 1;
+    let limit = wanted.connect_timeout.or(several.then_some(limits::CONNECT_ONE));
+    if let Some(limit) = limit {
         target.connect_timeout(limit);
     }
     if wanted.must_be_writable {
         target.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
+    if wanted.balances_load {
+        target.load_balance_hosts(LoadBalanceHosts::Random);
+    }
+    // A silent peer is noticed within half a minute: a firewall that has forgotten the connection, a server that is gone.
+    let tcp = wanted.tcp;
+    target
+        .keepalives(!tcp.without_keepalive)
+        .keepalives_idle(tcp.keepalive_idle.unwrap_or(limits::KEEPALIVE_IDLE))
+        .keepalives_interval(tcp.keepalive_interval.unwrap_or(limits::KEEPALIVE_INTERVAL))
+        .keepalives_retries(tcp.keepalive_count.unwrap_or(limits::KEEPALIVE_COUNT))
+        .tcp_user_timeout(tcp.user_timeout.unwrap_or(limits::USER_TIMEOUT));
     target.channel_binding(match wanted.channel_binding {
         ChannelBinding::Disable => tokio_postgres::config::ChannelBinding::Disable,
         ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,

@@ -45,6 +45,14 @@ pub mod limits {
     use std::time::Duration;
 
     pub const CONNECT: Duration = Duration::from_secs(5);
+    /// For one of several hosts to take a connection.
+    pub const CONNECT_ONE: Duration = Duration::from_secs(2);
+    /// The system asks a connection without a word for so long for a sign of life.
+    pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+    pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+    pub const KEEPALIVE_COUNT: u32 = 3;
+    /// For the peer's system to confirm what was sent.
+    pub const USER_TIMEOUT: Duration = Duration::from_secs(12);
     /// For a connection of the pool to become free; past it the request is refused, not queued.
     pub const POOL_WAIT: Duration = Duration::from_secs(5);
     /// The server gives up on a statement after this.
