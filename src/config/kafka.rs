@@ -1,5 +1,6 @@
 //! Where Kafka is, and how we are known to it.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use super::Env;
@@ -46,20 +47,11 @@ impl KafkaConfig {
     }
 
     pub fn read(env: &mut Env) -> Self {
-        let brokers: Vec<String> = env
-            .required(&BROKERS, "host:port, comma separated")
-            .split(',')
-            .map(|broker| broker.trim().to_owned())
-            .filter(|broker| !broker.is_empty())
-            .collect();
-        let well_formed = |broker: &String| {
-            broker
-                .rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-        };
-        if !brokers.iter().all(well_formed) {
-            env.problem("KAFKA_BROKERS is not a list like kafka-1:9092,kafka-2:9092");
-        }
+        let listed = env.required(&BROKERS, "host:port, comma separated");
+        let brokers = brokers(&listed).unwrap_or_else(|why| {
+            env.problem(format!("KAFKA_BROKERS is not a list like kafka-1:9092,kafka-2:9092: {why}"));
+            Vec::new()
+        });
         let session_timeout =
             env.duration("KAFKA_SESSION_TIMEOUT", SESSION_TIMEOUT, Duration::from_millis(1));
         if !(Duration::from_secs(1)..=Duration::from_mins(30)).contains(&session_timeout) {
@@ -79,5 +71,95 @@ impl KafkaConfig {
         let replication_factor = Some(replication_factor).filter(|_| is_replication_set);
         let (tls, sasl) = read_security(env);
         Self { brokers, prefix, partitions, replication_factor, session_timeout, tls, sasl }
+    }
+}
+
+/// Each broker once. Empty items don't count.
+fn brokers(listed: &str) -> Result<Vec<String>, String> {
+    let mut brokers = Vec::new();
+    for (index, broker) in
+        listed.split(',').map(str::trim).enumerate().filter(|(_, broker)| !broker.is_empty())
+    {
+        check_broker(broker).map_err(|why| format!("item {} {why}", index + 1))?;
+        if !brokers.iter().any(|known| known == broker) {
+            brokers.push(broker.to_owned());
+        }
+    }
+    if brokers.is_empty() && !listed.is_empty() {
+        return Err("it names none".to_owned());
+    }
+    Ok(brokers)
+}
+
+fn check_broker(broker: &str) -> Result<(), &'static str> {
+    if broker.contains("://") {
+        return Err("has a scheme; host and port are all (KAFKA_TLS asks for encryption)");
+    }
+    let bracketed = broker.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host_is_valid, port) = match bracketed {
+        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest.strip_prefix(':')),
+        None if broker.matches(':').count() > 1 => {
+            return Err("has several colons; an IPv6 address stands in brackets");
+        }
+        None => {
+            let (host, port) =
+                broker.split_once(':').map_or((broker, None), |(host, port)| (host, Some(port)));
+            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            (!host.is_empty() && host.len() <= 253 && host.chars().all(allowed), port)
+        }
+    };
+    let Some(port) = port else { return Err("has no port") };
+    if !host_is_valid {
+        return Err("has no host name or address before its port");
+    }
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number || port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err() {
+        return Err("has no port from 1 to 65535");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        for (listed, expected) in [
+            ("h:9092", vec!["h:9092"]),
+            (" a:1 , b:2,", vec!["a:1", "b:2"]),
+            ("a:1,,a:1,b:65535", vec!["a:1", "b:65535"]),
+            ("127.0.0.1:9092,[::1]:9092", vec!["127.0.0.1:9092", "[::1]:9092"]),
+            ("Kafka_1.internal.:9092", vec!["Kafka_1.internal.:9092"]),
+        ] {
+            assert_eq!(brokers(listed).unwrap(), expected, "{listed}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_connected_to_is_refused_with_the_reason() {
+        for (listed, why) in [
+            ("kafka://h:9092", "item 1 has a scheme"),
+            ("a:1,PLAINTEXT://h:9092", "item 2 has a scheme"),
+            ("h", "has no port"),
+            ("h:", "has no port from"),
+            ("h:0", "has no port from"),
+            ("h:65536", "has no port from"),
+            ("h:+9092", "has no port from"),
+            ("h:9092/", "has no port from"),
+            ("h:90 92", "has no port from"),
+            (":9092", "has no host"),
+            ("user@h:9092", "has no host"),
+            ("a b:9092", "has no host"),
+            ("a:1;b:2", "several colons"),
+            ("::1:9092", "stands in brackets"),
+            ("[::1]", "has no port"),
+            ("[h]:9092", "has no host"),
+            ("k\u{e4}fka:9092", "has no host"),
+            (",", "names none"),
+        ] {
+            let error = brokers(listed).unwrap_err();
+            assert!(error.contains(why), "{listed}: {error}");
+        }
     }
 }

@@ -9,7 +9,8 @@ use super::tls::{Authorities, read_authorities};
 
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// `None`: Amazon's own endpoint of the region.
+    /// Scheme, host and port as a client sends them, so that what is signed is what is sent. `None`: Amazon's own endpoint
+    /// of the region.
     pub endpoint: Option<String>,
     pub region: String,
     pub bucket: String,
@@ -31,12 +32,17 @@ impl S3Config {
     }
 
     pub fn read(env: &mut Env) -> Self {
-        let endpoint = env.text(&ENDPOINT).map(|text| text.trim_end_matches('/').to_owned());
-        let is_http = |text: &String| {
-            Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        let endpoint = match env.text(&ENDPOINT).map(|text| origin(&text)) {
+            None => None,
+            Some(Ok(origin)) => Some(origin),
+            Some(Err(why)) => {
+                env.problem(format!("S3_ENDPOINT {why}"));
+                Some("http://localhost".to_owned())
+            }
         };
-        if endpoint.as_ref().is_some_and(|text| !is_http(text)) {
-            env.problem("S3_ENDPOINT is not a URL like http://localhost:4566");
+        let region = env.text_or(&["S3_REGION", "AWS_REGION"], "us-east-1");
+        if region.len() > 64 || !region.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            env.problem("S3_REGION is not a region's name like eu-west-1");
         }
         let secret_access_key = env.secret("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| {
             env.missing(&["AWS_SECRET_ACCESS_KEY"], "the S3 access key's secret");
@@ -45,12 +51,20 @@ impl S3Config {
         Self {
             proxy: read_proxy(env, endpoint.as_deref()),
             endpoint,
-            region: env.text_or(&["S3_REGION", "AWS_REGION"], "us-east-1"),
+            region,
             bucket: Self::read_bucket(env),
             access_key_id: env.required(&["AWS_ACCESS_KEY_ID"], "the S3 access key"),
             secret_access_key,
             authorities: read_authorities(env, &AUTHORITIES),
         }
+    }
+
+    /// Where the store is: the endpoint, or Amazon's of the region.
+    pub fn address(&self) -> String {
+        self.endpoint.clone().unwrap_or_else(|| {
+            let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
+            format!("https://s3.{}.amazonaws.com{suffix}", self.region)
+        })
     }
 
     /// The bucket alone: embedded storage needs nothing else. Names follow S3's own rules.
@@ -66,5 +80,96 @@ impl S3Config {
             env.problem("S3_BUCKET is not a bucket name: 3 to 63 of a-z, 0-9, '-' and '.'");
         }
         bucket
+    }
+}
+
+/// Scheme, host and port of a URL in the form in which requests name them: lower case, international names as ASCII,
+/// without the scheme's own port. An error completes "NAME …".
+fn origin(text: &str) -> Result<String, &'static str> {
+    const SYNTAX: &str = "is not a URL like http://localhost:4566";
+    // The parser drops some of these without a word.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err(SYNTAX);
+    }
+    let url = Url::parse(text).map_err(|_| SYNTAX)?;
+    if !matches!(url.scheme(), "http" | "https") || !text[url.scheme().len()..].starts_with("://") {
+        return Err(SYNTAX);
+    }
+    if url.host_str().is_none_or(str::is_empty) || url.port() == Some(0) {
+        return Err(SYNTAX);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("names a user or a password; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are for that");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or a fragment: scheme, host and port are all");
+    }
+    if !url.path().chars().all(|c| c == '/') {
+        return Err("must not have a path: scheme, host and port are all, and S3_BUCKET names the bucket");
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_used_as_clients_send_it() {
+        for (text, expected) in [
+            ("http://localhost:4566", "http://localhost:4566"),
+            ("http://localhost:4566/", "http://localhost:4566"),
+            ("http://localhost:4566//", "http://localhost:4566"),
+            ("http://localhost:80", "http://localhost"),
+            ("https://h:443", "https://h"),
+            ("http://h:443", "http://h:443"),
+            ("https://h:80", "https://h:80"),
+            ("HTTP://LocalHost:80/", "http://localhost"),
+            ("http://h:04566", "http://h:4566"),
+            ("http://h:", "http://h"),
+            ("http://[::1]:4566", "http://[::1]:4566"),
+            ("http://[0:0:0:0:0:0:0:1]:80", "http://[::1]"),
+            ("http://127.1:9000", "http://127.0.0.1:9000"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("https://s3_1.internal", "https://s3_1.internal"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_can_not_work_is_refused() {
+        for (text, why) in [
+            ("localhost:4566", "is not a URL"),
+            ("s3://bucket", "is not a URL"),
+            ("http://", "is not a URL"),
+            ("http:localhost", "is not a URL"),
+            ("http:\\\\localhost", "is not a URL"),
+            ("http://local host", "is not a URL"),
+            ("http://local\thost", "is not a URL"),
+            ("http://h:0", "is not a URL"),
+            ("http://h:65536", "is not a URL"),
+            ("http://[::1", "is not a URL"),
+            ("http://::1:9000", "is not a URL"),
+            ("http://h:9000/bucket", "must not have a path"),
+            ("http://h/?x=1", "must not have a query"),
+            ("http://h#f", "must not have a query"),
+            ("http://user:hunter2@h", "names a user"),
+            ("http://user@h", "names a user"),
+        ] {
+            let error = origin(text).unwrap_err();
+            assert!(error.contains(why) && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn amazon_has_an_endpoint_in_each_region() {
+        let address = |region| {
+            let env = [("S3_REGION", region), ("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
+            S3Config::read(&mut Env::of(env)).address()
+        };
+        assert_eq!(address("eu-west-1"), "https://s3.eu-west-1.amazonaws.com");
+        assert_eq!(address("xx-new-9"), "https://s3.xx-new-9.amazonaws.com");
+        assert_eq!(address("cn-north-1"), "https://s3.cn-north-1.amazonaws.com.cn");
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use s3::error::S3Error;
+use serde::Deserialize;
 
+use super::{error_codes::Meaning, xml};
 use crate::domain::{Error, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum StorageError {
     NotFound(String),
     #[error("the object store refused us: {0}")]
     Denied(String),
+    /// Region, endpoint or bucket are set to what can't work.
+    #[error("the object store can't be used with these settings: {0}")]
+    Misconfigured(String),
     /// What is stored is not what was sent.
     #[error("the object store holds other bytes than were sent: {0}")]
     Corrupt(String),
@@ -28,19 +33,71 @@ pub enum StorageError {
     Other(String),
 }
 
-impl StorageError {
-    /// By HTTP status; `text` is the answer's body, cut to what a log line can hold.
-    pub(super) fn of_status(status: u16, text: &str) -> Self {
-        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect();
-        match status {
-            404 if text.contains("NoSuchBucket") => Self::NoBucket(text),
-            404 => Self::NotFound(text),
-            401 | 403 => Self::Denied(format!("{status} {text}")),
-            // 409 OperationAborted and 429 pass, as 5xx do.
-            408 | 409 | 429 | 500..=599 => Self::Unavailable(format!("{status} {text}")),
-            _ => Self::Other(format!("{status} {text}")),
+/// What an `<Error>` document says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ErrorDocument {
+    code: String,
+    message: String,
+    /// Where the bucket is, if it isn't where it was looked for.
+    region: String,
+    endpoint: String,
+}
+
+impl ErrorDocument {
+    /// The setting that is wrong, with its right value where the store names that.
+    fn advice(&self) -> String {
+        match (self.region.trim(), self.endpoint.trim()) {
+            ("", "") => "S3_REGION, S3_ENDPOINT".to_owned(),
+            ("", endpoint) => shortened(&format!("S3_REGION, S3_ENDPOINT: the bucket is at {endpoint}")),
+            (region, _) => shortened(&format!("S3_REGION should be {region}")),
         }
     }
+}
+
+impl StorageError {
+    /// By the S3 error code of the body, and by number where the body has none that is known. A body without a code
+    /// comes from something in between, such as a proxy: it says nothing about the bucket or the object.
+    pub(super) fn of_answer(status: u16, body: &[u8]) -> Self {
+        let Some(error) =
+            xml::read::<ErrorDocument>("Error", body).ok().filter(|error| !error.code.is_empty())
+        else {
+            return Self::without_code(status, &String::from_utf8_lossy(body));
+        };
+        let text = shortened(&format!("{status} {} {}", error.code, error.message));
+        match Meaning::of(&error.code) {
+            Some(Meaning::NoBucket) => Self::NoBucket(text),
+            Some(Meaning::NotFound) => Self::NotFound(text),
+            Some(Meaning::Passes) => Self::Unavailable(text),
+            Some(Meaning::Elsewhere) => Self::Misconfigured(format!("{text} ({})", error.advice())),
+            Some(Meaning::Unsuitable) => Self::Misconfigured(text),
+            Some(Meaning::Denied) => Self::Denied(text),
+            Some(Meaning::Corrupt) => Self::Corrupt(text),
+            Some(Meaning::OfThisObject) => Self::Other(text),
+            None => Self::of_number(status, text),
+        }
+    }
+
+    fn of_number(status: u16, text: String) -> Self {
+        match status {
+            300..=399 | 405 | 501 => Self::Misconfigured(format!("{text} (S3_REGION, S3_ENDPOINT)")),
+            401 | 403 | 407 => Self::Denied(text),
+            // 409 OperationAborted and 429 pass, as 5xx do; 2xx is an error in a success's clothes.
+            200..=299 | 408 | 409 | 425 | 429 | 500..=599 => Self::Unavailable(text),
+            _ => Self::Other(text),
+        }
+    }
+
+    fn without_code(status: u16, body: &str) -> Self {
+        let text = shortened(&format!("{status} without an S3 error code {body}"));
+        let error = Self::of_number(status, text.clone());
+        if matches!(error, Self::Other(_)) { Self::Unavailable(text) } else { error }
+    }
+}
+
+/// To what a log line can hold.
+fn shortened(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
 
 impl From<reqwest::Error> for StorageError {
@@ -81,11 +138,12 @@ impl From<StorageError> for Error {
             StorageError::NotFound(_) => {
                 Self::new(ErrorKind::Gone, "object_missing", "the file's content is no longer in the store")
             }
-            // Wrong credentials are mended outside, a bucket is made anew; until then it is an outage.
+            // Wrong credentials and settings are put right outside, a bucket is recreated; until then it is an outage.
             StorageError::Unavailable(_)
             | StorageError::Busy(..)
             | StorageError::TimedOut
             | StorageError::Denied(_)
+            | StorageError::Misconfigured(_)
             | StorageError::NoBucket(_) => Self::new(
                 ErrorKind::Unavailable,
                 "storage_unavailable",
@@ -100,5 +158,135 @@ impl From<StorageError> for Error {
             outside.retry_after = Some(*wait);
         }
         outside.because(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn xml_of(code: &str) -> String {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>planted</Message>\
+             <RequestId>1</RequestId></Error>"
+        )
+    }
+
+    fn name(error: &StorageError) -> &'static str {
+        use StorageError as E;
+        match error {
+            E::Unavailable(_) => "unavailable",
+            E::Busy(..) => "busy",
+            E::TimedOut => "timed out",
+            E::NoBucket(_) => "no bucket",
+            E::NotFound(_) => "not found",
+            E::Denied(_) => "denied",
+            E::Misconfigured(_) => "misconfigured",
+            E::Corrupt(_) => "corrupt",
+            E::Other(_) => "other",
+        }
+    }
+
+    #[test]
+    fn the_code_decides_and_then_the_number() {
+        for (status, code, expected) in [
+            (400, "RequestTimeout", "unavailable"),
+            (503, "SlowDown", "unavailable"),
+            (400, "SlowDown", "unavailable"),
+            (500, "InternalError", "unavailable"),
+            (400, "InternalError", "unavailable"),
+            (503, "ServiceUnavailable", "unavailable"),
+            (400, "Throttling", "unavailable"),
+            (400, "ThrottlingException", "unavailable"),
+            (400, "ThrottledException", "unavailable"),
+            (400, "RequestLimitExceeded", "unavailable"),
+            (403, "RequestTimeTooSkewed", "unavailable"),
+            (409, "OperationAborted", "unavailable"),
+            (400, "IncompleteBody", "unavailable"),
+            (507, "InsufficientStorage", "unavailable"),
+            (507, "XMinioStorageFull", "unavailable"),
+            (400, "XMinioAdminBucketQuotaExceeded", "unavailable"),
+            (403, "QuotaExceeded", "unavailable"),
+            (400, "ExpiredToken", "denied"),
+            (403, "InvalidAccessKeyId", "denied"),
+            (403, "SignatureDoesNotMatch", "denied"),
+            (403, "AccessDenied", "denied"),
+            (400, "InvalidToken", "denied"),
+            (400, "KMS.DisabledException", "denied"),
+            (404, "NoSuchBucket", "no bucket"),
+            (404, "NoSuchKey", "not found"),
+            (404, "NoSuchUpload", "not found"),
+            (301, "PermanentRedirect", "misconfigured"),
+            (307, "TemporaryRedirect", "misconfigured"),
+            (400, "AuthorizationHeaderMalformed", "misconfigured"),
+            (400, "IllegalLocationConstraintException", "misconfigured"),
+            (405, "MethodNotAllowed", "misconfigured"),
+            (501, "NotImplemented", "misconfigured"),
+            (409, "BucketAlreadyExists", "misconfigured"),
+            (400, "BadDigest", "corrupt"),
+            (400, "EntityTooLarge", "other"),
+            (500, "EntityTooLarge", "other"),
+            (400, "KeyTooLongError", "other"),
+            (400, "NeverHeardOf", "other"),
+            (416, "InvalidRange", "other"),
+            (503, "NeverHeardOf", "unavailable"),
+            (403, "NeverHeardOf", "denied"),
+            (302, "NeverHeardOf", "misconfigured"),
+            (200, "InternalError", "unavailable"),
+            (200, "NeverHeardOf", "unavailable"),
+            (200, "AccessDenied", "denied"),
+        ] {
+            let error = StorageError::of_answer(status, xml_of(code).as_bytes());
+            assert_eq!(name(&error), expected, "{status} {code}");
+            assert!(error.to_string().contains(code), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_s3_error_says_nothing_about_bucket_or_object() {
+        let bodies = [
+            "",
+            "<html><title>404 Not Found</title></html>",
+            "<Error><Code>NoSuchKey</Cod",
+            "{}",
+            "NoSuchBucket",
+        ];
+        for body in bodies {
+            for (status, expected) in [
+                (404, "unavailable"),
+                (400, "unavailable"),
+                (413, "unavailable"),
+                (502, "unavailable"),
+                (507, "unavailable"),
+                (407, "denied"),
+                (403, "denied"),
+                (302, "misconfigured"),
+                (405, "misconfigured"),
+            ] {
+                assert_eq!(
+                    name(&StorageError::of_answer(status, body.as_bytes())),
+                    expected,
+                    "{status} {body}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_file_fails_for_good_by_what_is_put_right_outside() {
+        for code in
+            ["RequestTimeout", "AccessDenied", "PermanentRedirect", "NoSuchBucket", "XMinioStorageFull"]
+        {
+            let error = Error::from(StorageError::of_answer(400, xml_of(code).as_bytes()));
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_region_is_named_with_the_right_one() {
+        let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong; \
+            expecting 'eu-west-1'</Message><Region>eu-west-1</Region></Error>";
+        let error = StorageError::of_answer(400, body.as_bytes());
+        assert!(error.to_string().ends_with("(S3_REGION should be eu-west-1)"), "{error}");
     }
 }

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
-use super::signed::Ask;
-use super::{Storage, StorageError, Stored, hex, limits};
+use super::signed::{Ask, body};
+use super::{Storage, StorageError, Stored, hex, limits, xml};
 use crate::domain::Timestamp;
 
 /// An object as the store describes it.
@@ -25,6 +25,33 @@ pub struct ObjectPage {
     pub objects: Vec<Listed>,
     /// Where the next page begins; `None` after the last one.
     pub next: Option<String>,
+}
+
+/// Whether a listing gets on from page to page; one that doesn't would be read for ever.
+#[derive(Debug, Default)]
+pub struct Progress {
+    last: Option<String>,
+    empty_pages: u32,
+}
+
+/// S3 may give a few on its way past deleted keys.
+const EMPTY_PAGES_MAX: u32 = 1000;
+
+impl Progress {
+    /// Takes note of the next page, whose keys must come after those before.
+    pub fn note(&mut self, page: &ObjectPage) -> Result<(), StorageError> {
+        let stuck = |what: &str| Err(StorageError::Unavailable(format!("a listing doesn't get on: {what}")));
+        let (Some(first), Some(last)) = (page.objects.first(), page.objects.last()) else {
+            self.empty_pages += 1;
+            return if self.empty_pages > EMPTY_PAGES_MAX { stuck("too many empty pages") } else { Ok(()) };
+        };
+        self.empty_pages = 0;
+        if self.last.as_ref().is_some_and(|last| first.key <= *last) {
+            return stuck("its keys begin again");
+        }
+        self.last = Some(last.key.clone());
+        Ok(())
+    }
 }
 
 /// An upload in parts that was neither completed nor aborted.
@@ -51,9 +78,7 @@ impl Storage {
         let mut query = vec![("list-type", "2"), ("max-keys", PAGE), ("prefix", prefix)];
         query.extend(from.map(|token| ("continuation-token", token)));
         let (status, body) = self.ask(&query).await?;
-        let ObjectsAnswer { contents, next_continuation_token } = read(status, &body)?;
-        let objects = contents.into_iter().map(Listed::from).collect();
-        Ok(ObjectPage { objects, next: next_continuation_token })
+        objects_page(status, &body, prefix, from)
     }
 
     /// A page of the unfinished uploads of keys that begin with `prefix`. `None`: this store can't tell.
@@ -70,10 +95,7 @@ impl Storage {
         if matches!(status, 405 | 501) {
             return Ok(None);
         }
-        let answer: UploadsAnswer = read(status, &body)?;
-        let next = answer.is_truncated.then_some((answer.next_key_marker, answer.next_upload_id_marker));
-        let uploads = answer.upload.into_iter().map(Upload::from).collect();
-        Ok(Some(UploadPage { uploads, next }))
+        uploads_page(status, &body, from).map(Some)
     }
 
     /// Afterwards there is no such upload, and none of its parts; also if there was none before.
@@ -110,26 +132,98 @@ impl Storage {
     async fn ask(&self, query: &[(&str, &str)]) -> Result<(u16, Bytes), StorageError> {
         let answer = self.client.ask(Ask::get("", query)).await?;
         let status = answer.status().as_u16();
-        let body = tokio::time::timeout(limits::REQUEST, answer.bytes()).await;
+        let body = tokio::time::timeout(limits::REQUEST, body(answer, limits::LISTING_BYTES)).await;
         Ok((status, body.map_err(|_| StorageError::TimedOut)??))
     }
 }
 
-fn read<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, StorageError> {
-    match status {
-        200..=299 => quick_xml::de::from_reader(body).map_err(|error| StorageError::Other(error.to_string())),
-        // Nothing but the bucket can be missing here.
-        404 => Err(StorageError::NoBucket(String::from_utf8_lossy(body).chars().take(300).collect())),
-        _ => Err(StorageError::of_status(status, &String::from_utf8_lossy(body))),
+/// The whole document, or what the store says instead. A success that isn't the listing asked for is no answer: read
+/// as an empty one it would make every object a missing one.
+fn read<T: DeserializeOwned>(root: &str, status: u16, body: &[u8]) -> Result<T, StorageError> {
+    if !(200..=299).contains(&status) {
+        return Err(StorageError::of_answer(status, body));
     }
+    xml::read(root, body).map_err(|why| {
+        let error = StorageError::of_answer(status, body);
+        if matches!(error, StorageError::Unavailable(_)) {
+            StorageError::Unavailable(format!("a listing can't be read: {why}"))
+        } else {
+            error
+        }
+    })
+}
+
+/// Reads a page of a listing, as `objects` and the probe ask for it.
+pub(super) fn objects_page(
+    status: u16,
+    body: &[u8],
+    prefix: &str,
+    from: Option<&str>,
+) -> Result<ObjectPage, StorageError> {
+    let answer: ObjectsAnswer = read("ListBucketResult", status, body)?;
+    if answer.name.is_none() && answer.is_truncated.is_none() {
+        return Err(StorageError::Unavailable("a listing without a bucket's name".to_owned()));
+    }
+    let objects: Vec<Listed> = answer.contents.into_iter().map(Listed::from).collect();
+    if let Some(other) = objects.iter().find(|object| !object.key.starts_with(prefix)) {
+        return Err(StorageError::Unavailable(format!("a listing of {prefix} names {}", other.key)));
+    }
+    let token = answer.next_continuation_token.filter(|token| !token.is_empty());
+    // Without the flag the token tells; with it, the flag alone.
+    let next = match (answer.is_truncated, token) {
+        (Some(false), _) | (None, None) => None,
+        (Some(true), None) => {
+            return Err(StorageError::Unavailable("a listing goes on and doesn't say where".to_owned()));
+        }
+        (Some(true) | None, Some(token)) if from == Some(token.as_str()) => {
+            return Err(StorageError::Unavailable("a listing goes on where it came from".to_owned()));
+        }
+        (Some(true) | None, Some(token)) => Some(token),
+    };
+    Ok(ObjectPage { objects, next })
+}
+
+fn uploads_page(
+    status: u16,
+    body: &[u8],
+    from: Option<&(String, String)>,
+) -> Result<UploadPage, StorageError> {
+    let answer: UploadsAnswer = read("ListMultipartUploadsResult", status, body)?;
+    let uploads = answer.upload.into_iter().map(Upload::from).collect();
+    if !answer.is_truncated {
+        return Ok(UploadPage { uploads, next: None });
+    }
+    let next = (answer.next_key_marker, answer.next_upload_id_marker);
+    // By key; uploads of one key come in the order of their beginnings.
+    let is_behind = from.is_some_and(|from| next == *from || next.0 < from.0);
+    if next.0.is_empty() || is_behind {
+        return Err(StorageError::Unavailable(
+            "a listing of uploads goes on and doesn't say where".to_owned(),
+        ));
+    }
+    Ok(UploadPage { uploads, next: Some(next) })
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ObjectsAnswer {
+    name: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    is_truncated: Option<bool>,
     #[serde(default)]
     contents: Vec<Contents>,
     next_continuation_token: Option<String>,
+}
+
+/// `true` and `false` in any case; empty counts as absent.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" => Ok(None),
+        "true" | "1" => Ok(Some(true)),
+        "false" | "0" => Ok(Some(false)),
+        _ => Err(serde::de::Error::custom("neither true nor false")),
+    }
 }
 
 #[derive(Deserialize)]
@@ -179,7 +273,8 @@ mod tests {
 
     #[test]
     fn a_listing_is_read_as_s3_writes_it() {
-        let page: ObjectsAnswer = read(
+        let page = read::<ObjectsAnswer>(
+            "ListBucketResult",
             200,
             br#"<?xml version="1.0" encoding="UTF-8"?>
             <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix>files/</Prefix>
@@ -198,9 +293,11 @@ mod tests {
 
     #[test]
     fn unfinished_uploads_are_read_with_and_without_what_is_optional() {
-        let empty: UploadsAnswer = read(200, b"<ListMultipartUploadsResult/>").unwrap();
+        let empty: UploadsAnswer =
+            read("ListMultipartUploadsResult", 200, b"<ListMultipartUploadsResult/>").unwrap();
         assert!(!empty.is_truncated && empty.upload.is_empty());
         let answer: UploadsAnswer = read(
+            "ListMultipartUploadsResult",
             200,
             br#"<ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>b</Bucket>
             <KeyMarker/><UploadIdMarker/><NextKeyMarker>files/2_b</NextKeyMarker>
@@ -214,5 +311,80 @@ mod tests {
         assert_eq!((answer.is_truncated, answer.next_upload_id_marker.as_str()), (true, "u2"));
         let uploads: Vec<Upload> = answer.upload.into_iter().map(Upload::from).collect();
         assert_eq!((uploads.len(), uploads[1].id.as_str()), (2, "u2"));
+    }
+
+    /// What a page leads to: its objects and the next token, or the error's text.
+    fn page(inner: &str, from: Option<&str>) -> Result<(usize, Option<String>), String> {
+        let body = format!("<ListBucketResult><Name>b</Name>{inner}</ListBucketResult>");
+        let page = objects_page(200, body.as_bytes(), "files/", from).map_err(|error| error.to_string())?;
+        Ok((page.objects.len(), page.next))
+    }
+
+    #[test]
+    fn a_listing_ends_when_it_says_so_and_never_turns_in_a_circle() {
+        let token = |token: &str| Ok((0, Some(token.to_owned())));
+        for (inner, from, expected) in [
+            ("<IsTruncated>false</IsTruncated><NextContinuationToken/>", Some("t"), Ok((0, None))),
+            (
+                "<IsTruncated>false</IsTruncated><NextContinuationToken>u</NextContinuationToken>",
+                None,
+                Ok((0, None)),
+            ),
+            ("<IsTruncated>False</IsTruncated>", None, Ok((0, None))),
+            ("<NextContinuationToken/>", None, Ok((0, None))),
+            ("<NextContinuationToken>u</NextContinuationToken>", None, token("u")),
+            (
+                "<IsTruncated>true</IsTruncated><NextContinuationToken>u</NextContinuationToken>",
+                Some("t"),
+                token("u"),
+            ),
+        ] {
+            assert_eq!(page(inner, from), expected, "{inner}");
+        }
+        for (inner, from) in [
+            ("<IsTruncated>true</IsTruncated>", None),
+            ("<IsTruncated>true</IsTruncated><NextContinuationToken/>", None),
+            ("<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>", Some("t")),
+            ("<NextContinuationToken>t</NextContinuationToken>", Some("t")),
+            ("<IsTruncated>perhaps</IsTruncated>", None),
+        ] {
+            assert!(page(inner, from).is_err(), "{inner}");
+        }
+        let uploads = |inner: &str, from: Option<(&str, &str)>| {
+            let body = format!("<ListMultipartUploadsResult>{inner}</ListMultipartUploadsResult>");
+            let from = from.map(|(key, id)| (key.to_owned(), id.to_owned()));
+            uploads_page(200, body.as_bytes(), from.as_ref()).map(|page| page.next)
+        };
+        let going_on = "<IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>1</NextUploadIdMarker>";
+        assert_eq!(uploads(going_on, Some(("k", "0"))).unwrap(), Some(("k".to_owned(), "1".to_owned())));
+        assert_eq!(uploads(&going_on.replace("true", "false"), None).unwrap(), None);
+        assert!(uploads(going_on, Some(("k", "1"))).is_err());
+        assert!(uploads(going_on, Some(("l", "0"))).is_err());
+        assert!(uploads("<IsTruncated>true</IsTruncated>", None).is_err());
+    }
+
+    #[test]
+    fn what_is_no_listing_is_an_outage_and_no_empty_bucket() {
+        for body in [
+            "",
+            "<html><body>It works!</body></html>",
+            "<ListBucketResult/>",
+            "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>b</Name><Conte",
+            "<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>",
+            "<Error><Code>SlowDown</Code><Message>m</Message></Error>",
+            "<Error><Code>InternalError</Code></Error>",
+            "{\"status\": \"ok\"}",
+            "<ListBucketResult><Name>b</Name><Contents><Key>files/1_a</Key></Contents></ListBucketResult>",
+            "<ListBucketResult><Name>b</Name><Contents><Key>other/1_a</Key><Size>1</Size>\
+             <LastModified>2026-01-03T00:00:00Z</LastModified></Contents></ListBucketResult>",
+            "<ListBucketResult><Name>b</Name><Contents><Key>files/1_a</Key><Size>1</Size>\
+             <LastModified>yesterday</LastModified></Contents></ListBucketResult>",
+        ] {
+            let error = objects_page(200, body.as_bytes(), "files/", None).unwrap_err();
+            assert!(matches!(error, StorageError::Unavailable(_)), "{body}: {error}");
+        }
+        let error =
+            objects_page(200, b"<Error><Code>NoSuchBucket</Code></Error>", "files/", None).unwrap_err();
+        assert!(matches!(error, StorageError::NoBucket(_)), "{error}");
     }
 }

@@ -1,12 +1,14 @@
 //! S3: put and verify, open for reading, probe. The only home of the S3 client.
 
 mod clock;
+mod error_codes;
 pub mod errors;
 pub mod inventory;
 pub mod key;
 mod proof;
 mod signed;
 mod verified;
+mod xml;
 
 use std::sync::Arc;
 
@@ -38,6 +40,10 @@ pub mod limits {
     pub const OPEN: Duration = Duration::from_secs(10);
     /// Between two pieces of a download.
     pub const IDLE: Duration = Duration::from_secs(30);
+    /// Of a page of a listing: 1000 keys of 1024 bytes, each byte escaped, fit in.
+    pub const LISTING_BYTES: usize = 8 << 20;
+    /// Of an error.
+    pub const ERROR_BYTES: usize = 64 << 10;
 }
 
 /// A bucket. Cheap to clone; connections are kept alive and shared.
@@ -82,9 +88,13 @@ impl Storage {
     }
 
     async fn list(&self) -> Result<(), StorageError> {
-        let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", "files/")];
-        self.client.send(Ask::get("", &query)).await?;
-        Ok(())
+        let query = [("list-type", "2"), ("max-keys", "1"), ("prefix", key::PREFIX)];
+        let answer = self.client.send(Ask::get("", &query)).await?;
+        let status = answer.status().as_u16();
+        let body = tokio::time::timeout(limits::REQUEST, signed::body(answer, limits::LISTING_BYTES)).await;
+        // Not every success comes from the store.
+        inventory::objects_page(status, &body.map_err(|_| StorageError::TimedOut)??, key::PREFIX, None)
+            .map(drop)
     }
 
     /// Makes the bucket if it is missing; true when this call made it.
@@ -130,7 +140,7 @@ impl Storage {
         let digest = Sha256::digest(bytes);
         let expected = BASE64_STANDARD.encode(digest);
         let headers = [("content-type", content_type), (CHECKSUM, &expected)];
-        let answer = match self.client.send(Ask::put(key, &headers, bytes.clone())?).await {
+        let answer = match self.client.send_for_object(Ask::put(key, &headers, bytes.clone())?).await {
             // Nothing but the bucket can be missing here.
             Err(StorageError::NotFound(text)) => return Err(StorageError::NoBucket(text)),
             answer => answer?,
@@ -155,7 +165,7 @@ impl Storage {
             Err(error) => return Err(error),
         }
         // Its body is not read.
-        match self.client.send(Ask::get(key, &[])).await {
+        match self.client.send_for_object(Ask::get(key, &[])).await {
             Err(StorageError::NotFound(_)) => Ok(()),
             Ok(_) => Err(StorageError::Other(format!("{key} is still there after it was deleted"))),
             Err(error) => Err(error),
@@ -200,7 +210,7 @@ impl Storage {
         key: &str,
         range: Option<ByteRange>,
     ) -> Result<(Option<u64>, BoxStream<'static, Result<Bytes, StorageError>>), StorageError> {
-        let answer = self.client.send(Ask::stream(key, range)?).await?;
+        let answer = self.client.send_for_object(Ask::stream(key, range)?).await?;
         let size = answer.content_length();
         let body = Box::pin(answer.bytes_stream());
         let bytes = futures_util::stream::unfold(Some(body), |body| async {
@@ -219,9 +229,14 @@ impl Storage {
     fn noted<T>(&self, outcome: Result<T, StorageError>) -> Result<T, StorageError> {
         use StorageError as E;
         match &outcome {
-            Err(error @ (E::Unavailable(_) | E::Busy(..) | E::TimedOut | E::Denied(_) | E::NoBucket(_))) => {
-                self.outage.fails(error);
-            }
+            Err(
+                error @ (E::Unavailable(_)
+                | E::Busy(..)
+                | E::TimedOut
+                | E::Denied(_)
+                | E::Misconfigured(_)
+                | E::NoBucket(_)),
+            ) => self.outage.fails(error),
             Ok(_) | Err(E::NotFound(_) | E::Corrupt(_) | E::Other(_)) => self.outage.works(),
         }
         outcome
@@ -238,40 +253,4 @@ fn hex(digest: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::config::Env;
-    use crate::domain::{Error, ErrorKind};
-
-    /// Says 200 to every PUT, without a checksum, and keeps nothing.
-    async fn forgetful_store() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut request = vec![0; 16 * 1024];
-                let length = client.read(&mut request).await.unwrap();
-                let status = if request[..length].starts_with(b"PUT") { "200 OK" } else { "404 Not Found" };
-                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                client.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        format!("http://{address}")
-    }
-
-    #[tokio::test]
-    async fn what_a_store_confirmed_and_does_not_have_is_no_reason_to_give_up_on_the_request() {
-        let config = S3Config::read(&mut Env::of([
-            ("S3_ENDPOINT", forgetful_store().await.as_str()),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ]));
-        let storage = Storage::new(&config).unwrap();
-        let error = storage.put("files/1_x_1.txt", "text/plain", &Bytes::from("x")).await.unwrap_err();
-        assert!(matches!(error, StorageError::Corrupt(_)), "{error}");
-        assert_eq!(Error::from(error).kind, ErrorKind::Internal);
-    }
-}
+mod tests;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{DATE, RANGE, RETRY_AFTER};
+use bytes::{Bytes, BytesMut};
+use http::header::{DATE, ETAG, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use reqwest::redirect::Policy;
 use reqwest::{Client, NoProxy, Response};
 use s3::command::Command;
 use s3::creds::Credentials;
@@ -29,6 +30,7 @@ const SIGNATURE_SECS: u32 = 60;
 #[derive(Clone)]
 pub(super) struct SignedClient {
     bucket: Box<Bucket>,
+    region: String,
     client: Client,
     clock: Arc<StoreClock>,
 }
@@ -96,28 +98,26 @@ fn header(text: &str) -> Result<HeaderValue, StorageError> {
 
 impl SignedClient {
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
-        let region = match &config.endpoint {
-            Some(endpoint) => Region::Custom { region: config.region.clone(), endpoint: endpoint.clone() },
-            None => config.region.parse().map_err(|_| StorageError::Other("unknown region".to_owned()))?,
-        };
+        let region = Region::Custom { region: config.region.clone(), endpoint: config.address() };
         let secret = config.secret_access_key.expose_secret();
         let credentials = Credentials::new(Some(&config.access_key_id), Some(secret), None, None, None)
             .map_err(|error| StorageError::Other(error.to_string()))?;
         let mut bucket = Bucket::new(&config.bucket, region, credentials)?;
-        // Names in the path work everywhere; names in the host only where DNS plays along.
-        if config.endpoint.is_some() {
+        // Names in the path work everywhere; names in the host only where DNS plays along, and certificates: Amazon's are
+        // for names without dots.
+        if config.endpoint.is_some() || config.bucket.contains('.') {
             bucket.set_path_style();
         }
         let tls = config.authorities.clone().unwrap_or_default().client(None);
         let tls = tls.map_err(|error| StorageError::Other(error.to_string()))?;
-        // Without `no_proxy` the client would read the environment's.
-        let mut client = Client::builder().use_preconfigured_tls(tls).no_proxy();
+        // No redirects: the signature is for one host. Without `no_proxy` the client would read the environment's.
+        let mut client = Client::builder().redirect(Policy::none()).use_preconfigured_tls(tls).no_proxy();
         if let Some(Proxy { url, bypass }) = &config.proxy {
             let bypass = bypass.as_deref().and_then(NoProxy::from_string);
             client = client.proxy(reqwest::Proxy::all(url.expose_secret())?.no_proxy(bypass));
         }
         let client = client.build()?;
-        Ok(Self { bucket, client, clock: Arc::default() })
+        Ok(Self { bucket, region: config.region.clone(), client, clock: Arc::default() })
     }
 
     pub fn bucket_name(&self) -> String {
@@ -125,7 +125,19 @@ impl SignedClient {
     }
 
     pub fn region(&self) -> String {
-        self.bucket.region().to_string()
+        self.region.clone()
+    }
+
+    /// An answer that means success, and that has come from an S3 server: each of its objects has an `ETag`.
+    pub async fn send_for_object(&self, ask: Ask<'_>) -> Result<Response, StorageError> {
+        let answer = self.send(ask).await?;
+        if answer.headers().contains_key(ETAG) {
+            return Ok(answer);
+        }
+        let status = answer.status().as_u16();
+        let text = tokio::time::timeout(limits::OPEN, body(answer, limits::ERROR_BYTES)).await;
+        let text = text.map_err(|_| StorageError::TimedOut)?.unwrap_or_default();
+        Err(StorageError::of_answer(status, &text))
     }
 
     /// An answer that means success.
@@ -136,9 +148,9 @@ impl SignedClient {
             return Ok(answer);
         }
         let wait = wait_asked_for(&answer);
-        let text = tokio::time::timeout(limits::OPEN, answer.text()).await;
+        let text = tokio::time::timeout(limits::OPEN, body(answer, limits::ERROR_BYTES)).await;
         let text = text.map_err(|_| StorageError::TimedOut)?.unwrap_or_default();
-        Err(match (StorageError::of_status(status.as_u16(), &text), wait) {
+        Err(match (StorageError::of_answer(status.as_u16(), &text), wait) {
             (StorageError::Unavailable(text), Some(wait)) => StorageError::Busy(text, wait),
             (error, _) => error,
         })
@@ -183,6 +195,18 @@ impl SignedClient {
         }
         Ok(tokio::time::timeout(limit, request.send()).await.map_err(|_| StorageError::TimedOut)??)
     }
+}
+
+/// The body, if it has no more than `limit` bytes.
+pub(super) async fn body(mut answer: Response, limit: usize) -> Result<Bytes, StorageError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer.chunk().await? {
+        if body.len() + piece.len() > limit {
+            return Err(StorageError::Unavailable(format!("an answer of more than {limit} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
 }
 
 /// In seconds, as S3 says it.

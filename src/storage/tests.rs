@@ -1,0 +1,140 @@
+//! What the store's answers lead to, with a server that gives the answers it is told to give.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config::Env;
+use crate::domain::{Error, ErrorKind};
+
+/// Status line, headers and body of an answer, by the beginning of the request.
+type Answer = (&'static str, &'static str, &'static str, &'static str);
+
+const NO_SUCH_KEY: Answer = ("", "404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+const HTML: Answer = ("", "200 OK", "Content-Type: text/html\r\n", "<html><body>It works!</body></html>");
+
+/// Answers each request with the first of `answers` that fits; remembers the requests.
+async fn store(answers: &'static [Answer]) -> (Storage, String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = vec![0; 16 * 1024];
+            let length = client.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let fits = |answer: &&Answer| request.starts_with(answer.0);
+            let (_, status, headers, body) = answers.iter().find(fits).unwrap();
+            seen.lock().unwrap().push(request);
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let endpoint = format!("http://LocalHost:{port}/");
+    let config = S3Config::read(&mut Env::of([
+        ("S3_ENDPOINT", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]));
+    (Storage::new(&config).unwrap(), format!("localhost:{port}"), requests)
+}
+
+async fn put(storage: &Storage) -> StorageError {
+    storage.put("files/1_x_1.txt", "text/plain", &Bytes::from("x")).await.unwrap_err()
+}
+
+async fn opened(storage: &Storage) -> StorageError {
+    storage.open("files/1_x_1.txt", None).await.map(|(size, _)| size).unwrap_err()
+}
+
+#[tokio::test]
+async fn what_a_store_confirmed_and_does_not_have_is_no_reason_to_give_up_on_the_request() {
+    let (storage, ..) = store(&[("PUT", "200 OK", "ETag: \"e\"\r\n", ""), NO_SUCH_KEY]).await;
+    let error = put(&storage).await;
+    assert!(matches!(error, StorageError::Corrupt(_)), "{error}");
+    assert_eq!(Error::from(error).kind, ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn a_success_that_does_not_come_from_an_s3_server_is_an_outage() {
+    let no_answers: [&'static [Answer]; 5] = [
+        &[HTML],
+        &[("", "200 OK", "", "")],
+        &[("", "204 No Content", "", "")],
+        &[("", "200 OK", "", "<Error><Code>InternalError</Code></Error>")],
+        &[("", "200 OK", "", "<ListBucketResult><Name>b</Na")],
+    ];
+    for answers in no_answers {
+        let (storage, ..) = store(answers).await;
+        let key = "files/1_x_1.txt";
+        for error in [
+            storage.ping().await.unwrap_err(),
+            storage.ensure_bucket().await.unwrap_err(),
+            storage.objects("files/", None).await.unwrap_err(),
+            storage.head(key).await.unwrap_err(),
+            put(&storage).await,
+            opened(&storage).await,
+            storage.digest(key).await.unwrap_err(),
+            storage.remove(key).await.unwrap_err(),
+        ] {
+            assert!(matches!(error, StorageError::Unavailable(_)), "{answers:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_missing_only_when_s3_says_so() {
+    let (storage, ..) = store(&[NO_SUCH_KEY]).await;
+    assert!(matches!(opened(&storage).await, StorageError::NotFound(_)));
+    let (storage, ..) = store(&[("", "404 Not Found", "", "<html>404 page not found</html>")]).await;
+    assert!(matches!(opened(&storage).await, StorageError::Unavailable(_)));
+    assert!(matches!(storage.ensure_bucket().await.unwrap_err(), StorageError::Unavailable(_)));
+}
+
+#[tokio::test]
+async fn a_request_that_the_store_gave_up_on_is_tried_again_and_fails_no_file() {
+    let timeout = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>RequestTimeout</Code><Message>Your socket \
+         connection to the server was not read from or written to within the timeout period.</Message></Error>";
+    let answers: &'static [Answer] =
+        Box::leak(Box::new([("", "400 Bad Request", "", &*timeout.to_owned().leak())]));
+    let (storage, ..) = store(answers).await;
+    assert_eq!(Error::from(put(&storage).await).kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_names_the_settings() {
+    let answers: &[Answer] = &[(
+        "",
+        "301 Moved Permanently",
+        "Location: http://127.0.0.1:9/\r\n",
+        "<Error><Code>PermanentRedirect</Code><Endpoint>b.s3-eu-west-1.amazonaws.com</Endpoint></Error>",
+    )];
+    let (storage, _, requests) = store(answers).await;
+    let error = put(&storage).await;
+    assert!(matches!(error, StorageError::Misconfigured(_)), "{error}");
+    assert!(error.to_string().contains("b.s3-eu-west-1.amazonaws.com"), "{error}");
+    assert_eq!(requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_without_an_end_is_not_read_to_its_end() {
+    let long: &'static str = "x".repeat(limits::ERROR_BYTES + 1).leak();
+    let answers: &'static [Answer] = Box::leak(Box::new([("", "400 Bad Request", "", long)]));
+    let (storage, ..) = store(answers).await;
+    assert!(matches!(put(&storage).await, StorageError::Unavailable(_)));
+}
+
+/// What is signed is what is sent: the host in lower case, without the scheme's own port.
+#[tokio::test]
+async fn the_host_is_sent_as_the_endpoint_is_understood() {
+    let (storage, host, requests) = store(&[NO_SUCH_KEY]).await;
+    opened(&storage).await;
+    let request = requests.lock().unwrap()[0].to_ascii_lowercase();
+    assert!(request.contains(&format!("\r\nhost: {host}\r\n")), "{request}");
+}
