@@ -22,11 +22,12 @@ LABEL org.opencontainers.image.title="filesys" \
 COPY --from=build /out/filesys /usr/local/bin/
 # A number, so that orchestrators can see that it isn't root. It owns nothing and writes nothing.
 USER 10001:10001
-ENV HOST=0.0.0.0 PORT=3006
+# The socket has no file: a worker tells its health through it on a read-only root, too.
+ENV HOST=0.0.0.0 PORT=3006 WORKER_HEALTH_SOCKET=filesys-worker
 EXPOSE 3006
 # What SIGTERM asks for takes up to SHUTDOWN_TIMEOUT (20 s): give the container more than that.
 STOPSIGNAL SIGTERM
-# For serve, the default. Other roles listen nowhere: switch it off for them.
+# For serve, the default. For worker it is `filesys healthcheck --worker`; migrate ends by itself: switch it off there.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["filesys", "healthcheck"]
 ENTRYPOINT ["filesys"]
 CMD ["serve"]

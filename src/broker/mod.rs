@@ -111,6 +111,11 @@ pub trait Member: Send {
     /// bounded time. Begins at once; the member can be asked for events meanwhile.
     fn commit(&self, next_offsets: Vec<Position>) -> BoxFuture<'static, Result<(), BrokerError>>;
 
+    /// Whether the group has taken us in, with partitions or as a stand-by, and its brokers can be reached.
+    fn is_joined(&self) -> bool {
+        true
+    }
+
     /// Leaves at once so that others take over without waiting for the session timeout. Does not commit.
     async fn leave(self: Box<Self>);
 }

@@ -1,4 +1,4 @@
-//! `filesys healthcheck`: asks a running `serve` or `up` on this machine whether it is well; for container probes.
+//! `filesys healthcheck`: asks a running `serve`, `up` or `worker` on this machine whether it is well; for container probes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,13 +7,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{CommandError, CommandResult};
+use crate::config::worker::{HEALTH_SOCKET, read_health_socket};
 use crate::config::{Env, HttpConfig};
+use crate::consumer::health::{self, Report, Status};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Ask whether it can do its work (/readyz), not just whether it answers (/livez)
+    /// Ask whether it can do its work (/readyz; of a worker: every member has joined), not just whether it lives
     #[arg(long)]
     ready: bool,
+    /// Ask a worker, through the socket that `WORKER_HEALTH_SOCKET` names
+    #[arg(long)]
+    worker: bool,
 }
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -22,6 +27,9 @@ const ANSWER_MAX: u64 = 16 * 1024;
 
 /// Exit code 0 on a 2xx answer, 1 on any other, 69 on none.
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
+    if args.worker {
+        return ask_worker(args.ready, env).await;
+    }
     let http = HttpConfig::read(&mut env);
     env.finish()?;
     let address = SocketAddr::new(local(http.host), http.port);
@@ -34,6 +42,27 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         return Ok(());
     }
     Err(CommandError::Failed(format!("http://{address}{path} answered {status}")))
+}
+
+async fn ask_worker(is_ready: bool, mut env: Env) -> CommandResult {
+    let name = read_health_socket(&mut env);
+    if name.is_none() {
+        env.missing(&[HEALTH_SOCKET], "the socket's name, as the worker has it");
+    }
+    env.finish()?;
+    let name = name.unwrap_or_default();
+    let report = health::ask(&name).await.map_err(|error| {
+        CommandError::Unavailable(format!("no worker answers on {HEALTH_SOCKET}={name}: {error}"))
+    })?;
+    let Report { status, members, joined } = report;
+    match status {
+        Status::Ready => Ok(()),
+        Status::Joining if !is_ready => Ok(()),
+        Status::Joining => {
+            Err(CommandError::Failed(format!("{joined} of {members} members have joined their group")))
+        }
+        Status::Stuck => Err(CommandError::Failed("a member has stopped working".to_owned())),
+    }
 }
 
 fn unavailable(address: SocketAddr, why: &str) -> CommandError {

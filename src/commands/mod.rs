@@ -53,7 +53,7 @@ enum Command {
     Fsck(fsck::Args),
     /// Show the settings of this environment and where each comes from
     Config(config::Args),
-    /// Ask the server on this machine whether it is well; exit code 0 if so
+    /// Ask the server or worker on this machine whether it is well; exit code 0 if so
     Healthcheck(healthcheck::Args),
 }
 

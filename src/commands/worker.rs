@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::{CommandResult, signals};
+use super::{CommandError, CommandResult, signals};
 use crate::actions::WorkerContext;
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
+use crate::config::worker::HEALTH_SOCKET;
 use crate::config::{Env, WorkerConfig, WorkerSettings};
+use crate::consumer::health::{self, Health};
 use crate::consumer::requests::Requests;
 use crate::consumer::{Settings, runner};
 use crate::domain::Error;
@@ -40,9 +43,10 @@ pub(super) struct Worker {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let WorkerSettings { kafka, client_id, group_id, s3, work, shutdown_timeout } =
+    let WorkerSettings { kafka, client_id, group_id, s3, work, health_socket, shutdown_timeout } =
         WorkerSettings::read(&mut env, args.replicas.map(usize::from));
     env.finish()?;
+    let listener = health_socket.map(|name| listen(&name)).transpose()?;
     let stop = signals::stop_token()?;
     let role = Worker {
         config: work,
@@ -53,12 +57,27 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         session_timeout: kafka.session_timeout,
         shutdown_timeout,
     };
-    role.run(stop).await
+    let health = Arc::new(Health::new(role.config.replicas, role.session_timeout));
+    // Answers until the last member has left; aborted when this function ends.
+    let _answering = listener
+        .map(|listener| AbortOnDropHandle::new(tokio::spawn(health::serve(listener, Arc::clone(&health)))));
+    role.run_watched(&health, stop).await
+}
+
+fn listen(name: &str) -> CommandResult<UnixListener> {
+    health::listen(name).map_err(|error| {
+        CommandError::Unavailable(format!("{HEALTH_SOCKET}={name} can't be listened on: {error}"))
+    })
 }
 
 impl Worker {
     /// Works until `stop`, then finishes or hands back what is under way and leaves the group.
     pub(super) async fn run(self, stop: CancellationToken) -> CommandResult {
+        let health = Health::new(self.config.replicas, self.session_timeout);
+        self.run_watched(&health, stop).await
+    }
+
+    async fn run_watched(self, health: &Health, stop: CancellationToken) -> CommandResult {
         // Shared by all members, so that a process does as much whoever of them owns how many partitions.
         let at_once = self.config.concurrency * self.config.replicas;
         let ctx = WorkerContext {
@@ -78,7 +97,7 @@ impl Worker {
         };
         let host = hostname();
         let tasks = TaskTracker::new();
-        for number in 1..=self.config.replicas {
+        for (number, member_health) in (1..=self.config.replicas).zip(&health.members) {
             let client_id = format!("{}-{number}", self.client_id);
             let worker = format!("{client_id}@{host}:{}", std::process::id());
             let membership = Membership {
@@ -89,7 +108,8 @@ impl Worker {
             };
             let member = self.broker.join(membership).await.map_err(Error::from)?;
             let handler = Arc::new(Requests { ctx: ctx.clone(), worker });
-            tasks.spawn(runner::run(member, handler, settings.clone(), stop.clone()));
+            let (settings, health, stop) = (settings.clone(), Arc::clone(member_health), stop.clone());
+            tasks.spawn(async move { runner::run_watched(member, handler, settings, &health, stop).await });
         }
         log::info!(replicas = self.config.replicas, group = self.group; "working");
         tasks.close();

@@ -54,7 +54,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
     (
         "kafka",
         &[
-            ("KAFKA_BROKERS", ""),
+            (
+                "KAFKA_BROKERS",
+                "without a scheme, each with its port; an IPv6 address stands in brackets: `[::1]:9092`. Empty items don't count",
+            ),
             ("KAFKA_CLIENT_ID", "how the cluster sees us; members of a worker add `-1`, `-2`, …"),
             (
                 "KAFKA_GROUP_ID",
@@ -108,7 +111,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
         &[
             (
                 "S3_ENDPOINT",
-                "URL with http or https; buckets are then named in the path. Without it, Amazon's of the region. With `up` it must be set for S3 to count as named, Amazon's own too",
+                "URL with http or https, of scheme, host and port alone: a path, a query, a user are errors; buckets are then named in the path. Without it, Amazon's of the region. With `up` it must be set for S3 to count as named, Amazon's own too",
             ),
             ("S3_REGION", ""),
             ("S3_BUCKET", "made if missing. Also the bucket of the S3 server that `up` runs"),
@@ -140,6 +143,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
             (
                 "WORKER_MAX_ATTEMPTS",
                 "tries of a file that fails by its own fault; then it fails for good. Outages are waited for and don't count",
+            ),
+            (
+                "WORKER_HEALTH_SOCKET",
+                "name of an abstract Unix socket (a name without a file, one for each network namespace) on which `filesys healthcheck --worker` asks; the image sets `filesys-worker`. Without it the worker answers nobody",
             ),
             (
                 "PROCESSING_DELAY_MS",

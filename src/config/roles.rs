@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::worker::read_file_deadline;
+use super::worker::{read_file_deadline, read_health_socket};
 use super::{
     DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, S3Config, TelemetryConfig, WorkerConfig,
     http,
@@ -85,6 +85,8 @@ pub struct WorkerSettings {
     pub group_id: String,
     pub s3: S3Config,
     pub work: WorkerConfig,
+    /// Name of the abstract Unix socket on which it tells its health. `None`: on none.
+    pub health_socket: Option<String>,
     pub shutdown_timeout: Duration,
 }
 
@@ -97,6 +99,7 @@ impl WorkerSettings {
             group_id: KafkaConfig::read_group_id(env, WORKER_GROUP_ID),
             s3: S3Config::read(env),
             work: WorkerConfig::read(env, replicas, 1),
+            health_socket: read_health_socket(env),
             shutdown_timeout: http::read_shutdown_timeout(env),
         }
     }

@@ -34,3 +34,15 @@ impl WorkerConfig {
 pub fn read_file_deadline(env: &mut Env) -> Duration {
     env.duration("FILE_DEADLINE", FILE_DEADLINE_DEFAULT, Duration::from_secs(1))
 }
+
+pub const HEALTH_SOCKET: &str = "WORKER_HEALTH_SOCKET";
+
+/// Name of the abstract Unix socket on which a worker tells its health.
+pub fn read_health_socket(env: &mut Env) -> Option<String> {
+    let name = env.text(&[HEALTH_SOCKET])?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.len() > 100 || !name.chars().all(allowed) {
+        env.problem(format!("{HEALTH_SOCKET} must be at most 100 of a-z, A-Z, 0-9, '.', '_' and '-'"));
+    }
+    Some(name)
+}

@@ -1,6 +1,7 @@
 //! The door for Kafka records: topic → handler. It only translates, then calls a verb.
 
 pub mod disposition;
+pub mod health;
 pub mod letters;
 pub mod requests;
 pub mod results;

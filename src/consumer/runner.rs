@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::health::MemberHealth;
 use super::turn::{Aside, Turn};
 use super::watermark::Watermark;
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
@@ -54,6 +55,8 @@ const CROWD: usize = 16;
 /// Batches of one taking. Members that take at the same moment see the same free slots: so few may have to wait for one.
 const BATCHES_TAKEN: usize = 16;
 
+/// Between two heartbeats of the loop.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often settled work is committed. A crash repeats at most this much of it.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
 /// For the coordinator to take the last commit.
@@ -66,6 +69,17 @@ pub async fn run(
     member: Box<dyn Member>,
     handler: Arc<dyn Handler>,
     settings: Settings,
+    stop: CancellationToken,
+) {
+    run_watched(member, handler, settings, &MemberHealth::default(), stop).await;
+}
+
+/// As `run`, with a heartbeat every `HEARTBEAT_INTERVAL` while the loop turns.
+pub async fn run_watched(
+    member: Box<dyn Member>,
+    handler: Arc<dyn Handler>,
+    settings: Settings,
+    health: &MemberHealth,
     stop: CancellationToken,
 ) {
     let slots = Arc::clone(&settings.slots);
@@ -82,6 +96,8 @@ pub async fn run(
     };
     let mut commits = tokio::time::interval(COMMIT_EVERY);
     commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heartbeats = tokio::time::interval(HEARTBEAT_INTERVAL);
+    heartbeats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let pause = runner.pace.pause(std::time::Instant::now());
         let room = if pause.is_some() { 0 } else { runner.room() };
@@ -94,6 +110,7 @@ pub async fn run(
             // A coordinator that is silent holds up neither the work nor the reply to a revocation.
             outcome = outcome_of(&mut runner.committing), if runner.committing.is_some() => runner.committed(outcome).await,
             _ = commits.tick(), if runner.committing.is_none() => runner.commit().await,
+            _ = heartbeats.tick() => health.beat(runner.member.is_joined()),
             event = runner.member.next(room) => runner.on_event(event).await,
         }
     }

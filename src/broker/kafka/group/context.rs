@@ -117,6 +117,11 @@ impl Context {
         self.are_brokers_away.load(Ordering::Relaxed)
     }
 
+    /// Whether the group has taken this consumer in, for all that is known by now.
+    pub fn is_joined(&self, consumer: &BaseConsumer<Self>) -> bool {
+        self.rebalances() > 0 && !self.are_brokers_away() && !consumer.assignment_lost()
+    }
+
     /// Asks the brokers, for at most `limit`: nothing else tells that they are back while there are no records.
     pub fn probe(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
         let topic = self.topics.first().map(|topic| self.shared.prefix.add(topic));

@@ -1,6 +1,7 @@
 //! Between the member's thread, which polls librdkafka, and `Member::next`: events first, then records, bounded.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -15,6 +16,7 @@ const FULL_BYTES: usize = 8 << 20;
 pub(super) struct Inbox {
     state: Mutex<State>,
     arrived: Notify,
+    is_joined: AtomicBool,
 }
 
 #[derive(Default)]
@@ -68,6 +70,15 @@ impl Inbox {
     pub fn has_room(&self) -> bool {
         let state = self.state();
         state.records.len() < FULL_RECORDS / 2 && state.bytes < FULL_BYTES / 2
+    }
+
+    /// As the polling thread saw it last.
+    pub fn is_joined(&self) -> bool {
+        self.is_joined.load(Ordering::Relaxed)
+    }
+
+    pub fn set_joined(&self, is_joined: bool) {
+        self.is_joined.store(is_joined, Ordering::Relaxed);
     }
 
     pub fn assigned(&self, partitions: Vec<TopicPartition>) {

@@ -120,6 +120,10 @@ impl Member for KafkaMember {
         })
     }
 
+    fn is_joined(&self) -> bool {
+        self.inbox.is_joined()
+    }
+
     async fn leave(mut self: Box<Self>) {
         self.inbox.close();
         if let Some(has_ended) = self.has_ended.take()

@@ -215,6 +215,7 @@ fn poll(seat: &Seat, consumer: &Arc<BaseConsumer<Context>>) -> Why {
         if context.is_topic_replaced() {
             return Why::TopicReplaced;
         }
+        inbox.set_joined(context.is_joined(consumer));
         let is_paused = !context.paused().is_empty();
         if inbox.has_room() {
             full_since = None;
