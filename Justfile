@@ -44,9 +44,14 @@ run:
 map:
     @git ls-files 'src/*.rs' | while read -r file; do printf '%-40s %s\n' "$file" "$(head -n 1 "$file" | cut -c 5-)"; done
 
-# Everything in containers: Kafka, PostgreSQL, S3, migrate, serve on http://localhost:3006, two workers
+# Everything in containers: Kafka, PostgreSQL, S3, migrate, serve, two workers; prints where the page is
 up:
-    docker compose up -d --build
+    docker compose up -d --build --wait
+    @echo "filesys: http://$(docker compose port serve 3006)/"
+
+# Build the image, run compose.yml with it, kill each container, look whether anything is lost; needs no registry
+containers:
+    scripts/containers run
 
 # Stop the containers; the data stays
 down:
