@@ -103,6 +103,12 @@ impl Env {
         value
     }
 
+    /// The value of `name`; the reference page calls it `what`, and the caller checks it.
+    pub fn described(&mut self, name: &str, what: &str) -> Option<String> {
+        self.note(&[name]).syntax = Some(what.to_owned());
+        self.find(&[name])
+    }
+
     pub fn text_or(&mut self, names: &[&str], default: &str) -> String {
         self.note(names).default = Some(default.to_owned());
         self.find(names).unwrap_or_else(|| default.to_owned())
