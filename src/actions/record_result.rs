@@ -12,6 +12,7 @@ use super::planted;
 use crate::db::moves::Moves;
 use crate::domain::message::{FileResult, Outcome};
 use crate::domain::status::{Move, State, Verdict, judge};
+use crate::domain::text::has_visible;
 use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
 use crate::faults;
 use crate::storage::key;
@@ -83,8 +84,8 @@ fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     {
         return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
     }
-    result.error = result.error.map(|text| clean(&text, ERROR_MAX_CHARS));
-    result.worker = result.worker.map(|text| clean(&text, WORKER_MAX_CHARS));
+    result.error = result.error.map(|text| clean(&text, ERROR_MAX_CHARS)).filter(|text| has_visible(text));
+    result.worker = result.worker.map(|text| clean(&text, WORKER_MAX_CHARS)).filter(|text| has_visible(text));
     Ok(result)
 }
 

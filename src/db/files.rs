@@ -12,6 +12,7 @@ use super::prepared::Prepared;
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
+use crate::domain::text;
 use crate::domain::{
     Attempt, Cursor, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp,
 };
@@ -162,7 +163,14 @@ impl Db {
             query = query.filter(files::id.lt(cursor.before.0));
         }
         if let Some(text) = &request.query {
-            query = query.filter(files::title.ilike(format!("%{}%", escape_like(text))));
+            let part = |text: &str| format!("%{}%", escape_like(text));
+            // Rows from before titles were normalized may have the other form.
+            query = match text::decomposed(text) {
+                Some(other) => {
+                    query.filter(files::title.ilike(part(text)).or(files::title.ilike(part(&other))))
+                }
+                None => query.filter(files::title.ilike(part(text))),
+            };
         }
         let rows: Vec<FileRow> = self.run(async move |conn| query.load(conn).await).await?;
         let mut files: Vec<File> = rows.into_iter().map(File::from).collect();

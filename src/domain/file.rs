@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text;
 use super::{Attempt, Error, FieldError, FileId, Format, Result, Status, Timestamp};
 
 /// The record of the HTTP API, in the order of its JSON.
@@ -75,20 +76,21 @@ pub struct NewFile {
 impl NewFile {
     /// Whether `file` is what this asks for.
     pub fn is_of(&self, file: &File) -> bool {
-        (&self.title, &self.description, self.format) == (&file.title, &file.description, file.format)
+        let title = text::normalized(&file.title);
+        (self.title.as_str(), &self.description, self.format) == (&*title, &file.description, file.format)
     }
 
-    /// Trims the title; reports every broken rule at once.
+    /// Trims the title and normalizes it; reports every broken rule at once.
     pub fn new(title: Option<&str>, description: Option<String>, format: Option<&str>) -> Result<Self> {
-        let title = title.map(str::trim).unwrap_or_default();
+        let title = title.map(text::trimmed).unwrap_or_default();
         let parsed = format.map_or(Some(Format::default()), Format::from_name);
         let broken: Vec<FieldError> =
-            [title_problem(title), description_problem(description.as_deref()), format_problem(parsed)]
+            [title_problem(&title), description_problem(description.as_deref()), format_problem(parsed)]
                 .into_iter()
                 .flatten()
                 .collect();
         match parsed {
-            Some(format) if broken.is_empty() => Ok(Self { title: title.to_owned(), description, format }),
+            Some(format) if broken.is_empty() => Ok(Self { title: title.into_owned(), description, format }),
             _ => Err(Error::invalid(broken)),
         }
     }
@@ -97,6 +99,8 @@ impl NewFile {
 fn title_problem(title: &str) -> Option<FieldError> {
     let detail = if title.is_empty() {
         "title is required: 1 to 255 characters".to_owned()
+    } else if !text::has_visible(title) && !title.chars().any(char::is_control) {
+        "title must have a visible character".to_owned()
     } else if title.chars().count() > TITLE_MAX_CHARS {
         format!("title has {} characters; at most {TITLE_MAX_CHARS} are allowed", title.chars().count())
     } else if title.chars().any(char::is_control) {

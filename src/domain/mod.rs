@@ -16,6 +16,7 @@ pub mod range;
 pub mod shell;
 pub mod stats;
 pub mod status;
+pub mod text;
 pub mod time;
 pub mod topic_settings;
 

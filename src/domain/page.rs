@@ -1,11 +1,13 @@
 //! Keyset paging: which slice of the list, newest first, and how the next one is named.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::text;
 use super::{Error, ErrorKind, File, FileId, Result, Status};
 
 pub const LIMIT_DEFAULT: i64 = 50;
@@ -59,7 +61,7 @@ pub struct PageRequest {
     pub cursor: Option<Cursor>,
     /// `None`: every status but deleted.
     pub status: Option<Status>,
-    /// Part of the title, any case.
+    /// Part of the title, any case, normalized as titles are.
     pub query: Option<String>,
 }
 
@@ -79,12 +81,14 @@ impl PageRequest {
                 })
             })
             .transpose()?;
-        let query = query.map(str::trim).filter(|text| !text.is_empty());
-        if query.is_some_and(|text| text.chars().count() > QUERY_MAX_CHARS || text.contains('\0')) {
+        let query = query.map(text::trimmed);
+        if query.as_deref().is_some_and(|text| text.chars().count() > QUERY_MAX_CHARS || text.contains('\0'))
+        {
             return Err(malformed(format!("q must have at most {QUERY_MAX_CHARS} characters and no U+0000")));
         }
         let cursor = cursor.map(Cursor::decode).transpose()?;
-        Ok(Self { limit, cursor, status, query: query.map(str::to_owned) })
+        let query = query.filter(|text| text::has_visible(text)).map(Cow::into_owned);
+        Ok(Self { limit, cursor, status, query })
     }
 }
 

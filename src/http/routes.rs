@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard
 
 use super::api::{dead_letters, download, files, health};
 use super::error::HttpError;
-use super::ui::{self, assets, letters, pages};
+use super::ui::{assets, letters, pages};
 use crate::domain::{Error, ErrorKind};
 
 pub(super) fn configure(cfg: &mut ServiceConfig) {
@@ -33,14 +33,11 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         .service(resource("/dead-letters/{id}/replay", vec![web::post().to(dead_letters::replay)], "POST"))
         .service(resource("/dead-letters/{id}/discard", vec![web::post().to(dead_letters::discard)], "POST"))
         .service(resource("/", vec![get().to(pages::list)], "GET, HEAD"))
-        .service(
-            resource(
-                "/ui/files",
-                vec![get().to(pages::to_list), web::post().to(pages::create)],
-                "GET, HEAD, POST",
-            )
-            .app_data(ui::form_config()),
-        )
+        .service(resource(
+            "/ui/files",
+            vec![get().to(pages::to_list), web::post().to(pages::create)],
+            "GET, HEAD, POST",
+        ))
         .service(resource("/ui/files/fragment", vec![get().to(pages::list_fragment)], "GET, HEAD"))
         .service(resource("/ui/files/{id}", vec![get().to(pages::show)], "GET, HEAD"))
         .service(button("/ui/files/{id}/cancel", get().to(pages::to_file), web::post().to(pages::cancel)))
@@ -64,7 +61,7 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
 
 /// What a button of a page posts to; a reload of a refused one ends up where `back` leads.
 fn button(path: &'static str, back: Route, post: Route) -> Resource {
-    resource(path, vec![back, post], "GET, HEAD, POST").app_data(ui::form_config())
+    resource(path, vec![back, post], "GET, HEAD, POST")
 }
 
 /// GET and HEAD: the server leaves out the body of the latter.

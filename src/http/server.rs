@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::{Compress, from_fn};
-use actix_web::web::{Data, JsonConfig};
+use actix_web::web::{Data, PayloadConfig};
 use actix_web::{App, HttpServer};
 
 use super::extract::BODY_LIMIT;
@@ -42,7 +42,7 @@ pub fn bind(config: &HttpConfig, state: AppState) -> Result<(Server, SocketAddr)
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::clone(&state))
-            .app_data(JsonConfig::default().limit(BODY_LIMIT))
+            .app_data(PayloadConfig::new(BODY_LIMIT))
             .configure(routes::configure)
             .wrap(from_fn(middleware::guard))
             .wrap(Compress::default())

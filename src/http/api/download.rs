@@ -9,6 +9,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
+use super::download_name::DownloadName;
 use crate::actions::download_file;
 use crate::domain::{ByteRange, Error, ErrorKind, File};
 use crate::http::error::HttpError;
@@ -89,18 +90,15 @@ fn unsatisfiable(error: HttpError, size: u64) -> HttpResponse {
 /// Always an attachment under the title's name; never compressed, so that lengths and ranges stay true.
 fn headers(file: &File, now: &Validators) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
-    let name = format!("{}.{}", file.title.replace(['/', '\\'], "_"), file.format.name());
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || " ._-()".contains(c) { c } else { '_' }
-    };
+    let DownloadName { full, ascii } = DownloadName::of(&file.title, file.id, file.format.name());
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: vec![
-            DispositionParam::Filename(name.chars().map(plain).collect()),
+            DispositionParam::Filename(ascii),
             DispositionParam::FilenameExt(ExtendedValue {
                 charset: Charset::Ext("UTF-8".to_owned()),
                 language_tag: None,
-                value: name.into_bytes(),
+                value: full.into_bytes(),
             }),
         ],
     };

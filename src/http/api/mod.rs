@@ -2,5 +2,6 @@
 
 pub(super) mod dead_letters;
 pub(super) mod download;
+mod download_name;
 pub(super) mod files;
 pub(super) mod health;

@@ -1,14 +1,15 @@
 //! Reading requests: bodies, ids and queries, each failing with our own error.
 
+mod body;
+pub(super) mod query;
+
 use actix_web::dev::Payload;
-use actix_web::error::JsonPayloadError;
-use actix_web::{FromRequest, HttpRequest, ResponseError, web};
+use actix_web::{FromRequest, HttpRequest};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::error::{HttpError, of_status};
+use super::error::HttpError;
 use crate::domain::idempotency::InvalidIdempotencyKey;
 use crate::domain::{
     Error, ErrorKind, FieldError, FileId, IdempotencyKey, LetterId, LetterPageRequest, NewFile, Object,
@@ -17,6 +18,8 @@ use crate::domain::{
 
 /// A title and 64 KiB of description, every byte of it escaped as `\u00XX`, and room.
 pub(super) const BODY_LIMIT: usize = 512 * 1024;
+
+pub(super) use body::Form;
 
 /// The `{id}` of the path.
 pub(super) struct Id(pub(super) FileId);
@@ -90,8 +93,7 @@ impl FromRequest for PageQuery {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let read = || {
-            let raw = web::Query::<RawPageQuery>::from_query(request.query_string())
-                .map_err(|e| Error::new(ErrorKind::Malformed, "invalid_query", e.to_string()))?;
+            let raw: RawPageQuery = query::read(request)?;
             PageRequest::new(
                 raw.limit.as_deref(),
                 raw.cursor.as_deref(),
@@ -120,8 +122,7 @@ impl FromRequest for LetterQuery {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let read = || {
-            let raw = web::Query::<RawLetterQuery>::from_query(request.query_string())
-                .map_err(|e| Error::new(ErrorKind::Malformed, "invalid_query", e.to_string()))?;
+            let raw: RawLetterQuery = query::read(request)?;
             let (limit, cursor) = (raw.limit.as_deref(), raw.cursor.as_deref());
             LetterPageRequest::new(limit, cursor, raw.state.as_deref(), raw.file_id.as_deref())
         };
@@ -144,7 +145,7 @@ impl FromRequest for NewFileBody {
     type Future = LocalBoxFuture<'static, Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = json_body::<Object<RawNewFile>>(request, payload);
+        let body = body::json::<Object<RawNewFile>>(request, payload);
         async move { Ok(Self(new_file(body.await?.0)?)) }.boxed_local()
     }
 }
@@ -166,44 +167,4 @@ fn new_file(raw: RawNewFile) -> Result<NewFile, Error> {
         return Err(Error::invalid(wrong));
     }
     NewFile::new(title.as_deref(), description, format.as_deref())
-}
-
-/// A JSON body; whatever its content type says besides JSON is refused. `middleware` limits its size and time.
-fn json_body<T: DeserializeOwned + 'static>(
-    request: &HttpRequest,
-    payload: &mut Payload,
-) -> LocalBoxFuture<'static, Result<T, HttpError>> {
-    let body = web::Json::<T>::from_request(request, payload);
-    async move {
-        match body.await {
-            Ok(body) => Ok(body.into_inner()),
-            Err(error) => Err(HttpError(match error.as_error::<JsonPayloadError>() {
-                Some(cause) => refused(cause),
-                None => of_status(error.as_response_error().status_code(), error.to_string()),
-            })),
-        }
-    }
-    .boxed_local()
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
-fn refused(cause: &JsonPayloadError) -> Error {
-    match cause {
-        JsonPayloadError::ContentType => Error::new(
-            ErrorKind::UnsupportedMedia,
-            "unsupported_media_type",
-            "the body must be JSON, with Content-Type: application/json",
-        ),
-        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => Error::new(
-            ErrorKind::TooLarge,
-            "body_too_large",
-            format!("the body has more than {BODY_LIMIT} bytes"),
-        ),
-        JsonPayloadError::Deserialize(error) => Error::new(
-            ErrorKind::Malformed,
-            "malformed_json",
-            format!("the body is not a JSON object we can read: {error}"),
-        ),
-        other => of_status(other.status_code(), other.to_string()),
-    }
 }

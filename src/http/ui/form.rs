@@ -1,16 +1,10 @@
 //! The create form: what a browser sends, what goes to the domain, what comes back when a rule is broken.
 
-use actix_web::ResponseError;
-use actix_web::error::UrlencodedError;
-use actix_web::http::StatusCode;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::domain::{Error, ErrorKind, FieldError, IdempotencyKey, NewFile, Result};
-
-/// A description at its longest, all of it line breaks (`%0D%0A` each), and the rest of the form.
-pub const BODY_LIMIT: usize = 512 * 1024;
+use crate::domain::{FieldError, IdempotencyKey, NewFile, Result};
 
 /// The body of `POST /ui/files`; whatever is missing is empty.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -74,24 +68,6 @@ impl CreateForm {
         let broken = self.errors.iter().find(|error| error.pointer == pointer);
         broken.map(|error| error.detail.as_str())
     }
-}
-
-/// A body that can't be read as this form.
-pub fn unreadable(cause: &UrlencodedError) -> Error {
-    let (kind, code, detail) = match cause.status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => (ErrorKind::TooLarge, "body_too_large", "the form is too long"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
-            ErrorKind::UnsupportedMedia,
-            "unsupported_media_type",
-            "a form is sent as application/x-www-form-urlencoded",
-        ),
-        _ => (
-            ErrorKind::Malformed,
-            "malformed_form",
-            "the form can't be read: each field may come once, in UTF-8",
-        ),
-    };
-    Error::new(kind, code, detail)
 }
 
 #[cfg(test)]

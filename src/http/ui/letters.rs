@@ -12,7 +12,7 @@ use crate::actions::handle_dead_letters;
 use crate::domain::{Error, ErrorKind, LetterPageRequest, Result, Timestamp};
 use crate::http::AppState;
 use crate::http::error::HttpError;
-use crate::http::extract::Letter;
+use crate::http::extract::{Form, Letter, query};
 
 #[derive(Debug, Default, Deserialize)]
 struct ListQuery {
@@ -26,9 +26,8 @@ struct ListQuery {
 
 impl ListQuery {
     fn read(request: &HttpRequest) -> Result<Self> {
-        let query = web::Query::<Self>::from_query(request.query_string());
-        query.map(web::Query::into_inner).map_err(|cause| {
-            let detail = "the query of this address can't be read: each parameter may come once";
+        query::read(request).map_err(|cause| {
+            let detail = "the query of this address can't be read: each parameter may come once, in UTF-8";
             Error::new(ErrorKind::Malformed, "invalid_query", detail).because(cause)
         })
     }
@@ -73,7 +72,7 @@ pub(in crate::http) async fn replay(
     app: web::Data<AppState>,
     request: HttpRequest,
     Letter(id): Letter,
-    form: web::Form<ActForm>,
+    form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { handle_dead_letters::replay(&ctx.letters(), id).await }).await?;
@@ -84,7 +83,7 @@ pub(in crate::http) async fn discard(
     app: web::Data<AppState>,
     request: HttpRequest,
     Letter(id): Letter,
-    form: web::Form<ActForm>,
+    form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { handle_dead_letters::discard(&ctx.letters(), id).await }).await?;

@@ -10,19 +10,10 @@ pub(super) mod pages;
 mod tests;
 mod views;
 
-use actix_web::web::FormConfig;
 use askama::Template;
 
 use self::views::ErrorPage;
-use crate::http::error::HttpError;
 use crate::http::links::Links;
-
-/// How forms are read: within a limit, with errors of ours.
-pub(super) fn form_config() -> FormConfig {
-    FormConfig::default()
-        .limit(form::BODY_LIMIT)
-        .error_handler(|cause, _| HttpError::from(form::unreadable(&cause)).into())
-}
 
 /// An error as a page; needs nothing that could fail. Empty `request_id`: none is shown.
 pub(super) fn error_page(

@@ -22,7 +22,7 @@ use crate::domain::{
 use crate::http::AppState;
 use crate::http::error::{HttpError, status, wants_page};
 use crate::http::etag;
-use crate::http::extract::Id;
+use crate::http::extract::{Form, Id, query};
 use crate::http::preconditions::Validators;
 
 /// A page holds its browser's form token: nobody else may keep it, and going back asks again.
@@ -42,9 +42,8 @@ struct ListQuery {
 
 impl ListQuery {
     fn read(request: &HttpRequest) -> Result<Self> {
-        let query = web::Query::<Self>::from_query(request.query_string());
-        query.map(web::Query::into_inner).map_err(|cause| {
-            let detail = "the query of this address can't be read: each parameter may come once";
+        query::read(request).map_err(|cause| {
+            let detail = "the query of this address can't be read: each parameter may come once, in UTF-8";
             Error::new(ErrorKind::Malformed, "invalid_query", detail).because(cause)
         })
     }
@@ -91,7 +90,7 @@ pub(in crate::http) async fn list_fragment(
 pub(in crate::http) async fn create(
     app: web::Data<AppState>,
     request: HttpRequest,
-    form: web::Form<CreateForm>,
+    form: Form<CreateForm>,
 ) -> Result<HttpResponse, HttpError> {
     let form = form.into_inner();
     match create_file(&app, &request, &form).await {
@@ -167,7 +166,7 @@ pub(in crate::http) async fn cancel(
     app: web::Data<AppState>,
     request: HttpRequest,
     Id(id): Id,
-    form: web::Form<ActForm>,
+    form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { cancel_file::cancel(&ctx, id).await }).await?;
@@ -178,7 +177,7 @@ pub(in crate::http) async fn retry(
     app: web::Data<AppState>,
     request: HttpRequest,
     Id(id): Id,
-    form: web::Form<ActForm>,
+    form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
     let is_done = async || -> Result<bool> {
@@ -200,7 +199,7 @@ pub(in crate::http) async fn delete(
     app: web::Data<AppState>,
     request: HttpRequest,
     Id(id): Id,
-    form: web::Form<ActForm>,
+    form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
     app.run(move |ctx| async move { delete_file::delete(&ctx, id).await }).await?;

@@ -54,7 +54,11 @@ fn bodies() -> Vec<Case> {
         ("an unpaired surrogate", title(r#""\ud800""#), 400, "malformed_json"),
         ("surrogates the wrong way round", title(r#""\udc00\ud800""#), 400, "malformed_json"),
         ("a line break in a string", title("\"a\nb\""), 400, "malformed_json"),
-        ("a byte order mark", text("\u{feff}{\"title\":\"a\"}"), 400, "malformed_json"),
+        ("two byte order marks", text("\u{feff}\u{feff}{\"title\":\"a\"}"), 400, "malformed_json"),
+        ("UTF-16", Request::create(b"\xff\xfe{\0}\0".as_slice()), 400, "malformed_json"),
+        ("a title of a zero width space", title(r#""\u200b""#), 422, "validation_failed"),
+        ("a title of fillers", title(r#""\u3164\u2800\u00ad\ufe0f""#), 422, "validation_failed"),
+        ("a title of a mark alone", title(r#""\u0301""#), 422, "validation_failed"),
         ("arrays 10,000 deep", title(&deep("[", "]")), 400, "malformed_json"),
         ("objects 10,000 deep", title(&deep(r#"{"a":"#, "}").replace(":}", ":1}")), 400, "malformed_json"),
         ("only openings", text(&"[".repeat(100_000)), 400, "malformed_json"),
@@ -192,6 +196,9 @@ fn queries() -> Vec<Case> {
         "status=pending,failed",
         "status=%00",
         "q=%00",
+        "q=caf%E9",
+        "q=%ED%A0%80",
+        "other=%FF",
     ] {
         cases.push(("a query out of bounds", list(query), 400, "invalid_query"));
     }
@@ -218,6 +225,7 @@ fn queries() -> Vec<Case> {
 #[rustfmt::skip]
 fn paths() -> Vec<Case> {
     let json = |request: Request| request.header("Accept", "application/json");
+    let form = |body: &str| json(Request::new("POST", "/ui/files").header("Content-Type", "application/x-www-form-urlencoded").body(body));
     let mut cases = vec![
         ("nothing there", Request::get("/nothing"), 404, "not_found"),
         ("a slash too many", Request::get("/files/"), 404, "not_found"),
@@ -228,6 +236,10 @@ fn paths() -> Vec<Case> {
         ("no such asset", Request::get("/assets/app.css"), 404, "asset_not_found"),
         ("no page of that file", json(Request::get("/ui/files/9223372036854775807")), 404, "file_not_found"),
         ("no page of that id", json(Request::get("/ui/files/abc")), 400, "invalid_file_id"),
+        ("a form in Latin-1", form("title=caf%E9"), 400, "malformed_form"),
+        ("a form of half a character", form("title=%C3"), 400, "malformed_form"),
+        ("a form with a field twice", form("title=a&title=b"), 400, "malformed_form"),
+        ("a form said to be in Latin-1", json(Request::new("POST", "/ui/files").header("Content-Type", "application/x-www-form-urlencoded; charset=iso-8859-1").body("title=a")), 415, "unsupported_media_type"),
         ("a form that is JSON", json(Request::new("POST", "/ui/files").body("{}")), 415, "unsupported_media_type"),
     ];
     for (method, path) in [

@@ -11,3 +11,4 @@ mod lists;
 mod moves;
 mod operations;
 mod preconditions;
+mod texts;

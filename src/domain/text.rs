@@ -1,0 +1,164 @@
+//! Texts that people write: one spelling for what looks the same (NFC), and whether there is anything to see.
+
+use std::borrow::Cow;
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
+
+/// Written in front of a text by programs that mark its encoding.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The text in normalization form C (Unicode Standard Annex #15).
+pub fn normalized(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc(text) { text.into() } else { text.nfc().collect::<String>().into() }
+}
+
+/// The text in form D, as macOS names files and as older rows may have it; `None` when it is the same.
+pub fn decomposed(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    let decomposed: String = text.nfd().collect();
+    (decomposed != text).then_some(decomposed)
+}
+
+/// The text without white space and byte order marks at its ends, normalized.
+pub fn trimmed(text: &str) -> Cow<'_, str> {
+    normalized(text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK))
+}
+
+/// True when a reader sees at least one character.
+pub fn has_visible(text: &str) -> bool {
+    text.chars().any(is_visible)
+}
+
+/// Marks need a letter to stand on. What a font may not have yet counts as visible.
+fn is_visible(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_graphic();
+    }
+    if is_blank(c) {
+        return false;
+    }
+    match c.general_category_group() {
+        GeneralCategoryGroup::Letter
+        | GeneralCategoryGroup::Number
+        | GeneralCategoryGroup::Punctuation
+        | GeneralCategoryGroup::Symbol => true,
+        GeneralCategoryGroup::Mark | GeneralCategoryGroup::Separator => false,
+        GeneralCategoryGroup::Other => match c.general_category() {
+            GeneralCategory::PrivateUse => true,
+            GeneralCategory::Unassigned => !is_noncharacter(c),
+            _ => is_shown_format(c),
+        },
+    }
+}
+
+/// Characters with a glyph that is empty, and code points that are ignored by default, whatever their category.
+const fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        // Hangul fillers, the blank braille pattern, the null notehead, blank hieroglyphs.
+        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}' | '\u{1d159}' | '\u{13441}' | '\u{13442}'
+            | '\u{2065}' | '\u{fff0}'..='\u{fffc}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+pub const fn is_noncharacter(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdef}') || c as u32 & 0xfffe == 0xfffe
+}
+
+/// Format characters that are drawn all the same: signs in front of numbers.
+const fn is_shown_format(c: char) -> bool {
+    matches!(
+        c,
+        '\u{600}'
+            ..='\u{605}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'
+                | '\u{891}'
+                | '\u{8e2}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+    )
+}
+
+/// True for characters that are never drawn and may change how others are: direction, joining, tags, soft hyphens.
+pub fn is_format(c: char) -> bool {
+    !c.is_ascii() && c.general_category() == GeneralCategory::Format && !is_shown_format(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_look_the_same_are_the_same() {
+        for (written, stored) in [
+            ("e\u{301}cole", "école"),
+            ("\u{212b}", "Å"),
+            ("\u{1100}\u{1161}\u{11a8}", "각"),
+            ("a\u{323}\u{307}", "ạ\u{307}"),
+            ("a\u{307}\u{323}", "ạ\u{307}"),
+            ("\u{2126}", "Ω"),
+            ("\u{958}", "\u{915}\u{93c}"),
+            ("ﬁ ² Ⅳ ｆ", "ﬁ ² Ⅳ ｆ"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(normalized(written), stored);
+            assert_eq!(normalized(stored), stored);
+        }
+        assert_eq!(decomposed("école").as_deref(), Some("e\u{301}cole"));
+        assert_eq!(decomposed("plain"), None);
+        assert_eq!(trimmed("\u{feff} \u{3000}e\u{301}\u{feff}\n"), "é");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_not_visible() {
+        for text in [
+            "",
+            " \t\n\u{a0}\u{3000}\u{2028}",
+            "\u{200b}",
+            "\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}",
+            "\u{ad}\u{34f}\u{61c}\u{180e}",
+            "\u{202e}\u{2066}\u{2069}\u{200f}",
+            "\u{115f}\u{1160}\u{3164}\u{ffa0}",
+            "\u{2800}\u{2800}",
+            "\u{fe0f}\u{fe00}\u{e0100}",
+            "\u{e0067}\u{e0062}\u{e007f}",
+            "\u{301}\u{20dd}",
+            "\u{17b4}\u{17b5}\u{180b}",
+            "\u{fffc}\u{fff9}",
+            "\u{fdd0}\u{ffff}\u{10ffff}",
+            "\u{1d159}\u{1d173}\u{2061}",
+        ] {
+            assert!(!has_visible(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_is_visible() {
+        for text in [
+            "a",
+            "\u{200b}a",
+            "é",
+            "文",
+            "👨‍👩‍👧",
+            "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+            "☃\u{fe0f}",
+            ".",
+            "²",
+            "\u{fffd}",
+            "\u{6dd}",
+            "\u{e000}",
+            "\u{3a9}",
+            "½",
+            "＿",
+            "ـ",
+            "\u{1fae9}",
+        ] {
+            assert!(has_visible(text), "{text:?}");
+        }
+    }
+}
