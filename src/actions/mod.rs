@@ -1,6 +1,7 @@
 //! The verbs: one file for each thing the product does. They use the tools; the doors (`http`, `consumer`) call them.
 
 pub mod announce;
+pub mod apply_retention;
 pub mod cancel_file;
 pub mod check_health;
 pub mod check_topics;

@@ -88,12 +88,19 @@ fn key_of(file: &File) -> String {
 /// Moves `file` to where the verdict says and tells what to commit for it.
 pub(super) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, details: Details) -> Change {
     let from = file.status;
+    // Before its title is erased.
+    let leftover = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
+    let erases = to.status == Status::Deleted;
     file.status = to.status;
     file.attempt = to.attempt;
-    file.s3_location = details.s3_location;
-    file.size = details.size;
-    file.sha256 = details.sha256;
     file.error.clone_from(&details.error);
+    if erases {
+        file.erase(now);
+    } else {
+        file.s3_location = details.s3_location;
+        file.size = details.size;
+        file.sha256 = details.sha256;
+    }
     file.updated_at = now;
     file.sequence += 1;
     log::info!(
@@ -118,7 +125,8 @@ pub(super) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, detail
             error: details.error,
         },
         messages,
-        leftover: (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file)),
+        leftover,
+        erases,
         file: file.clone(),
     }
 }

@@ -11,12 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use super::{CommandError, CommandResult, signals};
 use crate::actions::{
-    ServeContext, prepare, relay_outbox, remove_objects, request_file, rescue_files, rescue_lost, tidy,
+    ServeContext, apply_retention, prepare, relay_outbox, remove_objects, request_file, rescue_files,
+    rescue_lost, tidy,
 };
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::roles::letters_group;
-use crate::config::{Env, HttpConfig, ServeSettings};
+use crate::config::{Env, HttpConfig, RetentionConfig, ServeSettings};
 use crate::consumer::letters::Letters;
 use crate::consumer::results::Results;
 use crate::consumer::{Settings, runner};
@@ -42,6 +43,7 @@ pub(super) struct Serve {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) storage: Storage,
     pub(super) file_deadline: Duration,
+    pub(super) retention: RetentionConfig,
     pub(super) group: String,
     /// The workers' group, whose progress tells what Kafka has lost.
     pub(super) worker_group: String,
@@ -55,8 +57,8 @@ pub(super) struct Serve {
 
 pub(super) async fn run(mut env: Env) -> CommandResult {
     let settings = ServeSettings::read(&mut env);
-    let ServeSettings { http, database, kafka, client_id, group_id, worker_group_id, s3, file_deadline } =
-        settings;
+    let ServeSettings { http, database, kafka, client_id, group_id, worker_group_id, .. } = settings;
+    let ServeSettings { s3, file_deadline, retention, .. } = settings;
     env.finish()?;
     let stop = signals::stop_token()?;
     let role = Serve {
@@ -65,6 +67,7 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         broker: Arc::new(Kafka::new(&kafka, &client_id)),
         storage: Storage::new(&s3).map_err(Error::from)?,
         file_deadline,
+        retention,
         group: group_id,
         worker_group: worker_group_id,
         client_id,
@@ -118,6 +121,7 @@ impl Serve {
         let groups = rescue_lost::Groups { workers: self.worker_group, recorders: self.group.clone() };
         tasks.spawn(rescue_lost::run(ctx.clone(), groups, background.clone()));
         tasks.spawn(tidy::run(ctx.clone(), background.clone()));
+        tasks.spawn(apply_retention::run(ctx.clone(), self.retention, background.clone()));
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
         tasks.spawn(keep_ready(ctx.clone(), self.topic_partitions, background.clone()));
         let settings = |batch| Settings {

@@ -103,6 +103,7 @@ async fn run_on(
         broker,
         storage,
         file_deadline: config.file_deadline,
+        retention: config.retention,
         group: SERVE_GROUP_ID.to_owned(),
         worker_group: WORKER_GROUP_ID.to_owned(),
         client_id: SERVE_CLIENT_ID.to_owned(),

@@ -10,7 +10,7 @@ use super::asked::Asked;
 use super::{Env, Role};
 
 /// By block of docs/CONFIG.md: names, and what the name alone doesn't say.
-const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
+const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
     (
         "http",
         &[
@@ -155,6 +155,23 @@ const SETTINGS: [(&str, &[(&str, &str)]); 8] = [
             (
                 "FILE_DEADLINE",
                 "from the creation of a file to its failing when it is still unfinished. Files keep the deadline that they were accepted with",
+            ),
+        ],
+    ),
+    (
+        "retention",
+        &[
+            (
+                "DEAD_LETTER_RETENTION",
+                "of dead letters that were replayed or discarded, counted from then; open ones stay",
+            ),
+            (
+                "HISTORY_RETENTION",
+                "of the history (`GET /files/{id}/timeline`) of files that are finished, counted from their last change",
+            ),
+            (
+                "DELETED_RETENTION",
+                "of the rows of deleted files, counted from the deletion; after that their ids are unknown (404)",
             ),
         ],
     ),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::worker::{read_file_deadline, read_health_socket};
 use super::{
-    DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, S3Config, TelemetryConfig, WorkerConfig,
-    http,
+    DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, RetentionConfig, S3Config, TelemetryConfig,
+    WorkerConfig, http,
 };
 
 pub const SERVE_CLIENT_ID: &str = "api-service";
@@ -62,6 +62,7 @@ pub struct ServeSettings {
     pub worker_group_id: String,
     pub s3: S3Config,
     pub file_deadline: Duration,
+    pub retention: RetentionConfig,
 }
 
 impl ServeSettings {
@@ -75,6 +76,7 @@ impl ServeSettings {
             worker_group_id: env.text_or(&["KAFKA_WORKER_GROUP_ID"], WORKER_GROUP_ID),
             s3: S3Config::read(env),
             file_deadline: read_file_deadline(env),
+            retention: RetentionConfig::read(env),
         }
     }
 }
@@ -138,6 +140,7 @@ pub struct UpSettings {
     pub bucket: String,
     pub work: WorkerConfig,
     pub file_deadline: Duration,
+    pub retention: RetentionConfig,
     pub embedded: EmbeddedConfig,
 }
 
@@ -164,6 +167,7 @@ impl UpSettings {
             bucket: S3Config::read_bucket(env),
             work: WorkerConfig::read(env, replicas, 2),
             file_deadline: read_file_deadline(env),
+            retention: RetentionConfig::read(env),
             embedded: EmbeddedConfig::read(env),
         }
     }

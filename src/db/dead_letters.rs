@@ -10,7 +10,7 @@ use super::moves::{self, Change};
 use super::outbox::{self, Message};
 use super::schema::{dead_letters, files};
 use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
-use super::{Db, DbError, clock};
+use super::{Db, DbError, clock, erasure};
 use crate::domain::dead_letter::Value;
 use crate::domain::{
     Attempt, DeadLetter, File, FileId, LetterCursor, LetterHeader, LetterId, LetterPage, LetterPageRequest,
@@ -167,12 +167,20 @@ impl Db {
         };
         let rows: Vec<_> = letters.into_iter().map(row).collect();
         self.run(async move |conn| {
-            diesel::insert_into(dead_letters::table)
-                .values(rows)
-                .on_conflict(dead_letters::letter_id)
-                .do_nothing()
-                .execute(conn)
-                .await
+            conn.transaction(async move |conn| {
+                let new: Vec<i64> = diesel::insert_into(dead_letters::table)
+                    .values(rows)
+                    .on_conflict(dead_letters::letter_id)
+                    .do_nothing()
+                    .returning(dead_letters::id)
+                    .get_results(conn)
+                    .await?;
+                let count = new.len();
+                // One may come after the deletion of the file that it names.
+                erasure::erase_letters(conn, new).await?;
+                Ok(count)
+            })
+            .await
         })
         .await
     }
@@ -260,6 +268,9 @@ impl Db {
                     Some(file_id) => lock_file(conn, file_id).await?,
                     None => None,
                 };
+                if file.as_ref().is_some_and(|file| file.erased_at.is_some()) {
+                    erasure::erase_letters(conn, vec![id.0]).await?;
+                }
                 let now = clock::now(conn).await?;
                 let (settlement, answer) = decide(letter, file, now);
                 if let Some(settlement) = settlement {

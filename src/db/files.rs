@@ -13,9 +13,7 @@ use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
 use crate::domain::text;
-use crate::domain::{
-    Attempt, Cursor, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp,
-};
+use crate::domain::{Attempt, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp};
 use crate::faults;
 
 /// A file about to be stored, and what is published once it is.
@@ -92,6 +90,40 @@ SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}')
     ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $18)) AS next_ids, clock_timestamp() AS now
 FROM inserted_outbox";
 
+/// Characters of each description in a list.
+const BEGINNING: i32 = 500;
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn left(text: Nullable<Text>, count: Integer) -> Nullable<Text>;
+    fn char_length(text: Nullable<Text>) -> Nullable<Integer>;
+}
+
+/// A [`FileRow`] with so many characters of its description, and whether that has more.
+#[diesel::dsl::auto_type]
+fn beginnings(count: i32) -> _ {
+    (
+        (
+            files::id,
+            files::title,
+            left(files::description, count),
+            files::status,
+            files::s3_location,
+            files::created_at,
+            files::updated_at,
+            files::format,
+            files::content_type,
+            files::size,
+            files::sha256,
+            files::attempt,
+            files::error,
+            files::sequence,
+            files::erased_at,
+        ),
+        char_length(files::description).gt(count),
+    )
+}
+
 impl Db {
     /// Takes ids for so many files, and tells the time.
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
@@ -145,10 +177,10 @@ impl Db {
         Ok(row.map(File::from))
     }
 
-    /// Newest first, by id; deleted files only when asked for.
+    /// Newest first, by id, with the beginnings of descriptions; deleted files only when asked for.
     pub async fn page(&self, request: &PageRequest) -> Result<Page, DbError> {
         let mut query = files::table
-            .select(FileRow::as_select())
+            .select(beginnings(BEGINNING))
             .order(files::id.desc())
             .limit(request.limit + 1)
             .into_boxed();
@@ -172,13 +204,12 @@ impl Db {
                 None => query.filter(files::title.ilike(part(text))),
             };
         }
-        let rows: Vec<FileRow> = self.run(async move |conn| query.load(conn).await).await?;
-        let mut files: Vec<File> = rows.into_iter().map(File::from).collect();
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        let more = files.len() > limit;
-        files.truncate(limit);
-        let next = files.last().filter(|_| more).map(|last| Cursor { before: last.id });
-        Ok(Page { files, next })
+        let rows: Vec<(FileRow, Option<bool>)> = self.run(async move |conn| query.load(conn).await).await?;
+        let files = rows.into_iter().map(|(row, is_cut)| File {
+            description_truncated: is_cut.unwrap_or_default(),
+            ..File::from(row)
+        });
+        Ok(Page::of(files, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
     /// Ids of files whose deadline has passed and that are unfinished all the same, oldest deadline first.

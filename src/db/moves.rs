@@ -11,7 +11,7 @@ use super::prepared::Prepared;
 use super::removals;
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
-use super::{Db, DbError, clock};
+use super::{Db, DbError, clock, erasure};
 use crate::domain::{File, FileId, Status, Timestamp, Transition};
 use crate::faults;
 
@@ -26,6 +26,8 @@ pub struct Change {
     pub messages: Vec<Message>,
     /// The key that a worker may still store under, or have stored under, although the file has ended without.
     pub leftover: Option<String>,
+    /// What the file was about goes from every table.
+    pub erases: bool,
 }
 
 /// What to write for the files that were locked.
@@ -114,7 +116,11 @@ pub(super) async fn write(
         insert_history(conn, &changes, now),
         outbox::insert(conn, messages, lease)
     );
-    updated.and(told).and(written)
+    updated.and(told)?;
+    let written = written?;
+    let erased = changes.iter().filter(|change| change.erases).map(|change| change.file.id.0);
+    erasure::erase(conn, erased.collect()).await?;
+    Ok(written)
 }
 
 async fn update_rows(mut conn: &AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {

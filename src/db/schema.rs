@@ -17,6 +17,7 @@ diesel::table! {
         error -> Nullable<Text>,
         deadline_at -> Timestamptz,
         sequence -> BigInt,
+        erased_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -8,19 +8,23 @@ use super::types::TransitionRow;
 use super::{Db, DbError};
 use crate::domain::{FileId, Transition};
 
+/// Of one file's history that are read: as often as somebody likes, a file is cancelled and asked for again.
+const MAX_LINES: i64 = 1000;
+
 impl Db {
-    /// Oldest first.
+    /// The newest ones, oldest of them first.
     pub async fn transitions(&self, id: FileId) -> Result<Vec<Transition>, DbError> {
         let rows: Vec<TransitionRow> = self
             .run(async move |conn| {
                 transitions::table
                     .select(TransitionRow::as_select())
                     .filter(transitions::file_id.eq(id.0))
-                    .order(transitions::id)
+                    .order((transitions::file_id.desc(), transitions::id.desc()))
+                    .limit(MAX_LINES)
                     .load(conn)
                     .await
             })
             .await?;
-        Ok(rows.into_iter().map(Transition::from).collect())
+        Ok(rows.into_iter().rev().map(Transition::from).collect())
     }
 }

@@ -57,6 +57,7 @@ pub(super) struct FileRow {
     attempt: AttemptColumn,
     error: Option<String>,
     sequence: i64,
+    erased_at: Option<TimeColumn>,
 }
 
 impl From<FileRow> for File {
@@ -75,6 +76,8 @@ impl From<FileRow> for File {
             sha256: row.sha256,
             attempt: row.attempt.into(),
             error: row.error,
+            erased_at: row.erased_at.map(Timestamp::from),
+            description_truncated: false,
             sequence: row.sequence,
         }
     }

@@ -24,6 +24,11 @@ pub struct File {
     pub sha256: Option<String>,
     pub attempt: Attempt,
     pub error: Option<String>,
+    /// When its texts were erased: it is deleted, and nothing but id, times, size and digest is left.
+    pub erased_at: Option<Timestamp>,
+    /// In a list: the description is only its beginning.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub description_truncated: bool,
     /// Of the newest fact about it; not part of the record.
     #[serde(skip)]
     pub sequence: i64,
@@ -39,6 +44,15 @@ pub struct Mark {
 impl File {
     pub const fn mark(&self) -> Mark {
         Mark { attempt: self.attempt, sequence: self.sequence }
+    }
+
+    /// Forgets what it was about.
+    pub fn erase(&mut self, now: Timestamp) {
+        ERASED.clone_into(&mut self.title);
+        self.description = None;
+        self.s3_location = None;
+        self.error = None;
+        self.erased_at = Some(now);
     }
 
     /// A request that was just accepted.
@@ -57,9 +71,19 @@ impl File {
             sha256: None,
             attempt: Attempt::FIRST,
             error: None,
+            erased_at: None,
+            description_truncated: false,
             sequence: 1,
         }
     }
+}
+
+/// Stands in the place of texts that were erased.
+pub const ERASED: &str = "(deleted)";
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 pub const TITLE_MAX_CHARS: usize = 255;
@@ -74,8 +98,11 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Whether `file` is what this asks for.
+    /// Whether `file` is what this asks for. Of an erased one nobody knows.
     pub fn is_of(&self, file: &File) -> bool {
+        if file.erased_at.is_some() {
+            return true;
+        }
         let title = text::normalized(&file.title);
         (self.title.as_str(), &self.description, self.format) == (&*title, &file.description, file.format)
     }

@@ -99,6 +99,28 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// Bytes of the JSON of one page; the file that exceeds them begins the next one.
+const MAX_BYTES: usize = 256 << 10;
+
+impl Page {
+    /// As many of `files` as fit: up to `limit`, within the bytes of a page, but one at least.
+    pub fn of(files: impl IntoIterator<Item = File>, limit: usize) -> Self {
+        let mut page = Self { files: Vec::new(), next: None };
+        let mut bytes = 2;
+        for file in files {
+            bytes += serde_json::to_vec(&file).map_or(0, |json| json.len() + 1);
+            if let Some(last) = page.files.last()
+                && (page.files.len() >= limit || bytes > MAX_BYTES)
+            {
+                page.next = Some(Cursor { before: last.id });
+                break;
+            }
+            page.files.push(file);
+        }
+        page
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

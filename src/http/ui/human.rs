@@ -116,7 +116,7 @@ pub const fn letter_label(state: LetterState) -> &'static str {
 pub fn snippet(text: &str) -> String {
     const MOST: usize = 140;
     // A description may have 64 KiB and a page two hundred of them: look at no more than is shown.
-    let head: String = text.chars().take(MOST * 4).collect();
+    let head: String = text.chars().take(MOST * 3).collect();
     let line = head.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut short: String = line.chars().take(MOST).collect();
     if short.len() < line.len() || head.len() < text.len() {

@@ -34,6 +34,8 @@ fn file(id: i64, title: &str, status: Status) -> File {
         sha256: None,
         attempt: Attempt::FIRST,
         error: (status == Status::Failed).then(|| title.to_owned()),
+        erased_at: None,
+        description_truncated: false,
         sequence: 1,
     }
 }

@@ -10,6 +10,7 @@ use super::history::{Edge, edges};
 use super::log::{CREATE, CREATED, DEAD_LETTERS, Place};
 use super::message::{header, mark, named, request};
 use super::records::{Judge, Mark, Records, Said};
+use super::rows::ERASED;
 
 /// Where a record lay that was put aside.
 pub type Origin = (&'static str, Place);
@@ -87,6 +88,8 @@ impl Judge<'_> {
         };
         match row {
             None => self.findings.add("I9", "letter-not-kept", || format!("{letter:?}")),
+            // Its file was deleted, and with that the letter erased.
+            Some(row) if row.cause == ERASED && row.is_empty && row.origin == letter.origin => {}
             Some(row) if row != letter => {
                 self.findings.add("I9", "letter-kept-wrongly", || format!("{letter:?} as {row:?}"));
             }

@@ -59,6 +59,9 @@ pub fn written(millis: i64) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// In the place of texts of a deleted file.
+pub(super) const ERASED: &str = "(deleted)";
+
 /// Everything that rows alone can tell, and objects for those that are completed: these are taken out of `objects`.
 pub struct Reading<'a> {
     pub stories: &'a Stories,
@@ -117,7 +120,9 @@ impl Reading<'_> {
     /// The number of its request.
     fn compare_with_journal(&mut self, stored: &Stored, with_row: &mut HashSet<Number>) -> Option<Number> {
         let (id, title) = (stored.id, &stored.title);
-        let Some((number, story)) = self.stories.with_title(title) else {
+        let is_erased = stored.status == Status::Deleted && title == ERASED;
+        let found = if is_erased { self.stories.with_id(id) } else { self.stories.with_title(title) };
+        let Some((number, story)) = found else {
             self.findings.add("I1", "row-without-request", || format!("file {id}: {title:?}"));
             return None;
         };
@@ -135,7 +140,9 @@ impl Reading<'_> {
             self.findings
                 .add("I1", "other-id", || format!("request {number:?}: file {id}, answered {ids:?}"));
         }
-        if stored.description.as_deref().map(Digest::of) != story.description {
+        let description = stored.description.as_deref().map(Digest::of);
+        let wanted = story.description.clone().filter(|_| !is_erased);
+        if description != wanted {
             self.findings.add("I1", "other-content", || format!("request {number:?}: file {id}"));
         }
         Some(number)
@@ -179,7 +186,9 @@ impl Reading<'_> {
         }
         if status == Status::Completed {
             self.check_object(stored);
-        } else if (&stored.location, stored.size, &stored.sha256) != (&None, None, &None) {
+        } else if stored.location.is_some()
+            || status != Status::Deleted && (stored.size, &stored.sha256) != (None, &None)
+        {
             self.findings.add("I3", "object-of-unfinished", || format!("file {id}: {:?}", stored.location));
         }
         Row { number, attempt, sequence, created_at, lines }

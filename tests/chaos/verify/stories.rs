@@ -47,11 +47,12 @@ impl Digest {
 /// Seed and number of a request.
 pub type Number = (u64, u64);
 
-/// By number and by title.
+/// By number, by title and by id.
 #[derive(Debug, Default)]
 pub struct Stories {
     pub by_number: HashMap<Number, Story>,
     by_title: HashMap<String, Number>,
+    by_id: HashMap<i64, Number>,
 }
 
 impl Stories {
@@ -65,6 +66,12 @@ impl Stories {
 
     pub fn with_title(&self, title: &str) -> Option<(Number, &Story)> {
         let number = *self.by_title.get(title)?;
+        Some((number, self.by_number.get(&number)?))
+    }
+
+    /// That of a file whose title is erased.
+    pub fn with_id(&self, id: i64) -> Option<(Number, &Story)> {
+        let number = *self.by_id.get(&id)?;
         Some((number, self.by_number.get(&number)?))
     }
 
@@ -88,6 +95,7 @@ impl Stories {
             Step::AskAgain { .. } => {}
             Step::Answer { said, id, wrong } => {
                 if said.status == Some(201) {
+                    self.by_id.extend(id.map(|id| (id, number)));
                     story.ids.extend(id.filter(|id| !story.ids.contains(id)));
                     story.wrong.extend(wrong);
                 } else if is_refused(&said) {

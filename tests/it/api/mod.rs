@@ -6,6 +6,7 @@ mod connections;
 mod content;
 mod create;
 mod dead_letters;
+mod erasure;
 mod idempotency;
 mod lists;
 mod moves;

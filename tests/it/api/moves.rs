@@ -45,7 +45,8 @@ async fn a_deleted_file_keeps_its_row_and_loses_its_object() {
 
     wait_until_no_object_is_left(&app).await;
     let row = app.file(file.id).await;
-    assert_eq!((row.status, &row.s3_location, row.size), (Status::Deleted, &None, None));
+    assert_eq!((row.status, &row.s3_location, row.size), (Status::Deleted, &None, file.size));
+    assert_eq!((row.sha256, row.erased_at), (file.sha256, Some(row.updated_at)));
     assert_eq!(app.content(file.id).await.status, 410);
     assert_eq!(app.page("/files").await.0, []);
     assert_eq!(app.page("/files?status=deleted").await.0.len(), 1);
