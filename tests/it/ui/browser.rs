@@ -18,6 +18,7 @@ const LEASH: &str = r#""$@" & exec >&-; read -r _; kill -9 -$$"#;
 /// Dropping it kills driver and browser; `quit` ends them in good order.
 pub struct Browser {
     session: WebDriver,
+    port: u16,
     _driver: Child,
     dir: TempDir,
 }
@@ -70,7 +71,7 @@ impl Browser {
         capabilities.add_experimental_option("prefs", settings).unwrap();
         let session = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities);
         let session = within(PATIENCE, "starting the browser", session).await.unwrap();
-        let browser = Self { session, _driver: driver, dir };
+        let browser = Self { session, port, _driver: driver, dir };
         browser.goto(url).await;
         Some(browser)
     }
@@ -143,6 +144,29 @@ impl Browser {
     /// What a script in the page gives back.
     pub async fn run(&self, script: &str) -> Value {
         self.session.execute(script, Vec::new()).await.unwrap().json().clone()
+    }
+
+    /// What a script gives to the function that it is called with last.
+    pub async fn run_async(&self, script: &str) -> Value {
+        self.session.execute_async(script, Vec::new()).await.unwrap().json().clone()
+    }
+
+    /// Sees pages in this colour scheme, on a screen of this width, from now on.
+    pub async fn look_with(&self, scheme: &str, width: u32) {
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        self.command("Emulation.setEmulatedMedia", json!({"features": [feature]})).await;
+        let screen = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.command("Emulation.setDeviceMetricsOverride", screen).await;
+    }
+
+    /// A command of Chromium's own protocol.
+    async fn command(&self, name: &str, parameters: Value) {
+        let session = self.session.session_id();
+        let url = format!("http://127.0.0.1:{}/session/{session}/goog/cdp/execute", self.port);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(url).json(&json!({"cmd": name, "params": parameters}));
+        let answer = within(PATIENCE, name, request.send()).await.unwrap();
+        assert!(answer.status().is_success(), "{name}: {:?}", answer.text().await);
     }
 
     /// The only file that was downloaded: its name and its bytes.

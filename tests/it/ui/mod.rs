@@ -1,5 +1,6 @@
 //! The pages, as people use them: in a real browser, and without JavaScript.
 
+mod accessibility;
 mod browser;
 mod from_elsewhere;
 mod in_a_browser;
