@@ -98,7 +98,7 @@ fn unsupported(detail: &str) -> Error {
 fn read(
     request: &HttpRequest,
     payload: &mut Payload,
-) -> impl Future<Output = Result<Bytes, HttpError>> + 'static {
+) -> impl Future<Output = Result<Bytes, HttpError>> + use<> {
     let body = web::Bytes::from_request(request, payload);
     async move {
         body.await.map_err(|error| {
