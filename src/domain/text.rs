@@ -46,11 +46,12 @@ fn is_visible(c: char) -> bool {
         | GeneralCategoryGroup::Punctuation
         | GeneralCategoryGroup::Symbol => true,
         GeneralCategoryGroup::Mark | GeneralCategoryGroup::Separator => false,
-        GeneralCategoryGroup::Other => match c.general_category() {
-            GeneralCategory::PrivateUse => true,
-            GeneralCategory::Unassigned => !is_noncharacter(c),
-            _ => is_shown_format(c),
-        },
+        GeneralCategoryGroup::Other => {
+            let category = c.general_category();
+            category == GeneralCategory::PrivateUse
+                || category == GeneralCategory::Unassigned && !is_noncharacter(c)
+                || is_shown_format(c)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -99,7 +99,7 @@ fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, HttpError>> + use<> {
-    let body = web::Bytes::from_request(request, payload);
+    let body = Bytes::from_request(request, payload);
     async move {
         body.await.map_err(|error| {
             HttpError(match error.as_error::<PayloadError>() {
