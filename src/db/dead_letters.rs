@@ -13,11 +13,11 @@ use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterState
 use super::{Db, DbError, clock, erasure};
 use crate::domain::dead_letter::Value;
 use crate::domain::{
-    Attempt, DeadLetter, File, FileId, LetterCursor, LetterHeader, LetterId, LetterPage, LetterPageRequest,
-    LetterState, Origin, Timestamp,
+    Attempt, DeadLetter, File, FileId, LetterHeader, LetterId, LetterPage, LetterPageRequest, LetterState,
+    Origin, Timestamp,
 };
 
-/// Of each value in a list.
+/// Of each key and value in a list.
 const BEGINNING: i32 = 1000;
 
 /// A record of the topic, without U+0000 in its texts, which PostgreSQL does not store.
@@ -118,7 +118,7 @@ extern "SQL" {
     fn substr(bytes: Nullable<Binary>, first: Integer, count: Integer) -> Nullable<Binary>;
 }
 
-/// A [`LetterRow`], with so many bytes of the value.
+/// A [`LetterRow`], with so many bytes of key and value.
 #[diesel::dsl::auto_type]
 fn columns(first: i32, count: i32) -> _ {
     (
@@ -128,7 +128,7 @@ fn columns(first: i32, count: i32) -> _ {
         dead_letters::original_topic,
         dead_letters::original_partition,
         dead_letters::original_offset,
-        dead_letters::record_key,
+        substr(dead_letters::record_key, first, count),
         dead_letters::headers,
         dead_letters::file_id,
         dead_letters::attempt,
@@ -202,12 +202,8 @@ impl Db {
             query = query.filter(dead_letters::id.lt(cursor.before.0));
         }
         let rows: Vec<LetterRow> = self.run(async move |conn| query.load(conn).await).await?;
-        let mut letters: Vec<DeadLetter> = rows.into_iter().map(DeadLetter::from).collect();
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        let more = letters.len() > limit;
-        letters.truncate(limit);
-        let next = letters.last().filter(|_| more).map(|last| LetterCursor { before: last.id });
-        Ok(LetterPage { letters, next })
+        let letters = rows.into_iter().map(DeadLetter::from);
+        Ok(LetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
     pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {

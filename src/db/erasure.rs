@@ -26,7 +26,7 @@ WITH rows AS (
 ), letters AS (
     SELECT id FROM dead_letters WHERE file_id = ANY($1) FOR UPDATE SKIP LOCKED
 )
-UPDATE dead_letters SET value = NULL, error = $2, headers = '{}',
+UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
     settled_at = COALESCE(settled_at, now()), state = CASE state WHEN 'open' THEN 'discarded' ELSE state END
 FROM letters WHERE dead_letters.id = letters.id";
 
@@ -41,7 +41,7 @@ pub(super) async fn erase(mut conn: &AsyncPgConnection, ids: Vec<i64>) -> QueryR
 }
 
 const ERASE_LETTERS: &str = "
-UPDATE dead_letters SET value = NULL, error = $2, headers = '{}',
+UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
     settled_at = COALESCE(settled_at, now()), state = CASE state WHEN 'open' THEN 'discarded' ELSE state END
 FROM files WHERE files.id = dead_letters.file_id AND files.erased_at IS NOT NULL AND dead_letters.id = ANY($1)";
 

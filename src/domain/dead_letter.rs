@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::page::{cursor, malformed, read_cursor, read_limit};
+use super::page::{MAX_BYTES, cursor, malformed, read_cursor, read_limit};
 use super::{Attempt, FileId, LetterId, Result, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -221,6 +221,25 @@ impl LetterPageRequest {
 pub struct LetterPage {
     pub letters: Vec<DeadLetter>,
     pub next: Option<LetterCursor>,
+}
+
+impl LetterPage {
+    /// As many of `letters` as fit: up to `limit`, within the bytes of a page, but one at least.
+    pub fn of(letters: impl IntoIterator<Item = DeadLetter>, limit: usize) -> Self {
+        let mut page = Self { letters: Vec::new(), next: None };
+        let mut bytes = 2;
+        for letter in letters {
+            bytes += serde_json::to_vec(&letter).map_or(0, |json| json.len() + 1);
+            if let Some(last) = page.letters.last()
+                && (page.letters.len() >= limit || bytes > MAX_BYTES)
+            {
+                page.next = Some(LetterCursor { before: last.id });
+                break;
+            }
+            page.letters.push(letter);
+        }
+        page
+    }
 }
 
 #[cfg(test)]

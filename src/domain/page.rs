@@ -100,7 +100,7 @@ pub struct Page {
 }
 
 /// Bytes of the JSON of one page; the file that exceeds them begins the next one.
-const MAX_BYTES: usize = 256 << 10;
+pub(super) const MAX_BYTES: usize = 256 << 10;
 
 impl Page {
     /// As many of `files` as fit: up to `limit`, within the bytes of a page, but one at least.
