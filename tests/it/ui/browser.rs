@@ -153,8 +153,10 @@ impl Browser {
 
     /// Sees pages in this colour scheme, on a screen of this width, from now on.
     pub async fn look_with(&self, scheme: &str, width: u32) {
-        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
-        self.command("Emulation.setEmulatedMedia", json!({"features": [feature]})).await;
+        let scheme = json!({"name": "prefers-color-scheme", "value": scheme});
+        // Nothing is still on its way from one colour to the other.
+        let motion = json!({"name": "prefers-reduced-motion", "value": "reduce"});
+        self.command("Emulation.setEmulatedMedia", json!({"features": [scheme, motion]})).await;
         let screen = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.command("Emulation.setDeviceMetricsOverride", screen).await;
     }
