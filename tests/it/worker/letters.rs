@@ -90,7 +90,7 @@ async fn a_request_whose_file_got_further_without_it_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn a_request_of_a_file_that_may_still_be_made_or_is_deleted_stays_open() {
+async fn a_request_of_a_file_that_may_still_be_made_stays_open_and_one_of_a_deleted_file_is_erased() {
     use filesys::actions::delete_file;
     let roles = without_relay().await;
     let (file, letter) = failed(&roles).await;
@@ -99,9 +99,11 @@ async fn a_request_of_a_file_that_may_still_be_made_or_is_deleted_stays_open() {
     // As long as the failure is not recorded yet.
     connection.batch_execute(&set("processing")).await.unwrap();
     assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
+    assert_eq!(roles.letters("open", 1).await.len(), 1);
     delete_file::delete(&roles.ctx, file.id).await.unwrap();
     assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
-    assert_eq!(roles.letters("open", 1).await.len(), 1);
+    let erased = roles.letters("discarded", 1).await.remove(0);
+    assert_eq!((erased.value, erased.error.as_str()), (None, "(deleted)"));
     assert_eq!(discard(&roles, letter.id).await, Ok(()));
     assert_eq!(discard(&roles, letter.id).await, Ok(()));
     assert_eq!(roles.letters("discarded", 1).await.len(), 1);
