@@ -49,6 +49,7 @@ pub type Number = (u64, u64);
 
 /// By number, by title and by id.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "what each is found by")]
 pub struct Stories {
     pub by_number: HashMap<Number, Story>,
     by_title: HashMap<String, Number>,
