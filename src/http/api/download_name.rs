@@ -108,7 +108,7 @@ mod tests {
             ("Größe", "Größe.txt", "Gr_e-7.txt"),
             ("😀 é", "😀 é.txt", "file-7.txt"),
             ("../../etc/passwd", "_.._etc_passwd.txt", "_.._etc_passwd-7.txt"),
-            (r"C:\boot.ini", "C__boot.ini.txt", "C_boot.ini-7.txt"),
+            (r"C:\boot.ini", "C__boot.ini.txt", "C__boot.ini-7.txt"),
             ("CON", "_CON.txt", "_CON-7.txt"),
             ("nul.tar", "_nul.tar.txt", "_nul.tar-7.txt"),
             ("com1", "_com1.txt", "_com1-7.txt"),
