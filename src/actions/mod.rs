@@ -9,6 +9,7 @@ mod compare_result;
 pub mod context;
 pub mod dead_letters;
 pub mod delete_file;
+pub mod doctor;
 pub mod download_file;
 pub mod find_files;
 pub mod generate_file;

@@ -6,8 +6,10 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::broker::{Broker, TopicSpec};
+use crate::config::KafkaConfig;
 use crate::db::migrations;
 use crate::domain::Result;
+use crate::domain::shell::quoted;
 use crate::domain::message::topic;
 use crate::storage::Storage;
 
@@ -45,6 +47,13 @@ pub enum Agreement {
     Fewer,
     /// More partitions than wanted, which does no harm. There is no way back.
     More,
+}
+
+/// Kafka's own tool adds partitions: rskafka can't.
+pub fn add_partitions_command(config: &KafkaConfig, topic: &str) -> String {
+    let (brokers, topic) = (quoted(&config.brokers.join(",")), quoted(topic));
+    let partitions = config.partitions;
+    format!("kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic} --partitions {partitions}")
 }
 
 /// Looks, and changes nothing.

@@ -2,6 +2,7 @@
 
 mod config;
 mod dead_letters;
+mod doctor;
 mod fsck;
 mod healthcheck;
 mod migrate;
@@ -53,6 +54,8 @@ enum Command {
     Fsck(fsck::Args),
     /// Show the settings of this environment and where each comes from
     Config(config::Args),
+    /// Reach PostgreSQL, Kafka and S3 as a role would, and say what is wrong and what to do; exit code 1 if anything is
+    Doctor(doctor::Args),
     /// Ask the server or worker on this machine whether it is well; exit code 0 if so
     Healthcheck(healthcheck::Args),
 }
@@ -101,6 +104,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::DeadLetters(args) => dead_letters::run(args, env).await,
         Command::Fsck(args) => fsck::run(args, env).await,
         Command::Config(args) => config::run(&args, env),
+        Command::Doctor(args) => doctor::run(args, env).await,
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }
 }

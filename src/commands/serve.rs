@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{CommandError, CommandResult, signals};
+use crate::actions::doctor::{Services, explain_slow_start};
 use crate::actions::{
     ServeContext, apply_retention, prepare, relay_outbox, remove_objects, request_file, rescue_files,
     rescue_lost, tidy,
@@ -61,6 +62,8 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
     let ServeSettings { s3, file_deadline, retention, .. } = settings;
     env.finish()?;
     let stop = signals::stop_token()?;
+    let services =
+        Services { database: Some(database.clone()), kafka: Some(kafka.clone()), s3: Some(s3.clone()) };
     let role = Serve {
         http,
         db: Db::new(&database.url, database.max_connections).map_err(Error::from)?,
@@ -75,6 +78,13 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         topic_partitions: kafka.partitions,
         broker_forgets: false,
     };
+    let (db, broker, storage) = (role.db.clone(), Arc::clone(&role.broker), role.storage.clone());
+    let is_ready = async move || {
+        let (db, broker, storage) = tokio::join!(db.ping(), broker.topics(), storage.ping());
+        db.is_ok() && broker.is_ok() && storage.is_ok()
+    };
+    let explanation = explain_slow_start(services, role.client_id.clone(), is_ready, stop.clone());
+    let _explanation = AbortOnDropHandle::new(tokio::spawn(explanation));
     role.run(stop.clone(), stop, None).await
 }
 

@@ -6,7 +6,6 @@ use crate::actions::check_topics;
 use crate::actions::prepare::{self, Agreement, TopicState};
 use crate::broker::kafka::Kafka;
 use crate::config::{Env, KafkaConfig};
-use crate::domain::shell::quoted;
 use crate::domain::topic_settings::{Finding, Severity};
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +36,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         [one.topic.clone(), one.wanted.to_string(), found, word(one.state).to_owned()]
     })?;
     let brokers = config.brokers.join(",");
-    let mut problems: Vec<String> = states.iter().filter_map(|one| problem(one, &brokers)).collect();
+    let mut problems: Vec<String> = states.iter().filter_map(|one| problem(one, &config)).collect();
     for finding in check_topics::findings(&kafka, &config.prefix, &brokers).await? {
         let Finding { severity, topic, setting, value, effect, command } = finding;
         match severity {
@@ -63,17 +62,15 @@ fn word(state: Agreement) -> &'static str {
 
 /// What is wrong and who mends it. rskafka can't add partitions, and librdkafka changes nothing here
 /// (docs/adr/0001).
-fn problem(topic: &TopicState, brokers: &str) -> Option<String> {
+fn problem(topic: &TopicState, config: &KafkaConfig) -> Option<String> {
     let TopicState { topic, wanted, found, state } = topic;
     match state {
         Agreement::Ok | Agreement::More => None,
         Agreement::Missing => Some(format!("topic {topic} is missing; `filesys topics` makes it")),
         Agreement::Fewer => Some(format!(
-            "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: \
-             kafka-topics.sh --bootstrap-server {} --alter --topic {} --partitions {wanted}",
+            "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: {}",
             found.unwrap_or_default(),
-            quoted(brokers),
-            quoted(topic)
+            prepare::add_partitions_command(config, topic)
         )),
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{CommandError, CommandResult, signals};
 use crate::actions::WorkerContext;
+use crate::actions::doctor::{Services, explain_slow_start};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::worker::HEALTH_SOCKET;
@@ -48,6 +49,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     env.finish()?;
     let listener = health_socket.map(|name| listen(&name)).transpose()?;
     let stop = signals::stop_token()?;
+    let services = Services { database: None, kafka: Some(kafka.clone()), s3: Some(s3.clone()) };
     let role = Worker {
         config: work,
         broker: Arc::new(Kafka::new(&kafka, &client_id)),
@@ -61,6 +63,13 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     // Answers until the last member has left; aborted when this function ends.
     let _answering = listener
         .map(|listener| AbortOnDropHandle::new(tokio::spawn(health::serve(listener, Arc::clone(&health)))));
+    let (broker, storage) = (Arc::clone(&role.broker), role.storage.clone());
+    let is_ready = async move || {
+        let (broker, storage) = tokio::join!(broker.topics(), storage.ping());
+        broker.is_ok() && storage.is_ok()
+    };
+    let explanation = explain_slow_start(services, role.client_id.clone(), is_ready, stop.clone());
+    let _explanation = AbortOnDropHandle::new(tokio::spawn(explanation));
     role.run_watched(&health, stop).await
 }
 

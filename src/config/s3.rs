@@ -31,6 +31,12 @@ impl S3Config {
         env.is_set(&ENDPOINT)
     }
 
+    /// Host and port of the endpoint; `None` when it is Amazon's own.
+    pub fn address(&self) -> Option<(String, u16)> {
+        let url = Url::parse(self.endpoint.as_deref()?).ok()?;
+        Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+    }
+
     pub fn read(env: &mut Env) -> Self {
         let endpoint = match env.text(&ENDPOINT).map(|text| origin(&text)) {
             None => None,

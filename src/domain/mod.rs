@@ -4,6 +4,7 @@ pub mod dead_letter;
 pub mod error;
 pub mod fact;
 pub mod file;
+pub mod finding;
 pub mod format;
 pub mod idempotency;
 pub mod ids;
@@ -26,6 +27,7 @@ pub use dead_letter::{
 pub use error::{Error, ErrorKind, Fault, FieldError, Result};
 pub use fact::{Fact, FactType};
 pub use file::{File, Mark, NewFile, Transition};
+pub use finding::{Finding, Severity};
 pub use format::Format;
 pub use idempotency::IdempotencyKey;
 pub use ids::{Attempt, EventId, FileId, LetterId};

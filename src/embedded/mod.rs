@@ -3,6 +3,7 @@
 mod access;
 pub mod data_dir;
 pub mod postgres;
+pub mod preflight;
 pub mod s3;
 
 use std::io;

@@ -10,6 +10,16 @@ const SLACK_SECS: u64 = 30;
 /// A store that names another century than ours is not believed.
 const LIMIT_SECS: u64 = 100 * 365 * 24 * 3600;
 
+fn seconds_ahead(date: &str) -> Option<i64> {
+    let date = DateTime::parse_from_rfc2822(date).ok()?;
+    Some((date.to_utc() - DateTime::<Utc>::from(SystemTime::now())).num_seconds())
+}
+
+/// By the header `Date` of an answer that came just now.
+pub(super) fn ahead_secs(headers: &http::HeaderMap) -> Option<i64> {
+    seconds_ahead(headers.get(http::header::DATE)?.to_str().ok()?)
+}
+
 /// How far the store's clock is ahead of this machine's; 0 until the store has refused a signature.
 #[derive(Debug, Default)]
 pub(super) struct StoreClock {
@@ -23,8 +33,7 @@ impl StoreClock {
 
     /// Believes the header `Date` of an answer that came just now.
     pub fn set(&self, date: &str) {
-        let Ok(date) = DateTime::parse_from_rfc2822(date) else { return };
-        let ahead = (date.to_utc() - DateTime::<Utc>::from(SystemTime::now())).num_seconds();
+        let Some(ahead) = seconds_ahead(date) else { return };
         let known = self.ahead_secs.load(Ordering::Relaxed);
         if ahead.abs_diff(known) <= SLACK_SECS || ahead.unsigned_abs() > LIMIT_SECS {
             return;

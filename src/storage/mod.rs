@@ -5,6 +5,7 @@ mod error_codes;
 pub mod errors;
 pub mod inventory;
 pub mod key;
+mod multipart;
 mod proof;
 mod signed;
 mod verified;
@@ -85,6 +86,12 @@ impl Storage {
     /// One round trip: is the store there, do our credentials work, is the bucket there?
     pub async fn ping(&self) -> Result<(), StorageError> {
         self.noted(self.list().await)
+    }
+
+    /// By how many seconds the store's clock is ahead of this machine's; `None` when the store doesn't tell its time.
+    pub async fn clock_ahead_secs(&self) -> Result<Option<i64>, StorageError> {
+        let answer = self.client.ask(Ask::get("", &[("list-type", "2"), ("max-keys", "1")])).await?;
+        Ok(clock::ahead_secs(answer.headers()))
     }
 
     async fn list(&self) -> Result<(), StorageError> {

@@ -66,6 +66,10 @@ impl<'a> Ask<'a> {
         Ok(ask)
     }
 
+    pub fn start_upload(key: &'a str, content_type: &'a str) -> Self {
+        Self::new(key, Method::POST, Command::InitiateMultipartUpload { content_type })
+    }
+
     /// Ends an upload in parts. Signed in its headers, as rust-s3 can't sign in advance for an upload.
     pub fn abort_upload(key: &'a str, upload_id: &'a str) -> Self {
         Self::new(key, Method::DELETE, Command::AbortMultipartUpload { upload_id })
@@ -180,7 +184,12 @@ impl SignedClient {
         } else {
             signed.datetime += ahead;
         }
-        let (url, headers) = if matches!(ask.command, Command::AbortMultipartUpload { .. }) {
+        // rust-s3 signs no URL that starts or names an upload.
+        let in_headers = matches!(
+            ask.command,
+            Command::InitiateMultipartUpload { .. } | Command::AbortMultipartUpload { .. }
+        );
+        let (url, headers) = if in_headers {
             (signed.url()?.into(), signed.headers().await?)
         } else {
             (signed.presigned().await?, ask.headers.clone())

@@ -1,6 +1,7 @@
 //! Apache Kafka: rskafka publishes and manages topics; librdkafka (rdkafka) reads, holds group membership, and publishes what
 //! rskafka can't.
 
+mod advertised;
 mod client;
 mod decode;
 mod errors;
@@ -75,6 +76,13 @@ impl Kafka {
         let client = Arc::new(Client::new(Arc::clone(&config), client_id, prefix.clone()));
         let producer = Arc::new(Producer::new(Arc::clone(&client), &config, prefix.clone()));
         Self { config, prefix, client, producer }
+    }
+
+    /// Host and port under which each broker of the cluster can be reached, as the cluster says.
+    pub async fn advertised(&self) -> Result<Vec<(String, u16)>, BrokerError> {
+        let config = Arc::clone(&self.config);
+        let asked = tokio::task::spawn_blocking(move || advertised::addresses(&config));
+        asked.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
     }
 }
 

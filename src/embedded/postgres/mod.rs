@@ -3,7 +3,7 @@
 mod account;
 mod cluster;
 mod postmaster;
-mod programs;
+pub(super) mod programs;
 #[cfg(test)]
 mod restart_tests;
 mod server;

@@ -15,7 +15,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// A directory with all programs of one PostgreSQL.
 #[derive(Debug, Clone)]
-pub(super) struct Programs {
+pub(in crate::embedded) struct Programs {
     bin: PathBuf,
 }
 

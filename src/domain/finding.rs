@@ -1,0 +1,53 @@
+//! What a check of a service or of a setting found: what is so, whether it matters, and what to do about it.
+
+use serde::Serialize;
+
+/// Weight of a finding, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Ok,
+    /// Works, but not as well or not as safely as it could.
+    Warning,
+    /// The role can't do its work.
+    Error,
+}
+
+impl Severity {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One line of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was checked: `kafka`, `s3`, `topic file.create`, …
+    pub subject: String,
+    pub severity: Severity,
+    pub detail: String,
+    /// What to do about it; `None` where nothing is to be done.
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    pub fn ok(subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { subject: subject.into(), severity: Severity::Ok, detail: detail.into(), advice: None }
+    }
+
+    pub fn warning(
+        subject: impl Into<String>,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { severity: Severity::Warning, advice: Some(advice.into()), ..Self::ok(subject, detail) }
+    }
+
+    pub fn error(subject: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, advice: Some(advice.into()), ..Self::ok(subject, detail) }
+    }
+}
