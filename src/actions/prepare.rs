@@ -9,8 +9,8 @@ use crate::broker::{Broker, TopicSpec};
 use crate::config::KafkaConfig;
 use crate::db::migrations;
 use crate::domain::Result;
-use crate::domain::shell::quoted;
 use crate::domain::message::topic;
+use crate::domain::shell::quoted;
 use crate::storage::Storage;
 
 /// Returns the names of the migrations applied now.

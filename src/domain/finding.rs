@@ -39,11 +39,7 @@ impl Finding {
         Self { subject: subject.into(), severity: Severity::Ok, detail: detail.into(), advice: None }
     }
 
-    pub fn warning(
-        subject: impl Into<String>,
-        detail: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Self {
+    pub fn warning(subject: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, advice: Some(advice.into()), ..Self::ok(subject, detail) }
     }
 

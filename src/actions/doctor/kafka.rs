@@ -82,7 +82,9 @@ async fn advertised(kafka: &Kafka) -> Vec<Finding> {
 fn refused(error: &BrokerError) -> Finding {
     let advice = match error {
         // Says what to change itself.
-        BrokerError::Configuration(_) => "correct the setting that is named, or its counterpart at the broker",
+        BrokerError::Configuration(_) => {
+            "correct the setting that is named, or its counterpart at the broker"
+        }
         BrokerError::Unavailable(_) => {
             "something answers there that is no Kafka, or one that is starting, or one that wants TLS or a login: \
              see KAFKA_TLS and KAFKA_SASL_MECHANISM"

@@ -52,7 +52,11 @@ pub async fn check(services: &Services, client_id: &str) -> Vec<Finding> {
 async fn within(subject: &str, check: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
     tokio::time::timeout(TIMEOUT, check).await.unwrap_or_else(|_| {
         let detail = format!("no answer within {} s", TIMEOUT.as_secs());
-        vec![Finding::error(subject, detail, "the service accepts connections and does not answer: see its own log")]
+        vec![Finding::error(
+            subject,
+            detail,
+            "the service accepts connections and does not answer: see its own log",
+        )]
     })
 }
 

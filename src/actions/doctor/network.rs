@@ -21,7 +21,9 @@ pub(super) async fn unreachable(subject: &str, setting: &str, host: &str, port: 
         Ok(Ok(_) | Err(_)) => {
             return error(
                 format!("the name {host} has no address"),
-                format!("correct the host in {setting}, or the name service (/etc/resolv.conf) of this machine"),
+                format!(
+                    "correct the host in {setting}, or the name service (/etc/resolv.conf) of this machine"
+                ),
             );
         }
         Err(_) => {
