@@ -51,7 +51,7 @@ pub enum Agreement {
 
 /// Kafka's own tool adds partitions: rskafka can't.
 pub fn add_partitions_command(config: &KafkaConfig, topic: &str) -> String {
-    let (brokers, topic) = (quoted(&config.brokers.join(",")), quoted(topic));
+    let (brokers, topic) = (quoted(config.brokers.join(",")), quoted(topic));
     let partitions = config.partitions;
     format!("kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic} --partitions {partitions}")
 }

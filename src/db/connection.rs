@@ -2,10 +2,12 @@
 
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{DbError, certificate, limits};
 use crate::config::DatabaseTarget;
@@ -39,6 +41,16 @@ impl Connector {
         };
         target.ssl_mode(mode);
         Ok(Self { target, tls: client.map(MakeRustlsConnect::new) })
+    }
+
+    /// A connection for plain questions; it ends with the handle. Has no time limit of its own.
+    pub async fn client(&self) -> Result<(Client, AbortOnDropHandle<()>), tokio_postgres::Error> {
+        if let Some(tls) = &self.tls {
+            let (client, connection) = self.target.connect(tls.clone()).await?;
+            return Ok((client, AbortOnDropHandle::new(tokio::spawn(connection.map(drop)))));
+        }
+        let (client, connection) = self.target.connect(NoTls).await?;
+        Ok((client, AbortOnDropHandle::new(tokio::spawn(connection.map(drop)))))
     }
 
     /// Has no time limit of its own.
@@ -109,7 +121,7 @@ fn configuration(wanted: &DatabaseTarget) -> Config {
 
 /// Why, in one line, and where it is a matter of encryption, which setting to look at. Holds no part of the URL but
 /// names.
-fn cause(error: &tokio_postgres::Error) -> String {
+pub(super) fn cause(error: &tokio_postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
         let message = answer.message();
         // What pg_hba.conf is told about the connection.

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::connection::Connector;
 use super::{DbError, limits};
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// `filesys` in ASCII: the advisory lock that migrating processes take.
 const LOCK: i64 = 0x0066_696c_6573_7973;

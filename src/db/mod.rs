@@ -16,6 +16,7 @@ pub mod migrations;
 pub mod moves;
 pub mod outbox;
 mod prepared;
+pub mod probe;
 pub mod removals;
 pub mod retention;
 mod schema;

@@ -29,19 +29,19 @@ pub struct Services {
 pub async fn check(services: &Services, client_id: &str) -> Vec<Finding> {
     let database = async {
         match &services.database {
-            Some(config) => within("postgresql", database::check(config)).await,
+            Some(config) => within("postgresql", Box::pin(database::check(config))).await,
             None => Vec::new(),
         }
     };
     let kafka = async {
         match &services.kafka {
-            Some(config) => within("kafka", kafka::check(config, client_id)).await,
+            Some(config) => within("kafka", Box::pin(kafka::check(config, client_id))).await,
             None => Vec::new(),
         }
     };
     let s3 = async {
         match &services.s3 {
-            Some(config) => within("s3", storage::check(config)).await,
+            Some(config) => within("s3", Box::pin(storage::check(config))).await,
             None => Vec::new(),
         }
     };
