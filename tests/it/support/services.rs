@@ -40,7 +40,7 @@ struct Services {
 }
 
 enum Postgres {
-    Embedded(EmbeddedPostgres),
+    Embedded(Box<EmbeddedPostgres>),
     /// By `TEST_DATABASE_URL`, whose user may make databases and throw others out.
     Named(Url),
 }
@@ -69,7 +69,7 @@ impl Services {
             let data_dir = DataDir::open(&dir).unwrap();
             let postgres = match postgres {
                 Some(url) => Postgres::Named(url),
-                None => Postgres::Embedded(start_postgres(data_dir.clone()).await),
+                None => Postgres::Embedded(Box::new(start_postgres(data_dir.clone()).await)),
             };
             let s3 = match s3 {
                 Some(endpoint) => S3::Named(endpoint),
