@@ -31,12 +31,6 @@ impl S3Config {
         env.is_set(&ENDPOINT)
     }
 
-    /// Host and port of the endpoint; `None` when it is Amazon's own.
-    pub fn address(&self) -> Option<(String, u16)> {
-        let url = Url::parse(self.endpoint.as_deref()?).ok()?;
-        Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
-    }
-
     pub fn read(env: &mut Env) -> Self {
         let endpoint = match env.text(&ENDPOINT).map(|text| origin(&text)) {
             None => None,
@@ -71,6 +65,12 @@ impl S3Config {
             let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
             format!("https://s3.{}.amazonaws.com{suffix}", self.region)
         })
+    }
+
+    /// Host and port of the address.
+    pub fn host_and_port(&self) -> Option<(String, u16)> {
+        let url = Url::parse(&self.address()).ok()?;
+        Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
     }
 
     /// The bucket alone: embedded storage needs nothing else. Names follow S3's own rules.

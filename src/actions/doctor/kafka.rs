@@ -85,7 +85,7 @@ fn refused(error: &BrokerError) -> Finding {
         BrokerError::Configuration(_) => {
             "correct the setting that is named, or its counterpart at the broker"
         }
-        BrokerError::Unavailable(_) => {
+        BrokerError::Unavailable(_) | BrokerError::PartitionUnavailable(_) => {
             "something answers there that is no Kafka, or one that is starting, or one that wants TLS or a login: \
              see KAFKA_TLS and KAFKA_SASL_MECHANISM"
         }

@@ -18,7 +18,7 @@ pub(super) async fn check(config: &S3Config) -> Vec<Finding> {
     if let Some(proxy) = &config.proxy {
         let bypass = proxy.bypass.as_deref().map(|hosts| format!(", but for {hosts}")).unwrap_or_default();
         findings.push(Finding::ok("s3 proxy", format!("requests go through an HTTP proxy{bypass}")));
-    } else if let Some((host, port)) = config.address()
+    } else if let Some((host, port)) = config.host_and_port()
         && let Some(finding) = network::unreachable(SUBJECT, "S3_ENDPOINT", &host, port).await
     {
         return vec![finding];
@@ -98,6 +98,7 @@ fn failed(config: &S3Config, what: &str, right: &str, error: &StorageError) -> F
             "see the store's own log; S3_ENDPOINT must be an S3 server's address, with its scheme (http or https)"
                 .to_owned()
         }
+        StorageError::Misconfigured(_) => "correct S3_ENDPOINT, S3_REGION or S3_BUCKET as the line says".to_owned(),
         StorageError::NotFound(_) | StorageError::Corrupt(_) | StorageError::Other(_) => {
             "S3_ENDPOINT may not be an S3 server, or one that lacks this operation".to_owned()
         }
