@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use filesys::commands::{self, Cli};
+use filesys::telemetry::panics;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    panics::install();
     // Multi-threaded: migrations block a thread, and HTTP has threads of its own.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -51,8 +51,7 @@ pub async fn generate(
     let started = Instant::now();
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
     let (partition, offset) = (origin.partition, origin.offset);
-    let level = if again { log::Level::Debug } else { log::Level::Info };
-    log::log!(level, file_id, attempt, partition, offset, again; "processing started");
+    log::debug!(file_id, attempt, partition, offset, again; "processing started");
     let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
     let mut start = Some(start).filter(|_| !again);
     faults::plant!(CompletedBeforePut { planted::complete_unmade(ctx, request, origin).await? });
@@ -152,7 +151,7 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
         stored => stored?,
     };
     faults::point!(WorkerStored);
-    log::info!(file_id = request.file_id.0, key, size = stored.size; "object stored");
+    log::debug!(file_id = request.file_id.0, key, size = stored.size; "object stored");
     Ok((key::location(&ctx.storage.bucket_name(), &key), stored))
 }
 

@@ -103,8 +103,10 @@ pub(super) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, detail
     }
     file.updated_at = now;
     file.sequence += 1;
-    log::info!(
-        file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
+    // A good file's line is its worker's.
+    let level = if ends_without_object(to.status) { log::Level::Info } else { log::Level::Debug };
+    log::log!(
+        level, file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
         "file updated"
     );
     let mut messages = vec![fact(file, FactType::of(by))];

@@ -294,7 +294,7 @@ async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<Fate>, Vec<I
 fn fate(topic: &str, file_id: i64, answer: Result<crate::broker::Position, BrokerError>) -> Fate {
     match answer {
         Ok(position) => {
-            log::info!(file_id, topic, partition = position.partition, offset = position.offset; "record published");
+            log::debug!(file_id, topic, partition = position.partition, offset = position.offset; "record published");
             Fate::Published
         }
         Err(BrokerError::Rejected(reason)) => {

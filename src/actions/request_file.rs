@@ -165,11 +165,11 @@ async fn store(
 fn answer(new: &NewFile, stored: File, known: Option<File>) -> Result<Accepted> {
     match known {
         None => {
-            log::info!(file_id = stored.id.0, attempt = stored.attempt.0; "request received");
+            log::debug!(file_id = stored.id.0, attempt = stored.attempt.0; "request received");
             Ok(Accepted { file: stored, replayed: false })
         }
         Some(file) if new.is_of(&file) => {
-            log::info!(file_id = file.id.0; "request repeated");
+            log::debug!(file_id = file.id.0; "request repeated");
             Ok(Accepted { file, replayed: true })
         }
         Some(_) => Err(Error::new(

@@ -2,6 +2,7 @@
 
 mod config;
 mod dead_letters;
+mod descriptors;
 mod doctor;
 mod fsck;
 mod healthcheck;
@@ -92,6 +93,7 @@ pub async fn run(cli: Cli) -> CommandResult {
     let mut env = Env::of_process();
     let telemetry = TelemetryConfig::read(&mut env);
     logs::init(&telemetry).map_err(|error| CommandError::Failed(error.to_string()))?;
+    descriptors::raise();
     #[cfg(feature = "chaos")]
     crate::faults::armed::arm(crate::config::faults::FaultsConfig::read(&mut env));
     match cli.command {

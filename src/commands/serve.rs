@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::{CommandError, CommandResult, signals};
+use super::{CommandError, CommandResult, descriptors, signals};
 use crate::actions::doctor::{Services, explain_slow_start};
 use crate::actions::{
     ServeContext, apply_retention, prepare, relay_outbox, remove_objects, request_file, rescue_files,
@@ -100,8 +100,9 @@ impl Serve {
         let Self { http, db, broker, storage, .. } = self;
         let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
         let state = AppState::new(ctx.clone(), Handle::current(), stop.clone(), OuterAddress::new(&http));
-        let (server, address) =
-            server::bind(&http, state).map_err(|error| CommandError::Failed(error.to_string()))?;
+        let tally = Arc::clone(&state.tally);
+        let (server, address) = server::bind(&http, state, descriptors::raise())
+            .map_err(|error| CommandError::Failed(error.to_string()))?;
 
         let tasks = TaskTracker::new();
         // Behind HTTP in the order of the end: what it still stores must still be published.
@@ -130,6 +131,8 @@ impl Serve {
         tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
         let groups = rescue_lost::Groups { workers: self.worker_group, recorders: self.group.clone() };
         tasks.spawn(rescue_lost::run(ctx.clone(), groups, background.clone()));
+        let report = background.clone();
+        tasks.spawn(async move { tally.report(report).await });
         tasks.spawn(tidy::run(ctx.clone(), background.clone()));
         tasks.spawn(apply_retention::run(ctx.clone(), self.retention, background.clone()));
         tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));

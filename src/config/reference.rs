@@ -190,7 +190,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
         &[
             (
                 "RUST_LOG",
-                "filter of [env_logger](https://docs.rs/env_logger): levels by module. `warn,filesys=info,filesys::http=debug` adds a line for each request",
+                "filter of [env_logger](https://docs.rs/env_logger): levels by module. `warn,filesys=info,filesys::http=debug` adds a line for each request, `filesys::actions=debug` one for each step of a file. At `info` a file that turns out well is one line, its worker's",
             ),
             (
                 "LOG_FORMAT",

@@ -35,9 +35,7 @@ impl Handler for Requests {
             faults::point!(WorkerFetched);
             let request = CreateFile::read(value(delivery))?;
             let origin = self.origin(delivery);
-            let level = if again { log::Level::Debug } else { log::Level::Info };
-            log::log!(
-                level,
+            log::debug!(
                 file_id = request.file_id.0, attempt = request.attempt.0, partition = origin.partition,
                 offset = origin.offset;
                 "record received"

@@ -249,7 +249,7 @@ impl Runner {
                 self.commits.works();
                 for next in next_offsets {
                     // Kafka's way: the offset of the last record done, and the one committed, which is the next.
-                    log::info!(topic:% = next.topic, partition = next.partition, offset = next.offset - 1, next_offset = next.offset; "offset committed");
+                    log::debug!(topic:% = next.topic, partition = next.partition, offset = next.offset - 1, next_offset = next.offset; "offset committed");
                     if let Some(Some(mark)) = self.partitions.get_mut(&next.topic_partition()) {
                         mark.committed(next.offset);
                     }

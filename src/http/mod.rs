@@ -2,6 +2,7 @@
 
 mod api;
 mod budget;
+mod connection;
 pub mod error;
 mod etag;
 mod extract;
@@ -15,6 +16,7 @@ mod preconditions;
 mod routes;
 pub mod server;
 mod state;
+mod tally;
 pub mod ui;
 
 pub use state::AppState;

@@ -1,11 +1,15 @@
 //! What every handler shares.
 
+use std::sync::Arc;
+
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::Budget;
+use super::budget::{Budget, INPUT_LIMIT, OUTPUT_LIMIT};
+use super::connection::Limits;
 use super::lists::Lists;
 use super::outer::OuterAddress;
+use super::tally::Tally;
 use crate::actions::ServeContext;
 use crate::domain::{Error, Result};
 
@@ -16,14 +20,35 @@ pub struct AppState {
     /// Set when the process is on its way out.
     pub(super) stopping: CancellationToken,
     pub(super) lists: Lists,
-    /// Memory for what clients are sending.
-    pub(super) input: Budget,
+    /// Memory for what clients are sending, and for what they have not read yet.
+    pub(super) input: Arc<Budget>,
+    pub(super) output: Arc<Budget>,
+    /// What clients did wrong.
+    pub tally: Arc<Tally>,
     pub(super) outer: OuterAddress,
 }
 
 impl AppState {
     pub fn new(ctx: ServeContext, runtime: Handle, stopping: CancellationToken, outer: OuterAddress) -> Self {
-        Self { ctx, runtime, stopping, lists: Lists::default(), input: Budget::default(), outer }
+        Self {
+            ctx,
+            runtime,
+            stopping,
+            lists: Lists::default(),
+            input: Arc::new(Budget::new(INPUT_LIMIT)),
+            output: Arc::new(Budget::new(OUTPUT_LIMIT)),
+            tally: Arc::default(),
+            outer,
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            input: Arc::clone(&self.input),
+            output: Arc::clone(&self.output),
+            tally: Arc::clone(&self.tally),
+            stopping: self.stopping.clone(),
+        }
     }
 
     /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that

@@ -1,12 +1,14 @@
 //! Log lines on stderr: text for people, or one JSON object a line for machines.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use env_logger::fmt::Formatter;
-use env_logger::{Builder, Target, WriteStyle};
+use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::kv::{Error, Key, Value, VisitSource};
-use log::{LevelFilter, Record, SetLoggerError};
+use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 
+use super::escape::Escaped;
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::domain::Timestamp;
 
@@ -22,13 +24,65 @@ pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
         .filter_module("s3::request", LevelFilter::Off);
     builder.parse_filters(&config.filter).target(Target::Stderr);
     match config.format {
-        LogFormat::Text => builder.format_timestamp_millis(),
+        LogFormat::Text => builder.format(text),
         LogFormat::Json => builder.write_style(WriteStyle::Never).format(json),
     };
-    builder.try_init()
+    let logger = builder.build();
+    log::set_max_level(logger.filter());
+    log::set_boxed_logger(Box::new(Demoting(logger)))
 }
 
-fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+/// Lowers to debug what actix-http says of single connections: an error for each malformed request would be for clients
+/// to write. `http::tally` counts them.
+struct Demoting(Logger);
+
+fn is_of_a_client(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("actix_http::")
+}
+
+impl Log for Demoting {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        if is_of_a_client(metadata) {
+            let level = metadata.level().max(Level::Debug);
+            return self.0.enabled(&Metadata::builder().target(metadata.target()).level(level).build());
+        }
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if is_of_a_client(record.metadata()) {
+            let level = record.level().max(Level::Debug);
+            self.0.log(&record.to_builder().level(level).build());
+        } else {
+            self.0.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let (time, style) = (out.timestamp_millis(), out.default_level_style(record.level()));
+    write!(out, "[{time} {style}{:<5}{style:#} ", record.level())?;
+    let mut line = Escaped(out);
+    let written = write!(line, "{}] {}", record.target(), record.args())
+        .and_then(|()| record.key_values().visit(&mut Pairs(&mut line)).map_err(|_| std::fmt::Error));
+    written.map_err(io::Error::other)?;
+    writeln!(out)
+}
+
+/// ` key=value` for each.
+struct Pairs<'a, 'b, W>(&'a mut Escaped<'b, W>);
+
+impl<'kvs, W: Write> VisitSource<'kvs> for Pairs<'_, '_, W> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        write!(self.0, " {key}={value}").map_err(Error::from)
+    }
+}
+
+fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let mut line = serde_json::Map::new();
     line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
     line.insert("level".to_owned(), record.level().as_str().to_lowercase().into());
@@ -36,7 +90,9 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
     line.insert("message".to_owned(), record.args().to_string().into());
     // A visitor that takes everything never fails.
     let _ = record.key_values().visit(&mut Members(&mut line));
-    writeln!(out, "{}", serde_json::Value::Object(line))
+    // JSON leaves some characters as they are that end a line elsewhere; as escapes they mean the same.
+    write!(Escaped(out), "{}", serde_json::Value::Object(line)).map_err(io::Error::other)?;
+    writeln!(out)
 }
 
 struct Members<'a>(&'a mut serde_json::Map<String, serde_json::Value>);

@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[&[&str]]); 14] = [
 ];
 
 /// Paths and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 30] = [
+const HOMES: [(&str, &[&str]); 33] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -49,9 +49,12 @@ const HOMES: [(&str, &[&str]); 30] = [
     ("s3s", &["embedded"]),
     ("s3s_fs", &["embedded"]),
     ("hyper_util", &["embedded"]),
-    ("nix", &["embedded", "faults"]),
+    ("nix", &["commands/descriptors.rs", "embedded", "faults"]),
     ("tokio::process", &["embedded"]),
     ("std::process::Command", &["embedded"]),
+    ("actix_http", &["http"]),
+    ("actix_server", &["http"]),
+    ("actix_service", &["http"]),
     ("actix_web", &["http"]),
     ("askama", &["http"]),
     ("clap", &["commands", "main.rs"]),

@@ -14,7 +14,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use uuid::Uuid;
 
-use self::answer::{Answer, framed};
+use self::answer::{Answer, Turn, framed};
 use self::body::Body;
 pub(super) use self::guard::guard;
 use super::AppState;
@@ -39,6 +39,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<Answer>, actix_web::Error> {
     let started = Instant::now();
+    let turn = Turn::begin(&request);
     let id = request_id(&request);
     let must_close = body::asks_for_another_protocol(&request);
     let mut unread = None;
@@ -56,7 +57,7 @@ pub(super) async fn around<B: MessageBody + 'static>(
         // An answer of unknown length would end with the connection, which stays open for a while behind such a request.
         request.headers_mut().remove(header::ACCEPT_ENCODING);
     }
-    let mut response = if let Some(error) = early {
+    let response = if let Some(error) = early {
         // `ServiceRequest::into_response` would drop the cause, which is what the body is made of.
         let (request, _) = request.into_parts();
         with_problem(ServiceResponse::new(request, refused(error)), &id).map_into_boxed_body()
@@ -70,6 +71,14 @@ pub(super) async fn around<B: MessageBody + 'static>(
             unread = None;
         }
         with_problem(response, &id).map_into_boxed_body()
+    };
+    let (held, share) = turn.hold(response);
+    let (mut response, share) = match share {
+        Ok(share) => (held, share),
+        Err(error) => {
+            let response = held.into_response(refused(error));
+            (with_problem(response, &id).map_into_boxed_body(), None)
+        }
     };
     let headers = response.headers_mut();
     if headers.get(header::VARY).is_none_or(|value| value != BY_MEDIA_TYPE) {
@@ -89,12 +98,17 @@ pub(super) async fn around<B: MessageBody + 'static>(
         headers.remove(header::CONTENT_ENCODING);
     }
     let request = response.request();
+    if response.status().is_client_error()
+        && let Some(state) = request.app_data::<Data<AppState>>()
+    {
+        state.tally.refused();
+    }
     log::debug!(
         method:% = request.method(), route = request.match_pattern(), status = response.status().as_u16(),
         client:% = client(request), elapsed_us:? = started.elapsed().as_micros(), request_id = id;
         "request answered"
     );
-    Ok(framed(response, unread, must_close))
+    Ok(framed(response, unread, must_close, turn, share))
 }
 
 fn refused(error: Error) -> HttpResponse {

@@ -7,6 +7,7 @@ mod content;
 mod create;
 mod dead_letters;
 mod erasure;
+mod hostile_clients;
 mod idempotency;
 mod lists;
 mod moves;

@@ -55,3 +55,22 @@ async fn healthcheck_tells_whether_the_server_is_well() {
     app.stop().await;
     assert_eq!(code(&filesys(&["healthcheck"], &[("PORT", &port)])), 69);
 }
+
+#[test]
+fn too_little_memory_or_too_few_files_are_told_in_one_line() {
+    let limited = |limit: &str| {
+        let command = format!("ulimit {limit}; exec {} config", env!("CARGO_BIN_EXE_filesys"));
+        let output =
+            std::process::Command::new("/bin/bash").args(["-c", &command]).env_clear().output().unwrap();
+        (output.status.success(), stderr(&output))
+    };
+    let limits = (1..=12).map(|n| format!("-v {}", n * 30_000)).chain((4..10).map(|n| format!("-n {n}")));
+    let mut failed = 0;
+    for limit in limits {
+        let (succeeded, said) = limited(&limit);
+        failed += usize::from(!succeeded);
+        assert!(succeeded || said.lines().count() == 1, "{limit}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("backtrace"), "{limit}: {said}");
+    }
+    assert!(failed > 2, "some limits are too low");
+}

@@ -48,6 +48,8 @@ impl Ground {
         let endpoint = s3.endpoint.as_deref().unwrap();
         let usual = [
             ("PORT", "0"),
+            // Steps of files, which tests wait for.
+            ("RUST_LOG", "warn,filesys=info,filesys::actions=debug,filesys::consumer=debug"),
             ("DATABASE_URL", self.database.url().expose_secret()),
             ("S3_ENDPOINT", endpoint),
             ("S3_BUCKET", &s3.bucket),

@@ -122,6 +122,21 @@ impl Process {
         lines.iter().filter(its).filter(|line| !is_listening(line) && ports.contains(&line[1])).count()
     }
 
+    /// Bytes of memory that it has.
+    pub fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    /// The soft and the hard limit of open files.
+    pub fn open_files(&self) -> (u64, u64) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
     /// Inodes of its sockets.
     fn sockets(&self) -> BTreeSet<String> {
         let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();

@@ -1,0 +1,155 @@
+//! Clients that send heads slowly, never read, or write into the log: what they can hold is bounded, and given back.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::raw::exchange;
+use crate::support::{PATIENCE, TestApp, eventually, holds, within};
+
+/// A connection that has been answered once and then sends another head, a byte at a time.
+async fn second_head(address: &str) -> Duration {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /livez HTTP/1.1\r\nX: ").await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    let read = async {
+        // A reset is an end, too.
+        let _ = reader.read_to_end(&mut answer).await;
+    };
+    let write = async {
+        while writer.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    within(PATIENCE, "the server hangs up", async {
+        tokio::select! { () = read => (), () = write => () }
+    })
+    .await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn a_head_that_comes_slowly_is_given_up_on_a_connection_that_was_used_before() {
+    let app = TestApp::start().await;
+    let held = second_head(app.address()).await;
+    assert!(held < Duration::from_secs(14), "{held:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_never_read_are_cut_off_and_the_others_notice_nothing() {
+    const CLIENTS: usize = 40;
+    let app = TestApp::start().await;
+    let body = serde_json::json!({"title": "a", "description": "d".repeat(60_000)});
+    let id = app.post(&body).await.json::<serde_json::Value>()["id"].to_string();
+    app.wait_until_all_completed().await;
+    let idle = app.process.resident();
+    // Twelve megabytes for each.
+    let requests = format!("GET /files/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(200);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(app.address().parse().unwrap()).await.unwrap();
+        stream.write_all(requests.as_bytes()).await.unwrap();
+        clients.push(stream);
+    }
+    let mut most = 0;
+    eventually("all are cut off", async || {
+        most = most.max(app.process.resident());
+        assert_eq!(app.get("/livez").await.status, 200);
+        let connections = app.process.connections();
+        // The client of this test has one.
+        holds(connections <= 1, connections)
+    })
+    .await;
+    assert!(most.saturating_sub(idle) < 64 << 20, "from {idle} to {most} bytes");
+    drop(clients);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_never_read_do_not_hold_up_the_end() {
+    let app = TestApp::start().await;
+    let body = serde_json::json!({"title": "a", "description": "d".repeat(60_000)});
+    let id = app.post(&body).await.json::<serde_json::Value>()["id"].to_string();
+    let requests = format!("GET /files/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(200);
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        stream.write_all(requests.as_bytes()).await.unwrap();
+        clients.push(stream);
+    }
+    app.stop_within(Duration::from_secs(10)).await;
+    drop(clients);
+}
+
+#[tokio::test]
+async fn as_many_files_may_be_open_as_the_system_allows() {
+    let app = TestApp::start().await;
+    let (soft, hard) = app.process.open_files();
+    assert_eq!(soft, hard.min(65_536));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_clients_do_wrong_is_counted_and_not_written_line_by_line() {
+    let app = TestApp::start_with(&[("RUST_LOG", "warn,filesys=info")]).await;
+    for _ in 0..50 {
+        exchange(app.address(), b"\x16\x03\x01 nonsense\r\n\r\n").await;
+        assert_eq!(app.get("/files/none").await.status, 400);
+    }
+    let ground = app.stop().await;
+    let log = std::fs::read_to_string(ground.log()).unwrap();
+    assert!(!log.contains("ERROR") && !log.contains("actix"), "{log}");
+    assert!(log.lines().count() < 40, "{log}");
+    assert!(log.contains("client errors refused=50 malformed=50"), "{log}");
+}
+
+#[tokio::test]
+async fn a_value_of_others_never_begins_a_line_of_the_log() {
+    for format in ["text", "json"] {
+        let app = TestApp::start_with(&[("LOG_FORMAT", format), ("RUST_LOG", "debug")]).await;
+        let id = app.post_file("one").await.id;
+        for forged in [
+            "\\n[2026-11-27T00:00:00.000Z INFO  filesys::actions] FORGED",
+            "\\u2028FORGED",
+            "\\u001b[2KFORGED",
+        ] {
+            let value = format!(r#"{{"fileId":{id},"status":"x{forged}","error":"{forged}"}}"#);
+            app.publish("file.created", &value).await;
+        }
+        eventually("they are dead letters", async || {
+            let letters: serde_json::Value = app.get("/dead-letters").await.json();
+            holds(letters.as_array().is_some_and(|letters| letters.len() == 3), letters)
+        })
+        .await;
+        let ground = app.stop().await;
+        let log = std::fs::read_to_string(ground.log()).unwrap();
+        assert!(log.contains("FORGED"), "they are told of");
+        for line in log.split(['\n', '\r', '\u{2028}', '\u{85}']) {
+            assert!(
+                !line.starts_with("FORGED") && !line.contains("] FORGED") || line.contains("\\n["),
+                "{line}"
+            );
+        }
+        assert!(!log.contains('\u{1b}') && !log.contains('\u{2028}'));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_turns_out_well_takes_one_line_of_the_log() {
+    let app = TestApp::start_with(&[("RUST_LOG", "warn,filesys=info")]).await;
+    let before = app.process.log().lines().count();
+    app.post_files((0..30).map(|n| format!("file {n}"))).await;
+    app.wait_until_all_completed().await;
+    let log = app.process.log();
+    let added = log.lines().skip(before).count();
+    assert!(added <= 34, "{added} lines\n{log}");
+    app.stop().await;
+}
