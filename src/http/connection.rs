@@ -217,7 +217,7 @@ impl AsyncRead for Connection {
             Poll::Pending => {
                 self.check_time(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
             }
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.activity.received(buffer.filled().len() - before);
                 ready
             }

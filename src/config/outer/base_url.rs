@@ -26,7 +26,7 @@ impl BaseUrl {
         if !lower.starts_with("http://") && !lower.starts_with("https://") {
             problems.push("does not begin with http:// or https://");
         }
-        let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
+        let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
             problems.push("is not a URL like https://files.example/sub-path");
             return Err(problems);
         };
