@@ -72,10 +72,9 @@ fn configuration(dir: &Path, port: u16, tls: Option<&Pair>, locations: &str) -> 
         }
         None => ("", String::new()),
     };
-    let temp: String = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
-        .iter()
+    let temp = ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"]
         .map(|what| format!("  {what}_temp_path {};\n", at(what)))
-        .collect();
+        .concat();
     format!(
         "daemon off;\nmaster_process off;\npid {pid};\nevents {{ worker_connections 64; }}\nhttp {{\n{temp}  access_log off;\n  \
          server {{\n    listen 127.0.0.1:{port}{ssl};\n    server_name files.example;\n    {certificates}\n    {locations}\n  }}\n}}\n",
