@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,9 @@ use crate::faults;
 use crate::telemetry::Outage;
 
 mod job;
+mod jobs;
+
+use jobs::Jobs;
 
 /// What is done with the records of a group.
 #[async_trait]
@@ -341,74 +343,12 @@ fn names(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(name).collect::<Vec<_>>().join(",")
 }
 
-/// The batches under way, and the partition that each of them works for.
-struct Jobs {
-    set: JoinSet<Vec<Position>>,
-    handles: HashMap<tokio::task::Id, (AbortHandle, TopicPartition)>,
-    /// Records that wait for a dependency.
-    waits: Arc<Outage>,
-}
-
-impl Default for Jobs {
-    fn default() -> Self {
-        let waits = Arc::new(Outage::new("records wait", "records flow again"));
-        Self { set: JoinSet::new(), handles: HashMap::new(), waits }
-    }
-}
-
-impl Jobs {
-    fn len(&self) -> usize {
-        self.set.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.set.is_empty()
-    }
-
-    fn start(
-        &mut self,
-        partition: TopicPartition,
-        job: impl Future<Output = Vec<Position>> + Send + 'static,
-    ) {
-        let handle = self.set.spawn(job);
-        self.handles.insert(handle.id(), (handle, partition));
-    }
-
-    /// What the next batch to end has settled; `None` when none is under way. Cancel safe.
-    async fn next(&mut self) -> Option<Vec<Position>> {
-        let joined = self.set.join_next_with_id().await?;
-        let (id, done) = match joined {
-            Ok((id, done)) => (id, done),
-            Err(error) => (error.id(), unfinished(&error)),
-        };
-        self.handles.remove(&id);
-        Some(done)
-    }
-
-    fn abort(&self, partitions: &[TopicPartition]) {
-        for (handle, _) in self.handles.values().filter(|(_, of)| partitions.contains(of)) {
-            handle.abort();
-        }
-    }
-
-    async fn abort_all(&mut self) {
-        self.set.shutdown().await;
-    }
-}
-
-/// An aborted batch has settled nothing that we know of.
-fn unfinished(error: &JoinError) -> Vec<Position> {
-    if error.is_panic() {
-        log::error!(error:% = error; "a batch ended in a panic outside its handler");
-    }
-    Vec::new()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
     use tokio::sync::Notify;
+    use tokio::task::JoinSet;
 
     use super::*;
     use crate::broker::local::LocalBroker;
