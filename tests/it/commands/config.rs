@@ -6,7 +6,7 @@ use super::{code, filesys, stderr, stdout};
 
 const WORKER: [(&str, &str); 5] = [
     ("KAFKA_BROKER", "kafka:9092"),
-    ("S3_ENDPOINT", "http://key:hunter2@s3:4566/"),
+    ("S3_ENDPOINT", "http://s3:4566/"),
     ("AWS_ACCESS_KEY_ID", "key"),
     ("AWS_SECRET_ACCESS_KEY", "hunter2"),
     ("DATABASE_URL", "postgresql://u:hunter2@db/files"),
@@ -25,7 +25,7 @@ fn the_settings_of_a_role_are_a_table_without_secrets() {
     assert_eq!(line("KAFKA_BROKERS"), ["alias KAFKA_BROKER kafka:9092"]);
     assert_eq!(line("KAFKA_GROUP_ID"), ["default file-service-group"]);
     assert_eq!(line("AWS_SECRET_ACCESS_KEY"), ["environment ***"]);
-    assert_eq!(line("S3_ENDPOINT"), ["environment http://key:***@s3:4566/"]);
+    assert_eq!(line("S3_ENDPOINT"), ["environment http://s3:4566/"]);
     assert_eq!(line("DATABASE_URL"), [""; 0], "a worker has no database");
     assert!(!table.contains("hunter2"), "{table}");
 }
