@@ -23,7 +23,7 @@ async fn a_request_is_answered_at_once_with_the_whole_pending_record() {
             "id": id, "title": "My Important Document", "description": "what it says", "status": "pending",
             "s3_location": null, "created_at": created_at, "updated_at": created_at, "format": "txt",
             "content_type": "text/plain; charset=utf-8", "size": null, "sha256": null, "attempt": 1,
-            "error": null,
+            "error": null, "erased_at": null,
         })
     );
     app.stop().await;
