@@ -64,7 +64,8 @@ fn too_little_memory_or_too_few_files_are_told_in_one_line() {
             std::process::Command::new("/bin/bash").args(["-c", &command]).env_clear().output().unwrap();
         (output.status.success(), stderr(&output))
     };
-    let limits = (1..=12).map(|n| format!("-v {}", n * 30_000)).chain((4..10).map(|n| format!("-n {n}")));
+    // With less, the system ends the process before its first instruction.
+    let limits = (2..=12).map(|n| format!("-v {}", n * 30_000)).chain((4..10).map(|n| format!("-n {n}")));
     let mut failed = 0;
     for limit in limits {
         let (succeeded, said) = limited(&limit);
