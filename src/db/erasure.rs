@@ -1,15 +1,16 @@
 //! Erasure: what a deleted file was about goes from every table; ids, times, size and digest stay.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
 use super::prepared::Prepared;
 use super::schema::files;
 use super::types::IdColumn;
 use super::{Db, DbError};
+use crate::domain::FileId;
 use crate::domain::file::ERASED;
-use crate::domain::{FileId, Status};
 
 /// Letters that are being settled are skipped, so that nobody waits for each other: who settles them erases them. What is
 /// on its way to Kafka is left alone.
@@ -59,7 +60,8 @@ impl Db {
             conn.transaction(async move |conn| {
                 let ids: Vec<IdColumn> = files::table
                     .select(files::id)
-                    .filter(files::status.eq(Status::Deleted.name()).and(files::erased_at.is_null()))
+                    // As the partial index files_to_erase says it: with a parameter the planner could not use it.
+                    .filter(sql::<Bool>("status = 'deleted' AND erased_at IS NULL"))
                     .order(files::id)
                     .limit(limit)
                     .for_update()

@@ -145,6 +145,8 @@ async fn a_value_of_others_never_begins_a_line_of_the_log() {
 #[tokio::test]
 async fn a_file_that_turns_out_well_takes_one_line_of_the_log() {
     let app = TestApp::start_with(&[("RUST_LOG", "warn,filesys=info")]).await;
+    // The members of the groups have joined once a file is made.
+    app.completed_file("first").await;
     let before = app.process.log().lines().count();
     app.post_files((0..30).map(|n| format!("file {n}"))).await;
     app.wait_until_all_completed().await;
