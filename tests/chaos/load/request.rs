@@ -58,6 +58,7 @@ pub enum Later {
 /// Numbers of requests that reuse the key of another begin here.
 const REUSE: u64 = 1 << 40;
 
+const COMPOSED: &str = "\u{e9}";
 const WORDS: [&str; 24] = [
     "report",
     "Invoice",
@@ -76,7 +77,7 @@ const WORDS: [&str; 24] = [
     "it's",
     "100%",
     "C:\\x",
-    "e\u{301}",
+    COMPOSED,
     "\u{200b}",
     "tail.",
     "--",
@@ -138,7 +139,8 @@ impl Request {
     }
 
     pub fn body(&self) -> String {
-        let (title, description) = (&self.title, &self.description);
+        // Titles are stored composed (NFC), however they come.
+        let (title, description) = (&self.title.replace(COMPOSED, "e\u{301}"), &self.description);
         match self.kind {
             Kind::Bad(Bad::UnknownFormat) => json!({"title": title, "format": "exe"}).to_string(),
             Kind::Bad(Bad::DescriptionIsNumber) => json!({"title": title, "description": 7}).to_string(),
