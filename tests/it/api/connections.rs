@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 use crate::support::raw::{Request, exchange};
 use crate::support::{PATIENCE, TestApp, eventually, holds, within};
 
+/// Descriptors that the pools to PostgreSQL and S3 may have added meanwhile.
+const POOLS: usize = 16;
+
 /// Every route with each of its methods, and some that aren't there.
 const ROUTES: [(&str, &str); 30] = [
     ("GET", "/livez"),
@@ -76,9 +79,9 @@ async fn a_body_that_nobody_reads_never_keeps_its_connection() {
     for _ in 0..2 {
         abandon(&app, &bodies).await;
     }
-    eventually("as many descriptors as before", async || {
+    eventually("the descriptors of several hundred clients are given back", async || {
         let now = app.process.descriptors();
-        holds(now <= before, (before, now))
+        holds(now <= before + POOLS, (before, now))
     })
     .await;
     assert_eq!(app.get("/livez").await.status, 200);
