@@ -98,8 +98,8 @@ fn read_partition(
     Ok(deliveries)
 }
 
-/// What goes wrong is told by the calls.
-struct Quiet;
+/// Context of short-lived clients: their errors are logged at debug, since each call returns its own.
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn error(&self, error: KafkaError, reason: &str) {

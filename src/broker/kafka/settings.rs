@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 
 use super::prefix::Prefix;
+use super::reader::Quiet;
 use super::{errors, limit, security};
 use crate::broker::BrokerError;
 use crate::config::KafkaConfig;
 use crate::domain::topic_settings::TopicSettings;
 
-/// Of those of `topics` that there are. A cluster that lets nobody read settings gives none.
+/// Settings of those of `topics` that exist; empty where the cluster lets nobody read them.
 pub(super) async fn describe(
     config: &KafkaConfig,
     prefix: &Prefix,
@@ -73,17 +72,4 @@ fn replicas(client: &ClientConfig, names: Vec<String>) -> Result<Vec<(String, Op
         Ok((name, fewest.and_then(|count| i32::try_from(count).ok())))
     };
     names.into_iter().map(of_one).collect()
-}
-
-/// What goes wrong is told by the calls.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        log::debug!(error:% = error; "librdkafka: {reason}");
-    }
-
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log::debug!(target: "librdkafka", "{facility}: {message}");
-    }
 }
