@@ -10,7 +10,7 @@ pub async fn cancel(ctx: &ServeContext, id: FileId) -> Result<File> {
     cancel_if(ctx, id, Guard::none()).await
 }
 
-/// As [`cancel`], unless the guard refuses it.
+/// Does what [`cancel`] does, if the guard allows it.
 pub async fn cancel_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<File> {
     moves::ask(ctx, id, Move::Cancel, Details::default(), guard).await
 }

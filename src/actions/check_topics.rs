@@ -20,7 +20,7 @@ pub async fn findings(broker: &dyn Broker, prefix: &str, brokers: &str) -> Resul
     Ok(settings.iter().map(|(name, settings)| (name.as_str(), settings)).flat_map(of_one).collect())
 }
 
-/// What was found last, for a while.
+/// Cache of the latest findings.
 pub(super) struct Known {
     last: Mutex<Option<(Instant, Vec<Finding>)>>,
     trouble: Outage,

@@ -7,7 +7,7 @@ use crate::storage::{Storage, StorageError, Stored, key};
 /// Larger objects are not read for their digest: what others say of it is not kept then.
 const READ_MAX: i64 = 64 << 20;
 
-/// What a worker of ours adds to a completed result; `None` for others, and while something is missing.
+/// Proof that a worker of ours adds to a completed result; `None` for other workers, and while a member is missing.
 pub(super) fn proof(storage: &Storage, result: &FileResult) -> Option<String> {
     with_parts(result, |parts| storage.proof(parts))
 }
@@ -75,7 +75,7 @@ async fn refuse_digest(
     Ok(None)
 }
 
-/// Whether the file's object is there, as the row says.
+/// Compares the file's object with its row; true when it is there and equal.
 pub(super) async fn is_intact(storage: &Storage, bucket: &str, file: &File) -> Result<bool> {
     let location = file.s3_location.as_deref().unwrap_or_default();
     let Some(key) = key::own_key(bucket, file.id, location) else { return Ok(false) };

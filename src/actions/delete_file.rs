@@ -10,7 +10,7 @@ pub async fn delete(ctx: &ServeContext, id: FileId) -> Result<()> {
     delete_if(ctx, id, Guard::none()).await
 }
 
-/// As [`delete`], unless the guard refuses it.
+/// Does what [`delete`] does, if the guard allows it.
 pub async fn delete_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<()> {
     moves::ask(ctx, id, Move::Delete, Details::default(), guard).await?;
     Ok(())

@@ -76,7 +76,7 @@ pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
     replay_if(ctx, id, Guard::none()).await
 }
 
-/// As [`replay`], unless the guard refuses it.
+/// Does what [`replay`] does, if the guard allows it.
 pub async fn replay_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLetter>) -> Result<Replayed> {
     let deadline = ctx.file_deadline;
     let settled = ctx.db.settle_dead_letter(id, move |letter, file, now| {
@@ -107,7 +107,7 @@ pub async fn discard(ctx: &LettersContext, id: LetterId) -> Result<()> {
     discard_if(ctx, id, Guard::none()).await
 }
 
-/// As [`discard`], unless the guard refuses it.
+/// Does what [`discard`] does, if the guard allows it.
 pub async fn discard_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLetter>) -> Result<()> {
     let settled = ctx.db.settle_dead_letter(id, move |letter, _, _| match letter.state {
         LetterState::Open => match guard.check(&letter) {

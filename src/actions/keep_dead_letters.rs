@@ -8,7 +8,7 @@ use crate::faults;
 
 const ERROR_MAX_CHARS: usize = 2000;
 const TEXT_MAX_CHARS: usize = 500;
-/// Of one header's value: what is longer is on the topic only.
+/// Bytes stored of one header's value; the topic has the whole.
 const HEADER_MAX_BYTES: usize = 4096;
 /// A record of a megabyte may have a hundred thousand.
 const HEADERS_MAX: usize = 1000;

@@ -38,7 +38,7 @@ const IN_FLIGHT_MAX: usize = 4000;
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(50);
 /// Their rows' leases are 5 s.
 const LEASE_RENEWAL: Duration = Duration::from_secs(2);
-/// For them to arrive when we stop; others publish those that don't.
+/// Time limit for receipts in flight at shutdown; other processes publish what has none by then.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Relays until `stop`. What this process commits it publishes straight from the commit, to the last; what others leave

@@ -10,7 +10,7 @@ pub async fn retry(ctx: &ServeContext, id: FileId) -> Result<File> {
     retry_if(ctx, id, Guard::none()).await
 }
 
-/// As [`retry`], unless the guard refuses it.
+/// Does what [`retry`] does, if the guard allows it.
 pub async fn retry_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<File> {
     let deadline = Some(ctx.file_deadline);
     let by = if needs_remaking(ctx, id).await? { Move::Remake } else { Move::Retry };

@@ -1,4 +1,4 @@
-//! What stands between a role and its PostgreSQL: the address, the login, the database, its schema, whether it takes writes.
+//! Checks of PostgreSQL: the address, the login, the database, its schema, whether it takes writes.
 
 use secrecy::ExposeSecret;
 

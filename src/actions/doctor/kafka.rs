@@ -1,4 +1,4 @@
-//! What stands between a role and its Kafka: every broker's address, TLS and login, topics and their settings.
+//! Checks of Kafka: every broker's address, TLS and login, topics and their settings.
 
 use super::network;
 use crate::actions::check_topics;

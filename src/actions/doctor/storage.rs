@@ -1,4 +1,4 @@
-//! What stands between a role and its S3: the address, the answers, the bucket, each right, and the clock.
+//! Checks of S3: the address, the answers, the bucket, each right, and the clock.
 
 use bytes::Bytes;
 
