@@ -22,6 +22,7 @@ use crate::db::Db;
 use crate::domain::{Error, ErrorKind};
 use crate::embedded::{
     DataDir, Durability, EmbeddedError, EmbeddedPostgres, EmbeddedS3, PostgresOptions, S3Options,
+    restrict_umask,
 };
 use crate::storage::Storage;
 use crate::telemetry::Outage;
@@ -52,6 +53,7 @@ struct Embedded {
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let config = UpSettings::read(&mut env, args.replicas.map(usize::from));
     env.finish()?;
+    restrict_umask();
     let stop = signals::stop_token()?;
     let mut embedded = Embedded::default();
     let result = run_on(&args, config, &mut embedded, &stop).await;

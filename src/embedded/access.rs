@@ -10,6 +10,11 @@ use nix::unistd::{Uid, User};
 
 use super::EmbeddedError;
 
+/// New files of this process, and of the programs that it runs, are for its user alone unless they ask for more.
+pub fn restrict_umask() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
 pub(super) const DIRECTORY: u32 = 0o700;
 pub(super) const FILE: u32 = 0o600;
 /// Everything for other users, and all of the group's rights but the one to pass through: started by root, PostgreSQL

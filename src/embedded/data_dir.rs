@@ -28,6 +28,9 @@ struct Locked {
 impl DataDir {
     /// Makes the directory if it is missing, closes it to other users, and locks it.
     pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
+        if path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
+            return Err(EmbeddedError::LineBreak { path: path.to_owned() });
+        }
         access::own_directory(path)?;
         let path = path.canonicalize().map_err(EmbeddedError::io(path))?;
         let lock = lock(&path)?;
@@ -246,6 +249,8 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(matches!(DataDir::open(&file), Err(EmbeddedError::WrongKind { .. })));
+        let error = DataDir::open(&dir.path().join("new\nline")).unwrap_err().to_string();
+        assert!(error.contains("line break") && !error.contains('\n'), "{error}");
     }
 
     #[test]

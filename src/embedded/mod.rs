@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::domain::shell::quoted;
 
+pub use access::restrict_umask;
 pub use data_dir::DataDir;
 pub use postgres::{EmbeddedPostgres, PostgresOptions};
 pub use s3::{EmbeddedS3, S3Options};
@@ -50,6 +51,11 @@ pub enum EmbeddedError {
          here, or make the data directory itself the link", path.display()
     )]
     Link { path: PathBuf },
+    #[error(
+        "{} has a line break in its name, which PostgreSQL's programs refuse; choose another",
+        quoted(path)
+    )]
+    LineBreak { path: PathBuf },
     #[error("{} is not {expected}", path.display())]
     WrongKind { path: PathBuf, expected: &'static str },
     #[error(

@@ -15,9 +15,10 @@ use crate::domain::Timestamp;
 /// Sets up the process's logger; a second call is an error.
 pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     let mut builder = Builder::new();
-    // The embedded S3 server logs whole requests, signatures included: only when asked for by name.
+    // The embedded S3 server's library logs whole requests, signatures included, and each answer that is an error, also
+    // of what is merely missing: only when asked for by name.
     builder
-        .filter_module("s3s_fs", LevelFilter::Warn)
+        .filter_module("s3s", LevelFilter::Off)
         .filter_module("tracing::span", LevelFilter::Off)
         // They say at every try what our own lines say once.
         .filter_module("rskafka", LevelFilter::Off)

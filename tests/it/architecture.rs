@@ -28,12 +28,12 @@ const MAY_USE: [(&str, &[&[&str]]); 14] = [
     ("actions", &[&GROUND, &TOOLS]),
     ("http", &[&GROUND, &["actions"]]),
     ("consumer", &[&GROUND, &["actions", "broker"]]),
-    ("embedded", &[&["domain", "config"]]),
+    ("embedded", &[&["domain", "config", "telemetry"]]),
     ("commands", &[&GROUND, &TOOLS, &DOORS]),
 ];
 
 /// Paths and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 33] = [
+const HOMES: [(&str, &[&str]); 32] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -47,7 +47,6 @@ const HOMES: [(&str, &[&str]); 33] = [
     ("s3", &["storage"]),
     ("quick_xml", &["storage"]),
     ("s3s", &["embedded"]),
-    ("s3s_fs", &["embedded"]),
     ("hyper_util", &["embedded"]),
     ("nix", &["commands/descriptors.rs", "embedded", "faults"]),
     ("tokio::process", &["embedded"]),

@@ -1,65 +1,117 @@
-//! A page of a bucket's listing. `s3s-fs` asks the file system about every object for each page; this only for those
-//! in the page.
+//! A page of a bucket's listing. Objects lie in no order: for each page all names are read, and only those that are in
+//! it are kept and opened.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use s3s::dto::{Object, Timestamp};
+use s3s::dto::{CommonPrefix, Object};
+
+use super::entries::{Ahead, Entries, Wanted};
+use super::files::Files;
+use super::layout::decode;
+use super::object::Opened;
+use super::old;
 
 /// S3 gives no more in one answer.
 pub(super) const MAX_KEYS: usize = 1000;
+/// Pages that are read together, from the second one on.
+const AHEAD_PAGES: usize = 16;
 
-/// Up to `max` objects whose keys begin with `prefix` and come after `after`, in the order of their keys as text; and
-/// the key after which the next page begins, if there are more. Memory for the page alone.
-pub(super) fn page(
-    bucket: &Path,
-    prefix: &str,
-    after: Option<&str>,
-    max: usize,
-) -> io::Result<(Vec<Object>, Option<String>)> {
-    let mut lowest: BinaryHeap<String> = BinaryHeap::with_capacity(max + 2);
-    walk(bucket, prefix, |key| {
-        let is_wanted = after.is_none_or(|after| key.as_str() > after);
-        if is_wanted && (lowest.len() <= max || lowest.peek().is_some_and(|last| key < *last)) {
-            lowest.push(key);
-            if lowest.len() > max + 1 {
-                lowest.pop();
-            }
-        }
-    })?;
-    let mut keys = lowest.into_sorted_vec();
-    let more = keys.len() > max;
-    keys.truncate(max);
-    let next = keys.last().filter(|_| more).cloned();
-    let objects = keys.into_iter().filter_map(|key| describe(bucket, key).transpose());
-    Ok((objects.collect::<io::Result<_>>()?, next))
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub objects: Vec<Object>,
+    pub prefixes: Vec<CommonPrefix>,
+    /// The last entry, if more come after it.
+    pub next: Option<String>,
 }
 
-/// Every key that begins with `prefix`, in no order.
-fn walk(bucket: &Path, prefix: &str, mut found: impl FnMut(String)) -> io::Result<()> {
-    let mut dirs: Vec<(PathBuf, String)> = vec![(bucket.to_owned(), String::new())];
-    while let Some((dir, above)) = dirs.pop() {
-        let entries = match std::fs::read_dir(&dir) {
+/// Up to `max` entries in the order of their keys as text. Memory for some pages, however many objects there are.
+pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> io::Result<Page> {
+    if wanted.max == 0 {
+        return Ok(Page::default());
+    }
+    let changes = files.changes();
+    let kept = files.ahead().take_if(|ahead| ahead.answers(bucket, wanted, changes));
+    let Entries { mut sorted, is_complete, changes, read } = match kept {
+        Some(ahead) => ahead.entries,
+        None => read(files, bucket, wanted, changes)?,
+    };
+    let behind = sorted.iter().nth(wanted.max).cloned();
+    let behind = behind.map(|first| sorted.split_off(&first)).unwrap_or_default();
+    let has_more = !behind.is_empty() || !is_complete;
+    let next = sorted.last().filter(|_| has_more).cloned();
+    if !behind.is_empty() {
+        let wanted = Wanted { after: next.clone(), ..wanted.clone() };
+        let entries = Entries { sorted: behind, is_complete, changes, read };
+        *files.ahead() = Some(Ahead { bucket: bucket.to_owned(), wanted, entries });
+    }
+    let mut page = Page { next, ..Page::default() };
+    for entry in sorted {
+        if wanted.is_prefix(&entry) {
+            page.prefixes.push(CommonPrefix { prefix: Some(entry) });
+        } else if let Some(object) = describe(files, bucket, entry)? {
+            page.objects.push(object);
+        }
+    }
+    Ok(page)
+}
+
+/// The lowest entries: those of one page, and of some more for a client that goes on from page to page.
+fn read(files: &Files, bucket: &str, wanted: &Wanted, changes: u64) -> io::Result<Entries> {
+    let read = Instant::now();
+    let limit = wanted.max * if wanted.after.is_some() { AHEAD_PAGES } else { 1 };
+    let mut lowest: BTreeSet<String> = BTreeSet::new();
+    let mut consider = |key: &str| {
+        let Some(entry) = wanted.entry(key) else { return };
+        if lowest.len() > limit && lowest.last().is_some_and(|last| entry >= last.as_str()) {
+            return;
+        }
+        lowest.insert(entry.to_owned());
+        if lowest.len() > limit + 1 {
+            lowest.pop_last();
+        }
+    };
+    // First where objects come from while they are moved, then where they go: none is missed on its way.
+    if files.has_old.load(Ordering::Acquire) {
+        let _: ControlFlow<()> = old::walk(&files.layout, bucket, &wanted.prefix, &mut |key| {
+            consider(key);
+            ControlFlow::Continue(())
+        })?;
+    }
+    walk(&files.layout.bucket(bucket), &mut consider)?;
+    let is_complete = lowest.len() <= limit;
+    if !is_complete {
+        lowest.pop_last();
+    }
+    Ok(Entries { sorted: lowest, is_complete, changes, read })
+}
+
+/// Every key of a bucket, in no order. Without an allocation for each: nearly all of them are on other pages.
+fn walk(bucket: &Path, found: &mut impl FnMut(&str)) -> io::Result<()> {
+    let mut buffer = Vec::new();
+    for dir in fs::read_dir(bucket)? {
+        let dir = dir?.path();
+        let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
-            // Removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && dir != bucket => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
         for entry in entries {
-            let entry = entry?;
-            // Keys are Unicode.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            if entry.file_type()?.is_dir() {
-                let below = format!("{above}{name}/");
-                if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    dirs.push((entry.path(), below));
-                }
-            } else {
-                let key = format!("{above}{name}");
-                if key.starts_with(prefix) {
-                    found(key);
-                }
+            let name = entry?.file_name();
+            let Some(text) = name.to_str() else { continue };
+            if let Some(key) = decode(text, &mut buffer) {
+                found(key);
+                continue;
+            }
+            // Its name is a digest.
+            let opened = Opened::at(&dir.join(&name))?;
+            if let Some(opened) = opened.filter(|opened| !opened.description.key.is_empty()) {
+                found(&opened.description.key);
             }
         }
     }
@@ -67,57 +119,126 @@ fn walk(bucket: &Path, prefix: &str, mut found: impl FnMut(String)) -> io::Resul
 }
 
 /// `None` when it was removed meanwhile.
-fn describe(bucket: &Path, key: String) -> io::Result<Option<Object>> {
-    let metadata = match std::fs::metadata(bucket.join(&key)) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+fn describe(files: &Files, bucket: &str, key: String) -> io::Result<Option<Object>> {
+    let Some(opened) = files.look(bucket, &key)? else { return Ok(None) };
     Ok(Some(Object {
         key: Some(key),
-        size: Some(i64::try_from(metadata.len()).unwrap_or(i64::MAX)),
-        last_modified: Some(Timestamp::from(metadata.modified()?)),
+        size: i64::try_from(opened.description.size).ok(),
+        e_tag: Some(opened.description.tag()),
+        last_modified: Some(opened.modified),
         ..Object::default()
     }))
 }
 
+/// Names of the entries of a directory; empty when it isn't there.
+pub(super) fn names(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::files::Conditions;
+    use super::super::object::Description;
     use super::*;
+    use crate::embedded::Durability;
 
-    fn keys(objects: Vec<Object>) -> Vec<String> {
-        objects.into_iter().filter_map(|object| object.key).collect()
+    fn put(files: &Files, key: &str) {
+        use std::io::Write;
+        let mut staged = files.stage().unwrap();
+        staged.file.write_all(key.as_bytes()).unwrap();
+        let description =
+            Description { key: key.to_owned(), size: key.len() as u64, ..Description::default() };
+        files.name_object(staged, "bucket", &description, &Conditions::default()).unwrap();
+    }
+
+    fn all(files: &Files, wanted: &Wanted) -> Vec<String> {
+        let (mut wanted, mut seen) = (wanted.clone(), Vec::new());
+        loop {
+            let page = page(files, "bucket", &wanted).unwrap();
+            let sizes = page.objects.iter().all(|object| {
+                object.size == object.key.as_ref().map(|key| i64::try_from(key.len()).unwrap())
+            });
+            assert!(sizes, "{page:?}");
+            let keys = page.objects.into_iter().filter_map(|object| object.key);
+            let mut entries: Vec<String> =
+                keys.chain(page.prefixes.into_iter().filter_map(|it| it.prefix)).collect();
+            entries.sort();
+            seen.extend(entries);
+            if page.next.is_none() {
+                return seen;
+            }
+            assert_eq!(seen.len() % wanted.max, 0, "full but for the last");
+            wanted.after = page.next;
+        }
+    }
+
+    #[test]
+    fn what_is_stored_or_removed_between_two_pages_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("bucket")).unwrap();
+        let files = Files::open(dir.path(), Durability::Fast).unwrap();
+        for n in 100..140 {
+            put(&files, &format!("{n}"));
+        }
+        let mut wanted = Wanted { max: 3, ..Wanted::default() };
+        let mut next = |expected: [&str; 3]| {
+            let page = page(&files, "bucket", &wanted).unwrap();
+            let keys: Vec<String> = page.objects.into_iter().filter_map(|object| object.key).collect();
+            assert_eq!(keys, expected);
+            wanted.after = page.next;
+        };
+        next(["100", "101", "102"]);
+        next(["103", "104", "105"]);
+        next(["106", "107", "108"]);
+        assert!(files.ahead().is_some());
+        put(&files, "1085");
+        files.remove("bucket", "110").unwrap();
+        next(["1085", "109", "111"]);
+        next(["112", "113", "114"]);
+        files.remove("bucket", "115").unwrap();
+        next(["116", "117", "118"]);
     }
 
     #[test]
     fn pages_together_are_the_objects_in_the_order_of_their_keys() {
         let dir = tempfile::tempdir().unwrap();
-        let mut all: Vec<String> = (0..25).map(|n| format!("files/{n}_x")).collect();
-        all.extend(["files/deep/er/x", "files/a b+é", "files/note.txt"].map(str::to_owned));
-        for key in all.iter().map(String::as_str).chain(["top", "other/files/x", "files2/x"]) {
-            let path = dir.path().join(key);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, key).unwrap();
+        // Some of them as older releases kept them.
+        for key in ["files/3_x", "files/deep/er/x", "files/a b+é"] {
+            let path = dir.path().join("bucket").join(key);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, key).unwrap();
         }
-        all.sort();
-        for max in [1, 2, 7, 27, 28, 29] {
-            let (mut seen, mut after) = (Vec::new(), None);
-            loop {
-                let (objects, next) = page(dir.path(), "files/", after.as_deref(), max).unwrap();
-                assert!(objects.iter().all(|object| {
-                    object.size == object.key.as_ref().map(|key| i64::try_from(key.len()).unwrap())
-                }));
-                seen.extend(keys(objects));
-                if next.is_none() {
-                    break;
-                }
-                assert_eq!(seen.len() % max, 0, "full but for the last");
-                after = next;
-            }
-            assert_eq!(seen, all, "{max} in a page");
+        let files = Files::open(dir.path(), Durability::Fast).unwrap();
+        let long = format!("files/{}", "y".repeat(900));
+        let mut keys: Vec<String> = (0..25).map(|n| format!("files/{n}_x")).collect();
+        keys.extend(["files/note.txt", "files/../x", "files//", &long].map(str::to_owned));
+        for key in keys.iter().map(String::as_str).chain(["top", "other/files/x", "files2/x"]) {
+            put(&files, key);
         }
-        let (deep, _) = page(dir.path(), "files/dee", None, 9).unwrap();
-        assert_eq!(keys(deep), ["files/deep/er/x"]);
-        assert_eq!(keys(page(dir.path(), "", None, 99).unwrap().0).len(), all.len() + 3);
+        keys.extend(["files/deep/er/x", "files/a b+é"].map(str::to_owned));
+        keys.sort();
+        for max in [1, 2, 7, 30, 31, 32] {
+            let wanted = Wanted { prefix: "files/".to_owned(), max, ..Wanted::default() };
+            assert_eq!(all(&files, &wanted), keys, "{max} in a page");
+            let delimiter = Some("/".to_owned());
+            let mut folded: Vec<String> = keys.clone();
+            folded.retain(|key| !key["files/".len()..].contains('/'));
+            folded.extend(["files/deep/", "files/../", "files//"].map(str::to_owned));
+            folded.sort();
+            assert_eq!(all(&files, &Wanted { delimiter: delimiter.clone(), ..wanted.clone() }), folded);
+            let top = Wanted { prefix: String::new(), delimiter, ..wanted.clone() };
+            assert_eq!(all(&files, &top), ["files/", "files2/", "other/", "top"]);
+            let later = Wanted { start_after: Some("files/9_x".to_owned()), ..wanted };
+            assert_eq!(
+                all(&files, &later),
+                keys[keys.iter().position(|key| key == "files/9_x").unwrap() + 1..]
+            );
+        }
+        let none = Wanted { prefix: "nothing".to_owned(), max: 5, ..Wanted::default() };
+        assert_eq!(all(&files, &none), [""; 0]);
     }
 }

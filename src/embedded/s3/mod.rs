@@ -1,14 +1,30 @@
 //! An S3 server on loopback, in process, that keeps objects as files.
 
 mod dir_sync;
+mod disk;
+mod entries;
+mod files;
+mod get;
+mod layout;
 mod listing;
+mod migration;
+mod multipart;
+mod object;
+mod old;
+mod pages;
 mod put;
 mod store;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 
+use std::fmt::Write;
+use std::fs::DirBuilder;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -23,7 +39,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{DataDir, Durability, EmbeddedError, generated_secret};
+use super::{DataDir, Durability, EmbeddedError, access, generated_secret};
 use crate::config::S3Config;
 use crate::domain::shell::quoted;
 use store::Store;
@@ -56,6 +72,8 @@ pub struct EmbeddedS3 {
     data_dir: DataDir,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
+    /// Moves objects of an older release.
+    migration: Option<JoinHandle<()>>,
     /// Its own; `None` once it is shut down.
     runtime: Option<Runtime>,
 }
@@ -72,9 +90,11 @@ impl EmbeddedS3 {
         let data_dir = options.data_dir;
         let credentials = Credentials::kept(&data_dir)?;
         let dir = data_dir.clone();
-        let objects = tokio::task::spawn_blocking(move || dir.private_dir("objects")).await;
-        let objects = objects.map_err(|error| EmbeddedError::Listen(error.into()))??;
-        let store = Store::open(&objects, options.durability)?;
+        let open = move || Store::open(&dir.private_dir("objects")?, options.durability);
+        let store = tokio::task::spawn_blocking(open).await;
+        let store = store.map_err(|error| EmbeddedError::Listen(error.into()))??;
+        let stop = CancellationToken::new();
+        let migration = store.migration(stop.clone());
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(
             credentials.access_key_id.clone(),
@@ -95,10 +115,10 @@ impl EmbeddedS3 {
             let _guard = runtime.enter();
             TcpListener::from_std(listener).map_err(EmbeddedError::Listen)?
         };
-        let stop = CancellationToken::new();
+        let migration = migration.map(|work| runtime.spawn_blocking(work));
         let task = runtime.spawn(accept(listener, service.build(), stop.clone()));
         log::info!(port = address.port(); "s3 server is ready");
-        Ok(Self { address, credentials, data_dir, stop, task: Some(task), runtime: Some(runtime) })
+        Ok(Self { address, credentials, data_dir, stop, task: Some(task), migration, runtime: Some(runtime) })
     }
 
     pub fn endpoint(&self) -> String {
@@ -147,11 +167,16 @@ impl EmbeddedS3 {
             // The task keeps the limit itself.
             let _ = task.await;
         }
+        if let Some(migration) = self.migration.take() {
+            // It ends behind the object that it is at.
+            let _ = timeout(STOP_LIMIT, migration).await;
+        }
     }
 }
 
 impl Drop for EmbeddedS3 {
     fn drop(&mut self) {
+        self.stop.cancel();
         if let Some(task) = &self.task {
             task.abort();
         }
@@ -189,6 +214,23 @@ impl Credentials {
                 .find_map(|(key, value)| (key.trim() == name).then(|| value.trim().to_owned()))
         };
         Some(Self { access_key_id: value(KEY_ID)?, secret_access_key: SecretString::from(value(SECRET)?) })
+    }
+}
+
+/// In lower case.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Makes a directory for our user alone; one that is there is left as it is.
+fn make_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(access::DIRECTORY).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -1,170 +1,264 @@
-//! Small objects, written in one go: the very files that `s3s-fs` makes of them in a dozen steps, each of which wakes
-//! another thread.
+//! Bytes that come in: digests are taken while they are written, and compared before the object has its name.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Component, Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
-use s3s::crypto::{Checksum, Md5, Sha256};
-use s3s::dto::{ETag, PutObjectInput, PutObjectOutput, StreamingBlob};
-use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Md5};
+use s3s::dto::{
+    Checksum, ChecksumAlgorithm, CopyObjectInput, CopySource, ETag, MetadataDirective, PutObjectInput,
+    PutObjectOutput, StreamingBlob, Timestamp,
+};
+use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
 
-use super::dir_sync::DirSync;
-use super::store::sidecars;
+use super::files::{Conditions, Files, Staged, blocking};
+use super::hex;
+use super::object::{Description, Headers, Sums};
 
-/// Bytes of a small one.
-const SMALL: i64 = 256 << 10;
+/// Bytes that are gathered before they go to the file, on another thread.
+const BATCH: usize = 1 << 20;
 
-/// Whether it asks for nothing but to keep these bytes under this key, with a type and their digests.
-pub(super) fn is_plain(request: &S3Request<PutObjectInput>) -> bool {
-    let input = &request.input;
-    let asks_for_more = [
-        request.trailing_headers.is_some(),
-        input.cache_control.is_some(),
-        input.checksum_algorithm.is_some(),
-        input.checksum_crc32.is_some(),
-        input.checksum_crc32c.is_some(),
-        input.checksum_crc64nvme.is_some(),
-        input.checksum_sha1.is_some(),
-        input.content_disposition.is_some(),
-        input.content_encoding.is_some(),
-        input.content_language.is_some(),
-        input.expires.is_some(),
-        input.if_match.is_some(),
-        input.if_none_match.is_some(),
-        input.metadata.is_some(),
-        input.storage_class.is_some(),
-        input.website_redirect_location.is_some(),
-    ];
-    let is_inside =
-        |path: &str| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    !asks_for_more.contains(&true)
-        && input.content_length.is_some_and(|length| length <= SMALL)
-        && is_inside(&input.bucket)
-        && is_inside(&input.key)
-        && !input.key.ends_with('/')
+/// Bytes of a body in a file that has no name yet.
+pub(super) struct Received {
+    pub staged: Staged,
+    pub size: u64,
+    pub md5: String,
+    pub sums: Checksum,
 }
 
-/// Once this returns, the object and what describes it are there, whole; with `dirs` they survive a power cut.
-pub(super) async fn put(
-    root: &Path,
-    dirs: Option<Arc<DirSync>>,
-    input: PutObjectInput,
-) -> S3Result<PutObjectOutput> {
-    let body = input.body.ok_or_else(|| S3Error::new(S3ErrorCode::IncompleteBody))?;
-    let bytes = read(body, input.content_length).await?;
-    let md5 = Md5::checksum(&bytes);
-    let e_tag = hex(&md5);
-    let sha256 = input.checksum_sha256;
-    let differs = |sent: Option<&String>, digest: &[u8]| {
-        sent.is_some_and(|sent| *sent != BASE64_STANDARD.encode(digest))
-    };
-    if differs(input.content_md5.as_ref(), &md5) || differs(sha256.as_ref(), &Sha256::checksum(&bytes)) {
-        return Err(S3Error::with_message(
-            S3ErrorCode::BadDigest,
-            "these are other bytes than the digest is of",
-        ));
-    }
-    let mut internal = serde_json::json!({ "e_tag": e_tag });
-    if let Some(sha256) = &sha256 {
-        internal["checksum_sha256"] = sha256.as_str().into();
-    }
-    let metadata = match input.content_type {
-        Some(content_type) => serde_json::json!({ "content_type": content_type }),
-        None => serde_json::json!({}),
-    };
-    let [metadata_path, internal_path] = sidecars(root, &input.bucket, &input.key);
-    let bucket = root.join(&input.bucket);
-    // As S3 has it; a key's folders would make the bucket.
-    if !bucket.is_dir() {
-        return Err(S3Error::new(S3ErrorCode::NoSuchBucket));
-    }
-    let files = Files {
-        root: root.to_owned(),
-        object: (bucket.join(&input.key), bytes),
-        sidecars: [
-            (metadata_path, metadata.to_string().into()),
-            (internal_path, internal.to_string().into()),
-        ],
-        dirs,
-    };
-    let written = tokio::task::spawn_blocking(move || files.write()).await;
-    written.map_err(S3Error::internal_error)?.map_err(S3Error::internal_error)?;
-    Ok(PutObjectOutput {
-        e_tag: Some(ETag::Strong(e_tag)),
-        checksum_sha256: sha256,
-        ..PutObjectOutput::default()
-    })
+/// Digests that a request names, and what they must be.
+#[derive(Default)]
+pub(super) struct Expected {
+    pub md5: Option<String>,
+    pub sums: Checksum,
+    pub algorithm: Option<ChecksumAlgorithm>,
+    /// Digests that come behind the body.
+    pub trailing: Option<TrailingHeaders>,
 }
 
-async fn read(mut body: StreamingBlob, length: Option<i64>) -> S3Result<Bytes> {
-    let mut bytes =
-        BytesMut::with_capacity(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
-    let failed = |error| S3Error::with_source(S3ErrorCode::IncompleteBody, error);
-    while let Some(piece) = body.try_next().await.map_err(failed)? {
-        bytes.extend_from_slice(&piece);
+impl Expected {
+    fn hasher(&self) -> ChecksumHasher {
+        let (sums, mut hasher) = (&self.sums, ChecksumHasher::default());
+        let algorithm = self.algorithm.as_ref().map_or("", ChecksumAlgorithm::as_str);
+        let is_wanted = |sum: &Option<String>, name| sum.is_some() || algorithm == name;
+        hasher.crc32 = is_wanted(&sums.checksum_crc32, ChecksumAlgorithm::CRC32).then(Default::default);
+        hasher.crc32c = is_wanted(&sums.checksum_crc32c, ChecksumAlgorithm::CRC32C).then(Default::default);
+        hasher.sha1 = is_wanted(&sums.checksum_sha1, ChecksumAlgorithm::SHA1).then(Default::default);
+        hasher.sha256 = is_wanted(&sums.checksum_sha256, ChecksumAlgorithm::SHA256).then(Default::default);
+        hasher.crc64nvme =
+            is_wanted(&sums.checksum_crc64nvme, ChecksumAlgorithm::CRC64NVME).then(Default::default);
+        hasher
     }
-    Ok(bytes.freeze())
-}
 
-struct Files {
-    root: PathBuf,
-    object: (PathBuf, Bytes),
-    sidecars: [(PathBuf, Bytes); 2],
-    /// With full durability.
-    dirs: Option<Arc<DirSync>>,
-}
-
-impl Files {
-    /// The object comes last: as long as it isn't there, nobody reads what describes it.
-    fn write(self) -> io::Result<()> {
-        for (path, content) in &self.sidecars {
-            match self.fill(File::create_new(path), content) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.replace(path, content)?,
-                written => written?,
+    fn check(mut self, md5: &[u8], found: &Checksum) -> S3Result<()> {
+        if let Some(trailing) = self.trailing.take().and_then(|trailing| trailing.take()) {
+            let get =
+                |name: &str| trailing.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let sums = &mut self.sums;
+            for (sum, name) in [
+                (&mut sums.checksum_crc32, "x-amz-checksum-crc32"),
+                (&mut sums.checksum_crc32c, "x-amz-checksum-crc32c"),
+                (&mut sums.checksum_sha1, "x-amz-checksum-sha1"),
+                (&mut sums.checksum_sha256, "x-amz-checksum-sha256"),
+                (&mut sums.checksum_crc64nvme, "x-amz-checksum-crc64nvme"),
+            ] {
+                *sum = sum.take().or_else(|| get(name));
             }
         }
-        let (path, content) = &self.object;
-        self.replace(path, content)?;
-        let Some(dirs) = &self.dirs else { return Ok(()) };
-        let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
-        dirs.sync(above.map(Path::to_owned))
-    }
-
-    fn fill(&self, file: io::Result<File>, content: &[u8]) -> io::Result<()> {
-        let mut file = file?;
-        file.write_all(content)?;
-        if self.dirs.is_some() { file.sync_all() } else { Ok(()) }
-    }
-
-    /// Under its name there is either what was there before or all of this.
-    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        // What is left of it when it is cut off goes when the store is opened again.
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let part = self.root.join(format!(".tmp.small-{number}.internal.part"));
-        let write = || {
-            self.fill(File::create(&part), content)?;
-            match fs::rename(&part, path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-                    fs::rename(&part, path)
-                }
-                renamed => renamed,
-            }
-        };
-        write().inspect_err(|_| {
-            let _ = fs::remove_file(&part);
-        })
+        let pairs = [
+            (&self.sums.checksum_crc32, &found.checksum_crc32),
+            (&self.sums.checksum_crc32c, &found.checksum_crc32c),
+            (&self.sums.checksum_sha1, &found.checksum_sha1),
+            (&self.sums.checksum_sha256, &found.checksum_sha256),
+            (&self.sums.checksum_crc64nvme, &found.checksum_crc64nvme),
+        ];
+        let md5_differs = self.md5.is_some_and(|sent| sent != BASE64_STANDARD.encode(md5));
+        if md5_differs || pairs.iter().any(|(sent, found)| sent.is_some() && found.is_some() && sent != found)
+        {
+            let message = "these are other bytes than the digest is of";
+            return Err(S3Error::with_message(S3ErrorCode::BadDigest, message));
+        }
+        Ok(())
     }
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+/// A body of which all but the last bytes are written.
+pub(super) struct Incoming {
+    staged: Option<Staged>,
+    hashes: Hashes,
+    rest: Bytes,
+    size: u64,
+    expected: Expected,
+}
+
+/// Takes in a body and writes it to a file aside, but for its end: of a small one, that is all. Nothing stays of it
+/// when it breaks off.
+pub(super) async fn receive(
+    files: &Arc<Files>,
+    body: Option<StreamingBlob>,
+    length: Option<i64>,
+    expected: Expected,
+) -> S3Result<Incoming> {
+    let mut body = body.ok_or_else(|| S3Error::new(S3ErrorCode::IncompleteBody))?;
+    let mut hashes = (Md5::new(), expected.hasher());
+    let length = length.and_then(|length| u64::try_from(length).ok());
+    let capacity = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(BATCH);
+    let mut batch = BytesMut::with_capacity(capacity);
+    let mut staged: Option<Staged> = None;
+    let mut size = 0;
+    let cut_off = |error| S3Error::with_source(S3ErrorCode::IncompleteBody, error);
+    while let Some(piece) = body.try_next().await.map_err(cut_off)? {
+        size += piece.len() as u64;
+        batch.extend_from_slice(&piece);
+        if batch.len() >= BATCH {
+            let bytes = batch.split().freeze();
+            let write = move |files: &Files| {
+                let size = length.unwrap_or(size);
+                files.stored(write(files, staged, &mut hashes, &bytes), size).map(|it| (it, hashes))
+            };
+            let written = blocking(files, write).await?;
+            (staged, hashes) = (Some(written.0), written.1);
+        }
+    }
+    if length.is_some_and(|length| length != size) {
+        return Err(S3Error::new(S3ErrorCode::IncompleteBody));
+    }
+    Ok(Incoming { staged, hashes, rest: batch.freeze(), size, expected })
+}
+
+impl Incoming {
+    /// Writes the end, and compares the digests. Blocks.
+    pub fn complete(mut self, files: &Files) -> S3Result<Received> {
+        let written = write(files, self.staged, &mut self.hashes, &self.rest);
+        let staged = files.stored(written, self.size)?;
+        let (md5, sums) = (self.hashes.0.finalize(), self.hashes.1.finalize());
+        self.expected.check(md5.as_ref(), &sums)?;
+        Ok(Received { staged, size: self.size, md5: hex(md5.as_ref()), sums })
+    }
+}
+
+type Hashes = (Md5, ChecksumHasher);
+
+fn write(files: &Files, staged: Option<Staged>, hashes: &mut Hashes, bytes: &[u8]) -> io::Result<Staged> {
+    hashes.0.update(bytes);
+    hashes.1.update(bytes);
+    let mut staged = staged.map_or_else(|| files.stage(), Ok)?;
+    staged.file.write_all(bytes)?;
+    Ok(staged)
+}
+
+pub(super) async fn put(
+    files: &Arc<Files>,
+    mut input: PutObjectInput,
+    trailing: Option<TrailingHeaders>,
+) -> S3Result<PutObjectOutput> {
+    files.check_place(&input.bucket, &input.key)?;
+    let expected = Expected {
+        md5: input.content_md5.take(),
+        sums: Checksum {
+            checksum_crc32: input.checksum_crc32.take(),
+            checksum_crc32c: input.checksum_crc32c.take(),
+            checksum_sha1: input.checksum_sha1.take(),
+            checksum_sha256: input.checksum_sha256.take(),
+            checksum_crc64nvme: input.checksum_crc64nvme.take(),
+            ..Checksum::default()
+        },
+        algorithm: input.checksum_algorithm.take(),
+        trailing,
+    };
+    let incoming = receive(files, input.body.take(), input.content_length, expected).await?;
+    blocking(files, move |files| {
+        let received = incoming.complete(files)?;
+        let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+        let description = Description {
+            key: input.key,
+            size: received.size,
+            e_tag: received.md5,
+            sums: received.sums.clone().into(),
+            headers: Headers {
+                content_type: input.content_type,
+                content_encoding: input.content_encoding,
+                content_disposition: input.content_disposition,
+                content_language: input.content_language,
+                cache_control: input.cache_control,
+                user_metadata: input.metadata,
+            },
+        };
+        files.name_object(received.staged, &input.bucket, &description, &conditions)?;
+        Ok(PutObjectOutput {
+            e_tag: Some(description.tag()),
+            checksum_crc32: received.sums.checksum_crc32,
+            checksum_crc32c: received.sums.checksum_crc32c,
+            checksum_sha1: received.sums.checksum_sha1,
+            checksum_sha256: received.sums.checksum_sha256,
+            checksum_crc64nvme: received.sums.checksum_crc64nvme,
+            ..PutObjectOutput::default()
+        })
+    })
+    .await
+}
+
+/// Blocks. The copy's tag and when it was made.
+pub(super) fn copy(files: &Files, input: CopyObjectInput) -> S3Result<(ETag, Timestamp)> {
+    let CopySource::Bucket { bucket, key, .. } = input.copy_source else {
+        return Err(S3Error::new(S3ErrorCode::NotImplemented));
+    };
+    files.check_place(&input.bucket, &input.key)?;
+    let source = files.object(&bucket, &key)?;
+    source
+        .check(input.copy_source_if_match.as_ref(), input.copy_source_if_none_match.as_ref())
+        .map_err(|_| S3Error::new(S3ErrorCode::PreconditionFailed))?;
+    let is_replaced =
+        input.metadata_directive.is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
+    let headers = if is_replaced {
+        Headers {
+            content_type: input.content_type,
+            content_encoding: input.content_encoding,
+            content_disposition: input.content_disposition,
+            content_language: input.content_language,
+            cache_control: input.cache_control,
+            user_metadata: input.metadata,
+        }
+    } else {
+        source.description.headers.clone()
+    };
+    let description = Description { key: input.key, headers, ..source.description };
+    let copied = stage_copy(files, &source.file, description.size);
+    let staged = files.stored(copied, description.size)?;
+    files.name_object(staged, &input.bucket, &description, &Conditions::default())?;
+    let made = files.object(&input.bucket, &description.key)?;
+    Ok((made.description.tag(), made.modified))
+}
+
+pub(super) fn stage_copy(files: &Files, source: &File, size: u64) -> io::Result<Staged> {
+    let mut staged = files.stage()?;
+    append(&mut staged, source, size)?;
+    Ok(staged)
+}
+
+/// The first bytes of `source`, behind what is there.
+pub(super) fn append(staged: &mut Staged, source: &File, size: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    let mut reader = source;
+    reader.seek(SeekFrom::Start(0))?;
+    let copied = io::copy(&mut reader.take(size), &mut staged.file)?;
+    if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+impl From<Sums> for Checksum {
+    fn from(sums: Sums) -> Self {
+        Self {
+            checksum_sha256: sums.sha256,
+            checksum_sha1: sums.sha1,
+            checksum_crc32: sums.crc32,
+            checksum_crc32c: sums.crc32c,
+            checksum_crc64nvme: sums.crc64nvme,
+            ..Self::default()
+        }
+    }
 }

@@ -1,215 +1,277 @@
-//! `s3s-fs`, which writes objects atomically but leaves them in the page cache, made to survive a power cut.
+//! The S3 operations that clients of the embedded server use, on files.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
-    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput,
-    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, Checksum, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CreateBucketInput,
+    CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput,
+    DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    DeletedObject, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput,
+    HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+    ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput,
+    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+    PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
-use s3s_fs::FileSystem;
+use tokio_util::sync::CancellationToken;
 
-use super::dir_sync::{self, DirSync};
-use super::{listing, put};
+use super::entries::Wanted;
+use super::files::{Conditions, Files, blocking};
+use super::layout::is_bucket_name;
+use super::listing;
+use super::multipart::{self, Upload};
+use super::object::Headers;
+use super::put::{self, Expected};
+use super::{get, make_dir, migration, pages};
 use crate::embedded::{Durability, EmbeddedError};
 
 #[derive(Debug)]
 pub(super) struct Store {
-    files: FileSystem,
-    root: PathBuf,
-    /// With full durability.
-    dirs: Option<Arc<DirSync>>,
+    files: Arc<Files>,
 }
 
 impl Store {
     /// Removes what writes that were cut off left behind.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
-        let files = FileSystem::new(root)
-            .map_err(|error| EmbeddedError::io(root)(io::Error::other(format!("{error:?}"))))?;
-        let dirs = (durability == Durability::Full).then(Arc::default);
-        Ok(Self { files, root: root.to_owned(), dirs })
+        Ok(Self { files: Arc::new(Files::open(root, durability)?) })
     }
 
-    /// Once this returns, the object and what describes it survive a power cut.
-    async fn sync(&self, bucket: &str, key: &str) -> S3Result<()> {
-        let Some(dirs) = self.dirs.clone() else { return Ok(()) };
-        let object = self.root.join(bucket).join(key);
-        let sidecars = sidecars(&self.root, bucket, key);
-        let above = object.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.root));
-        let above: Vec<PathBuf> = above.map(Path::to_owned).collect();
-        let sync = move || {
-            [object].iter().chain(&sidecars).try_for_each(|path| dir_sync::sync(path))?;
-            dirs.sync(above)
-        };
-        let synced = tokio::task::spawn_blocking(sync).await.map_err(S3Error::internal_error)?;
-        synced.map_err(S3Error::internal_error)
+    /// Moves objects of older releases to where they belong now, until `stop`. `None`: there are none.
+    pub fn migration(&self, stop: CancellationToken) -> Option<impl FnOnce() + Send + 'static> {
+        let files = Arc::clone(&self.files);
+        files.has_old.load(Ordering::Acquire).then_some(move || migration::run(&files, &stop))
     }
 
-    async fn list(
+    async fn run<T: Send + 'static>(
         &self,
-        input: ListObjectsV2Input,
-        bucket: PathBuf,
-        max: usize,
-    ) -> Reply<ListObjectsV2Output> {
-        let prefix = input.prefix.clone().unwrap_or_default();
-        let after = input.continuation_token.clone().max(input.start_after.clone());
-        let page = move || listing::page(&bucket, &prefix, after.as_deref(), max);
-        let page = tokio::task::spawn_blocking(page).await.map_err(S3Error::internal_error)?;
-        let (objects, next) = page.map_err(S3Error::internal_error)?;
-        Ok(S3Response::new(ListObjectsV2Output {
-            name: Some(input.bucket),
-            prefix: input.prefix,
-            continuation_token: input.continuation_token,
-            start_after: input.start_after,
-            encoding_type: input.encoding_type,
-            key_count: i32::try_from(objects.len()).ok(),
-            max_keys: i32::try_from(max).ok(),
-            is_truncated: Some(next.is_some()),
-            next_continuation_token: next,
-            contents: Some(objects).filter(|objects| !objects.is_empty()),
-            ..ListObjectsV2Output::default()
-        }))
+        work: impl FnOnce(&Files) -> S3Result<T> + Send + 'static,
+    ) -> Reply<T> {
+        blocking(&self.files, work).await.map(S3Response::new)
     }
-
-    /// `s3s-fs` deletes the object alone.
-    fn remove_sidecars(&self, bucket: &str, key: &str) {
-        for path in sidecars(&self.root, bucket, key) {
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                log::warn!(path = path.display().to_string(), error = error.to_string(); "file of a deleted object stays");
-            }
-        }
-    }
-}
-
-/// Where `s3s-fs` keeps an object's headers, and its checksums and `ETag`.
-pub(super) fn sidecars(root: &Path, bucket: &str, key: &str) -> [PathBuf; 2] {
-    let bucket = BASE64_URL_SAFE_NO_PAD.encode(bucket);
-    let key = BASE64_URL_SAFE_NO_PAD.encode(key);
-    ["metadata", "internal"].map(|kind| root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
 }
 
 type Reply<T> = S3Result<S3Response<T>>;
 
 #[async_trait::async_trait]
 impl S3 for Store {
-    async fn put_object(&self, req: S3Request<PutObjectInput>) -> Reply<PutObjectOutput> {
-        if put::is_plain(&req) {
-            return put::put(&self.root, self.dirs.clone(), req.input).await.map(S3Response::new);
-        }
-        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        // As S3 has it; the store below would make the bucket.
-        if !tokio::fs::try_exists(self.root.join(&bucket)).await.unwrap_or(false) {
-            return Err(S3Error::new(S3ErrorCode::NoSuchBucket));
-        }
-        let reply = self.files.put_object(req).await?;
-        self.sync(&bucket, &key).await?;
-        Ok(reply)
-    }
-
-    async fn complete_multipart_upload(
-        &self,
-        req: S3Request<CompleteMultipartUploadInput>,
-    ) -> Reply<CompleteMultipartUploadOutput> {
-        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        let reply = self.files.complete_multipart_upload(req).await?;
-        self.sync(&bucket, &key).await?;
-        Ok(reply)
-    }
-
-    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> Reply<CopyObjectOutput> {
-        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        let reply = self.files.copy_object(req).await?;
-        self.sync(&bucket, &key).await?;
-        Ok(reply)
-    }
-
-    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Reply<DeleteObjectOutput> {
-        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        let reply = self.files.delete_object(req).await?;
-        self.remove_sidecars(&bucket, &key);
-        Ok(reply)
-    }
-
-    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> Reply<DeleteObjectsOutput> {
-        let bucket = req.input.bucket.clone();
-        let reply = self.files.delete_objects(req).await?;
-        for key in reply.output.deleted.iter().flatten().filter_map(|deleted| deleted.key.as_ref()) {
-            self.remove_sidecars(&bucket, key);
-        }
-        Ok(reply)
-    }
-
     async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> Reply<CreateBucketOutput> {
-        self.files.create_bucket(req).await
+        self.run(move |files| {
+            if !is_bucket_name(&req.input.bucket) {
+                return Err(S3Error::new(S3ErrorCode::InvalidBucketName));
+            }
+            let dir = files.layout.bucket(&req.input.bucket);
+            if dir.is_dir() {
+                return Err(S3Error::new(S3ErrorCode::BucketAlreadyOwnedByYou));
+            }
+            files.noted(make_dir(&dir).and_then(|()| files.sync_dirs([files.layout.buckets()])))?;
+            Ok(CreateBucketOutput { location: Some(format!("/{}", req.input.bucket)) })
+        })
+        .await
     }
 
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> Reply<HeadBucketOutput> {
-        self.files.head_bucket(req).await
+        self.run(move |files| {
+            files.check_bucket(&req.input.bucket)?;
+            files.probe()?;
+            Ok(HeadBucketOutput::default())
+        })
+        .await
+    }
+
+    async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> Reply<DeleteBucketOutput> {
+        self.run(move |files| {
+            let one = Wanted { max: 1, ..Wanted::default() };
+            if !pages::page(files, &req.input.bucket, &one)?.objects.is_empty() {
+                return Err(S3Error::new(S3ErrorCode::BucketNotEmpty));
+            }
+            let dir = files.layout.bucket(&req.input.bucket);
+            let remove = || {
+                // Of its directories each is empty, unless an object came meanwhile: then this fails.
+                for below in listing::names(&dir)? {
+                    std::fs::remove_dir(below)?;
+                }
+                std::fs::remove_dir(&dir)
+            };
+            files.noted(remove())?;
+            Ok(DeleteBucketOutput {})
+        })
+        .await
     }
 
     async fn get_bucket_location(
         &self,
         req: S3Request<GetBucketLocationInput>,
     ) -> Reply<GetBucketLocationOutput> {
-        self.files.get_bucket_location(req).await
+        self.run(move |files| {
+            files.check_bucket(&req.input.bucket).map(|()| GetBucketLocationOutput::default())
+        })
+        .await
     }
 
-    async fn list_buckets(&self, req: S3Request<ListBucketsInput>) -> Reply<ListBucketsOutput> {
-        self.files.list_buckets(req).await
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> Reply<ListBucketsOutput> {
+        self.run(pages::buckets).await
+    }
+
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> Reply<PutObjectOutput> {
+        put::put(&self.files, req.input, req.trailing_headers).await.map(S3Response::new)
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> Reply<GetObjectOutput> {
-        self.files.get_object(req).await
+        get::get(&self.files, req.input).await.map(S3Response::new)
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> Reply<HeadObjectOutput> {
-        self.files.head_object(req).await
+        self.run(move |files| get::head(files, &req.input)).await
+    }
+
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> Reply<CopyObjectOutput> {
+        self.run(move |files| {
+            let (tag, made) = put::copy(files, req.input)?;
+            let copy_object_result = Some(CopyObjectResult {
+                e_tag: Some(tag),
+                last_modified: Some(made),
+                ..CopyObjectResult::default()
+            });
+            Ok(CopyObjectOutput { copy_object_result, ..CopyObjectOutput::default() })
+        })
+        .await
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Reply<DeleteObjectOutput> {
+        self.run(move |files| {
+            files.remove(&req.input.bucket, &req.input.key)?;
+            Ok(DeleteObjectOutput::default())
+        })
+        .await
+    }
+
+    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> Reply<DeleteObjectsOutput> {
+        self.run(move |files| {
+            let mut deleted = Vec::with_capacity(req.input.delete.objects.len());
+            for object in req.input.delete.objects {
+                files.remove(&req.input.bucket, &object.key)?;
+                deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() });
+            }
+            let deleted = Some(deleted).filter(|_| !req.input.delete.quiet.unwrap_or(false));
+            Ok(DeleteObjectsOutput { deleted, ..DeleteObjectsOutput::default() })
+        })
+        .await
     }
 
     async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> Reply<ListObjectsOutput> {
-        self.files.list_objects(req).await
+        self.run(move |files| pages::objects(files, req.input)).await
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Reply<ListObjectsV2Output> {
-        let max = usize::try_from(req.input.max_keys.unwrap_or(i32::MAX)).unwrap_or_default();
-        let bucket = self.root.join(&req.input.bucket);
-        if req.input.delimiter.is_some() || max == 0 || !bucket.is_dir() {
-            return self.files.list_objects_v2(req).await;
-        }
-        self.list(req.input, bucket, max.min(listing::MAX_KEYS)).await
+        self.run(move |files| pages::objects_v2(files, req.input)).await
     }
 
     async fn create_multipart_upload(
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> Reply<CreateMultipartUploadOutput> {
-        self.files.create_multipart_upload(req).await
+        self.run(move |files| {
+            let input = req.input;
+            let headers = Headers {
+                content_type: input.content_type,
+                content_encoding: input.content_encoding,
+                content_disposition: input.content_disposition,
+                content_language: input.content_language,
+                cache_control: input.cache_control,
+                user_metadata: input.metadata,
+            };
+            let upload = Upload { bucket: input.bucket, key: input.key, headers };
+            let id = multipart::create(files, &upload)?;
+            Ok(CreateMultipartUploadOutput {
+                bucket: Some(upload.bucket),
+                key: Some(upload.key),
+                upload_id: Some(id),
+                ..CreateMultipartUploadOutput::default()
+            })
+        })
+        .await
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> Reply<UploadPartOutput> {
-        self.files.upload_part(req).await
+        let UploadPartInput {
+            body, bucket, key, upload_id, part_number, content_length, content_md5, ..
+        } = req.input;
+        let sums = Checksum {
+            checksum_crc32: req.input.checksum_crc32,
+            checksum_crc32c: req.input.checksum_crc32c,
+            checksum_sha1: req.input.checksum_sha1,
+            checksum_sha256: req.input.checksum_sha256,
+            checksum_crc64nvme: req.input.checksum_crc64nvme,
+            ..Checksum::default()
+        };
+        let algorithm = req.input.checksum_algorithm;
+        let expected = Expected { md5: content_md5, sums, algorithm, trailing: req.trailing_headers };
+        let of = (bucket, key, upload_id);
+        let of = blocking(&self.files, move |files| {
+            multipart::check(files, (&of.0, &of.1, &of.2), part_number)?;
+            Ok(of)
+        })
+        .await?;
+        let incoming = put::receive(&self.files, body, content_length, expected).await?;
+        self.run(move |files| {
+            let received = incoming.complete(files)?;
+            let sums = received.sums.clone();
+            let tag = multipart::keep_part(files, (&of.0, &of.1, &of.2), part_number, received)?;
+            Ok(UploadPartOutput {
+                e_tag: Some(tag),
+                checksum_crc32: sums.checksum_crc32,
+                checksum_crc32c: sums.checksum_crc32c,
+                checksum_sha1: sums.checksum_sha1,
+                checksum_sha256: sums.checksum_sha256,
+                checksum_crc64nvme: sums.checksum_crc64nvme,
+                ..UploadPartOutput::default()
+            })
+        })
+        .await
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Reply<ListPartsOutput> {
-        self.files.list_parts(req).await
+        self.run(move |files| pages::parts(files, req.input)).await
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> Reply<ListMultipartUploadsOutput> {
+        self.run(move |files| pages::uploads(files, req.input)).await
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> Reply<CompleteMultipartUploadOutput> {
+        self.run(move |files| {
+            let input = req.input;
+            let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
+            let of = (&*input.bucket, &*input.key, &*input.upload_id);
+            let tag = multipart::complete(files, of, input.multipart_upload, &conditions)?;
+            Ok(CompleteMultipartUploadOutput {
+                e_tag: Some(tag),
+                bucket: Some(input.bucket),
+                key: Some(input.key),
+                ..CompleteMultipartUploadOutput::default()
+            })
+        })
+        .await
     }
 
     async fn abort_multipart_upload(
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> Reply<AbortMultipartUploadOutput> {
-        self.files.abort_multipart_upload(req).await
+        self.run(move |files| {
+            let input = req.input;
+            multipart::abort(files, &input.bucket, &input.key, &input.upload_id)?;
+            Ok(AbortMultipartUploadOutput::default())
+        })
+        .await
     }
 }

@@ -6,6 +6,7 @@ mod doctor;
 mod exit_codes;
 mod fsck;
 mod topics;
+mod up;
 
 use std::process::{Command, Output};
 

@@ -64,7 +64,7 @@ impl Store {
     }
 
     pub fn bucket(&self) -> std::path::PathBuf {
-        self.data.path().join("objects").join(&self.config.bucket)
+        self.data.path().join("objects/.v2/buckets").join(&self.config.bucket)
     }
 
     pub fn forget_everything(&self) {

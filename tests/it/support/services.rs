@@ -249,7 +249,7 @@ impl Bucket {
         Self { config }
     }
 
-    /// The embedded server checks credentials and can't list uploads; LocalStack takes any and can.
+    /// The embedded server checks credentials; LocalStack takes any.
     pub fn is_embedded() -> bool {
         std::env::var("TEST_S3_ENDPOINT").is_err()
     }

@@ -1,0 +1,298 @@
+//! Objects as files: written aside, made durable, then given their name. All of it blocks.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use s3s::dto::ETagCondition;
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use super::dir_sync::{self, DirSync};
+use super::disk::Disk;
+use super::entries::Ahead;
+use super::layout::Layout;
+use super::object::{Description, Opened};
+use super::{make_dir, old};
+use crate::embedded::{Durability, EmbeddedError, access};
+
+/// Keys that are changed at once, where that matters.
+const LOCKS: usize = 64;
+/// Directories that are remembered; others are only synced more often.
+const MAX_DURABLE_DIRS: usize = 16_384;
+const PROBE: [u8; 4096] = [b'x'; 4096];
+
+#[derive(Debug)]
+pub(super) struct Files {
+    pub layout: Layout,
+    /// With full durability.
+    dirs: Option<DirSync>,
+    /// Directories of objects whose own names are known to survive a power cut: at most 256 for each bucket.
+    durable_dirs: Mutex<HashSet<PathBuf>>,
+    /// Whether objects of older releases may be left.
+    pub has_old: AtomicBool,
+    locks: [Mutex<()>; LOCKS],
+    disk: Disk,
+    staged: AtomicU64,
+    /// Objects that were stored and removed.
+    changes: AtomicU64,
+    ahead: Mutex<Option<Ahead>>,
+}
+
+/// A file that is being written.
+pub(super) struct Staged {
+    pub file: File,
+    pub aside: Aside,
+}
+
+/// Path of a staged file, which is removed with this, unless it was given a name.
+pub(super) struct Aside {
+    path: PathBuf,
+    is_named: bool,
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.is_named {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What must hold for an object to be replaced.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    pub if_match: Option<ETagCondition>,
+    pub if_none_match: Option<ETagCondition>,
+}
+
+impl Staged {
+    /// Writes the description behind the bytes.
+    pub fn describe(&mut self, description: &Description) -> io::Result<()> {
+        self.file.write_all(&description.to_trailer()?)
+    }
+}
+
+impl Files {
+    pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
+        let layout = Layout::open(root).map_err(EmbeddedError::io(root))?;
+        let has_old = old::prepare(&layout).map_err(EmbeddedError::io(root))?;
+        if durability == Durability::Full {
+            for dir in [root.to_owned(), layout.root().to_owned(), layout.buckets()] {
+                dir_sync::sync(&dir).map_err(EmbeddedError::io(root))?;
+            }
+        }
+        Ok(Self {
+            disk: Disk::new(layout.root().to_owned()),
+            layout,
+            durable_dirs: Mutex::default(),
+            dirs: (durability == Durability::Full).then(DirSync::default),
+            has_old: AtomicBool::new(has_old),
+            locks: [const { Mutex::new(()) }; LOCKS],
+            staged: AtomicU64::default(),
+            changes: AtomicU64::default(),
+            ahead: Mutex::default(),
+        })
+    }
+
+    pub fn check_bucket(&self, bucket: &str) -> S3Result<()> {
+        if super::layout::is_bucket_name(bucket) && self.layout.bucket(bucket).is_dir() {
+            return Ok(());
+        }
+        Err(S3Error::new(S3ErrorCode::NoSuchBucket))
+    }
+
+    /// Whether an object may be stored there.
+    pub fn check_place(&self, bucket: &str, key: &str) -> S3Result<()> {
+        if super::layout::is_key(key) {
+            return self.check_bucket(bucket);
+        }
+        let message = "no object can have this key: it has a part . or .., or a NUL";
+        Err(S3Error::with_message(S3ErrorCode::InvalidArgument, message))
+    }
+
+    pub fn stage(&self) -> io::Result<Staged> {
+        let number = self.staged.fetch_add(1, Ordering::Relaxed);
+        let path = self.layout.staging().join(number.to_string());
+        let file =
+            OpenOptions::new().write(true).read(true).create_new(true).mode(access::FILE).open(&path)?;
+        Ok(Staged { file, aside: Aside { path, is_named: false } })
+    }
+
+    /// The staged bytes become the object. Once this returns, it survives a power cut with full durability.
+    pub fn name_object(
+        &self,
+        mut staged: Staged,
+        bucket: &str,
+        description: &Description,
+        conditions: &Conditions,
+    ) -> S3Result<()> {
+        self.check_bucket(bucket)?;
+        let key = &description.key;
+        let path = self.layout.object(bucket, key);
+        let has_old = self.has_old.load(Ordering::Acquire);
+        let is_conditional = conditions.if_match.is_some() || conditions.if_none_match.is_some();
+        let _held = (has_old || is_conditional).then(|| self.lock(&path));
+        if is_conditional {
+            self.check_conditions(bucket, key, conditions)?;
+        }
+        let name = || {
+            staged.describe(description)?;
+            self.name_file(staged, &path)?;
+            if has_old {
+                old::remove(&self.layout, bucket, key)?;
+            }
+            Ok(())
+        };
+        let named = name();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.stored(named, description.size)
+    }
+
+    fn check_conditions(&self, bucket: &str, key: &str, conditions: &Conditions) -> S3Result<()> {
+        let found = self.noted(self.look(bucket, key))?;
+        let failed = || S3Error::new(S3ErrorCode::PreconditionFailed);
+        match found {
+            None if conditions.if_match.is_some() => Err(failed()),
+            None => Ok(()),
+            Some(found) => found
+                .check(conditions.if_match.as_ref(), conditions.if_none_match.as_ref())
+                .map_err(|_| failed()),
+        }
+    }
+
+    /// Gives the file its name: under it there is either what was there before or all of this.
+    pub fn name_file(&self, staged: Staged, path: &Path) -> io::Result<()> {
+        if self.dirs.is_some() {
+            staged.file.sync_all()?;
+        }
+        self.rename(staged.aside, path)?;
+        let dir = path.parent().unwrap_or(self.layout.root());
+        if self.dirs.is_none() || self.durable_dirs().contains(dir) {
+            return self.sync_dirs([dir.to_owned()]);
+        }
+        // It may have been made just now, here or by another thread.
+        self.sync_dirs(dir.ancestors().take(2).map(Path::to_owned))?;
+        let mut durable = self.durable_dirs();
+        if durable.len() < MAX_DURABLE_DIRS {
+            durable.insert(dir.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Renames without a sync, and makes the directory if it is missing.
+    pub fn rename(&self, mut aside: Aside, path: &Path) -> io::Result<()> {
+        match fs::rename(&aside.path, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let dir = path.parent().unwrap_or(self.layout.root());
+                self.durable_dirs().remove(dir);
+                make_dir(dir)?;
+                fs::rename(&aside.path, path)?;
+            }
+            renamed => renamed?,
+        }
+        aside.is_named = true;
+        Ok(())
+    }
+
+    /// Blocks until everything in the store's file system survives a power cut; with full durability.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        if self.dirs.is_some() {
+            nix::unistd::syncfs(File::open(self.layout.root())?)?;
+        }
+        Ok(())
+    }
+
+    fn durable_dirs(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks until these directories, as they are now, survive a power cut; with full durability.
+    pub fn sync_dirs(&self, dirs: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
+        self.dirs.as_ref().map_or(Ok(()), |syncs| syncs.sync(dirs))
+    }
+
+    pub fn object(&self, bucket: &str, key: &str) -> S3Result<Opened> {
+        self.check_bucket(bucket)?;
+        self.noted(self.look(bucket, key))?.ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchKey))
+    }
+
+    /// `None` when there is no such object.
+    pub fn look(&self, bucket: &str, key: &str) -> io::Result<Option<Opened>> {
+        let path = self.layout.object(bucket, key);
+        let found = Opened::at(&path)?;
+        if found.is_some() || !self.has_old.load(Ordering::Acquire) {
+            return Ok(found);
+        }
+        match old::open(&self.layout, bucket, key)? {
+            // It may have moved between the two looks.
+            None => Opened::at(&path),
+            found => Ok(found),
+        }
+    }
+
+    pub fn remove(&self, bucket: &str, key: &str) -> S3Result<()> {
+        self.check_bucket(bucket)?;
+        let path = self.layout.object(bucket, key);
+        let has_old = self.has_old.load(Ordering::Acquire);
+        let _held = has_old.then(|| self.lock(&path));
+        let remove = || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            if has_old { old::remove(&self.layout, bucket, key) } else { Ok(()) }
+        };
+        let removed = remove();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.noted(removed)
+    }
+
+    /// A number that is another one after each request that stored or removed an object.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub fn ahead(&self) -> MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody else changes objects whose keys share the lock.
+    pub fn lock(&self, path: &Path) -> MutexGuard<'_, ()> {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(path);
+        let place = usize::try_from(hash % LOCKS as u64).unwrap_or_default();
+        self.locks[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries whether anything can be stored. A listing alone would not tell.
+    pub fn probe(&self) -> S3Result<()> {
+        self.disk.probe(|| self.stage()?.file.write_all(&PROBE))
+    }
+
+    /// An answer to the client, and to the log once for as long as it lasts.
+    pub fn noted<T>(&self, outcome: io::Result<T>) -> S3Result<T> {
+        self.disk.noted(outcome, 0)
+    }
+
+    /// The same for what stores so many bytes.
+    pub fn stored<T>(&self, outcome: io::Result<T>, size: u64) -> S3Result<T> {
+        if outcome.is_ok() && self.disk.is_full() {
+            // Whether that is over, or this was only smaller than what found no room.
+            let _ = self.probe();
+        }
+        self.disk.noted(outcome, size)
+    }
+}
+
+/// Runs on a thread for files.
+pub(super) async fn blocking<T: Send + 'static>(
+    files: &Arc<Files>,
+    work: impl FnOnce(&Files) -> S3Result<T> + Send + 'static,
+) -> S3Result<T> {
+    let files = Arc::clone(files);
+    tokio::task::spawn_blocking(move || work(&files)).await.map_err(S3Error::internal_error)?
+}

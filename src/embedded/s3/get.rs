@@ -1,0 +1,103 @@
+//! Objects that go out: whole or in part, with what is known of them.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use s3s::dto::{Checksum, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StreamingBlob};
+use s3s::{S3Error, S3Result};
+use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
+
+use super::files::{Files, blocking};
+use super::object::Opened;
+
+/// Bytes of a piece of an answer.
+const PIECE: usize = 64 << 10;
+
+pub(super) async fn get(files: &Arc<Files>, input: GetObjectInput) -> S3Result<GetObjectOutput> {
+    let (opened, range, whole) = blocking(files, move |files| open(files, &input)).await?;
+    let Opened { file, description, modified } = opened;
+    let size = description.size;
+    let length = range.as_ref().map_or(size, |range| range.end - range.start);
+    let body = match whole {
+        Some(bytes) => StreamingBlob::from(s3s::Body::from(bytes)),
+        None => {
+            let file = tokio::fs::File::from_std(file).take(length);
+            StreamingBlob::wrap(ReaderStream::with_capacity(file, PIECE))
+        }
+    };
+    let e_tag = Some(description.tag());
+    // As S3 has it, the digests are of a whole object.
+    let sums = if length == size { description.sums.into() } else { Checksum::default() };
+    let headers = description.headers;
+    Ok(GetObjectOutput {
+        body: Some(body),
+        content_length: i64::try_from(length).ok(),
+        content_range: range.map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
+        accept_ranges: Some("bytes".to_owned()),
+        e_tag,
+        last_modified: Some(modified),
+        content_type: headers.content_type,
+        content_encoding: headers.content_encoding,
+        content_disposition: headers.content_disposition,
+        content_language: headers.content_language,
+        cache_control: headers.cache_control,
+        metadata: headers.user_metadata,
+        checksum_crc32: sums.checksum_crc32,
+        checksum_crc32c: sums.checksum_crc32c,
+        checksum_sha1: sums.checksum_sha1,
+        checksum_sha256: sums.checksum_sha256,
+        checksum_crc64nvme: sums.checksum_crc64nvme,
+        ..GetObjectOutput::default()
+    })
+}
+
+type Found = (Opened, Option<Range<u64>>, Option<Bytes>);
+
+/// The object at the place where the answer begins, and all of a small answer: each piece of it by itself would wake a
+/// thread. Blocks.
+fn open(files: &Files, input: &GetObjectInput) -> S3Result<Found> {
+    let mut opened = files.object(&input.bucket, &input.key)?;
+    opened.check(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+    let size = opened.description.size;
+    let range = input.range.map(|range| range.check(size)).transpose()?.filter(|range| !range.is_empty());
+    let bounds = range.clone().unwrap_or(0..size);
+    files.noted(opened.file.seek(SeekFrom::Start(bounds.start)))?;
+    let length = usize::try_from(bounds.end - bounds.start).map_err(S3Error::internal_error)?;
+    if length > PIECE {
+        return Ok((opened, range, None));
+    }
+    let mut bytes = vec![0; length];
+    files.noted(opened.file.read_exact(&mut bytes))?;
+    Ok((opened, range, Some(bytes.into())))
+}
+
+/// Blocks.
+pub(super) fn head(files: &Files, input: &HeadObjectInput) -> S3Result<HeadObjectOutput> {
+    let opened = files.object(&input.bucket, &input.key)?;
+    opened.check(input.if_match.as_ref(), input.if_none_match.as_ref())?;
+    let Opened { description, modified, .. } = opened;
+    let e_tag = Some(description.tag());
+    let sums: Checksum = description.sums.into();
+    let headers = description.headers;
+    Ok(HeadObjectOutput {
+        content_length: i64::try_from(description.size).ok(),
+        accept_ranges: Some("bytes".to_owned()),
+        e_tag,
+        last_modified: Some(modified),
+        content_type: headers.content_type,
+        content_encoding: headers.content_encoding,
+        content_disposition: headers.content_disposition,
+        content_language: headers.content_language,
+        cache_control: headers.cache_control,
+        metadata: headers.user_metadata,
+        checksum_crc32: sums.checksum_crc32,
+        checksum_crc32c: sums.checksum_crc32c,
+        checksum_sha1: sums.checksum_sha1,
+        checksum_sha256: sums.checksum_sha256,
+        checksum_crc64nvme: sums.checksum_crc64nvme,
+        ..HeadObjectOutput::default()
+    })
+}
