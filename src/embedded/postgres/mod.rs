@@ -85,7 +85,8 @@ impl EmbeddedPostgres {
         let programs = Programs::find(&options.config, &Cluster::path(&options.data_dir)).await?;
         let cluster = Cluster::open(&options.data_dir, &programs, options.durability).await?;
         let socket = SocketDir::choose(&options.data_dir, cluster.home(), cluster.account.as_ref())?;
-        let (server, port) = launch(&options, &programs, &cluster, &socket).await?;
+        let launched = launch(&options, &programs, &cluster, &socket).await;
+        let (server, port) = launched.inspect_err(|_| socket.remove())?;
         Ok(Self { server, options, programs, cluster, socket, port })
     }
 
@@ -189,7 +190,9 @@ impl EmbeddedPostgres {
 
     /// Fast shutdown: connections are cut, everything is written, the process has ended.
     pub async fn stop(self) -> Result<(), EmbeddedError> {
-        self.server.stop().await
+        self.server.stop().await?;
+        self.socket.remove();
+        Ok(())
     }
 }
 

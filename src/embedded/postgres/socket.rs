@@ -17,6 +17,8 @@ pub(super) const PORT: u16 = 5432;
 const NAME: &str = "postgres.socket";
 /// Names the directory where the data directory can't hold it.
 const ELSEWHERE: &str = "postgres.socket-dir";
+const ELSEWHERE_PARENT: &str = "/tmp";
+const ELSEWHERE_NAME: &str = "filesys-";
 /// Bytes of a socket's path on Linux and most others, without the final NUL.
 const MAX_PATH: usize = 103;
 const LONGEST_NAME: &str = "/.s.PGSQL.65535";
@@ -25,26 +27,50 @@ const LONGEST_NAME: &str = "/.s.PGSQL.65535";
 #[derive(Debug, Clone)]
 pub(super) struct SocketDir {
     path: PathBuf,
+    /// The file that names `path`, if it is in `/tmp`.
+    record: Option<PathBuf>,
 }
 
 impl SocketDir {
-    /// Chooses the path: beside the cluster, or in `/tmp` when that path is too long or can't be named to a client.
+    /// Chooses the path: beside the cluster, or in `/tmp` when that path is too long or can't be named to a client. One
+    /// in `/tmp` that a killed run left behind is used again, or removed if it is not needed any more.
     pub fn choose(dir: &DataDir, home: &Path, account: Option<&Account>) -> Result<Self, EmbeddedError> {
-        let path = home.join(NAME);
-        if is_usable(&path) {
-            return Ok(Self { path });
-        }
+        let record = dir.join(ELSEWHERE);
         let last = dir.read(ELSEWHERE)?.map(|text| PathBuf::from(text.trim_end()));
         let owner = account.map_or_else(|| Uid::effective().as_raw(), Account::uid);
         let is_ours = |path: &PathBuf| {
-            fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == owner)
+            is_elsewhere(path)
+                && fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == owner)
         };
-        if let Some(path) = last.filter(is_ours) {
-            return Ok(Self { path });
+        let last = last.filter(is_ours);
+        let path = home.join(NAME);
+        if is_usable(&path) {
+            if let Some(path) = last {
+                Self { path, record: Some(record) }.remove();
+            }
+            return Ok(Self { path, record: None });
         }
-        let path = Path::new("/tmp").join(format!("filesys-{}", Uuid::new_v4().simple()));
+        if let Some(path) = last {
+            return Ok(Self { path, record: Some(record) });
+        }
+        let path = Path::new(ELSEWHERE_PARENT).join(format!("{ELSEWHERE_NAME}{}", Uuid::new_v4().simple()));
         dir.write_private(ELSEWHERE, &format!("{}\n", path.display()))?;
-        Ok(Self { path })
+        Ok(Self { path, record: Some(record) })
+    }
+
+    /// Removes a directory in `/tmp`, when the server has ended. One in the data directory stays.
+    pub fn remove(&self) {
+        let Some(record) = &self.record else { return };
+        for removed in [fs::remove_dir_all(&self.path), fs::remove_file(record)] {
+            if let Err(error) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                log::warn!(
+                    path = self.path.display().to_string(), error = error.to_string();
+                    "the directory of PostgreSQL's socket can't be removed"
+                );
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -87,6 +113,12 @@ impl SocketDir {
     }
 }
 
+/// Whether the path is one that `choose` makes in `/tmp`.
+fn is_elsewhere(path: &Path) -> bool {
+    path.parent() == Some(Path::new(ELSEWHERE_PARENT))
+        && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ELSEWHERE_NAME))
+}
+
 /// Clients take a host with a comma for two.
 fn is_usable(path: &Path) -> bool {
     let text = path.to_str();
@@ -107,9 +139,28 @@ mod tests {
             assert_eq!(first.path().parent(), Some(Path::new("/tmp")));
             let again = SocketDir::choose(&data, data.path(), None).unwrap();
             assert_eq!(again.path(), first.path());
-            fs::remove_dir_all(first.path()).unwrap();
+            again.remove();
+            assert!(!first.path().exists() && !data.join(ELSEWHERE).exists());
             let other = SocketDir::choose(&data, data.path(), None).unwrap();
             assert_ne!(other.path(), first.path(), "somebody else could have made it");
+            other.prepare(7, None).unwrap();
+
+            // Killed, then the data directory is moved to where a socket can be.
+            let near = dir.path().join("near");
+            let from = data.path().to_owned();
+            drop(data);
+            fs::rename(from, &near).unwrap();
+            let data = DataDir::open(&near).unwrap();
+            let moved = SocketDir::choose(&data, data.path(), None).unwrap();
+            assert_eq!(moved.path(), near.join(NAME));
+            assert!(!other.path().exists() && !data.join(ELSEWHERE).exists());
+            drop(data);
+            fs::remove_dir_all(&near).unwrap();
+        }
+        let data = DataDir::open(&dir.path().join("y".repeat(100))).unwrap();
+        for foreign in [dir.path().to_owned(), PathBuf::from("/tmp"), PathBuf::from("/tmp/filesys-x/..")] {
+            data.write_private(ELSEWHERE, &format!("{}\n", foreign.display())).unwrap();
+            assert_ne!(SocketDir::choose(&data, data.path(), None).unwrap().path(), foreign);
         }
         let data = DataDir::open(&dir.path().join("ü b")).unwrap();
         let socket = SocketDir::choose(&data, data.path(), None).unwrap();
