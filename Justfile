@@ -47,7 +47,8 @@ map:
 # Everything in containers: Kafka, PostgreSQL, S3, migrate, serve, two workers; prints where the page is
 up:
     docker compose up -d --build --wait
-    @echo "filesys: http://$(docker compose port serve 3006)/"
+    @docker inspect "$(docker compose ps --quiet serve)" --format \
+        'filesys: http://{{{{ with index .HostConfig.PortBindings "3006/tcp" 0 }}{{{{ .HostIp }}:{{{{ .HostPort }}{{{{ end }}/'
 
 # Build the image, run compose.yml with it, kill each container, look whether anything is lost; needs no registry
 containers:
