@@ -68,7 +68,7 @@ async fn rights(config: &S3Config, storage: &Storage) -> Vec<Finding> {
 
 async fn clock(storage: &Storage) -> Option<Finding> {
     let ahead = storage.clock_ahead_secs().await.ok()??;
-    let detail = format!("the store's clock is {ahead} s ahead of this machine's");
+    let detail = describe_difference(ahead);
     Some(if ahead.unsigned_abs() > MAX_CLOCK_DIFFERENCE_SECS {
         Finding::warning(
             "clock",
@@ -79,6 +79,14 @@ async fn clock(storage: &Storage) -> Option<Finding> {
     } else {
         Finding::ok("clock", detail)
     })
+}
+
+fn describe_difference(ahead: i64) -> String {
+    let (seconds, direction) = (ahead.unsigned_abs(), if ahead < 0 { "behind" } else { "ahead of" });
+    match seconds {
+        0 => "the store's clock agrees with this machine's".to_owned(),
+        1.. => format!("the store's clock is {seconds} s {direction} this machine's"),
+    }
 }
 
 fn failed(config: &S3Config, what: &str, right: &str, error: &StorageError) -> Finding {
@@ -105,4 +113,16 @@ fn failed(config: &S3Config, what: &str, right: &str, error: &StorageError) -> F
     };
     let subject = if right.is_empty() { SUBJECT.to_owned() } else { format!("{SUBJECT} {right}") };
     Finding::error(subject, format!("{what}: {error}"), advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_ahead_or_behind_and_never_by_a_negative_number() {
+        assert_eq!(describe_difference(0), "the store's clock agrees with this machine's");
+        assert_eq!(describe_difference(7), "the store's clock is 7 s ahead of this machine's");
+        assert_eq!(describe_difference(-1), "the store's clock is 1 s behind this machine's");
+    }
 }
