@@ -1,6 +1,5 @@
 //! Objects as files: written aside, made durable, then given their name. All of it blocks.
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,14 +14,13 @@ use super::dir_sync::{self, DirSync};
 use super::disk::Disk;
 use super::entries::Ahead;
 use super::layout::Layout;
+use super::names::names;
 use super::object::{Description, Opened};
 use super::{make_dir, old};
 use crate::embedded::{Durability, EmbeddedError, access};
 
 /// Keys that are changed at once, where that matters.
 const LOCKS: usize = 64;
-/// Directories that are remembered; others are only synced more often.
-const MAX_DURABLE_DIRS: usize = 16_384;
 const PROBE: [u8; 4096] = [b'x'; 4096];
 
 #[derive(Debug)]
@@ -30,13 +28,12 @@ pub(super) struct Files {
     pub layout: Layout,
     /// With full durability.
     dirs: Option<DirSync>,
-    /// Directories of objects whose own names are known to survive a power cut: at most 256 for each bucket.
-    durable_dirs: Mutex<HashSet<PathBuf>>,
     /// Whether objects of older releases may be left.
     pub has_old: AtomicBool,
     locks: [Mutex<()>; LOCKS],
     disk: Disk,
     staged: AtomicU64,
+    arrived: AtomicU64,
     /// Objects that were stored and removed.
     changes: AtomicU64,
     ahead: Mutex<Option<Ahead>>,
@@ -52,6 +49,15 @@ pub(super) struct Staged {
 pub(super) struct Aside {
     path: PathBuf,
     is_named: bool,
+}
+
+impl Aside {
+    /// Renames to where an object belongs, without a sync, and makes the directory if it is missing.
+    pub fn place(mut self, path: &Path) -> io::Result<()> {
+        rename(&self.path, path)?;
+        self.is_named = true;
+        Ok(())
+    }
 }
 
 impl Drop for Aside {
@@ -79,6 +85,7 @@ impl Staged {
 impl Files {
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let layout = Layout::open(root).map_err(EmbeddedError::io(root))?;
+        take_in(&layout).map_err(EmbeddedError::io(root))?;
         let has_old = old::prepare(&layout).map_err(EmbeddedError::io(root))?;
         if durability == Durability::Full {
             for dir in [root.to_owned(), layout.root().to_owned(), layout.buckets()] {
@@ -88,11 +95,11 @@ impl Files {
         Ok(Self {
             disk: Disk::new(layout.root().to_owned()),
             layout,
-            durable_dirs: Mutex::default(),
             dirs: (durability == Durability::Full).then(DirSync::default),
             has_old: AtomicBool::new(has_old),
             locks: [const { Mutex::new(()) }; LOCKS],
             staged: AtomicU64::default(),
+            arrived: AtomicU64::default(),
             changes: AtomicU64::default(),
             ahead: Mutex::default(),
         })
@@ -141,7 +148,8 @@ impl Files {
         }
         let name = || {
             staged.describe(description)?;
-            self.name_file(staged, &path)?;
+            self.arrive(&mut staged, bucket)?;
+            staged.aside.place(&path)?;
             if has_old {
                 old::remove(&self.layout, bucket, key)?;
             }
@@ -164,38 +172,29 @@ impl Files {
         }
     }
 
-    /// Gives the file its name: under it there is either what was there before or all of this.
-    pub fn name_file(&self, staged: Staged, path: &Path) -> io::Result<()> {
+    /// Makes a complete file survive a power cut, in the one directory that all objects go through: whoever waits for a
+    /// sync of it shares that with all others, wherever their objects belong. The next start takes it from there.
+    fn arrive(&self, staged: &mut Staged, bucket: &str) -> io::Result<()> {
+        if self.dirs.is_none() {
+            return Ok(());
+        }
+        staged.file.sync_all()?;
+        let number = self.arrived.fetch_add(1, Ordering::Relaxed);
+        let path = self.layout.arrived().join(format!("{number}.{bucket}"));
+        fs::rename(&staged.aside.path, &path)?;
+        staged.aside.path = path;
+        self.sync_dirs([self.layout.arrived()])
+    }
+
+    /// Gives the file its name: under it there is either what was there before or all of this. With full durability, it
+    /// survives a power cut.
+    pub fn name_file(&self, mut staged: Staged, path: &Path) -> io::Result<()> {
         if self.dirs.is_some() {
             staged.file.sync_all()?;
         }
-        self.rename(staged.aside, path)?;
-        let dir = path.parent().unwrap_or(self.layout.root());
-        if self.dirs.is_none() || self.durable_dirs().contains(dir) {
-            return self.sync_dirs([dir.to_owned()]);
-        }
-        // It may have been made just now, here or by another thread.
-        self.sync_dirs(dir.ancestors().take(2).map(Path::to_owned))?;
-        let mut durable = self.durable_dirs();
-        if durable.len() < MAX_DURABLE_DIRS {
-            durable.insert(dir.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Renames without a sync, and makes the directory if it is missing.
-    pub fn rename(&self, mut aside: Aside, path: &Path) -> io::Result<()> {
-        match fs::rename(&aside.path, path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let dir = path.parent().unwrap_or(self.layout.root());
-                self.durable_dirs().remove(dir);
-                make_dir(dir)?;
-                fs::rename(&aside.path, path)?;
-            }
-            renamed => renamed?,
-        }
-        aside.is_named = true;
-        Ok(())
+        fs::rename(&staged.aside.path, path)?;
+        staged.aside.is_named = true;
+        self.sync_dirs(path.parent().map(Path::to_owned))
     }
 
     /// Blocks until everything in the store's file system survives a power cut; with full durability.
@@ -204,10 +203,6 @@ impl Files {
             nix::unistd::syncfs(File::open(self.layout.root())?)?;
         }
         Ok(())
-    }
-
-    fn durable_dirs(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
-        self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Blocks until these directories, as they are now, survive a power cut; with full durability.
@@ -288,6 +283,45 @@ impl Files {
     }
 }
 
+/// Renames to where an object belongs, and makes the directory if it is missing.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            to.parent().map_or(Ok(()), make_dir)?;
+            fs::rename(from, to)
+        }
+        renamed => renamed,
+    }
+}
+
+/// Brings objects that had arrived when the process was killed, or the power went, to where they belong.
+fn take_in(layout: &Layout) -> io::Result<()> {
+    let mut arrived = Vec::new();
+    for path in names(&layout.arrived())? {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once('.'));
+        let Some((Ok(number), bucket)) =
+            name.map(|(number, bucket)| (number.parse::<u64>(), bucket.to_owned()))
+        else {
+            continue;
+        };
+        arrived.push((number, bucket, path));
+    }
+    arrived.sort();
+    for (_, bucket, from) in arrived {
+        let Some(opened) = Opened::at(&from)? else { continue };
+        let to = layout.object(&bucket, &opened.description.key);
+        let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+        // One that is there already is newer, if the process was killed and not the machine.
+        let is_newer = modified(&to).is_some_and(|there| Some(there) > modified(&from));
+        if is_newer || opened.description.key.is_empty() || !layout.bucket(&bucket).is_dir() {
+            fs::remove_file(&from)?;
+        } else {
+            rename(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs on a thread for files.
 pub(super) async fn blocking<T: Send + 'static>(
     files: &Arc<Files>,
@@ -295,4 +329,63 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> S3Result<T> {
     let files = Arc::clone(files);
     tokio::task::spawn_blocking(move || work(&files)).await.map_err(S3Error::internal_error)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(files: &Files, key: &str, content: &str) {
+        let mut staged = files.stage().unwrap();
+        staged.file.write_all(content.as_bytes()).unwrap();
+        let description =
+            Description { key: key.to_owned(), size: content.len() as u64, ..Description::default() };
+        files.name_object(staged, "bucket", &description, &Conditions::default()).unwrap();
+    }
+
+    fn content(files: &Files, key: &str) -> Option<String> {
+        use std::io::Read;
+        let opened = files.look("bucket", key).unwrap()?;
+        let mut content = String::new();
+        opened.file.take(opened.description.size).read_to_string(&mut content).unwrap();
+        Some(content)
+    }
+
+    #[test]
+    fn what_had_arrived_is_taken_in_at_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Files::open(dir.path(), Durability::Full).unwrap();
+        let files = open();
+        make_dir(&files.layout.bucket("bucket")).unwrap();
+        let place = |key| files.layout.object("bucket", key);
+        let arrived = files.layout.arrived();
+        // As if the last rename of each had not reached the disk.
+        for (number, content) in ["first", "second"].iter().enumerate() {
+            put(&files, "lost", content);
+            fs::rename(place("lost"), arrived.join(format!("{}.bucket", number + 9))).unwrap();
+        }
+        fs::remove_dir(place("lost").parent().unwrap()).unwrap();
+        put(&files, "replaced", "old");
+        let old = fs::read(place("replaced")).unwrap();
+        put(&files, "replaced", "new");
+        fs::rename(place("replaced"), arrived.join("11.bucket")).unwrap();
+        fs::write(place("replaced"), &old).unwrap();
+        File::open(place("replaced")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        // As a process was killed before its rename, and another had stored the same key.
+        put(&files, "kept", "older");
+        fs::rename(place("kept"), arrived.join("12.bucket")).unwrap();
+        File::open(arrived.join("12.bucket")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        put(&files, "kept", "newer");
+        // Of a bucket that is gone.
+        put(&files, "gone", "x");
+        fs::rename(place("gone"), arrived.join("13.gone")).unwrap();
+
+        let again = open();
+        for (key, expected) in
+            [("lost", Some("second")), ("replaced", Some("new")), ("kept", Some("newer")), ("gone", None)]
+        {
+            assert_eq!(content(&again, key).as_deref(), expected, "{key}");
+        }
+        assert_eq!(fs::read_dir(&arrived).unwrap().count(), 0);
+    }
 }

@@ -27,7 +27,7 @@ pub(super) struct Layout {
 impl Layout {
     pub fn open(root: &Path) -> io::Result<Self> {
         let layout = Self { old: root.to_owned(), current: root.join(CURRENT) };
-        for dir in [layout.current.clone(), layout.buckets(), layout.uploads()] {
+        for dir in [layout.current.clone(), layout.buckets(), layout.uploads(), layout.arrived()] {
             make_dir(&dir)?;
         }
         // What writes that were cut off left behind.
@@ -54,6 +54,11 @@ impl Layout {
     /// For files that are being written.
     pub fn staging(&self) -> PathBuf {
         self.current.join("staging")
+    }
+
+    /// For complete objects on their way from there to their buckets.
+    pub fn arrived(&self) -> PathBuf {
+        self.current.join("arrived")
     }
 
     /// For uploads in parts.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::is_full;
 use super::files::{Aside, Files};
-use super::listing::names;
+use super::names::names;
 use super::old;
 use super::put::stage_copy;
 
@@ -192,7 +192,7 @@ impl Migration<'_> {
                 && !exists(path)
                 && files.layout.old_object(bucket, key).is_some_and(|original| exists(&original))
             {
-                files.rename(copy, path)?;
+                copy.place(path)?;
             }
         }
         files.sync_file_system()?;

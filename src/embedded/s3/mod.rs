@@ -9,6 +9,7 @@ mod layout;
 mod listing;
 mod migration;
 mod multipart;
+mod names;
 mod object;
 mod old;
 mod pages;

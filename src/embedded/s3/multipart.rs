@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::files::{Conditions, Files};
-use super::listing::names;
+use super::names::names;
 use super::object::{Description, Headers};
 use super::put::{Received, append};
 use super::{hex, make_dir};

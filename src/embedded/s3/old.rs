@@ -13,7 +13,7 @@ use s3s::dto::Timestamp;
 use serde::Deserialize;
 
 use super::layout::{Layout, is_bucket_name};
-use super::listing::names;
+use super::names::names;
 use super::object::{Description, Headers, Opened, Sums};
 use super::{hex, make_dir, object};
 

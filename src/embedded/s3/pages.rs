@@ -11,6 +11,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::entries::Wanted;
 use super::files::Files;
 use super::listing::{self, MAX_KEYS, Page};
+use super::names::names;
 use super::{hex, multipart};
 
 fn limit(max: Option<i32>) -> usize {
@@ -165,7 +166,7 @@ pub(super) fn buckets(files: &Files) -> S3Result<ListBucketsOutput> {
         let creation_date = Some(Timestamp::from(std::fs::metadata(&path)?.modified()?));
         Ok(Bucket { name, creation_date, ..Bucket::default() })
     };
-    let paths = files.noted(listing::names(&files.layout.buckets()))?;
+    let paths = files.noted(names(&files.layout.buckets()))?;
     let mut buckets: Vec<Bucket> = files.noted(paths.into_iter().map(describe).collect())?;
     buckets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(ListBucketsOutput { buckets: Some(buckets), ..ListBucketsOutput::default() })

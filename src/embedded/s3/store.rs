@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use super::entries::Wanted;
 use super::files::{Conditions, Files, blocking};
 use super::layout::is_bucket_name;
-use super::listing;
 use super::multipart::{self, Upload};
+use super::names::names;
 use super::object::Headers;
 use super::put::{self, Expected};
 use super::{get, make_dir, migration, pages};
@@ -90,7 +90,7 @@ impl S3 for Store {
             let dir = files.layout.bucket(&req.input.bucket);
             let remove = || {
                 // Of its directories each is empty, unless an object came meanwhile: then this fails.
-                for below in listing::names(&dir)? {
+                for below in names(&dir)? {
                     std::fs::remove_dir(below)?;
                 }
                 std::fs::remove_dir(&dir)
