@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ServeContext;
+use crate::db::DbError;
 use crate::domain::Error;
 use crate::domain::topic_settings::{Finding, Severity};
 use crate::telemetry::Outage;
@@ -29,6 +30,9 @@ pub struct Health {
     pub database: Dependency,
     pub kafka: Dependency,
     pub storage: Dependency,
+    /// Why PostgreSQL can't be worked with although it answers, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_problem: Option<String>,
     /// Settings of topics that keep files from being made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<TopicProblem>,
@@ -68,8 +72,14 @@ impl Default for Silence {
 }
 
 pub async fn check(ctx: &ServeContext) -> Health {
+    let mut database_problem = None;
+    let ask_database = async {
+        let answer = ctx.db.ping().await;
+        database_problem = answer.as_ref().err().and_then(DbError::finding);
+        answer.map_err(Error::from)
+    };
     let (database, kafka, storage) = tokio::join!(
-        probe(&ctx.silence.database, async { ctx.db.ping().await.map_err(Error::from) }),
+        probe(&ctx.silence.database, ask_database),
         probe(&ctx.silence.kafka, async { ctx.broker.topics().await.map(drop).map_err(Error::from) }),
         probe(&ctx.silence.storage, async { ctx.storage.ping().await.map_err(Error::from) }),
     );
@@ -79,7 +89,7 @@ pub async fn check(ctx: &ServeContext) -> Health {
         (Dependency::Up, Dependency::Up, Dependency::Up) if topics.is_empty() => Readiness::Ready,
         (Dependency::Up, _, _) => Readiness::Degraded,
     };
-    Health { status, database, kafka, storage, topics }
+    Health { status, database, kafka, storage, database_problem, topics }
 }
 
 async fn topic_problems(ctx: &ServeContext) -> Vec<TopicProblem> {

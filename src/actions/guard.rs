@@ -2,13 +2,13 @@
 
 use crate::domain::Result;
 
-type Check<T> = Box<dyn FnOnce(&T) -> Result<()> + Send>;
+type Check<T> = Box<dyn Fn(&T) -> Result<()> + Send + Sync>;
 
 /// Refuses a change with its error.
 pub struct Guard<T>(Option<Check<T>>);
 
 impl<T> Guard<T> {
-    pub fn new(check: impl FnOnce(&T) -> Result<()> + Send + 'static) -> Self {
+    pub fn new(check: impl Fn(&T) -> Result<()> + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(check)))
     }
 
@@ -17,7 +17,7 @@ impl<T> Guard<T> {
         Self(None)
     }
 
-    pub(super) fn check(self, value: &T) -> Result<()> {
-        self.0.map_or(Ok(()), |check| check(value))
+    pub(super) fn check(&self, value: &T) -> Result<()> {
+        self.0.as_ref().map_or(Ok(()), |check| check(value))
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::{
 use crate::storage::key;
 
 /// What a move brings besides the status.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Details {
     pub s3_location: Option<String>,
     pub size: Option<i64>,
@@ -55,7 +55,7 @@ pub(super) async fn ask(
                 // What is made once more may get another name than another program gave it.
                 let goes = by == Move::Delete || (by == Move::Remake && object != key_of(&file));
                 let removals = if goes { vec![(id, object)] } else { Vec::new() };
-                let changes = vec![apply(&mut file, by, to, now, details)];
+                let changes = vec![apply(&mut file, by, to, now, details.clone())];
                 (Moves { changes, removals }, Ok(Some(file)))
             }
             Verdict::Ignore(Ignored::Repeated) if !by.raises_attempt() => (Moves::default(), Ok(Some(file))),

@@ -78,14 +78,9 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
         let answers: Vec<Result<Accepted>> = match store(&ctx, &mut outlook, requests).await {
             Ok(answers) => answers,
             Err(error) => {
-                let text = error.to_string();
-                let mut first = Some(error);
-                // One error for all of them; the copies carry its text.
-                let answers: Vec<Result<Accepted>> = replies
-                    .iter()
-                    .map(|_| Err(first.take().unwrap_or_else(|| DbError::Unavailable(text.clone())).into()))
-                    .collect();
-                log::debug!(requests = replies.len(), error = text; "requests not stored");
+                let answers: Vec<Result<Accepted>> =
+                    replies.iter().map(|_| Err(error.clone().into())).collect();
+                log::debug!(requests = replies.len(), error:% = error; "requests not stored");
                 answers
             }
         };

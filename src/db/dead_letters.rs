@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::moves::{self, Change};
 use super::outbox::{self, Message};
+use super::retry::retrying;
 use super::schema::{dead_letters, files};
 use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
 use super::{Db, DbError, clock, erasure};
@@ -248,9 +249,10 @@ impl Db {
     pub async fn settle_dead_letter<R: Send>(
         &self,
         id: LetterId,
-        decide: impl FnOnce(DeadLetter, Option<File>, Timestamp) -> (Option<Settlement>, R) + Send,
+        decide: impl Fn(DeadLetter, Option<File>, Timestamp) -> (Option<Settlement>, R) + Send + Sync,
     ) -> Result<Option<R>, DbError> {
-        let settled = self.run(async move |conn| {
+        let decide = &decide;
+        let settled = retrying!(self.run(async move |conn| {
             conn.transaction(async move |conn| {
                 let letter: Option<LetterRow> = dead_letters::table
                     .find(id.0)
@@ -275,8 +277,8 @@ impl Db {
                 Ok(Some(answer))
             })
             .await
-        });
-        let answer = settled.await?;
+        }));
+        let answer = settled?;
         self.changes.more();
         Ok(answer)
     }

@@ -1,18 +1,34 @@
 //! What PostgreSQL's errors mean to the product. No SQL and no server text reaches a caller.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel_async::pooled_connection::deadpool::PoolError;
 
+use super::sqlstate::{Reaction, SqlState};
 use crate::domain::{Error, ErrorKind};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
     #[error("postgresql is unavailable: {0}")]
     Unavailable(String),
     #[error("postgresql did not answer in time")]
     TimedOut,
+    /// A standby, or a database or role that is to take no writes.
+    #[error("postgresql takes no writes: it is read only (a standby, or default_transaction_read_only)")]
+    ReadOnly,
+    /// No room on its disk, or no memory or connections left.
+    #[error("postgresql has no resources left: {0}")]
+    Full(String),
+    /// Undone because of another transaction, time and again.
+    #[error("postgresql undid the transaction because of others: {0}")]
+    Contended(String),
+    /// The session can't be used any more; nothing was done.
+    #[error("postgresql lost the session's state: {0}")]
+    SessionLost(String),
     #[error("the schema is not the one that this executable needs; `filesys migrate` makes it: {0}")]
     NotMigrated(String),
+    #[error("the schema is of a newer filesys than this one: migration {0}")]
+    NewerSchema(String),
+    #[error("{0}")]
+    Pooler(&'static str),
     /// A rule of the schema was broken by what we wrote.
     #[error("postgresql refused the row: constraint {0}")]
     Constraint(String),
@@ -20,15 +36,26 @@ pub enum DbError {
     Bug(String),
 }
 
-impl From<PoolError> for DbError {
-    fn from(error: PoolError) -> Self {
-        Self::Unavailable(error.to_string())
+impl DbError {
+    /// Of what a server answered. Without a state it was no answer: the connection broke.
+    pub(super) fn from_answer(state: Option<SqlState>, message: String) -> Self {
+        let Some(state) = state else { return Self::Unavailable(message) };
+        let text = format!("{message} (SQLSTATE {state})");
+        match state.reaction() {
+            Reaction::Constraint => Self::Constraint(text),
+            Reaction::Schema => Self::NotMigrated(text),
+            Reaction::ReadOnly => Self::ReadOnly,
+            Reaction::Again => Self::Contended(text),
+            Reaction::OtherSession => Self::SessionLost(text),
+            Reaction::Full => Self::Full(text),
+            Reaction::Wait | Reaction::Denied => Self::Unavailable(text),
+            Reaction::Bug => Self::Bug(text),
+        }
     }
-}
 
-impl From<DieselError> for DbError {
+    /// Of what the driver gives, with the state that was heard meanwhile.
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
-    fn from(error: DieselError) -> Self {
+    pub(super) fn from_driver(error: DieselError, state: Option<SqlState>) -> Self {
         match error {
             DieselError::DatabaseError(kind, info) => match kind {
                 DatabaseErrorKind::UniqueViolation
@@ -39,29 +66,65 @@ impl From<DieselError> for DbError {
                 | DatabaseErrorKind::ExclusionViolation => {
                     Self::Constraint(info.constraint_name().unwrap_or(info.message()).to_owned())
                 }
-                // A missing relation or column; the driver keeps the SQLSTATE to itself.
-                _ if info.message().ends_with(" does not exist") => {
-                    Self::NotMigrated(info.message().to_owned())
-                }
-                // Shut down, cut, out of space or connections, cancelled by a time limit: all of them pass.
-                _ => Self::Unavailable(info.message().to_owned()),
+                DatabaseErrorKind::ReadOnlyTransaction => Self::ReadOnly,
+                DatabaseErrorKind::SerializationFailure => Self::Contended(info.message().to_owned()),
+                _ => Self::from_answer(state, info.message().to_owned()),
             },
             DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
-                Self::Unavailable(error.to_string())
+                Self::from_answer(state.filter(|state| state.reaction() != Reaction::Bug), error.to_string())
             }
             other => Self::Bug(other.to_string()),
         }
+    }
+
+    /// The session is to be replaced: what it can't do now, another one may.
+    pub(super) fn is_of_session(&self) -> bool {
+        matches!(self, Self::ReadOnly | Self::SessionLost(_) | Self::NotMigrated(_))
+    }
+
+    /// The other side, not we: it will be back.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unavailable(_)
+            | Self::TimedOut
+            | Self::ReadOnly
+            | Self::Full(_)
+            | Self::Contended(_)
+            | Self::SessionLost(_) => true,
+            Self::NotMigrated(_)
+            | Self::NewerSchema(_)
+            | Self::Pooler(_)
+            | Self::Constraint(_)
+            | Self::Bug(_) => false,
+        }
+    }
+}
+
+/// Where no connection is at hand that may have heard more.
+impl From<DieselError> for DbError {
+    fn from(error: DieselError) -> Self {
+        Self::from_driver(error, None)
     }
 }
 
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
+        let unavailable = |code, detail| Self::new(ErrorKind::Unavailable, code, detail);
         let outside = match &error {
-            DbError::Unavailable(_) | DbError::TimedOut | DbError::NotMigrated(_) => Self::new(
-                ErrorKind::Unavailable,
-                "database_unavailable",
-                "the database is not available; try again shortly",
+            DbError::ReadOnly => unavailable(
+                "database_read_only",
+                "the database takes no writes at the moment; try again shortly",
             ),
+            DbError::Unavailable(_)
+            | DbError::TimedOut
+            | DbError::Full(_)
+            | DbError::Contended(_)
+            | DbError::SessionLost(_)
+            | DbError::NotMigrated(_)
+            | DbError::NewerSchema(_)
+            | DbError::Pooler(_) => {
+                unavailable("database_unavailable", "the database is not available; try again shortly")
+            }
             DbError::Constraint(_) | DbError::Bug(_) => Self::internal("the request could not be stored"),
         };
         outside.because(error)

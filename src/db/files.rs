@@ -1,14 +1,17 @@
 //! Table `files`: new rows with their first transition and their message, look-ups, pages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::outbox::{Message, Written};
 use super::prepared::Prepared;
+use super::retry::retrying;
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
@@ -127,12 +130,11 @@ fn beginnings(count: i32) -> _ {
 impl Db {
     /// Takes ids for so many files, and tells the time.
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
-        let next: NextIdsRow = self
-            .run_on(&self.intake, limits::WORK, async move |conn| {
+        let next: Result<NextIdsRow, DbError> =
+            retrying!(self.run_on(&self.intake, limits::WORK, async move |conn| {
                 Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).get_result(conn).await
-            })
-            .await?;
-        Ok(next.into())
+            }));
+        Ok(next?.into())
     }
 
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
@@ -145,22 +147,25 @@ impl Db {
         more: usize,
     ) -> Result<(Vec<Option<File>>, NextIds), DbError> {
         let lease = self.fresh.lease();
-        let inserted = self.run_on(&self.intake, limits::WORK, async move |conn| {
+        let all = &rows;
+        let inserted = retrying!(self.run_on(&self.intake, limits::WORK, async move |conn| {
+            let rows = all;
             let (known, inserted) = if rows.iter().all(|row| row.key.is_none()) {
                 let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
                 (rows.iter().map(|_| None).collect(), inserted)
             } else {
                 conn.transaction::<_, diesel::result::Error, _>(async |conn| {
-                    let known = insert_once(conn, &rows, kept, lease, more).await?;
+                    let known = insert_once(conn, rows, kept, lease, more).await?;
                     faults::point!(ServeInserted);
                     Ok(known)
                 })
                 .await?
             };
-            let written = inserted.written.rows(rows.into_iter().flat_map(|row| row.messages));
-            Ok((known, written, inserted.next))
-        });
-        let (known, written, next) = inserted.await?;
+            Ok((known, inserted))
+        }));
+        let (known, Inserted { written, next }) = inserted?;
+        self.writes.succeeded();
+        let written = written.rows(rows.into_iter().flat_map(|row| row.messages));
         self.changes.more();
         if lease.is_some() {
             self.fresh.offer(written);
@@ -204,12 +209,23 @@ impl Db {
                 None => query.filter(files::title.ilike(part(text))),
             };
         }
+        // A search reads many rows to find few.
+        let permit = match request.query {
+            Some(_) => Some(self.search_permit().await?),
+            None => None,
+        };
         let rows: Vec<(FileRow, Option<bool>)> = self.run(async move |conn| query.load(conn).await).await?;
+        drop(permit);
         let files = rows.into_iter().map(|(row, is_cut)| File {
             description_truncated: is_cut.unwrap_or_default(),
             ..File::from(row)
         });
         Ok(Page::of(files, usize::try_from(request.limit).unwrap_or(usize::MAX)))
+    }
+
+    async fn search_permit(&self) -> Result<OwnedSemaphorePermit, DbError> {
+        let permit = tokio::time::timeout(limits::POOL_WAIT, Arc::clone(&self.searches).acquire_owned());
+        permit.await.map_err(|_| DbError::TimedOut)?.map_err(|error| DbError::Bug(error.to_string()))
     }
 
     /// Ids of files whose deadline has passed and that are unfinished all the same, oldest deadline first.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::RunQueryDsl;
-use futures_util::StreamExt;
 use tokio::sync::Notify;
+use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Opened, cause, closed, driven};
 use super::{Db, DbError, limits};
 
 /// Notified when a transaction that wrote outbox rows has committed.
@@ -46,24 +46,24 @@ impl Db {
     }
 
     async fn listen_once(&self, wake: &Notify) -> Result<(), DbError> {
-        let open = async {
-            let mut connection =
-                self.connector.connect().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
-            diesel::sql_query(format!("LISTEN {OUTBOX}")).execute(&mut connection).await?;
-            Ok::<_, DbError>(connection)
-        };
-        let mut connection =
-            tokio::time::timeout(limits::CONNECT, open).await.map_err(|_| DbError::TimedOut)??;
+        let Opened { client, mut connection, .. } = self.connector.open().await?;
+        let listen = format!("LISTEN {OUTBOX}");
+        let listening = driven(&mut connection, client.batch_execute(&listen));
+        let listening =
+            tokio::time::timeout(limits::CONNECT, listening).await.map_err(|_| DbError::TimedOut)?;
+        listening.map_err(|error| error.map_or_else(closed, |error| cause(&error, true)))?;
         self.changes.hears(true);
         wake.notify_one();
-        let mut notifications = std::pin::pin!(connection.notifications_stream());
-        while let Some(notification) = notifications.next().await {
-            let notification = notification?;
+        while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            let AsyncMessage::Notification(notification) = message.map_err(|error| cause(&error, true))?
+            else {
+                continue;
+            };
             self.changes.more();
-            if notification.payload != SETTLED {
+            if notification.payload() != SETTLED {
                 wake.notify_one();
             }
         }
-        Err(DbError::Unavailable("the connection was closed".to_owned()))
+        Err(closed())
     }
 }

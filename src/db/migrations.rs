@@ -1,15 +1,17 @@
 //! The schema's versions, embedded; one process migrates, the others wait.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::pg::Pg;
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::SecretString;
 
+use super::DbError;
 use super::connection::Connector;
-use super::{DbError, limits};
+use super::sessions::{Session, Sessions};
 
 pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -18,6 +20,12 @@ const LOCK: i64 = 0x0066_696c_6573_7973;
 
 /// For another process's migration to end.
 const LOCK_WAIT: Duration = Duration::from_mins(5);
+
+/// The newest version that this executable knows.
+pub(super) static NEWEST: LazyLock<String> = LazyLock::new(|| {
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().unwrap_or_default();
+    known.iter().map(|migration| migration.name().version().to_string()).max().unwrap_or_default()
+});
 
 /// A version and whether it is in the database.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -81,14 +89,16 @@ async fn with_lock<T>(
     url: &SecretString,
     work: impl FnOnce(&mut Harness) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
-    let connector = Connector::new(url)?;
-    let mut connection = tokio::time::timeout(limits::CONNECT, connector.connect())
-        .await
-        .map_err(|_| DbError::TimedOut)?
-        .map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let session = Sessions::new(Arc::new(Connector::new(url)?)).one().await?;
+    let Session { mut connection, heard, driver: _driver, .. } = session;
+    // Others may migrate for minutes, and an index may take as long.
+    connection.batch_execute("SET statement_timeout = 0; SET enable_seqscan = on").await?;
     let lock = diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut connection);
     tokio::time::timeout(LOCK_WAIT, lock).await.map_err(|_| DbError::TimedOut)??;
     let mut harness = AsyncMigrationHarness::new(connection);
     // The session ends with the connection, and the lock with the session.
-    work(&mut harness)
+    work(&mut harness).map_err(|error| match (error, heard.take_error()) {
+        (DbError::Bug(text), Some(state)) => DbError::from_answer(Some(state), text),
+        (error, _) => error,
+    })
 }

@@ -9,6 +9,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use super::outbox::{self, Message, OutboxRow};
 use super::prepared::Prepared;
 use super::removals;
+use super::retry::retrying;
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
 use super::{Db, DbError, clock, erasure};
@@ -41,15 +42,16 @@ pub struct Moves {
 
 impl Db {
     /// Locks the files with these ids (absent ones are left out), hands them to `decide` in id order, with the time,
-    /// and writes what it answers. All or nothing.
+    /// and writes what it answers. All or nothing; `decide` is asked again when others came in between.
     pub async fn move_files<R: Send>(
         &self,
         ids: Vec<FileId>,
-        decide: impl FnOnce(Vec<File>, Timestamp) -> (Moves, R) + Send,
+        decide: impl Fn(Vec<File>, Timestamp) -> (Moves, R) + Send + Sync,
     ) -> Result<R, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
         let lease = self.fresh.lease();
-        let moved = self.run(async move |conn| {
+        let (ids, decide) = (&ids, &decide);
+        let moved = retrying!(self.run(async move |conn| {
             conn.transaction(async move |conn| {
                 let rows: Vec<(FileRow, TimeColumn)> = files::table
                     .select((FileRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
@@ -75,8 +77,8 @@ impl Db {
                 Ok((written, answer))
             })
             .await
-        });
-        let (written, answer) = moved.await?;
+        }));
+        let (written, answer) = moved?;
         self.changes.more();
         if lease.is_some() {
             self.fresh.offer(written);

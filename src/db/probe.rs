@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::connection::{Connector, cause};
+use super::connection::{Connector, Opened, closed, driven};
 use super::migrations::MIGRATIONS;
 use super::{DbError, limits};
 
@@ -18,6 +18,8 @@ pub struct Answers {
     pub version: String,
     pub is_standby: bool,
     pub is_read_only: bool,
+    /// Transactions of one client run in several server processes.
+    pub pools_transactions: bool,
     pub schema: Schema,
 }
 
@@ -32,53 +34,43 @@ pub enum Schema {
     Newer(usize),
 }
 
-/// Why there were no answers, as far as the server or the driver says so by code.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    #[error("the login was refused: {0}")]
-    Login(String),
-    #[error("the database does not exist: {0}")]
-    NoDatabase(String),
-    #[error("no connection is free: {0}")]
-    TooManyConnections(String),
-    #[error("the server is starting or stopping: {0}")]
-    NotNow(String),
-    #[error("a right is missing: {0}")]
-    Forbidden(String),
-    #[error("{0}")]
-    Other(String),
-}
-
 /// Has a time limit.
-pub async fn probe(url: &SecretString) -> Result<Answers, ProbeError> {
-    let connector = Connector::new(url).map_err(|error| ProbeError::Other(error.to_string()))?;
+pub async fn probe(url: &SecretString) -> Result<Answers, DbError> {
+    let connector = Connector::new(url)?;
     let questioned = async {
-        let (client, _connection) = connector.client().await.map_err(|error| refusal(&error))?;
-        ask(&client).await.map_err(|error| refusal(&error))
+        let mut opened = connector.open().await?;
+        // While a client of a pooler in session mode is there, its server process is nobody else's.
+        let pools_transactions = opened.state.is_pooled
+            && connector.open().await.is_ok_and(|other| other.state.process == opened.state.process);
+        let Opened { client, connection, state, .. } = &mut opened;
+        let asked = driven(connection, ask(client)).await;
+        let (version, is_standby, schema) = asked.map_err(|error| error.map_or_else(closed, answer))?;
+        Ok(Answers { version, is_standby, is_read_only: state.is_read_only, pools_transactions, schema })
     };
-    tokio::time::timeout(limits::CONNECT, questioned)
-        .await
-        .unwrap_or_else(|_| Err(ProbeError::Other(DbError::TimedOut.to_string())))
+    tokio::time::timeout(limits::WORK, questioned).await.unwrap_or(Err(DbError::TimedOut))
 }
 
-async fn ask(client: &Client) -> Result<Answers, tokio_postgres::Error> {
+fn answer(error: tokio_postgres::Error) -> DbError {
+    super::connection::cause(&error, true)
+}
+
+async fn ask(client: &Client) -> Result<(String, bool, Schema), tokio_postgres::Error> {
     // Simple queries: they work through every pooler.
     let sql = "SELECT current_setting('server_version'), pg_is_in_recovery()::text, \
-               current_setting('transaction_read_only'), to_regclass('__diesel_schema_migrations') IS NOT NULL";
+               to_regclass('__diesel_schema_migrations') IS NOT NULL";
     let rows = client.simple_query(sql).await?;
     let row = rows.iter().find_map(row);
     let column = |index| row.and_then(|row| row.get(index)).unwrap_or_default().to_owned();
-    let schema = if column(3) == "t" { compare(&applied(client).await?) } else { Schema::Missing };
-    Ok(Answers {
-        version: column(0),
-        is_standby: column(1) == "true",
-        is_read_only: column(2) == "on",
-        schema,
-    })
+    let schema = if column(2) == "t" { compare(&applied(client).await?) } else { Schema::Missing };
+    Ok((column(0), column(1) == "true", schema))
 }
 
 async fn applied(client: &Client) -> Result<BTreeSet<String>, tokio_postgres::Error> {
-    let rows = client.simple_query("SELECT version FROM __diesel_schema_migrations").await?;
+    let rows = match client.simple_query("SELECT version FROM __diesel_schema_migrations").await {
+        // It was there a moment ago.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
+        rows => rows?,
+    };
     Ok(rows.iter().filter_map(row).filter_map(|row| Some(row.get(0)?.to_owned())).collect())
 }
 
@@ -97,26 +89,4 @@ fn compare(applied: &BTreeSet<String>) -> Schema {
         (0, newer) => Schema::Newer(newer),
         (behind, _) => Schema::Behind(behind),
     }
-}
-
-fn refusal(error: &tokio_postgres::Error) -> ProbeError {
-    let text = cause(error);
-    let Some(code) = error.code() else { return ProbeError::Other(text) };
-    let is = |codes: &[SqlState]| codes.contains(code);
-    if is(&[SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION]) {
-        return ProbeError::Login(text);
-    }
-    if is(&[SqlState::INVALID_CATALOG_NAME]) {
-        return ProbeError::NoDatabase(text);
-    }
-    if is(&[SqlState::TOO_MANY_CONNECTIONS, SqlState::CONFIGURATION_LIMIT_EXCEEDED]) {
-        return ProbeError::TooManyConnections(text);
-    }
-    if is(&[SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN]) {
-        return ProbeError::NotNow(text);
-    }
-    if is(&[SqlState::INSUFFICIENT_PRIVILEGE]) {
-        return ProbeError::Forbidden(text);
-    }
-    ProbeError::Other(text)
 }

@@ -99,6 +99,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    schema_compatibility (version) {
+        version -> Text,
+        works_with -> Text,
+    }
+}
+
+diesel::table! {
+    write_probes (padding) {
+        padding -> Text,
+    }
+}
+
 diesel::joinable!(idempotency_keys -> files (file_id));
 diesel::joinable!(object_removals -> files (file_id));
 diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, object_removals, outbox);

@@ -5,7 +5,8 @@ use secrecy::ExposeSecret;
 use super::network;
 use crate::config::database_url::Place;
 use crate::config::{DatabaseConfig, DatabaseTarget};
-use crate::db::probe::{Answers, ProbeError, Schema, probe};
+use crate::db::DbError;
+use crate::db::probe::{Answers, Schema, probe};
 use crate::domain::Finding;
 
 const SUBJECT: &str = "postgresql";
@@ -32,8 +33,14 @@ pub(super) async fn check(config: &DatabaseConfig) -> Vec<Finding> {
 }
 
 fn told(config: &DatabaseConfig, answers: &Answers) -> Vec<Finding> {
-    let Answers { version, is_standby, is_read_only, schema } = answers;
-    let writable = if *is_standby {
+    let Answers { version, is_standby, is_read_only, pools_transactions, schema } = answers;
+    let writable = if *pools_transactions {
+        Finding::error(
+            SUBJECT,
+            "a pooler such as PgBouncer in transaction mode is in between: sessions keep no settings, statements and locks",
+            "set pool_mode=session for this database there, or have DATABASE_URL name PostgreSQL itself",
+        )
+    } else if *is_standby {
         Finding::error(
             SUBJECT,
             "this server is a standby: it takes no writes",
@@ -63,18 +70,22 @@ fn told(config: &DatabaseConfig, answers: &Answers) -> Vec<Finding> {
     vec![writable, schema]
 }
 
-fn refused(error: &ProbeError) -> Finding {
-    let advice = match error {
-        ProbeError::Login(_) => {
-            "correct user and password in DATABASE_URL (or DATABASE_USER and DATABASE_PASSWORD), or pg_hba.conf"
-        }
-        ProbeError::NoDatabase(_) => "create it (createdb), or correct the name in DATABASE_URL",
-        ProbeError::TooManyConnections(_) => "raise max_connections, or lower DATABASE_MAX_CONNECTIONS",
-        ProbeError::NotNow(_) => "wait until the server has started; see its own log",
-        ProbeError::Forbidden(_) => "GRANT the right to the role that DATABASE_URL names",
-        ProbeError::Other(_) => {
-            "see the server's own log; where it speaks of TLS or encryption, sslmode in DATABASE_URL decides"
-        }
+fn refused(error: &DbError) -> Finding {
+    let text = error.to_string();
+    let has = |state: &str| text.contains(&format!("(SQLSTATE {state}"));
+    let advice = if has("28") {
+        "correct user and password in DATABASE_URL (or DATABASE_USER and DATABASE_PASSWORD), or pg_hba.conf"
+    } else if has("3D000") {
+        "create the database (createdb), or correct its name in DATABASE_URL"
+    } else if has("53300") {
+        "raise max_connections, or lower DATABASE_MAX_CONNECTIONS"
+    } else if has("57P03") {
+        "wait until the server has started; see its own log"
+    } else if has("42501") {
+        "GRANT the right to the role that DATABASE_URL names"
+    } else {
+        "see the server's own log; where it speaks of TLS or encryption, sslmode in DATABASE_URL decides"
     };
-    Finding::error(SUBJECT, error.to_string(), advice)
+    let detail = error.finding().unwrap_or(text.clone());
+    Finding::error(SUBJECT, detail, advice)
 }

@@ -62,8 +62,7 @@ pub(super) async fn rows<T, F>(ask: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T, DbError>>,
 {
-    let passes = |error: &DbError| matches!(error, DbError::Unavailable(_) | DbError::TimedOut);
-    Ok(ask.retry(waits()).when(passes).await?)
+    Ok(ask.retry(waits()).when(DbError::passes).await?)
 }
 
 /// About three seconds in all.

@@ -147,7 +147,7 @@ impl DatabaseTarget {
 }
 
 impl Server {
-    fn address_text(&self) -> String {
+    pub fn address_text(&self) -> String {
         let port = self.port;
         match &self.place {
             Place::Host(host) if host.contains(':') => format!("[{host}]:{port}"),

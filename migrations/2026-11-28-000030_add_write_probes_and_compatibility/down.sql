@@ -1,0 +1,2 @@
+DROP TABLE schema_compatibility;
+DROP TABLE write_probes;

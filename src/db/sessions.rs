@@ -1,0 +1,154 @@
+//! The pool's sessions: opened as the product needs them, looked at before they are used again.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{Manager, Metrics, Pool, PoolError, RecycleError, RecycleResult};
+use diesel::result::Error as DieselError;
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::{Connector, Opened};
+use super::transport::Heard;
+use super::{DbError, limits};
+
+/// A connection with the task that drives it and what its server says.
+pub(super) struct Session {
+    pub connection: AsyncPgConnection,
+    pub heard: Arc<Heard>,
+    is_pooled: bool,
+    pub driver: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    /// Ready for statements.
+    async fn of(opened: Opened) -> Result<Self, DbError> {
+        let Opened { client, mut connection, heard, state } = opened;
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move {
+            while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                if let Err(error) = message {
+                    log::debug!(error:% = error; "connection to postgresql ended");
+                    break;
+                }
+            }
+        }));
+        let setting_up = tokio::time::timeout(limits::CONNECT, AsyncPgConnection::try_from(client));
+        let connection = setting_up
+            .await
+            .map_err(|_| DbError::TimedOut)?
+            .map_err(|error| DbError::from_answer(heard.take_error(), error.to_string()))?;
+        Ok(Self { connection, heard, is_pooled: state.is_pooled, driver })
+    }
+
+    /// An error of work on it. A pooler that hands out other server processes loses what a session has.
+    pub fn error(&self, error: DieselError) -> DbError {
+        match DbError::from_driver(error, self.heard.take_error()) {
+            DbError::SessionLost(_) if self.is_pooled => DbError::Pooler(TRANSACTION_POOLING),
+            error => error,
+        }
+    }
+
+    /// False when it can't be used any more, as far as is known here.
+    fn is_usable(&mut self) -> bool {
+        type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
+        !self.driver.is_finished() && !Transactions::is_broken_transaction_manager(&mut self.connection)
+    }
+}
+
+/// Opens sessions and decides whether one is used again.
+pub(super) struct Sessions {
+    connector: Arc<Connector>,
+    /// Sessions that were last used before are taken for broken.
+    suspect: Mutex<Option<Instant>>,
+    /// How often it was looked whether a pooler changes server processes between transactions.
+    looks: AtomicU8,
+}
+
+/// What makes a pooler in transaction mode unusable, and the way out.
+const TRANSACTION_POOLING: &str = "between here and PostgreSQL is a pooler such as PgBouncer in transaction mode, where \
+     sessions keep no settings, prepared statements, locks and LISTEN: set pool_mode=session for this database there, or \
+     have DATABASE_URL name PostgreSQL itself";
+
+/// Looks that find nothing are repeated so often.
+const LOOKS: u8 = 3;
+
+impl Sessions {
+    pub fn new(connector: Arc<Connector>) -> Self {
+        Self { connector, suspect: Mutex::default(), looks: AtomicU8::new(0) }
+    }
+
+    pub fn pool(self, size: usize) -> Result<Pool<Self>, DbError> {
+        Pool::builder(self)
+            .max_size(size)
+            // Those used last have their statements prepared.
+            .queue_mode(deadpool::managed::QueueMode::Lifo)
+            .wait_timeout(Some(limits::POOL_WAIT))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbError::Unavailable(error.to_string()))
+    }
+
+    /// One session, which is in no pool.
+    pub async fn one(&self) -> Result<Session, DbError> {
+        let opened = self.connector.open().await?;
+        if opened.state.is_pooled && self.looks.load(Ordering::Relaxed) < LOOKS {
+            self.refuse_transaction_pooling(opened.state.process).await?;
+            self.looks.fetch_add(1, Ordering::Relaxed);
+        }
+        Session::of(opened).await
+    }
+
+    /// While a client of a pooler in session mode is there, its server process is nobody else's.
+    async fn refuse_transaction_pooling(&self, process: i32) -> Result<(), DbError> {
+        match self.connector.open().await {
+            Ok(other) if other.state.process == process => Err(DbError::Pooler(TRANSACTION_POOLING)),
+            // No second connection to be had: nothing is known.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn suspect(&self) -> Option<Instant> {
+        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Manager for Sessions {
+    type Type = Session;
+    type Error = DbError;
+
+    async fn create(&self) -> Result<Session, DbError> {
+        self.one().await
+    }
+
+    async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<DbError> {
+        const BROKEN: RecycleError<DbError> = RecycleError::Message(std::borrow::Cow::Borrowed("broken"));
+        let last_used = metrics.recycled.unwrap_or(metrics.created);
+        if !session.is_usable() || self.suspect().is_some_and(|suspect| last_used < suspect) {
+            return Err(BROKEN);
+        }
+        if last_used.elapsed() < limits::ASK_AFTER {
+            return Ok(());
+        }
+        let asked = tokio::time::timeout(limits::ASK, session.connection.batch_execute(""));
+        if matches!(asked.await, Ok(Ok(()))) {
+            return Ok(());
+        }
+        // A firewall has forgotten it, or the server is gone: those that are as old will be no better.
+        let before = Instant::now().checked_sub(limits::ASK + Duration::from_millis(100));
+        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = before;
+        Err(BROKEN)
+    }
+}
+
+impl From<PoolError<DbError>> for DbError {
+    fn from(error: PoolError<DbError>) -> Self {
+        match error {
+            PoolError::Backend(error) => error,
+            PoolError::Timeout(_) => Self::Unavailable("every connection of the pool is in use".to_owned()),
+            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                Self::Unavailable("the pool can't be used".to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Sessions whose settings, server or schema are not what they were when they were opened; poolers in between.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use filesys::config::DatabaseTarget;
+use filesys::config::database_url::Place;
+use filesys::db::moves::Moves;
+use filesys::db::{Db, DbError, migrations};
+use filesys::domain::FileId;
+use secrecy::{ExposeSecret, SecretString};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::support::{Database, PATIENCE, Ports, eventually, not_run, within};
+
+async fn set(database: &Database, setting: &str) {
+    let admin = database.connect().await;
+    let name: String = admin.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    admin.batch_execute(&format!("ALTER DATABASE {name} {setting}")).await.unwrap();
+}
+
+/// A write that has to reach the database.
+async fn write(db: &Db) -> Result<(), DbError> {
+    db.release_leftovers(vec![1]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_opened_while_read_only_are_replaced_once_writes_are_taken_again() {
+    let database = Database::migrated().await;
+    set(&database, "SET default_transaction_read_only = on").await;
+    let db = database.pool();
+    for _ in 0..3 {
+        assert!(matches!(db.ping().await, Err(DbError::ReadOnly)));
+        assert!(matches!(db.next_file_ids(1).await, Err(DbError::ReadOnly)));
+        assert!(db.file(FileId(1)).await.unwrap().is_none(), "questions are answered all the same");
+    }
+    set(&database, "RESET default_transaction_read_only").await;
+    db.next_file_ids(1).await.unwrap();
+    // One try on an old session; it is the last.
+    let _ = write(&db).await;
+    write(&db).await.unwrap();
+    eventually("writes are taken", async || db.ping().await.map_err(|error| error.to_string())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stricter_isolation_of_the_role_fails_nothing() {
+    let database = Database::migrated().await;
+    set(&database, "SET default_transaction_isolation = 'serializable'").await;
+    let db = database.pool();
+    let moves = (0..150).map(|_| {
+        let db = db.clone();
+        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await })
+    });
+    for moved in futures_util::future::join_all(moves).await {
+        moved.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_of_a_newer_build_is_not_worked_with_unless_it_says_so() {
+    let database = Database::migrated().await;
+    let db = database.pool();
+    db.ping().await.unwrap();
+    let admin = database.connect().await;
+    admin
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000001')")
+        .await
+        .unwrap();
+    let error = db.ping().await.unwrap_err();
+    assert!(matches!(&error, DbError::NewerSchema(version) if version == "29990101000001"), "{error}");
+    // As in a rolling upgrade.
+    let compatible =
+        "INSERT INTO schema_compatibility (version, works_with) VALUES ('29990101000001', '20261128000030')";
+    admin.batch_execute(compatible).await.unwrap();
+    db.ping().await.unwrap();
+    admin.batch_execute("UPDATE schema_compatibility SET works_with = '29981231000001'").await.unwrap();
+    assert!(matches!(db.ping().await, Err(DbError::NewerSchema(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_a_firewall_has_forgotten_cost_a_second_at_most() {
+    let database = Database::migrated().await;
+    let firewall = Forgetful::start(&database).await;
+    let db = Db::new(&firewall.url, 5).unwrap();
+    let pings = (0..4).map(|_| db.file(FileId(1)));
+    for answer in futures_util::future::join_all(pings).await {
+        answer.unwrap();
+    }
+    firewall.forget();
+    // After so long a connection is asked before it is used.
+    tokio::time::sleep(filesys::db::limits::ASK_AFTER).await;
+    for _ in 0..4 {
+        let asked = Instant::now();
+        db.file(FileId(1)).await.unwrap();
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    }
+}
+
+/// Passes bytes on, and none of the connections that it knew when it forgot them.
+struct Forgetful {
+    url: SecretString,
+    forgotten: tokio::sync::watch::Sender<u64>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Forgetful {
+    async fn start(database: &Database) -> Self {
+        let target = DatabaseTarget::parse(database.url().expose_secret()).unwrap();
+        let server = target.servers[0].clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url_at(&target, listener.local_addr().unwrap().port());
+        let (forgotten, seen) = tokio::sync::watch::channel(0_u64);
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut seen = seen.clone();
+                let address = (host_of(&server.place), server.port);
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(address).await.unwrap();
+                    seen.mark_unchanged();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        // Both stay open, and nothing comes through.
+                        _ = seen.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { url, forgotten, _task: AbortOnDropHandle::new(task) }
+    }
+
+    fn forget(&self) {
+        self.forgotten.send_modify(|count| *count += 1);
+    }
+}
+
+fn host_of(place: &Place) -> String {
+    match place {
+        Place::Host(host) => host.clone(),
+        Place::Socket(dir) => panic!("the tests' server is on a socket in {}", dir.display()),
+    }
+}
+
+fn url_at(target: &DatabaseTarget, port: u16) -> SecretString {
+    let password = target.password.as_ref().map_or("", ExposeSecret::expose_secret);
+    SecretString::from(format!(
+        "host=127.0.0.1 port={port} user='{}' password='{password}' dbname='{}'",
+        target.user.as_deref().unwrap_or_default(),
+        target.database.as_deref().unwrap_or_default(),
+    ))
+}
+
+struct PgBouncer {
+    child: Child,
+    url: SecretString,
+    _ports: Ports,
+    _dir: TempDir,
+}
+
+impl PgBouncer {
+    /// `None` where it isn't installed.
+    fn start(database: &Database, mode: &str) -> Option<Self> {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
+        let Some(program) = program.into_iter().find(|path| std::path::Path::new(path).exists()) else {
+            not_run("pgbouncer is not installed");
+            return None;
+        };
+        let target = DatabaseTarget::parse(database.url().expose_secret()).unwrap();
+        let ports = Ports::reserve();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let server = &target.servers[0];
+        let text = format!(
+            "[databases]\n{name} = host={host} port={server_port} user={user} password={password}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = {mode}\n\
+             unix_socket_dir =\nuser = {unprivileged}\n",
+            name = target.database.as_deref().unwrap(),
+            host = host_of(&server.place),
+            server_port = server.port,
+            user = target.user.as_deref().unwrap(),
+            password = target.password.as_ref().map_or("", ExposeSecret::expose_secret),
+            port = ports.first,
+            unprivileged = if nix::unistd::Uid::effective().is_root() { "nobody" } else { "" },
+        );
+        let file = dir.path().join("pgbouncer.ini");
+        std::fs::write(&file, text.replace("user = \n", "")).unwrap();
+        let child = Command::new(program)
+            .arg("--quiet")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Self { child, url: url_at(&target, ports.first), _ports: ports, _dir: dir })
+    }
+
+    async fn listens(&self) {
+        let port = DatabaseTarget::parse(self.url.expose_secret()).unwrap().servers[0].port;
+        eventually("pgbouncer listens", async || {
+            TcpStream::connect(("127.0.0.1", port)).await.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_in_session_mode_is_like_no_pooler() {
+    let database = Database::migrated().await;
+    let Some(pooler) = PgBouncer::start(&database, "session") else { return };
+    pooler.listens().await;
+    assert_eq!(migrations::migrate(&pooler.url).await.unwrap(), [""; 0]);
+    let db = Db::new(&pooler.url, 4).unwrap();
+    db.ping().await.unwrap();
+    let wake = Arc::new(tokio::sync::Notify::new());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let listening = tokio::spawn({
+        let (db, wake, stop) = (db.clone(), Arc::clone(&wake), stop.clone());
+        async move { db.listen_for_outbox(wake, stop).await }
+    });
+    within(PATIENCE, "listening", wake.notified()).await;
+    database.connect().await.batch_execute("NOTIFY filesys_outbox").await.unwrap();
+    within(PATIENCE, "a notification", wake.notified()).await;
+    let moves = (0..50).map(|_| {
+        let db = db.clone();
+        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await })
+    });
+    for moved in futures_util::future::join_all(moves).await {
+        moved.unwrap().unwrap();
+    }
+    stop.cancel();
+    listening.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_in_transaction_mode_is_refused_in_one_sentence() {
+    let database = Database::migrated().await;
+    for mode in ["transaction", "statement"] {
+        let Some(pooler) = PgBouncer::start(&database, mode) else { return };
+        pooler.listens().await;
+        let db = Db::new(&pooler.url, 4).unwrap();
+        for _ in 0..3 {
+            let error = db.ping().await.unwrap_err();
+            assert!(matches!(error, DbError::Pooler(text) if text.contains("pool_mode=session")), "{error}");
+        }
+        let error = migrations::migrate(&pooler.url).await.unwrap_err();
+        assert!(matches!(error, DbError::Pooler(_)), "{error}");
+    }
+}
