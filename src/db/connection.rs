@@ -243,10 +243,9 @@ async fn session_state(client: &Client, heard: &Heard) -> Result<SessionState, t
         limits::IDLE_MILLIS,
     );
     let answers = client.simple_query(&settings).await?;
-    let row = answers.iter().find_map(|answer| match answer {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
+    let row = answers
+        .iter()
+        .find_map(|answer| if let SimpleQueryMessage::Row(row) = answer { Some(row) } else { None });
     let column = |index| row.and_then(|row| row.get(index)).unwrap_or_default();
     let process = column(1).parse().unwrap_or_default();
     Ok(SessionState { is_read_only: column(0) == "on", is_pooled: process != heard.process(), process })

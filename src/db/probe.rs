@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::connection::{Connector, Opened, closed, driven};
+use super::connection::{Connector, Opened, cause, closed, driven};
 use super::migrations::MIGRATIONS;
 use super::{DbError, limits};
 
@@ -44,14 +44,11 @@ pub async fn probe(url: &SecretString) -> Result<Answers, DbError> {
             && connector.open().await.is_ok_and(|other| other.state.process == opened.state.process);
         let Opened { client, connection, state, .. } = &mut opened;
         let asked = driven(connection, ask(client)).await;
-        let (version, is_standby, schema) = asked.map_err(|error| error.map_or_else(closed, answer))?;
+        let (version, is_standby, schema) =
+            asked.map_err(|error| error.map_or_else(closed, |error| cause(&error, true)))?;
         Ok(Answers { version, is_standby, is_read_only: state.is_read_only, pools_transactions, schema })
     };
     tokio::time::timeout(limits::WORK, questioned).await.unwrap_or(Err(DbError::TimedOut))
-}
-
-fn answer(error: tokio_postgres::Error) -> DbError {
-    super::connection::cause(&error, true)
 }
 
 async fn ask(client: &Client) -> Result<(String, bool, Schema), tokio_postgres::Error> {

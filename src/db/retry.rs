@@ -28,14 +28,14 @@ impl Tries {
     /// `None`: once more, now.
     pub async fn settle<T>(&mut self, outcome: Result<T, DbError>) -> Option<Result<T, DbError>> {
         let Err(error) = &outcome else { return Some(outcome) };
-        match error {
-            DbError::Contended(_) => {
-                let Some(wait) = self.waits.next() else { return Some(outcome) };
-                tokio::time::sleep(wait).await;
-            }
+        if matches!(error, DbError::Contended(_)) {
+            let Some(wait) = self.waits.next() else { return Some(outcome) };
+            tokio::time::sleep(wait).await;
+        } else if error.is_of_session() && self.sessions > 0 {
             // The next session is a new one.
-            error if error.is_of_session() && self.sessions > 0 => self.sessions -= 1,
-            _ => return Some(outcome),
+            self.sessions -= 1;
+        } else {
+            return Some(outcome);
         }
         None
     }

@@ -43,10 +43,11 @@ impl Session {
 
     /// An error of work on it. A pooler that hands out other server processes loses what a session has.
     pub fn error(&self, error: DieselError) -> DbError {
-        match DbError::from_driver(error, self.heard.take_error()) {
-            DbError::SessionLost(_) if self.is_pooled => DbError::Pooler(TRANSACTION_POOLING),
-            error => error,
+        let error = DbError::from_driver(error, self.heard.take_error());
+        if self.is_pooled && matches!(error, DbError::SessionLost(_)) {
+            return DbError::Pooler(TRANSACTION_POOLING);
         }
+        error
     }
 
     /// False when it can't be used any more, as far as is known here.
@@ -118,7 +119,8 @@ impl Manager for Sessions {
     type Error = DbError;
 
     async fn create(&self) -> Result<Session, DbError> {
-        self.one().await
+        // Rare and large: every use of the pool would carry it.
+        Box::pin(self.one()).await
     }
 
     async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<DbError> {

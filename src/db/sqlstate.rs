@@ -47,7 +47,7 @@ impl SqlState {
             b"53300" => Reaction::Wait,
             b"42501" | b"3D000" => Reaction::Denied,
             [b'2', b'3', ..] | b"44000" => Reaction::Constraint,
-            [b'5', b'3', ..] | [b'5', b'8', ..] => Reaction::Full,
+            [b'5', b'3' | b'8', ..] => Reaction::Full,
             [b'2', b'8', ..] => Reaction::Denied,
             [b'2' | b'4', b'2', ..] => Reaction::Bug,
             _ => Reaction::Wait,

@@ -36,8 +36,10 @@ impl Heard {
         bytes[3..].try_into().ok().map(SqlState).filter(|state| state.0 != [0; 5])
     }
 
-    fn note_error(&self, SqlState([a, b, c, d, e]): SqlState) {
-        self.error.store(u64::from_be_bytes([0, 0, 0, a, b, c, d, e]), Ordering::Release);
+    fn note_error(&self, state: SqlState) {
+        let mut bytes = [0; 8];
+        bytes[3..].copy_from_slice(&state.0);
+        self.error.store(u64::from_be_bytes(bytes), Ordering::Release);
     }
 
     /// Which server process the peer says it is. A pooler gives a number of its own.

@@ -17,7 +17,7 @@ pub(in crate::http) async fn alive() -> HttpResponse {
 
 /// 200 when files can be asked for, 503 otherwise; the body tells each dependency's state.
 pub(in crate::http) async fn ready(state: Data<AppState>) -> Result<HttpResponse, HttpError> {
-    let mut health = state.run(|ctx| async move { Ok(check_health::check(&ctx).await) }).await?;
+    let mut health = state.run(|ctx| async move { Ok(Box::pin(check_health::check(&ctx)).await) }).await?;
     if state.stopping.is_cancelled() {
         health.status = Readiness::Stopping;
     }
