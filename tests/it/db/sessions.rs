@@ -20,6 +20,7 @@ use crate::support::{Database, PATIENCE, Ports, eventually, not_run, within};
 async fn set(database: &Database, setting: &str) {
     let admin = database.connect().await;
     let name: String = admin.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    admin.batch_execute("SET default_transaction_read_only = off").await.unwrap();
     admin.batch_execute(&format!("ALTER DATABASE {name} {setting}")).await.unwrap();
 }
 
