@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
+use super::one::One;
 use super::schema::files;
 use super::types::{FileRow, IdColumn, StatusColumn};
 use super::{Db, DbError, clock, limits};
@@ -115,8 +116,8 @@ impl Db {
                 let given = diesel::sql_query(
                     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS id FROM files_id_seq",
                 );
-                let given = given.get_result(conn).await?;
-                Ok((given, files::table.select(max(files::id)).first(conn).await?))
+                let given = given.one(conn).await?;
+                Ok((given, files::table.select(max(files::id)).one(conn).await?))
             })
             .await?;
         Ok(FileId(given.id.max(highest.unwrap_or_default())))
@@ -139,7 +140,7 @@ impl Db {
                     .find(id.0)
                     .select(FileRow::as_select())
                     .for_update()
-                    .first(conn)
+                    .one(conn)
                     .await
                     .optional()?;
                 Ok(work(row.map(File::from)).await)

@@ -7,8 +7,9 @@ use diesel::expression::{SqlLiteral, UncheckedBind};
 use diesel::pg::data_types::PgInterval;
 use diesel::prelude::*;
 use diesel::sql_types::{Interval, Timestamptz};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::AsyncPgConnection;
 
+use super::one::One;
 use super::types::TimeColumn;
 use super::{Db, DbError};
 use crate::domain::Timestamp;
@@ -35,7 +36,7 @@ pub(super) fn interval(span: Duration) -> PgInterval {
 /// When the transaction under way began.
 pub(super) async fn now(conn: &mut AsyncPgConnection) -> QueryResult<Timestamp> {
     let now = diesel::select(diesel::dsl::now.into_sql::<Timestamptz>());
-    Ok(Timestamp::from(now.get_result::<TimeColumn>(conn).await?))
+    Ok(Timestamp::from(now.one::<TimeColumn>(conn).await?))
 }
 
 impl Db {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::moves::{self, Change};
+use super::one::One;
 use super::outbox::{self, Message};
 use super::retry::retrying;
 use super::schema::{dead_letters, files};
@@ -210,7 +211,7 @@ impl Db {
     pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {
         let row: Option<LetterRow> = self
             .run(async move |conn| {
-                dead_letters::table.find(id.0).select(columns(1, i32::MAX)).first(conn).await.optional()
+                dead_letters::table.find(id.0).select(columns(1, i32::MAX)).one(conn).await.optional()
             })
             .await?;
         Ok(row.map(DeadLetter::from))
@@ -233,7 +234,7 @@ impl Db {
 
     pub async fn count_open_dead_letters(&self) -> Result<i64, DbError> {
         let open = dead_letters::table.filter(dead_letters::state.eq(LetterState::Open.name())).count();
-        self.run(async move |conn| open.get_result(conn).await).await
+        self.run(async move |conn| open.one(conn).await).await
     }
 
     /// Whether one of the open ones names the file.
@@ -241,7 +242,7 @@ impl Db {
         let open = dead_letters::table
             .filter(dead_letters::file_id.eq(file_id.0))
             .filter(dead_letters::state.eq(LetterState::Open.name()));
-        self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).get_result(conn).await).await
+        self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).one(conn).await).await
     }
 
     /// Locks the letter and the file that it names, hands them to `decide` with the time and writes what it
@@ -258,7 +259,7 @@ impl Db {
                     .find(id.0)
                     .select(columns(1, i32::MAX))
                     .for_update()
-                    .first(conn)
+                    .one(conn)
                     .await
                     .optional()?;
                 let Some(letter) = letter.map(DeadLetter::from) else { return Ok(None) };
@@ -286,7 +287,7 @@ impl Db {
 
 async fn lock_file(conn: &mut AsyncPgConnection, id: FileId) -> QueryResult<Option<File>> {
     let row: Option<FileRow> =
-        files::table.find(id.0).select(FileRow::as_select()).for_update().first(conn).await.optional()?;
+        files::table.find(id.0).select(FileRow::as_select()).for_update().one(conn).await.optional()?;
     Ok(row.map(File::from))
 }
 

@@ -9,6 +9,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::one::One;
 use super::outbox::{Message, Written};
 use super::prepared::Prepared;
 use super::retry::retrying;
@@ -132,7 +133,7 @@ impl Db {
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
         let next: Result<NextIdsRow, DbError> =
             retrying!(self.run_on(&self.intake, limits::WORK, async move |conn| {
-                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).get_result(conn).await
+                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).one(conn).await
             }));
         Ok(next?.into())
     }
@@ -176,7 +177,7 @@ impl Db {
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
         let row: Option<FileRow> = self
             .run(async move |conn| {
-                files::table.find(id.0).select(FileRow::as_select()).first(conn).await.optional()
+                files::table.find(id.0).select(FileRow::as_select()).one(conn).await.optional()
             })
             .await?;
         Ok(row.map(File::from))
@@ -354,7 +355,7 @@ async fn insert(
         .bind::<Text, _>(listen::OUTBOX)
         .bind::<Text, _>(listen::news(lease.is_some()))
         .bind::<BigInt, _>(bigint(more));
-    Prepared(insert).get_result(conn).await
+    Prepared(insert).one(conn).await
 }
 
 fn bigint(count: usize) -> i64 {

@@ -14,6 +14,7 @@ mod idempotency;
 pub mod listen;
 pub mod migrations;
 pub mod moves;
+mod one;
 pub mod outbox;
 mod prepared;
 pub mod probe;

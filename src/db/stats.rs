@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Text};
 use diesel_async::RunQueryDsl;
 
+use super::one::One;
 use super::prepared::Prepared;
 use super::types::StatusColumn;
 use super::{Db, DbError};
@@ -40,7 +41,7 @@ impl Db {
         let (counts, oldest): (Vec<Count>, Option<Age>) = self
             .run(async |conn| {
                 let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;
-                Ok((counts, Prepared(diesel::sql_query(OLDEST)).get_result(conn).await.optional()?))
+                Ok((counts, Prepared(diesel::sql_query(OLDEST)).one(conn).await.optional()?))
             })
             .await?;
         let mut stats = Stats::default();

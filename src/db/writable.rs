@@ -9,6 +9,7 @@ use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use tokio::sync::Mutex;
 
+use super::one::One;
 use super::prepared::Prepared;
 use super::{Db, DbError, migrations};
 use crate::telemetry::Outage;
@@ -75,7 +76,7 @@ impl Db {
             .run(async |conn| {
                 diesel::sql_query("SELECT 1 FROM files LIMIT 0").execute(conn).await?;
                 let newer = diesel::sql_query(NEWER).bind::<Text, _>(migrations::NEWEST.as_str());
-                Prepared(newer).get_result(conn).await.optional()
+                Prepared(newer).one(conn).await.optional()
             })
             .await?;
         if let Some(Version { version }) = newer {

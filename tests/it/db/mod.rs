@@ -1,5 +1,6 @@
-//! The database: its schema as migrated, described and seen by the code, sessions and poolers, the outbox under every order of commits, and scale.
+//! The database: its schema as migrated, described and seen by the code, sessions and poolers, the outbox under every order of commits, commits that fail, and scale.
 
+mod commits;
 mod outbox;
 mod scale;
 mod schema;
