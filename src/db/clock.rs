@@ -10,6 +10,7 @@ use diesel::sql_types::{Interval, Timestamptz};
 use diesel_async::AsyncPgConnection;
 
 use super::one::One;
+use super::retry::asking;
 use super::types::TimeColumn;
 use super::{Db, DbError};
 use crate::domain::Timestamp;
@@ -41,6 +42,6 @@ pub(super) async fn now(conn: &mut AsyncPgConnection) -> QueryResult<Timestamp> 
 
 impl Db {
     pub async fn now(&self) -> Result<Timestamp, DbError> {
-        self.run(async |conn| now(conn).await).await
+        asking!(self.run(async |conn| now(conn).await))
     }
 }

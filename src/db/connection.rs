@@ -182,7 +182,7 @@ pub(super) fn closed() -> DbError {
     DbError::Unavailable("the connection was closed".to_owned())
 }
 
-/// A silent peer is noticed by the system within half a minute: a firewall that has forgotten the connection, a server
+/// A silent peer is noticed by the system within ten seconds: a firewall that has forgotten the connection, a server
 /// that is gone without a word.
 fn keep_alive(stream: &TcpStream, settings: TcpSettings) -> std::io::Result<()> {
     stream.set_nodelay(true)?;

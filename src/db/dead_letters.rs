@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::moves::{self, Change};
 use super::one::One;
 use super::outbox::{self, Message};
-use super::retry::retrying;
+use super::retry::{Progress, asking, retrying};
 use super::schema::{dead_letters, files};
 use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
 use super::{Db, DbError, clock, erasure};
@@ -189,31 +189,35 @@ impl Db {
 
     /// Newest first, with the beginnings of their values.
     pub async fn dead_letters(&self, request: &LetterPageRequest) -> Result<LetterPage, DbError> {
-        let mut query = dead_letters::table
-            .select(columns(1, BEGINNING))
-            .order(dead_letters::id.desc())
-            .limit(request.limit + 1)
-            .into_boxed();
-        if let Some(state) = request.state {
-            query = query.filter(dead_letters::state.eq(state.name()));
-        }
-        if let Some(file_id) = request.file_id {
-            query = query.filter(dead_letters::file_id.eq(file_id.0));
-        }
-        if let Some(cursor) = request.cursor {
-            query = query.filter(dead_letters::id.lt(cursor.before.0));
-        }
-        let rows: Vec<LetterRow> = self.run(async move |conn| query.load(conn).await).await?;
+        let query = || {
+            let mut query = dead_letters::table
+                .select(columns(1, BEGINNING))
+                .order(dead_letters::id.desc())
+                .limit(request.limit + 1)
+                .into_boxed();
+            if let Some(state) = request.state {
+                query = query.filter(dead_letters::state.eq(state.name()));
+            }
+            if let Some(file_id) = request.file_id {
+                query = query.filter(dead_letters::file_id.eq(file_id.0));
+            }
+            if let Some(cursor) = request.cursor {
+                query = query.filter(dead_letters::id.lt(cursor.before.0));
+            }
+            query
+        };
+        let rows: Vec<LetterRow> = asking!({
+            let query = query();
+            self.run(async move |conn| query.load(conn).await)
+        })?;
         let letters = rows.into_iter().map(DeadLetter::from);
         Ok(LetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
     pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {
-        let row: Option<LetterRow> = self
-            .run(async move |conn| {
-                dead_letters::table.find(id.0).select(columns(1, i32::MAX)).one(conn).await.optional()
-            })
-            .await?;
+        let row: Option<LetterRow> = asking!(self.run(async move |conn| {
+            dead_letters::table.find(id.0).select(columns(1, i32::MAX)).one(conn).await.optional()
+        }))?;
         Ok(row.map(DeadLetter::from))
     }
 
@@ -253,32 +257,38 @@ impl Db {
         decide: impl Fn(DeadLetter, Option<File>, Timestamp) -> (Option<Settlement>, R) + Send + Sync,
     ) -> Result<Option<R>, DbError> {
         let decide = &decide;
-        let settled = retrying!(self.run(async move |conn| {
-            conn.transaction(async move |conn| {
-                let letter: Option<LetterRow> = dead_letters::table
-                    .find(id.0)
-                    .select(columns(1, i32::MAX))
-                    .for_update()
-                    .one(conn)
-                    .await
-                    .optional()?;
-                let Some(letter) = letter.map(DeadLetter::from) else { return Ok(None) };
-                let file = match letter.file_id {
-                    Some(file_id) => lock_file(conn, file_id).await?,
-                    None => None,
-                };
-                if file.as_ref().is_some_and(|file| file.erased_at.is_some()) {
-                    erasure::erase_letters(conn, vec![id.0]).await?;
-                }
-                let now = clock::now(conn).await?;
-                let (settlement, answer) = decide(letter, file, now);
-                if let Some(settlement) = settlement {
-                    write(conn, id, settlement, now).await?;
-                }
-                Ok(Some(answer))
+        let progress = &Progress::of_transaction();
+        let settled = retrying!(
+            *progress,
+            self.run(async move |conn| {
+                progress.begins();
+                conn.transaction(async move |conn| {
+                    let letter: Option<LetterRow> = dead_letters::table
+                        .find(id.0)
+                        .select(columns(1, i32::MAX))
+                        .for_update()
+                        .one(conn)
+                        .await
+                        .optional()?;
+                    let Some(letter) = letter.map(DeadLetter::from) else { return Ok(None) };
+                    let file = match letter.file_id {
+                        Some(file_id) => lock_file(conn, file_id).await?,
+                        None => None,
+                    };
+                    if file.as_ref().is_some_and(|file| file.erased_at.is_some()) {
+                        erasure::erase_letters(conn, vec![id.0]).await?;
+                    }
+                    let now = clock::now(conn).await?;
+                    let (settlement, answer) = decide(letter, file, now);
+                    if let Some(settlement) = settlement {
+                        write(conn, id, settlement, now).await?;
+                    }
+                    progress.commits();
+                    Ok(Some(answer))
+                })
+                .await
             })
-            .await
-        }));
+        );
         let answer = settled?;
         self.changes.more();
         Ok(answer)

@@ -9,8 +9,14 @@ use crate::domain::{Error, ErrorKind};
 pub enum DbError {
     #[error("postgresql is unavailable: {0}")]
     Unavailable(String),
+    /// The connection broke under the work.
+    #[error("the connection to postgresql broke: {0}")]
+    Lost(String),
     #[error("postgresql did not answer in time")]
     TimedOut,
+    /// By the server's time limit, or by hand.
+    #[error("postgresql cancelled the statement: {0}")]
+    Cancelled(String),
     /// A standby, or a database or role that is to take no writes.
     #[error("postgresql takes no writes: it is read only (a standby, or default_transaction_read_only)")]
     ReadOnly,
@@ -39,7 +45,7 @@ pub enum DbError {
 impl DbError {
     /// Of what a server answered. Without a state it was no answer: the connection broke.
     pub(super) fn from_answer(state: Option<SqlState>, message: String) -> Self {
-        let Some(state) = state else { return Self::Unavailable(message) };
+        let Some(state) = state else { return Self::Lost(message) };
         let text = format!("{message} (SQLSTATE {state})");
         match state.reaction() {
             Reaction::Constraint => Self::Constraint(text),
@@ -48,6 +54,8 @@ impl DbError {
             Reaction::Again => Self::Contended(text),
             Reaction::OtherSession => Self::SessionLost(text),
             Reaction::Full => Self::Full(text),
+            Reaction::Lost => Self::Lost(text),
+            Reaction::Cancelled => Self::Cancelled(text),
             Reaction::Wait | Reaction::Denied => Self::Unavailable(text),
             Reaction::Bug => Self::Bug(text),
         }
@@ -86,7 +94,9 @@ impl DbError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Unavailable(_)
+            | Self::Lost(_)
             | Self::TimedOut
+            | Self::Cancelled(_)
             | Self::ReadOnly
             | Self::Full(_)
             | Self::Contended(_)
@@ -116,7 +126,9 @@ impl From<DbError> for Error {
                 "the database takes no writes at the moment; try again shortly",
             ),
             DbError::Unavailable(_)
+            | DbError::Lost(_)
             | DbError::TimedOut
+            | DbError::Cancelled(_)
             | DbError::Full(_)
             | DbError::Contended(_)
             | DbError::SessionLost(_)

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::one::One;
 use super::outbox::{Message, Written};
 use super::prepared::Prepared;
-use super::retry::retrying;
+use super::retry::{Progress, asking, retrying};
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
@@ -131,10 +131,13 @@ fn beginnings(count: i32) -> _ {
 impl Db {
     /// Takes ids for so many files, and tells the time.
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
-        let next: Result<NextIdsRow, DbError> =
-            retrying!(self.run_on(&self.intake, limits::WORK, async move |conn| {
+        // Numbers that nobody got are left out.
+        let next: Result<NextIdsRow, DbError> = retrying!(
+            Progress::of_transaction(),
+            self.run_on(&self.intake, limits::WORK, async move |conn| {
                 Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).one(conn).await
-            }));
+            })
+        );
         Ok(next?.into())
     }
 
@@ -149,21 +152,27 @@ impl Db {
     ) -> Result<(Vec<Option<File>>, NextIds), DbError> {
         let lease = self.fresh.lease();
         let all = &rows;
-        let inserted = retrying!(self.run_on(&self.intake, limits::WORK, async move |conn| {
-            let rows = all;
-            let (known, inserted) = if rows.iter().all(|row| row.key.is_none()) {
-                let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
-                (rows.iter().map(|_| None).collect(), inserted)
-            } else {
-                conn.transaction::<_, diesel::result::Error, _>(async |conn| {
-                    let known = insert_once(conn, rows, kept, lease, more).await?;
-                    faults::point!(ServeInserted);
-                    Ok(known)
-                })
-                .await?
-            };
-            Ok((known, inserted))
-        }));
+        let progress = &Progress::of_statement();
+        let inserted = retrying!(
+            *progress,
+            self.run_on(&self.intake, limits::WORK, async move |conn| {
+                let rows = all;
+                let (known, inserted) = if rows.iter().all(|row| row.key.is_none()) {
+                    let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
+                    (rows.iter().map(|_| None).collect(), inserted)
+                } else {
+                    progress.begins();
+                    conn.transaction::<_, diesel::result::Error, _>(async |conn| {
+                        let known = insert_once(conn, rows, kept, lease, more).await?;
+                        faults::point!(ServeInserted);
+                        progress.commits();
+                        Ok(known)
+                    })
+                    .await?
+                };
+                Ok((known, inserted))
+            })
+        );
         let (known, Inserted { written, next }) = inserted?;
         self.writes.succeeded();
         let written = written.rows(rows.into_iter().flat_map(|row| row.messages));
@@ -175,11 +184,9 @@ impl Db {
     }
 
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
-        let row: Option<FileRow> = self
-            .run(async move |conn| {
-                files::table.find(id.0).select(FileRow::as_select()).one(conn).await.optional()
-            })
-            .await?;
+        let row: Option<FileRow> = asking!(self.run(async move |conn| {
+            files::table.find(id.0).select(FileRow::as_select()).one(conn).await.optional()
+        }))?;
         Ok(row.map(File::from))
     }
 

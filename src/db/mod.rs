@@ -58,12 +58,12 @@ pub mod limits {
     /// For one of several servers to take a connection.
     pub const CONNECT_ONE: Duration = Duration::from_secs(2);
     /// A connection without a word for so long is asked for a sign of life, by the system and, before it is used, by us.
-    pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-    pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+    pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(3);
+    pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
     pub const KEEPALIVE_COUNT: u32 = 3;
-    /// For the peer's system to confirm what was sent.
-    pub const USER_TIMEOUT: Duration = Duration::from_secs(12);
-    pub const ASK_AFTER: Duration = Duration::from_secs(5);
+    /// For the peer's system to confirm what was sent: it does so at once, however long a statement takes.
+    pub const USER_TIMEOUT: Duration = Duration::from_secs(5);
+    pub const ASK_AFTER: Duration = Duration::from_secs(1);
     pub const ASK: Duration = Duration::from_secs(1);
     /// For a connection of the pool to become free; past it the request is refused, not queued.
     pub const POOL_WAIT: Duration = Duration::from_secs(5);
@@ -140,7 +140,9 @@ impl Db {
         match outcome {
             Err(
                 error @ (DbError::Unavailable(_)
+                | DbError::Lost(_)
                 | DbError::TimedOut
+                | DbError::Cancelled(_)
                 | DbError::Contended(_)
                 | DbError::SessionLost(_)
                 | DbError::Pooler(_)),
@@ -176,6 +178,8 @@ async fn attempt<T>(
         Err(error) if error.is_of_session() => {
             pool.retain(|_, _| false);
         }
+        // Its server has ended others, too, or the way to it is closed.
+        Err(DbError::Lost(_)) => pool.manager().suspect_all(),
         Ok(_) | Err(_) => lease.give_back(),
     }
     outcome

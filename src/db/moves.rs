@@ -9,7 +9,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use super::outbox::{self, Message, OutboxRow};
 use super::prepared::Prepared;
 use super::removals;
-use super::retry::retrying;
+use super::retry::{Progress, retrying};
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
 use super::{Db, DbError, clock, erasure};
@@ -51,33 +51,39 @@ impl Db {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
         let lease = self.fresh.lease();
         let (ids, decide) = (&ids, &decide);
-        let moved = retrying!(self.run(async move |conn| {
-            conn.transaction(async move |conn| {
-                let rows: Vec<(FileRow, TimeColumn)> = files::table
-                    .select((FileRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
-                    .filter(files::id.eq_any(ids))
-                    .order(files::id)
-                    .for_update()
-                    .load(conn)
-                    .await?;
-                let (files, times): (Vec<File>, Vec<Timestamp>) =
-                    rows.into_iter().map(|(row, at)| (File::from(row), Timestamp::from(at))).unzip();
-                // The same for all of them: when this transaction began.
-                let now = match times.as_slice() {
-                    [now, ..] => *now,
-                    [] => clock::now(conn).await?,
-                };
-                let (Moves { changes, removals }, answer) = decide(files, now);
-                removals::insert(conn, removals).await?;
-                let mut written = Vec::new();
-                if !changes.is_empty() {
-                    written = write(conn, changes, now, lease).await?;
-                    faults::point!(MovesWritten);
-                }
-                Ok((written, answer))
+        let progress = &Progress::of_transaction();
+        let moved = retrying!(
+            *progress,
+            self.run(async move |conn| {
+                progress.begins();
+                conn.transaction(async move |conn| {
+                    let rows: Vec<(FileRow, TimeColumn)> = files::table
+                        .select((FileRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
+                        .filter(files::id.eq_any(ids))
+                        .order(files::id)
+                        .for_update()
+                        .load(conn)
+                        .await?;
+                    let (files, times): (Vec<File>, Vec<Timestamp>) =
+                        rows.into_iter().map(|(row, at)| (File::from(row), Timestamp::from(at))).unzip();
+                    // The same for all of them: when this transaction began.
+                    let now = match times.as_slice() {
+                        [now, ..] => *now,
+                        [] => clock::now(conn).await?,
+                    };
+                    let (Moves { changes, removals }, answer) = decide(files, now);
+                    removals::insert(conn, removals).await?;
+                    let mut written = Vec::new();
+                    if !changes.is_empty() {
+                        written = write(conn, changes, now, lease).await?;
+                        faults::point!(MovesWritten);
+                    }
+                    progress.commits();
+                    Ok((written, answer))
+                })
+                .await
             })
-            .await
-        }));
+        );
         let (written, answer) = moved?;
         self.changes.more();
         if lease.is_some() {

@@ -1,5 +1,6 @@
 //! Repeats what PostgreSQL undid because of another transaction, and what an old session could not do.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -11,6 +12,35 @@ pub(super) struct Tries {
     waits: ExponentialBackoff,
     /// Those that are left on a new session.
     sessions: u8,
+}
+
+/// Where the transaction of an attempt is, as far as it matters once the connection has broken.
+#[derive(Debug)]
+pub(super) struct Progress(AtomicBool);
+
+impl Progress {
+    /// Nothing that was sent changes anything until a commit is.
+    pub const fn of_transaction() -> Self {
+        Self(AtomicBool::new(true))
+    }
+
+    /// What was sent may have been done.
+    pub const fn of_statement() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    pub fn begins(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// From here on nobody can tell whether it was done.
+    pub fn commits(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn has_changed_nothing(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for Tries {
@@ -26,13 +56,19 @@ impl Default for Tries {
 
 impl Tries {
     /// `None`: once more, now.
-    pub async fn settle<T>(&mut self, outcome: Result<T, DbError>) -> Option<Result<T, DbError>> {
+    pub async fn settle<T>(
+        &mut self,
+        outcome: Result<T, DbError>,
+        progress: &Progress,
+    ) -> Option<Result<T, DbError>> {
         let Err(error) = &outcome else { return Some(outcome) };
         if matches!(error, DbError::Contended(_)) {
             let Some(wait) = self.waits.next() else { return Some(outcome) };
             tokio::time::sleep(wait).await;
-        } else if error.is_of_session() && self.sessions > 0 {
-            // The next session is a new one.
+        } else if self.sessions > 0
+            && (error.is_of_session() || matches!(error, DbError::Lost(_)) && progress.has_changed_nothing())
+        {
+            // The next session is a new one, or one that is alive.
             self.sessions -= 1;
         } else {
             return Some(outcome);
@@ -41,13 +77,15 @@ impl Tries {
     }
 }
 
-/// Evaluates an attempt until it succeeds, fails for good, or has been made often enough. An attempt that failed has
-/// done nothing: each is one statement or one transaction.
+/// Evaluates an attempt until it succeeds, fails for good, or has been made often enough. An attempt that PostgreSQL
+/// refused has done nothing: each is one statement or one transaction. One whose connection broke is made again only
+/// where its progress says that it has changed nothing.
 macro_rules! retrying {
-    ($attempt:expr) => {{
+    ($progress:expr, $attempt:expr) => {{
+        let progress: &$crate::db::retry::Progress = &$progress;
         let mut tries = $crate::db::retry::Tries::default();
         loop {
-            if let Some(outcome) = tries.settle($attempt.await).await {
+            if let Some(outcome) = tries.settle($attempt.await, progress).await {
                 break outcome;
             }
         }
@@ -55,26 +93,42 @@ macro_rules! retrying {
 }
 pub(super) use retrying;
 
+/// Asks a question until it is answered, as `retrying`: one whose connection broke is asked once more on another.
+macro_rules! asking {
+    ($attempt:expr) => {
+        $crate::db::retry::retrying!($crate::db::retry::Progress::of_transaction(), $attempt)
+    };
+}
+pub(super) use asking;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn work_is_repeated_only_where_nothing_was_done_and_only_so_often() {
-        let tried = async |error: DbError| {
+        let tried_with = async |progress: Progress, error: DbError| {
             let mut count = 0;
-            let outcome: Result<(), DbError> = retrying!(async {
+            let outcome: Result<(), DbError> = retrying!(progress, async {
                 count += 1;
                 Err(error.clone())
             });
             assert!(outcome.is_err());
             count
         };
+        let tried = async |error| tried_with(Progress::of_statement(), error).await;
         assert_eq!(tried(DbError::Contended(String::new())).await, 9);
         assert_eq!(tried(DbError::ReadOnly).await, 2);
         assert_eq!(tried(DbError::SessionLost(String::new())).await, 2);
-        for error in [DbError::TimedOut, DbError::Unavailable(String::new()), DbError::Bug(String::new())] {
+        let lost = || DbError::Lost(String::new());
+        for error in
+            [DbError::TimedOut, DbError::Unavailable(String::new()), DbError::Bug(String::new()), lost()]
+        {
             assert_eq!(tried(error).await, 1);
         }
+        assert_eq!(tried_with(Progress::of_transaction(), lost()).await, 2);
+        let progress = Progress::of_transaction();
+        progress.commits();
+        assert_eq!(tried_with(progress, lost()).await, 1);
     }
 }

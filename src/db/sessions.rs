@@ -109,6 +109,15 @@ impl Sessions {
         }
     }
 
+    /// Those that are open now are taken for broken.
+    pub fn suspect_all(&self) {
+        self.suspect_before(Some(Instant::now()));
+    }
+
+    fn suspect_before(&self, time: Option<Instant>) {
+        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    }
+
     fn suspect(&self) -> Option<Instant> {
         *self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,8 +146,7 @@ impl Manager for Sessions {
             return Ok(());
         }
         // A firewall has forgotten it, or the server is gone: those that are as old will be no better.
-        let before = Instant::now().checked_sub(limits::ASK + Duration::from_millis(100));
-        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = before;
+        self.suspect_before(Instant::now().checked_sub(limits::ASK + Duration::from_millis(100)));
         Err(BROKEN)
     }
 }

@@ -21,7 +21,11 @@ pub enum Reaction {
     OtherSession,
     /// The server has no room, memory or connections left.
     Full,
-    /// Passes: shut down, cut off, starting, cancelled by a time limit.
+    /// The session was ended: shut down, cut off. Another one may do.
+    Lost,
+    /// The statement was ended, by a time limit or by hand.
+    Cancelled,
+    /// Passes: starting, out of connections, and what is not known.
     Wait,
     /// Will not pass by itself: password, database or rights are wrong.
     Denied,
@@ -46,6 +50,9 @@ impl SqlState {
             // too_many_connections
             b"53300" => Reaction::Wait,
             b"42501" | b"3D000" => Reaction::Denied,
+            // admin_shutdown, crash_shutdown, idle_session_timeout, idle_in_transaction_session_timeout
+            b"57P01" | b"57P02" | b"57P05" | b"25P03" | [b'0', b'8', ..] => Reaction::Lost,
+            b"57014" => Reaction::Cancelled,
             [b'2', b'3', ..] | b"44000" => Reaction::Constraint,
             [b'5', b'3' | b'8', ..] => Reaction::Full,
             [b'2', b'8', ..] => Reaction::Denied,
@@ -74,10 +81,9 @@ mod tests {
             ("40001 40P01 55P03", Reaction::Again),
             ("26000 42P05 0A000", Reaction::OtherSession),
             ("53000 53100 53200 53400 58000 58030 58P01", Reaction::Full),
-            (
-                "53300 57014 57P01 57P02 57P03 57P05 08000 08003 08006 08P01 25P02 25P03 55000 XX000 XX001 F0000",
-                Reaction::Wait,
-            ),
+            ("57P01 57P02 57P05 08000 08003 08006 08P01 25P03", Reaction::Lost),
+            ("57014", Reaction::Cancelled),
+            ("53300 57P03 25P02 55000 XX000 XX001 F0000", Reaction::Wait),
             ("28000 28P01 42501 3D000", Reaction::Denied),
             ("42601 42804 22001 22021 22P02 22P05 42P02", Reaction::Bug),
         ] {

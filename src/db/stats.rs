@@ -6,6 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use super::one::One;
 use super::prepared::Prepared;
+use super::retry::asking;
 use super::types::StatusColumn;
 use super::{Db, DbError};
 use crate::domain::{Stats, Status};
@@ -38,12 +39,10 @@ SELECT status, sum(files) FROM folded GROUP BY status HAVING sum(files) <> 0";
 
 impl Db {
     pub async fn stats(&self) -> Result<Stats, DbError> {
-        let (counts, oldest): (Vec<Count>, Option<Age>) = self
-            .run(async |conn| {
-                let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;
-                Ok((counts, Prepared(diesel::sql_query(OLDEST)).one(conn).await.optional()?))
-            })
-            .await?;
+        let (counts, oldest): (Vec<Count>, Option<Age>) = asking!(self.run(async |conn| {
+            let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;
+            Ok((counts, Prepared(diesel::sql_query(OLDEST)).one(conn).await.optional()?))
+        }))?;
         let mut stats = Stats::default();
         for Count { status, files } in counts {
             stats.total += files;

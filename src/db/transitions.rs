@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::retry::asking;
 use super::schema::transitions;
 use super::types::TransitionRow;
 use super::{Db, DbError};
@@ -14,17 +15,15 @@ const MAX_LINES: i64 = 1000;
 impl Db {
     /// The newest ones, oldest of them first.
     pub async fn transitions(&self, id: FileId) -> Result<Vec<Transition>, DbError> {
-        let rows: Vec<TransitionRow> = self
-            .run(async move |conn| {
-                transitions::table
-                    .select(TransitionRow::as_select())
-                    .filter(transitions::file_id.eq(id.0))
-                    .order((transitions::file_id.desc(), transitions::id.desc()))
-                    .limit(MAX_LINES)
-                    .load(conn)
-                    .await
-            })
-            .await?;
+        let rows: Vec<TransitionRow> = asking!(self.run(async move |conn| {
+            transitions::table
+                .select(TransitionRow::as_select())
+                .filter(transitions::file_id.eq(id.0))
+                .order((transitions::file_id.desc(), transitions::id.desc()))
+                .limit(MAX_LINES)
+                .load(conn)
+                .await
+        }))?;
         Ok(rows.into_iter().rev().map(Transition::from).collect())
     }
 }

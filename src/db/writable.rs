@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::one::One;
 use super::prepared::Prepared;
+use super::retry::asking;
 use super::{Db, DbError, migrations};
 use crate::telemetry::Outage;
 
@@ -72,13 +73,11 @@ struct Version {
 impl Db {
     /// Is PostgreSQL there, is the schema the one that this executable knows, and does it take writes?
     pub async fn ping(&self) -> Result<(), DbError> {
-        let newer: Option<Version> = self
-            .run(async |conn| {
-                diesel::sql_query("SELECT 1 FROM files LIMIT 0").execute(conn).await?;
-                let newer = diesel::sql_query(NEWER).bind::<Text, _>(migrations::NEWEST.as_str());
-                Prepared(newer).one(conn).await.optional()
-            })
-            .await?;
+        let newer: Option<Version> = asking!(self.run(async |conn| {
+            diesel::sql_query("SELECT 1 FROM files LIMIT 0").execute(conn).await?;
+            let newer = diesel::sql_query(NEWER).bind::<Text, _>(migrations::NEWEST.as_str());
+            Prepared(newer).one(conn).await.optional()
+        }))?;
         if let Some(Version { version }) = newer {
             let error = DbError::NewerSchema(version);
             self.schema.fails(&error);
@@ -135,6 +134,8 @@ impl DbError {
             Self::NewerSchema(_) => "the schema is newer than this executable; run the newer filesys",
             Self::Pooler(text) => text,
             Self::Unavailable(_)
+            | Self::Lost(_)
+            | Self::Cancelled(_)
             | Self::TimedOut
             | Self::Contended(_)
             | Self::SessionLost(_)

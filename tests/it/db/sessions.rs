@@ -1,21 +1,18 @@
 //! Sessions whose settings, server or schema are not what they were when they were opened; poolers in between.
 
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filesys::config::DatabaseTarget;
-use filesys::config::database_url::Place;
 use filesys::db::moves::Moves;
 use filesys::db::{Db, DbError, migrations};
 use filesys::domain::FileId;
 use secrecy::{ExposeSecret, SecretString};
-use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{Database, PATIENCE, Ports, eventually, not_run, within};
+use crate::support::pgbouncer::{PgBouncer, host_of, url_at};
+use crate::support::{Answer, Database, Ground, PATIENCE, eventually, within};
 
 async fn set(database: &Database, setting: &str) {
     let admin = database.connect().await;
@@ -97,7 +94,33 @@ async fn connections_that_a_firewall_has_forgotten_cost_a_second_at_most() {
     for _ in 0..4 {
         let asked = Instant::now();
         db.file(FileId(1)).await.unwrap();
+        db.next_file_ids(1).await.unwrap();
+        db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await.unwrap();
         assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_has_changed_nothing_is_done_once_more_when_its_session_is_ended() {
+    const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let database = Database::migrated().await;
+    let db = database.pool();
+    for _ in 0..5 {
+        let reads = (0..4).map(|_| db.file(FileId(1)));
+        for answer in futures_util::future::join_all(reads).await {
+            assert!(answer.unwrap().is_none());
+        }
+        db.next_file_ids(1).await.unwrap();
+        let cut: i64 = database.one(CUT).await;
+        assert!(cut >= 2, "{cut}");
+        db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await.unwrap();
+        db.next_file_ids(1).await.unwrap();
+        let _cut: i64 = database.one(CUT).await;
+        let reads = (0..4).map(|_| db.file(FileId(1)));
+        for answer in futures_util::future::join_all(reads).await {
+            assert!(answer.unwrap().is_none());
+        }
     }
 }
 
@@ -135,82 +158,6 @@ impl Forgetful {
 
     fn forget(&self) {
         self.forgotten.send_modify(|count| *count += 1);
-    }
-}
-
-fn host_of(place: &Place) -> String {
-    match place {
-        Place::Host(host) => host.clone(),
-        Place::Socket(dir) => panic!("the tests' server is on a socket in {}", dir.display()),
-    }
-}
-
-fn url_at(target: &DatabaseTarget, port: u16) -> SecretString {
-    let password = target.password.as_ref().map_or("", ExposeSecret::expose_secret);
-    SecretString::from(format!(
-        "host=127.0.0.1 port={port} user='{}' password='{password}' dbname='{}'",
-        target.user.as_deref().unwrap_or_default(),
-        target.database.as_deref().unwrap_or_default(),
-    ))
-}
-
-struct PgBouncer {
-    child: Child,
-    url: SecretString,
-    _ports: Ports,
-    _dir: TempDir,
-}
-
-impl PgBouncer {
-    /// `None` where it isn't installed.
-    fn start(database: &Database, mode: &str) -> Option<Self> {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
-        let Some(program) = program.into_iter().find(|path| std::path::Path::new(path).exists()) else {
-            not_run("pgbouncer is not installed");
-            return None;
-        };
-        let target = DatabaseTarget::parse(database.url().expose_secret()).unwrap();
-        let ports = Ports::reserve();
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let server = &target.servers[0];
-        let text = format!(
-            "[databases]\n{name} = host={host} port={server_port} user={user} password={password}\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = {mode}\n\
-             unix_socket_dir =\nuser = {unprivileged}\n",
-            name = target.database.as_deref().unwrap(),
-            host = host_of(&server.place),
-            server_port = server.port,
-            user = target.user.as_deref().unwrap(),
-            password = target.password.as_ref().map_or("", ExposeSecret::expose_secret),
-            port = ports.first,
-            unprivileged = if nix::unistd::Uid::effective().is_root() { "nobody" } else { "" },
-        );
-        let file = dir.path().join("pgbouncer.ini");
-        std::fs::write(&file, text.replace("user = \n", "")).unwrap();
-        let child = Command::new(program)
-            .arg("--quiet")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Some(Self { child, url: url_at(&target, ports.first), _ports: ports, _dir: dir })
-    }
-
-    async fn listens(&self) {
-        let port = DatabaseTarget::parse(self.url.expose_secret()).unwrap().servers[0].port;
-        eventually("pgbouncer listens", async || {
-            TcpStream::connect(("127.0.0.1", port)).await.map(drop).map_err(|error| error.to_string())
-        })
-        .await;
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -256,4 +203,32 @@ async fn a_pooler_in_transaction_mode_is_refused_in_one_sentence() {
         let error = migrations::migrate(&pooler.url).await.unwrap_err();
         assert!(matches!(error, DbError::Pooler(_)), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_works_through_a_pooler_in_session_mode() {
+    let ground = Ground::new().await;
+    let Some(pooler) = PgBouncer::start(&ground.database, "session") else { return };
+    pooler.listens().await;
+    let app =
+        ground.start(&[("DATABASE_URL", pooler.url.expose_secret()), ("PROCESSING_DELAY_MS", "300")]).await;
+    let cancelled = app.post_file("cancelled").await;
+    assert_eq!(app.act(&format!("/files/{}/cancel", cancelled.id)).await.status, 202);
+    for number in 0..20 {
+        app.post_file(&format!("number {number}")).await;
+    }
+    let key = ("idempotency-key", "once");
+    for _ in 0..2 {
+        let request = app.request(reqwest::Method::POST, "/files").header(key.0, key.1);
+        assert_eq!(Answer::of(request.json(&serde_json::json!({"title": "once"}))).await.status, 201);
+    }
+    eventually("all are completed but the cancelled one", async || {
+        let stats = app.stats().await;
+        let done = (stats.completed, stats.cancelled, stats.total) == (21, 1, 22);
+        if done { Ok(()) } else { Err(format!("{stats:?}")) }
+    })
+    .await;
+    assert_eq!(app.page("/files?q=number&limit=200").await.0.len(), 20);
+    assert_eq!(app.get("/readyz").await.status, 200);
+    app.stop().await;
 }

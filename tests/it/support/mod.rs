@@ -7,6 +7,7 @@ pub mod kafka_tools;
 pub mod nginx;
 mod not_run;
 pub mod own;
+pub mod pgbouncer;
 pub mod port;
 pub mod process;
 pub mod processes;
