@@ -17,6 +17,9 @@ pub enum DbError {
     /// By the server's time limit, or by hand.
     #[error("postgresql cancelled the statement: {0}")]
     Cancelled(String),
+    /// Its own time limit, or the wait for those before it.
+    #[error("a search took too long")]
+    SlowSearch,
     /// A standby, or a database or role that is to take no writes.
     #[error("postgresql takes no writes: it is read only (a standby, or default_transaction_read_only)")]
     ReadOnly,
@@ -97,6 +100,7 @@ impl DbError {
             | Self::Lost(_)
             | Self::TimedOut
             | Self::Cancelled(_)
+            | Self::SlowSearch
             | Self::ReadOnly
             | Self::Full(_)
             | Self::Contended(_)
@@ -124,6 +128,10 @@ impl From<DbError> for Error {
             DbError::ReadOnly => unavailable(
                 "database_read_only",
                 "the database takes no writes at the moment; try again shortly",
+            ),
+            DbError::SlowSearch => unavailable(
+                "search_too_slow",
+                "the search took too long; search for more letters, or narrow it down by status",
             ),
             DbError::Unavailable(_)
             | DbError::Lost(_)

@@ -1,13 +1,11 @@
-//! Table `files`: new rows with their first transition and their message, look-ups, pages.
+//! Table `files`: new rows with their first transition and their message, look-ups.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::one::One;
 use super::outbox::{Message, Written};
@@ -16,8 +14,7 @@ use super::retry::{Progress, asking, retrying};
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
-use crate::domain::text;
-use crate::domain::{Attempt, File, FileId, IdempotencyKey, Mark, Page, PageRequest, Status, Timestamp};
+use crate::domain::{Attempt, File, FileId, IdempotencyKey, Mark, Status, Timestamp};
 use crate::faults;
 
 /// A file about to be stored, and what is published once it is.
@@ -94,40 +91,6 @@ SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}')
     ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $18)) AS next_ids, clock_timestamp() AS now
 FROM inserted_outbox";
 
-/// Characters of each description in a list.
-const BEGINNING: i32 = 500;
-
-#[diesel::declare_sql_function]
-extern "SQL" {
-    fn left(text: Nullable<Text>, count: Integer) -> Nullable<Text>;
-    fn char_length(text: Nullable<Text>) -> Nullable<Integer>;
-}
-
-/// A [`FileRow`] with so many characters of its description, and whether that has more.
-#[diesel::dsl::auto_type]
-fn beginnings(count: i32) -> _ {
-    (
-        (
-            files::id,
-            files::title,
-            left(files::description, count),
-            files::status,
-            files::s3_location,
-            files::created_at,
-            files::updated_at,
-            files::format,
-            files::content_type,
-            files::size,
-            files::sha256,
-            files::attempt,
-            files::error,
-            files::sequence,
-            files::erased_at,
-        ),
-        char_length(files::description).gt(count),
-    )
-}
-
 impl Db {
     /// Takes ids for so many files, and tells the time.
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
@@ -188,52 +151,6 @@ impl Db {
             files::table.find(id.0).select(FileRow::as_select()).one(conn).await.optional()
         }))?;
         Ok(row.map(File::from))
-    }
-
-    /// Newest first, by id, with the beginnings of descriptions; deleted files only when asked for.
-    pub async fn page(&self, request: &PageRequest) -> Result<Page, DbError> {
-        let mut query = files::table
-            .select(beginnings(BEGINNING))
-            .order(files::id.desc())
-            .limit(request.limit + 1)
-            .into_boxed();
-        query = match request.status {
-            // In the order of the index of statuses: by id alone PostgreSQL may walk past all files of other ones.
-            Some(status) => query
-                .filter(files::status.between(status.name(), status.name()))
-                .order((files::status, files::id.desc())),
-            None => query.filter(files::status.ne(Status::Deleted.name())),
-        };
-        if let Some(cursor) = request.cursor {
-            query = query.filter(files::id.lt(cursor.before.0));
-        }
-        if let Some(text) = &request.query {
-            let part = |text: &str| format!("%{}%", escape_like(text));
-            // Rows from before titles were normalized may have the other form.
-            query = match text::decomposed(text) {
-                Some(other) => {
-                    query.filter(files::title.ilike(part(text)).or(files::title.ilike(part(&other))))
-                }
-                None => query.filter(files::title.ilike(part(text))),
-            };
-        }
-        // A search reads many rows to find few.
-        let permit = match request.query {
-            Some(_) => Some(self.search_permit().await?),
-            None => None,
-        };
-        let rows: Vec<(FileRow, Option<bool>)> = self.run(async move |conn| query.load(conn).await).await?;
-        drop(permit);
-        let files = rows.into_iter().map(|(row, is_cut)| File {
-            description_truncated: is_cut.unwrap_or_default(),
-            ..File::from(row)
-        });
-        Ok(Page::of(files, usize::try_from(request.limit).unwrap_or(usize::MAX)))
-    }
-
-    async fn search_permit(&self) -> Result<OwnedSemaphorePermit, DbError> {
-        let permit = tokio::time::timeout(limits::POOL_WAIT, Arc::clone(&self.searches).acquire_owned());
-        permit.await.map_err(|_| DbError::TimedOut)?.map_err(|error| DbError::Bug(error.to_string()))
     }
 
     /// Ids of files whose deadline has passed and that are unfinished all the same, oldest deadline first.
@@ -367,8 +284,4 @@ async fn insert(
 
 fn bigint(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn escape_like(text: &str) -> String {
-    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }

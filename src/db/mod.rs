@@ -16,6 +16,7 @@ pub mod migrations;
 pub mod moves;
 mod one;
 pub mod outbox;
+mod pages;
 mod prepared;
 pub mod probe;
 pub mod removals;
@@ -69,6 +70,10 @@ pub mod limits {
     pub const POOL_WAIT: Duration = Duration::from_secs(5);
     /// The server gives up on a statement after this.
     pub const STATEMENT_MILLIS: u32 = 10_000;
+    /// As `STATEMENT_MILLIS`, for a search.
+    pub const SEARCH_MILLIS: u32 = 3_000;
+    /// For the searches before to end.
+    pub const SEARCH_WAIT: Duration = Duration::from_secs(3);
     /// The server ends a session whose transaction waits for us for this long: longer than `RELAY`.
     pub const IDLE_MILLIS: u32 = 30_000;
     /// We give up on one piece of work (a statement or a transaction) after this, and on its connection.
@@ -152,7 +157,7 @@ impl Db {
                 self.outage.works();
                 self.schema.fails(error);
             }
-            Ok(_) | Err(DbError::Constraint(_) | DbError::Bug(_)) => {
+            Ok(_) | Err(DbError::Constraint(_) | DbError::SlowSearch | DbError::Bug(_)) => {
                 self.outage.works();
                 self.schema.works();
             }

@@ -30,6 +30,8 @@ pub enum Schema {
     /// So many are not applied yet.
     Behind(usize),
     Current,
+    /// As `Current`, without the index that searches use.
+    Unindexed,
     /// So many were applied by a newer executable.
     Newer(usize),
 }
@@ -54,12 +56,13 @@ pub async fn probe(url: &SecretString) -> Result<Answers, DbError> {
 async fn ask(client: &Client) -> Result<(String, bool, Schema), tokio_postgres::Error> {
     // Simple queries: they work through every pooler.
     let sql = "SELECT current_setting('server_version'), pg_is_in_recovery()::text, \
-               to_regclass('__diesel_schema_migrations') IS NOT NULL";
+               to_regclass('__diesel_schema_migrations') IS NOT NULL, to_regclass('file_titles_trigrams') IS NOT NULL";
     let rows = client.simple_query(sql).await?;
     let row = rows.iter().find_map(row);
     let column = |index| row.and_then(|row| row.get(index)).unwrap_or_default().to_owned();
     let schema = if column(2) == "t" { compare(&applied(client).await?) } else { Schema::Missing };
-    Ok((column(0), column(1) == "true", schema))
+    let is_unindexed = schema == Schema::Current && column(3) != "t";
+    Ok((column(0), column(1) == "true", if is_unindexed { Schema::Unindexed } else { schema }))
 }
 
 async fn applied(client: &Client) -> Result<BTreeSet<String>, tokio_postgres::Error> {

@@ -92,6 +92,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    file_titles (file_id) {
+        file_id -> BigInt,
+        title -> Text,
+    }
+}
+
+diesel::table! {
     status_counts (id) {
         id -> BigInt,
         status -> Varchar,
@@ -114,4 +121,4 @@ diesel::table! {
 
 diesel::joinable!(idempotency_keys -> files (file_id));
 diesel::joinable!(object_removals -> files (file_id));
-diesel::allow_tables_to_appear_in_same_query!(files, idempotency_keys, object_removals, outbox);
+diesel::allow_tables_to_appear_in_same_query!(files, file_titles, idempotency_keys, object_removals, outbox);

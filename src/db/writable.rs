@@ -136,6 +136,7 @@ impl DbError {
             Self::Unavailable(_)
             | Self::Lost(_)
             | Self::Cancelled(_)
+            | Self::SlowSearch
             | Self::TimedOut
             | Self::Contended(_)
             | Self::SessionLost(_)

@@ -59,6 +59,11 @@ fn told(config: &DatabaseConfig, answers: &Answers) -> Vec<Finding> {
     let migrate = "`filesys migrate` makes it";
     let schema = match schema {
         Schema::Current => Finding::ok(subject, "as this executable needs it"),
+        Schema::Unindexed => Finding::warning(
+            subject,
+            "searches read every title: the index needs the extension pg_trgm, which this role could not create",
+            "CREATE EXTENSION pg_trgm in this database as its owner or a superuser, then `filesys migrate`",
+        ),
         Schema::Missing => Finding::error(subject, "there is no schema in this database", migrate),
         Schema::Behind(count) => Finding::error(subject, format!("{count} migrations are missing"), migrate),
         Schema::Newer(count) => Finding::warning(

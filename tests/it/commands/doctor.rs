@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{code, filesys, stderr, stdout};
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::{Bucket, Database, Ground};
 
 const S3_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
@@ -87,6 +88,57 @@ async fn a_database_says_by_its_codes_what_is_wrong() {
     let missing = url.replace(name, "no_such_database");
     let (findings, _) = doctor("migrate", &database_only(&missing));
     assert!(first_wrong(&findings)["detail"].as_str().unwrap().contains("does not exist"), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_says_whether_it_can_be_worked_with() {
+    let database = Database::migrated().await;
+    for (mode, line) in [("session", "takes writes"), ("transaction", "in transaction mode")] {
+        let Some(pooler) = PgBouncer::start(&database, mode) else { return };
+        pooler.listens().await;
+        let (findings, _) = doctor("migrate", &database_only(pooler.url.expose_secret()));
+        let finding = findings.iter().find(|finding| finding["subject"] == "postgresql").unwrap();
+        assert!(finding["detail"].as_str().unwrap().contains(line), "{mode}: {finding}");
+        if mode == "transaction" {
+            assert!(finding["advice"].as_str().unwrap().contains("pool_mode=session"), "{finding}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_make_the_search_index_searches_without_and_is_told() {
+    let database = Database::empty().await;
+    let admin = database.connect().await;
+    let role = crate::support::unique("plain");
+    let name: String = database.one("SELECT current_database()::text").await;
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'plain'; REVOKE CREATE ON DATABASE {name} FROM PUBLIC;
+         GRANT CREATE, USAGE ON SCHEMA public TO {role}"
+    );
+    admin.batch_execute(&sql).await.unwrap();
+    let mut url = url::Url::parse(database.url().expose_secret()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("plain")).unwrap();
+    let plain = secrecy::SecretString::from(url.to_string());
+    assert!(!filesys::db::migrations::migrate(&plain).await.unwrap().is_empty());
+    let db = filesys::db::Db::new(&plain, 4).unwrap();
+    let page = filesys::domain::PageRequest::new(Some("5"), None, None, Some("zzz")).unwrap();
+    assert!(db.page(&page).await.unwrap().files.is_empty());
+    let env = database_only(url.as_str());
+    let (findings, _) = doctor("migrate", &env);
+    let index =
+        findings.iter().find(|finding| finding["detail"].as_str().unwrap().contains("pg_trgm")).unwrap();
+    assert_eq!(index["severity"], "warning");
+    // Somebody who may makes the extension; the next migration the index.
+    admin.batch_execute("CREATE EXTENSION pg_trgm").await.unwrap();
+    assert_eq!(filesys::db::migrations::migrate(&plain).await.unwrap(), [""; 0]);
+    let (findings, _) = doctor("migrate", &env);
+    assert!(
+        !findings.iter().any(|finding| finding["detail"].as_str().unwrap().contains("pg_trgm")),
+        "{findings:?}"
+    );
+    drop(db);
+    admin.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).await.unwrap();
 }
 
 /// Kafka and S3 are away: what is said of them is tested elsewhere.

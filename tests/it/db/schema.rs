@@ -9,6 +9,9 @@ const EVERYTHING: &str = "
 WITH ours AS (
     SELECT c.oid, c.relname, c.relkind, c.reloptions FROM pg_class c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE '\\_\\_diesel%'
+), extensions AS (
+    -- pg_trgm stays: others may use it.
+    SELECT objid FROM pg_depend WHERE deptype = 'e'
 )
 SELECT line FROM (
     SELECT format('%s %s %s %s', relkind, relname, reloptions, obj_description(oid, 'pg_class')) AS line FROM ours
@@ -31,9 +34,11 @@ SELECT line FROM (
     SELECT format('trigger %s: %s', tgname, pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal
     UNION ALL
     SELECT format('function %s: %s', proname, prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        AND oid NOT IN (SELECT objid FROM extensions)
     UNION ALL
     SELECT format('type %s %s', typname, typtype) FROM pg_type
     WHERE typnamespace = 'public'::regnamespace AND typname NOT LIKE '%\\_\\_diesel%'
+        AND oid NOT IN (SELECT objid FROM extensions) AND typelem NOT IN (SELECT objid FROM extensions)
 ) AS everything (line) ORDER BY line";
 
 async fn everything(database: &Database) -> Vec<String> {
