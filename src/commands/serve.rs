@@ -78,17 +78,26 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         topic_partitions: kafka.partitions,
         broker_forgets: false,
     };
-    let (db, broker, storage) = (role.db.clone(), Arc::clone(&role.broker), role.storage.clone());
-    let is_ready = async move || {
-        let (db, broker, storage) = tokio::join!(db.ping(), broker.topics(), storage.ping());
-        db.is_ok() && broker.is_ok() && storage.is_ok()
-    };
-    let explanation = explain_slow_start(services, role.client_id.clone(), is_ready, stop.clone());
-    let _explanation = AbortOnDropHandle::new(tokio::spawn(explanation));
+    let _explanation = role.explain_slow_start(services, &stop);
     role.run(stop.clone(), stop, None).await
 }
 
 impl Serve {
+    /// Logs what keeps the role from working when its start drags on. Ends with the handle.
+    pub(super) fn explain_slow_start(
+        &self,
+        services: Services,
+        stop: &CancellationToken,
+    ) -> AbortOnDropHandle<()> {
+        let (db, broker, storage) = (self.db.clone(), Arc::clone(&self.broker), self.storage.clone());
+        let is_ready = async move || {
+            let (db, broker, storage) = tokio::join!(db.ping(), broker.topics(), storage.ping());
+            db.is_ok() && broker.is_ok() && storage.is_ok()
+        };
+        let explanation = explain_slow_start(services, self.client_id.clone(), is_ready, stop.clone());
+        AbortOnDropHandle::new(tokio::spawn(explanation))
+    }
+
     /// Answers requests until `stop` and records results until `worked` as well; everything accepted is written down.
     /// Tells `listening` the address once requests are answered.
     pub(super) async fn run(

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::serve::Serve;
 use super::worker::Worker;
 use super::{CommandError, CommandResult, healthcheck, signals};
+use crate::actions::doctor::Services;
 use crate::actions::prepare;
 use crate::broker::Broker;
 use crate::broker::kafka::Kafka;
@@ -73,6 +74,12 @@ async fn run_on(
     stop: &CancellationToken,
 ) -> CommandResult {
     let (database, s3) = services(args, &config, embedded).await?;
+    let named = Services {
+        database: config.database.clone(),
+        kafka: config.kafka.as_ref().map(|kafka| kafka.cluster.clone()),
+        s3: config.s3.clone(),
+    };
+    let (is_named, has_named_store) = (named.database.is_some(), named.s3.is_some());
     let storage = Storage::new(&s3).map_err(Error::from)?;
     let broker: Arc<dyn Broker> = match &config.kafka {
         Some(kafka) => Arc::new(Kafka::new(&kafka.cluster, &kafka.client_id)),
@@ -81,15 +88,6 @@ async fn run_on(
     let partitions = config.kafka.as_ref().map_or(PARTITIONS, |kafka| kafka.cluster.partitions);
     let session_timeout =
         config.kafka.as_ref().map_or(SESSION_TIMEOUT, |kafka| kafka.cluster.session_timeout);
-    if !schema_is_there(&database, config.database.is_some(), stop).await? {
-        return Ok(());
-    }
-    if config.kafka.is_none() {
-        prepare::topics(&*broker, partitions).await?;
-    }
-    if config.s3.is_none() {
-        prepare::bucket(&storage).await?;
-    }
     let worker = Worker {
         config: config.work,
         broker: Arc::clone(&broker),
@@ -113,6 +111,16 @@ async fn run_on(
         topic_partitions: partitions,
         broker_forgets: config.kafka.is_none(),
     };
+    let _explanation = serve.explain_slow_start(named, stop);
+    if !schema_is_there(&database, is_named, stop).await? {
+        return Ok(());
+    }
+    if serve.broker_forgets {
+        prepare::topics(&*serve.broker, partitions).await?;
+    }
+    if !has_named_store {
+        prepare::bucket(&serve.storage).await?;
+    }
     roles(worker, serve, embedded, &s3.bucket, stop).await
 }
 

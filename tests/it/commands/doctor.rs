@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{code, filesys, stderr, stdout};
 use crate::support::pgbouncer::PgBouncer;
-use crate::support::{Bucket, Database, Ground};
+use crate::support::process::{Process, STOP_LIMIT};
+use crate::support::{Bucket, Database, Ground, eventually, holds};
 
 const S3_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
 
@@ -139,6 +140,20 @@ async fn a_role_that_may_not_make_the_search_index_searches_without_and_is_told(
     );
     drop(db);
     admin.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_that_waits_for_a_named_database_says_after_a_while_what_is_wrong() {
+    let ground = Ground::new().await;
+    let nowhere = "postgresql://u:hunter2@127.0.0.1:1/d";
+    let process = Process::spawn(&["up"], &ground.env(&[("DATABASE_URL", nowhere)]), &ground.log());
+    eventually("the findings of doctor", async || {
+        let log = process.log();
+        holds(log.contains("not ready:") && log.contains("check=postgresql"), &log)
+    })
+    .await;
+    assert!(!process.log().contains("hunter2"));
+    process.stop_within(STOP_LIMIT).await;
 }
 
 /// Kafka and S3 are away: what is said of them is tested elsewhere.
