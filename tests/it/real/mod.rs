@@ -3,6 +3,7 @@
 mod brokers;
 mod clocks;
 mod cluster;
+mod failover;
 mod groups;
 mod interop;
 mod kafka;

@@ -44,14 +44,16 @@ fn is_done(answer: &Answer) -> bool {
     if matches!(answer.status, 200 | 201) {
         return true;
     }
-    is_refusal(answer, "database_unavailable");
+    // A standby that is not promoted yet.
+    let read_only = answer.problem()["code"] == "database_read_only";
+    is_refusal(answer, if read_only { "database_read_only" } else { "database_unavailable" });
     let seen = INSIDE.iter().find(|word| text.to_lowercase().contains(&word.to_lowercase()));
     assert_eq!(seen, None, "{text}");
     false
 }
 
 /// Several clients that ask for files and look at lists, as fast as they are answered.
-struct Load {
+pub(super) struct Load {
     tasks: JoinSet<BTreeSet<FileId>>,
     accepted: Arc<AtomicUsize>,
     refused: Arc<AtomicUsize>,
@@ -59,7 +61,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(base: &str) -> Self {
+    pub fn start(base: &str) -> Self {
         let [accepted, refused] = [(); 2].map(|()| Arc::<AtomicUsize>::default());
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         for client in 0..CLIENTS {
@@ -84,16 +86,16 @@ impl Load {
         Self { tasks, accepted, refused, stop }
     }
 
-    fn accepted(&self) -> usize {
+    pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    fn refused(&self) -> usize {
+    pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
 
     /// Until so many more were accepted.
-    async fn goes_on(&self, count: usize) {
+    pub async fn goes_on(&self, count: usize) {
         let before = self.accepted();
         eventually_within(PATIENCE, "files are accepted", async || {
             holds(self.accepted() >= before + count, self.accepted())
@@ -101,14 +103,14 @@ impl Load {
         .await;
     }
 
-    async fn is_refused(&self) {
+    pub async fn is_refused(&self) {
         let before = self.refused();
         eventually_within(PATIENCE, "files are refused", async || holds(self.refused() > before, before))
             .await;
     }
 
     /// What was accepted; a client that saw a wrong answer has panicked.
-    async fn end(self) -> BTreeSet<FileId> {
+    pub async fn end(self) -> BTreeSet<FileId> {
         self.stop.cancel();
         self.tasks.join_all().await.into_iter().flatten().collect()
     }

@@ -73,6 +73,18 @@ impl Own {
         Some(Self::start("s3").await)
     }
 
+    /// PostgreSQL that has what `primary` has, and takes no writes before it is promoted.
+    pub async fn standby(primary: &Self) -> Self {
+        let mut own = Self::reserve("postgres");
+        own.first_start(&["--follow", &primary.port().to_string()]).await;
+        own
+    }
+
+    /// A standby of PostgreSQL takes writes when this returns.
+    pub async fn promote(&self) {
+        self.run(&["promote"]).await;
+    }
+
     async fn start(name: &str) -> Self {
         let mut own = Self::reserve(name);
         own.first_start(&[]).await;
