@@ -9,8 +9,8 @@ COPY . .
 # Caches are no part of the image, so the executable is copied out of its cache.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release --features kafka-tls && \
-    install -D --strip target/release/filesys /out/filesys
+    cargo build --locked --profile dist --features kafka-tls,jemalloc && \
+    install -D --strip target/dist/filesys /out/filesys
 
 # The same Debian as above: the executable uses its libc, libgcc and zlib, which are here already, and its OpenSSL. It
 # brings Mozilla's certificate authorities itself.

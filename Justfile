@@ -28,9 +28,9 @@ fmt:
 lint:
     cargo clippy --locked --all-targets -- -D warnings
 
-# A release build of the roles under load, and what it costs; `just bench --help` tells what else it can measure
+# The roles, built as they are shipped, under load, and what it costs; `just bench --help` tells what else it can measure
 bench *args:
-    cargo bench --locked --bench load -- {{args}}
+    cargo bench --locked --profile dist --features jemalloc --bench load -- {{args}}
 
 # Slow, unread, leaking and cross-site clients against a running filesys of yours: `just attack http://127.0.0.1:3006 --pid PID`
 attack *args:

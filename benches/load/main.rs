@@ -1,4 +1,4 @@
-//! `just bench`: a release build of the roles under load, what it costs, and what its services can do without it.
+//! `just bench`: the roles, built as they are shipped, under load, what it costs, and what its services can do without it.
 
 mod backlog;
 mod ceilings;
@@ -24,7 +24,7 @@ use self::stage::{Cast, Stage, Workers};
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-/// Puts a release build of the roles under load and tells what it did and what it cost.
+/// Puts the roles, built as they are shipped, under load and tells what it did and what it cost.
 #[derive(Debug, Parser)]
 struct Args {
     /// Files of each run

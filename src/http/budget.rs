@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that all half-received requests may take beyond the first few kilobytes of each. Small requests are answered
 /// even when clients with large ones have taken all of it.
-pub(super) const INPUT_LIMIT: usize = 32 << 20;
+pub(super) const INPUT_LIMIT: usize = 16 << 20;
 /// Bytes of large answers that clients have not read yet.
-pub(super) const OUTPUT_LIMIT: usize = 48 << 20;
+pub(super) const OUTPUT_LIMIT: usize = 32 << 20;
 
 /// Counter of the bytes taken. A plain atomic: it is asked for large bodies and answers only.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
@@ -27,6 +27,16 @@ const LATER: Duration = Duration::from_secs(1);
 const HEAD_LIMIT: usize = 64 << 10;
 /// Bytes of a head that are not counted against the process's budget.
 const FREE: usize = 8 << 10;
+/// Bytes handed to actix-http before it looks for the end of a head: it decodes all requests among them at once, and a
+/// decoded request takes up to a hundred times its bytes.
+const HEAD_STEP: usize = 512;
+/// Bytes of a request's body that are received before anybody reads them. More wait in the kernel, which stops the client.
+const BODY_AHEAD: usize = 8 << 10;
+/// Bytes of answers that the kernel takes before the client's side has room for them.
+#[cfg(target_os = "linux")]
+const UNSENT_LIMIT: u32 = 128 << 10;
+/// Bytes received and dropped at a time once the connection is closing.
+const CLOSING_STEP: usize = 8 << 10;
 /// A client that does not read: as long as bytes wait to be written, this many must go out in each window.
 const WRITE_WINDOW: Duration = Duration::from_secs(10);
 const MIN_WRITTEN: usize = 32 << 10;
@@ -58,13 +68,27 @@ pub(super) struct Activity {
     /// Bytes of a head that is not complete, and how many of them were taken of the budget.
     head: Cell<usize>,
     taken: Cell<usize>,
+    /// Bytes received while requests are answered, less those of a body that were read.
+    ahead: Cell<usize>,
+    /// The request has a body, which may be received while it is answered.
+    has_body: Cell<bool>,
+    /// The connection's task, where it receives nothing until they are read.
+    paused: Cell<Option<Waker>>,
     limits: Limits,
 }
 
 impl Activity {
     fn new(limits: Limits) -> Self {
         let phase = Cell::new(Phase::Waiting(Instant::now(), None));
-        Self { phase, head: Cell::new(0), taken: Cell::new(0), limits }
+        Self {
+            phase,
+            head: Cell::new(0),
+            taken: Cell::new(0),
+            ahead: Cell::new(0),
+            has_body: Cell::new(false),
+            paused: Cell::new(None),
+            limits,
+        }
     }
 
     /// The head of a request is complete.
@@ -72,18 +96,68 @@ impl Activity {
         self.phase.set(Phase::Answering);
         self.head.set(0);
         self.limits.input.give_back(self.taken.take());
+        self.has_body.set(false);
+    }
+
+    pub fn begin_body(&self) {
+        self.has_body.set(true);
+    }
+
+    /// Bytes of the request's body have been read.
+    pub fn consumed(&self, bytes: usize) {
+        self.ahead.set(self.ahead.get().saturating_sub(bytes));
+        self.resume();
+    }
+
+    /// Whoever reads the body has read all of it that was received.
+    pub fn nothing_ahead(&self) {
+        self.ahead.set(0);
+        self.resume();
+    }
+
+    /// How many bytes may be received now. Nothing is decoded that has not been answered while a request is waited for.
+    fn allowance(&self, passed: usize) -> usize {
+        let ahead = self.ahead.get();
+        match self.phase.get() {
+            Phase::Answering if self.has_body.get() => BODY_AHEAD.saturating_sub(ahead),
+            // One byte tells whether the client is still there.
+            Phase::Answering => usize::from(ahead == 0),
+            Phase::Waiting(..) => HEAD_STEP.saturating_sub(passed),
+            Phase::Closing(_) => CLOSING_STEP.saturating_sub(passed),
+        }
+    }
+
+    /// Nothing is received: until something is read, or so that actix-http looks at what it has.
+    fn pause(&self, cx: &Context<'_>) {
+        if self.phase.get() == Phase::Answering {
+            self.paused.set(Some(cx.waker().clone()));
+        } else {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn resume(&self) {
+        if let Some(waiting) = self.paused.take() {
+            waiting.wake();
+        }
     }
 
     /// The last byte of the answer is in the connection's buffer.
     pub fn end(&self, is_closing: bool) {
         let now = Instant::now();
         self.phase.set(if is_closing { Phase::Closing(now) } else { Phase::Waiting(now, None) });
+        self.resume();
     }
 
     fn received(&self, bytes: usize) {
-        if let Phase::Waiting(since, first) = self.phase.get() {
-            self.phase.set(Phase::Waiting(since, first.or_else(|| Some(Instant::now()))));
-            self.head.set(self.head.get() + bytes);
+        match self.phase.get() {
+            Phase::Waiting(since, first) => {
+                self.ahead.set(0);
+                self.phase.set(Phase::Waiting(since, first.or_else(|| Some(Instant::now()))));
+                self.head.set(self.head.get() + bytes);
+            }
+            Phase::Answering => self.ahead.set(self.ahead.get() + bytes),
+            Phase::Closing(_) => {}
         }
     }
 
@@ -142,6 +216,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     activity: Rc<Activity>,
     blocked: Option<Blocked>,
+    /// Bytes received since nothing was there, or was to be received.
+    passed: usize,
     /// Never set to later than the client's time is up: most polls leave it as it is.
     timer: Pin<Box<Sleep>>,
 }
@@ -149,7 +225,11 @@ pub(super) struct Connection {
 impl Connection {
     pub fn new(stream: TcpStream, limits: Limits) -> Self {
         let activity = Rc::new(Activity::new(limits));
-        Self { stream, activity, blocked: None, timer: Box::pin(sleep_until(Instant::now() + TICK)) }
+        // What a client does not read is better kept here, where it is counted, than in the kernel. It would only take longer.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LIMIT);
+        let timer = Box::pin(sleep_until(Instant::now() + TICK));
+        Self { stream, activity, blocked: None, passed: 0, timer }
     }
 
     pub fn activity(&self) -> Rc<Activity> {
@@ -212,13 +292,23 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+        let allowance = self.activity.allowance(self.passed).min(buffer.remaining());
+        if allowance == 0 {
+            self.passed = 0;
+            self.activity.pause(cx);
+            return self.check_time(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(allowance));
+        match Pin::new(&mut self.stream).poll_read(cx, &mut part) {
             Poll::Pending => {
+                self.passed = 0;
                 self.check_time(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
             }
             ready @ Poll::Ready(_) => {
-                self.activity.received(buffer.filled().len() - before);
+                let received = part.filled().len();
+                buffer.advance(received);
+                self.passed += received;
+                self.activity.received(received);
                 ready
             }
         }

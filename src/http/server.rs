@@ -11,11 +11,10 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::dev::AppConfig;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::rt::net::TcpStream;
-use actix_web::web::{Data, PayloadConfig};
+use actix_web::web::Data;
 use actix_web::{App, Error};
 
 use super::connection::{Connection, HEAD_TIME, KEEP_ALIVE, LINGER};
-use super::extract::BODY_LIMIT;
 use super::{AppState, middleware, routes};
 use crate::config::HttpConfig;
 
@@ -25,6 +24,9 @@ const CONNECTIONS: usize = 10_000;
 const RESERVED: usize = 512;
 /// Connections that the kernel takes before we do.
 const BACKLOG: u32 = 2048;
+
+/// Bytes of answers to pipelined requests that are written together; a client that does not read holds as many.
+const WRITE_BUFFER: usize = 8 << 10;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +61,6 @@ pub fn bind(
         .listen("http", listener, move || {
             let app = App::new()
                 .app_data(Data::clone(&state))
-                .app_data(PayloadConfig::new(BODY_LIMIT))
                 .configure(routes::configure)
                 .wrap(from_fn(middleware::guard))
                 .wrap(Compress::default())
@@ -74,6 +75,7 @@ pub fn bind(
                 .client_request_timeout(HEAD_TIME)
                 .client_disconnect_timeout(LINGER)
                 .keep_alive(KEEP_ALIVE)
+                .h1_write_buffer_size(WRITE_BUFFER)
                 .local_addr(address)
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.activity());

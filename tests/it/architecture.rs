@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[&[&str]]); 14] = [
 ];
 
 /// Paths and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 32] = [
+const HOMES: [(&str, &[&str]); 34] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -48,6 +48,8 @@ const HOMES: [(&str, &[&str]); 32] = [
     ("quick_xml", &["storage"]),
     ("s3s", &["embedded"]),
     ("hyper_util", &["embedded"]),
+    ("tikv_jemallocator", &["main.rs"]),
+    ("socket2", &["db", "http/connection.rs"]),
     ("nix", &["commands/descriptors.rs", "embedded", "faults"]),
     ("tokio::process", &["embedded"]),
     ("std::process::Command", &["embedded"]),

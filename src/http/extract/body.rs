@@ -2,12 +2,13 @@
 
 use std::ops::Deref;
 
+use actix_http::encoding::Decoder;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use bytes::Bytes;
-use futures_util::FutureExt;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
+use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use serde::de::DeserializeOwned;
 
 use super::{BODY_LIMIT, query};
@@ -94,21 +95,100 @@ fn unsupported(detail: &str) -> Error {
     Error::new(ErrorKind::UnsupportedMedia, "unsupported_media_type", detail)
 }
 
-/// The whole body, unzipped. `middleware` limits how long and how slowly it may arrive.
+/// The whole body, decompressed. `middleware` limits how long and how slowly it may arrive.
 fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, HttpError>> + use<> {
-    let body = Bytes::from_request(request, payload);
+    let mut body = Decoder::from_headers(payload.take(), request.headers());
+    let mut blocks = Blocks::default();
     async move {
-        body.await.map_err(|error| {
-            HttpError(match error.as_error::<PayloadError>() {
-                Some(PayloadError::Overflow) => {
-                    let detail = format!("the body has more than {BODY_LIMIT} bytes");
-                    Error::new(ErrorKind::TooLarge, "body_too_large", detail)
+        while let Some(bytes) = body.next().await {
+            blocks.push(&bytes.map_err(|error| unreadable(&error))?)?;
+        }
+        Ok(blocks.join())
+    }
+}
+
+/// Body that is still arriving. It never moves while it grows: a buffer that doubles takes up to three times its bytes.
+#[derive(Default)]
+struct Blocks {
+    full: Vec<BytesMut>,
+    last: BytesMut,
+    length: usize,
+}
+
+impl Blocks {
+    const SIZE: usize = 16 << 10;
+
+    fn push(&mut self, mut bytes: &[u8]) -> Result<(), HttpError> {
+        self.length += bytes.len();
+        if self.length > BODY_LIMIT {
+            return Err(too_large().into());
+        }
+        while !bytes.is_empty() {
+            let room = match self.last.capacity() - self.last.len() {
+                0 => {
+                    // The first block has just what arrived first: mostly that is the whole body.
+                    let size =
+                        if self.length == bytes.len() { bytes.len().min(Self::SIZE) } else { Self::SIZE };
+                    let full = std::mem::replace(&mut self.last, BytesMut::with_capacity(size));
+                    self.full.extend((!full.is_empty()).then_some(full));
+                    size
                 }
-                _ => of_status(error.as_response_error().status_code(), error.to_string()),
-            })
-        })
+                room => room,
+            };
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.last.extend_from_slice(now);
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn join(self) -> Bytes {
+        if self.full.is_empty() {
+            return self.last.freeze();
+        }
+        let mut all = BytesMut::with_capacity(self.length);
+        self.full.iter().chain([&self.last]).for_each(|block| all.extend_from_slice(block));
+        all.freeze()
+    }
+}
+
+fn too_large() -> Error {
+    let detail = format!("the body has more than {BODY_LIMIT} bytes");
+    Error::new(ErrorKind::TooLarge, "body_too_large", detail)
+}
+
+fn unreadable(error: &PayloadError) -> HttpError {
+    if matches!(error, PayloadError::Overflow) {
+        return too_large().into();
+    }
+    of_status(error.error_response().status(), error.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_put_together_whatever_its_pieces_are() {
+        for pieces in [&[0][..], &[5], &[1, 1, 1], &[16 << 10, 1], &[100, 40_000, 7], &[100_000], &[1; 300]] {
+            let mut blocks = Blocks::default();
+            let mut expected = Vec::new();
+            for (number, length) in pieces.iter().enumerate() {
+                let piece = vec![u8::try_from(number % 251).unwrap(); *length];
+                expected.extend_from_slice(&piece);
+                assert!(blocks.push(&piece).is_ok());
+            }
+            assert_eq!(blocks.join(), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_refused_while_it_arrives() {
+        let mut blocks = Blocks::default();
+        assert!(blocks.push(&vec![0; BODY_LIMIT]).is_ok());
+        assert!(blocks.push(&[0]).is_err());
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::domain::{Error, ErrorKind};
 use crate::http::AppState;
+use crate::http::connection::Activity;
 use crate::http::extract::BODY_LIMIT;
 
 /// For a whole body to arrive.
@@ -29,7 +30,7 @@ const MIN_PER_WINDOW: u64 = 5 << 10;
 /// For a body that is still arriving when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(1);
 /// Bytes of a body that are not counted against the process's budget.
-const FREE: usize = 16 << 10;
+const FREE: usize = 8 << 10;
 /// What is read of a body after an answer that did not need it, so that the connection can be used again.
 const DRAIN_LIMIT: u64 = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_millis(100);
@@ -44,6 +45,7 @@ pub(super) struct Body(Rc<Shared>);
 
 struct Shared {
     state: Data<AppState>,
+    connection: Option<Rc<Activity>>,
     inner: RefCell<Inner>,
     refusal: Cell<Option<Refusal>>,
     /// Bytes taken of the process's budget.
@@ -103,8 +105,16 @@ impl Body {
             window: now,
             wait: None,
         };
-        let shared =
-            Shared { state, inner: RefCell::new(inner), refusal: Cell::new(None), taken: Cell::new(0) };
+        let shared = Shared {
+            state,
+            connection: request.request().conn_data::<Rc<Activity>>().cloned(),
+            inner: RefCell::new(inner),
+            refusal: Cell::new(None),
+            taken: Cell::new(0),
+        };
+        if let Some(connection) = &shared.connection {
+            connection.begin_body();
+        }
         let body = Self(Rc::new(shared));
         if length.is_some_and(|length| length > BODY_LIMIT as u64) {
             body.0.refusal.set(Some(Refusal::TooLarge));
@@ -170,12 +180,18 @@ impl Shared {
             return Poll::Ready(None);
         }
         let Poll::Ready(next) = inner.payload.poll_next_unpin(cx) else {
+            if let Some(connection) = &self.connection {
+                connection.nothing_ahead();
+            }
             let refusal = ready!(inner.poll_wait(cx, &self.state));
             self.refusal.set(Some(refusal));
             return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
         };
         match next {
             Some(Ok(mut bytes)) => {
+                if let Some(connection) = &self.connection {
+                    connection.consumed(bytes.len());
+                }
                 if let Some(left) = &mut inner.left {
                     bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= bytes.len() as u64;

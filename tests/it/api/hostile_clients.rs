@@ -73,6 +73,105 @@ async fn clients_that_never_read_are_cut_off_and_the_others_notice_nothing() {
     app.stop().await;
 }
 
+/// Sends the bytes, then one more each second until the connection ends.
+async fn trickle(address: String, bytes: Vec<u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let mut answer = Vec::new();
+    let write = async {
+        let _ = writer.write_all(&bytes).await;
+        while writer.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    // A reset is an end, too.
+    let read = async { drop(reader.read_to_end(&mut answer).await) };
+    within(PATIENCE, "the server hangs up", async {
+        tokio::select! { () = read => (), () = write => () }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn slow_clients_take_little_memory_together_and_it_is_given_back() {
+    const OF_EACH: usize = 100;
+    let app = TestApp::start().await;
+    let idle = app.process.resident();
+    let body = |path: &str, kind: &str, start: &str| {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 500000\r\n\r\n"
+        );
+        [head.into_bytes(), start.as_bytes().to_vec(), vec![b' '; 400_000]].concat()
+    };
+    let kinds = [
+        b"GET /files HTTP/1.1\r\nX: ".to_vec(),
+        body("/files", "application/json", "{"),
+        body("/ui/files", "application/x-www-form-urlencoded", "title="),
+        b"GET /files HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2000),
+    ];
+    let clients: Vec<_> = (0..OF_EACH)
+        .flat_map(|_| &kinds)
+        .map(|bytes| tokio::spawn(trickle(app.address().to_owned(), bytes.clone())))
+        .collect();
+    let mut most = 0;
+    eventually("all are cut off", async || {
+        most = most.max(app.process.resident());
+        assert_eq!(app.get("/livez").await.status, 200);
+        let left = clients.iter().filter(|client| !client.is_finished()).count();
+        holds(left == 0, left)
+    })
+    .await;
+    assert!(most.saturating_sub(idle) < 96 << 20, "from {idle} to {most} bytes");
+    eventually("the memory is given back", async || {
+        let now = app.process.resident();
+        holds(now.saturating_sub(idle) < 48 << 20, (idle, most, now))
+    })
+    .await;
+    for client in clients {
+        client.await.unwrap();
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_all_answered_in_their_order() {
+    const ROUNDS: usize = 200;
+    let app = TestApp::start().await;
+    let id = app.completed_file("one").await.id;
+    let mut requests = Vec::new();
+    for round in 0..ROUNDS {
+        // From nothing to more than is received ahead of its reader.
+        let description = "d".repeat(round * 100);
+        let body = format!(r#"{{"title":"file {round}","description":"{description}"}}"#);
+        let length = body.len();
+        requests.extend_from_slice(
+            format!(
+                "GET /files/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n\
+                 POST /files HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\n\r\n{body}\
+                 DELETE /files/0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n{}",
+                "x".repeat(9000)
+            )
+            .as_bytes(),
+        );
+    }
+    requests.extend_from_slice(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let mut answers = String::new();
+    within(PATIENCE, "every request is answered", async {
+        let (written, read) = tokio::join!(writer.write_all(&requests), reader.read_to_string(&mut answers));
+        written.unwrap();
+        read.unwrap();
+    })
+    .await;
+    let statuses: Vec<&str> =
+        answers.split("HTTP/1.1 ").skip(1).map(|answer| answer.get(..3).unwrap_or_default()).collect();
+    let expected: Vec<&str> = (0..ROUNDS).flat_map(|_| ["200", "201", "400"]).chain(["200"]).collect();
+    assert_eq!(statuses, expected);
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn clients_that_never_read_do_not_hold_up_the_end() {
     let app = TestApp::start().await;
