@@ -10,7 +10,7 @@ use crate::domain::Error;
 use crate::domain::topic_settings::{Finding, Severity};
 use crate::telemetry::Outage;
 
-/// For one dependency to answer; past it, it counts as down.
+/// Time that one dependency has to answer; past it, it counts as down.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Files can be asked for and listed while only Kafka or S3 is down: that is `Degraded`, and ready.

@@ -66,7 +66,7 @@ impl ServeContext {
 #[derive(Clone)]
 pub struct LettersContext {
     pub db: Db,
-    /// Of a file that is asked for again.
+    /// Time from republishing a file's request to the file's deadline.
     pub file_deadline: Duration,
 }
 
@@ -81,7 +81,7 @@ impl ServeContext {
 pub struct WorkerContext {
     pub broker: Arc<dyn Broker>,
     pub storage: Storage,
-    /// As many as files may be made at once.
+    /// Permits for files that are made at once, shared by the members of one process.
     pub making: Arc<Semaphore>,
     /// Artificial processing time of each file.
     pub processing_delay: Duration,

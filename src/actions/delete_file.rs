@@ -5,7 +5,7 @@ use super::{Guard, ServeContext};
 use crate::domain::status::Move;
 use crate::domain::{File, FileId, Result};
 
-/// One that was deleted already is no error.
+/// Deletes the file. A file that was deleted already is no error.
 pub async fn delete(ctx: &ServeContext, id: FileId) -> Result<()> {
     delete_if(ctx, id, Guard::none()).await
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::ServeContext;
 use crate::domain::{Error, ErrorKind, File, FileId, Page, PageRequest, Result, Stats, Transition};
 
-/// As it was at most a second ago, and not before any change that this process has made or heard of.
+/// Reads a page of the list. It is at most a second old, and not older than any change that this process has made or heard
+/// of.
 pub async fn page(ctx: &ServeContext, request: &PageRequest) -> Result<Arc<Page>> {
     let read = || {
         let (db, request) = (ctx.db.clone(), request.clone());
@@ -37,7 +38,7 @@ pub async fn timeline(ctx: &ServeContext, id: FileId) -> Result<Vec<Transition>>
     Ok(lines)
 }
 
-/// As old as a page may be.
+/// Reads the counts by status, which may be as old as a page of the list.
 pub async fn stats(ctx: &ServeContext) -> Result<Arc<Stats>> {
     let read = || {
         let db = ctx.db.clone();

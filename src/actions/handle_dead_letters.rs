@@ -102,7 +102,7 @@ pub async fn replay_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLett
     Ok(replayed)
 }
 
-/// One that is discarded already is no error; one that was replayed is a `Conflict`.
+/// Discards a dead letter. One that is discarded already is no error; one that was replayed is a `Conflict`.
 pub async fn discard(ctx: &LettersContext, id: LetterId) -> Result<()> {
     discard_if(ctx, id, Guard::none()).await
 }

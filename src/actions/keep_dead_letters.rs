@@ -16,7 +16,7 @@ const HEADERS_MAX: usize = 1000;
 /// A record of the topic, and the file that its value names.
 pub type Letter<'a> = (&'a Delivery, Option<FileId>);
 
-/// One answer for each letter, in order. One that is kept already is `Ok` and changes nothing.
+/// Stores dead letters, with one answer for each, in order. One that is stored already is `Ok` and changes nothing.
 pub async fn keep(ctx: &LettersContext, letters: &[Letter<'_>]) -> Vec<Result<()>> {
     let error = match keep_together(ctx, letters).await {
         Ok(()) => return letters.iter().map(|_| Ok(())).collect(),
@@ -67,7 +67,7 @@ fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
     }
 }
 
-/// Those that the record had before it was put aside.
+/// Selects the headers that the record had before it was dead-lettered.
 fn own_headers(record: &Record) -> Vec<LetterHeader> {
     let added = dead_letter::header::ALL;
     let own = record.headers.iter().filter(|(name, _)| !added.contains(name));

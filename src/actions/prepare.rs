@@ -27,7 +27,7 @@ fn wanted(partitions: i32) -> [TopicSpec; topic::ALL.len()] {
     topic::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions })
 }
 
-/// One topic of ours, as it should be and as it is.
+/// State of one topic: what it should be, and what it is in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicState {
     pub topic: String,

@@ -22,8 +22,8 @@ const COMPARISONS_AT_ONCE: usize = 16;
 const ERROR_MAX_CHARS: usize = 2000;
 const WORKER_MAX_CHARS: usize = 200;
 
-/// One answer for each result, in order. An error other than `Unavailable` means that this result can never be
-/// applied; one that is late, repeated or backwards is `Ok` and changes nothing.
+/// Applies results, with one answer for each, in order. An error other than `Unavailable` means that this result can never
+/// be applied; one that is late, repeated or backwards is `Ok` and changes nothing.
 pub async fn apply(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<()>> {
     let bucket = ctx.storage.bucket_name();
     let checked = results.into_iter().map(|result| async {

@@ -19,7 +19,7 @@ use crate::telemetry::Outage;
 
 /// Rows in one round.
 const BATCH: usize = 500;
-/// For commits whose wake-up got lost, and rows that a relay has left.
+/// Interval of looks into the table: a wake-up may get lost, and another relay may have left rows.
 const POLL: Duration = Duration::from_secs(1);
 /// Under load, between the beginnings of two rounds.
 const EVERY: Duration = Duration::from_millis(20);
@@ -62,7 +62,7 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
     tokio::join!(requests.run(&stop), facts.run(&stop));
 }
 
-/// Of one lane; that of the requests looks into the table as well.
+/// Relay of one lane; the one for requests looks into the table as well.
 struct Relay<'a> {
     ctx: &'a ServeContext,
     fresh: &'a FreshRows,
@@ -196,7 +196,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Until there are facts, and a moment more.
+    /// Waits until there are facts, and a moment more.
     async fn gather(&self, stop: &CancellationToken) {
         let gathered = async {
             tokio::select! {
@@ -208,7 +208,7 @@ impl Relay<'_> {
     }
 }
 
-/// One look into the table, until each of its records has arrived or failed.
+/// Looks into the table once, and waits until each of its records has arrived or failed.
 pub async fn once(ctx: &ServeContext) -> Result<Round> {
     let (round, in_flight) = look_into_table(ctx).await?;
     let mut fates = Vec::with_capacity(in_flight.len());
@@ -251,7 +251,8 @@ async fn give_up_parked(ctx: &ServeContext, mut round: Round) -> Result<Round> {
     Ok(round)
 }
 
-/// One fate for each row, in order, within `ROUND_LIMIT`; those that are in flight then also come with their receipts.
+/// Publishes rows within `ROUND_LIMIT`: one fate for each, in order; those that are in flight then also come with their
+/// receipts.
 async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<Fate>, Vec<InFlight>) {
     let limit = tokio::time::Instant::now() + ROUND_LIMIT;
     let mut by_topic: BTreeMap<String, Vec<(usize, Handle, Record)>> = BTreeMap::new();

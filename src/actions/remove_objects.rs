@@ -13,7 +13,7 @@ use crate::telemetry::Outage;
 
 /// In one transaction, all at once.
 const BATCH: i64 = 16;
-/// For removals that another process asked for, and those that had to wait.
+/// Interval of looks for removals that another process asked for, and for those that had to wait.
 const POLL: Duration = Duration::from_secs(5);
 /// How long an unfinished file keeps its object from being judged.
 const UNDECIDED: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
     }
 }
 
-/// One round; returns how many removals it looked at.
+/// Runs one round; returns how many removals it looked at.
 pub async fn once(ctx: &ServeContext) -> Result<usize> {
     let storage = ctx.storage.clone();
     let taken = ctx.db.take_removals(BATCH, |removals| async move {

@@ -25,7 +25,7 @@ enum Outcome {
 pub struct Terms {
     /// Objects that are younger stay.
     pub before: Timestamp,
-    /// Of a file that is asked for again.
+    /// Time from republishing a file's request to the file's deadline.
     pub deadline: Duration,
 }
 
@@ -37,7 +37,7 @@ struct Repairer<'a> {
     last: FileId,
     /// Why no orphan may be removed.
     refusal: Option<&'static str>,
-    /// Of a file that is asked for again.
+    /// Time from republishing a file's request to the file's deadline.
     deadline: Duration,
 }
 

@@ -91,7 +91,7 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<Intake>, stop: Can
     }
 }
 
-/// Until the whole crowd is there, or a moment has passed.
+/// Collects requests until the whole crowd is there, or a moment has passed.
 async fn gather(queue: &mut mpsc::Receiver<Intake>, batch: &mut Vec<Intake>, crowd: usize) {
     let late = Instant::now() + GATHER;
     while let Some(missing @ 1..) = crowd.checked_sub(batch.len()) {
@@ -107,7 +107,7 @@ async fn gather(queue: &mut mpsc::Receiver<Intake>, batch: &mut Vec<Intake>, cro
 struct Outlook {
     /// How many are likely to come; 0 when nobody is.
     crowd: usize,
-    /// For them.
+    /// Ids for these requests, if an earlier commit has brought them.
     ids: Option<NextIds>,
 }
 

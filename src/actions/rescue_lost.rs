@@ -59,9 +59,9 @@ pub struct Search {
 
 enum Stage {
     Idle,
-    /// Until the workers have come to these ends of `file.create`.
+    /// Waits until the workers have come to these ends of `file.create`.
     Handled(Found, Vec<Watermarks>),
-    /// Until we have come to these ends of `file.created`.
+    /// Waits until the results up to these ends of `file.created` are recorded.
     Recorded(Found, Vec<Watermarks>),
 }
 
@@ -71,7 +71,7 @@ struct Found {
     leftovers: Vec<i64>,
 }
 
-/// As they were when they became suspects.
+/// Suspects, as they were when they became suspects.
 type Suspects = BTreeMap<FileId, Mark>;
 
 impl Search {
@@ -159,7 +159,7 @@ async fn nothing_is_left(
     Ok(first.first().is_none_or(|record| record.position.offset >= end))
 }
 
-/// Those of the suspects that are what they were.
+/// Republishes the requests of those suspects that have not changed since.
 async fn ask_again(ctx: &ServeContext, suspects: Suspects) -> Result<usize> {
     const BATCH: usize = 500;
     let ids: Vec<FileId> = suspects.keys().copied().collect();

@@ -68,8 +68,8 @@ pub fn dead_letter(
     }
 }
 
-/// Of a record, by its place, time, bytes and headers: a record that is put aside once more has the same letter, and another
-/// one at the same place of a topic that was made anew has another.
+/// Derives the dead letter's id from the record's place, time, bytes and headers: a record that is dead-lettered once more
+/// has the same id, and another record at the same place of a topic that was recreated has another.
 pub fn identity(delivery: &Delivery) -> Uuid {
     let Delivery { position, timestamp_ms, record, undecodable } = delivery;
     let mut digest = Sha256::new();

@@ -28,7 +28,7 @@ pub enum BrokerError {
     /// Unreachable, overloaded, moving a leader, timed out: the same call may succeed later.
     #[error("kafka is unavailable: {0}")]
     Unavailable(String),
-    /// One partition has no leader that answers; the others may.
+    /// The partition has no leader that answers; others may have one.
     #[error("a partition is unavailable: {0}")]
     PartitionUnavailable(String),
     #[error("kafka has no topic {0}; `filesys migrate` makes it")]
@@ -128,7 +128,7 @@ pub trait Broker: Send + Sync {
     /// there is room in the partitions' queues. Records with a key keep their order.
     async fn send(&self, topic: &str, records: Vec<Record>) -> Vec<Receipt>;
 
-    /// As `send`; waits for what becomes of every record.
+    /// Sends the records like `send`, and waits for the outcome of each.
     async fn publish(&self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
         futures_util::future::join_all(self.send(topic, records).await).await
     }

@@ -16,7 +16,7 @@ pub fn partition_for(key: Option<&[u8]>, round_robin: &AtomicUsize, partitions: 
     (number % count).cast_signed()
 }
 
-/// As `org.apache.kafka.common.utils.Utils.murmur2`.
+/// Hashes like `org.apache.kafka.common.utils.Utils.murmur2`.
 fn murmur2(key: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;

@@ -21,12 +21,13 @@ enum State {
 }
 
 impl Receipt {
-    /// Of a record whose outcome is known.
+    /// Makes the receipt of a record whose outcome is known.
     pub const fn known(outcome: Result<Position, BrokerError>) -> Self {
         Self(State::Known(Some(outcome)))
     }
 
-    /// Of a record whose outcome comes by this channel; a closed one means that the publisher's task has ended.
+    /// Makes the receipt of a record whose outcome comes by this channel; a closed one means that the publisher's task has
+    /// ended.
     pub const fn waiting(outcome: oneshot::Receiver<Result<Position, BrokerError>>) -> Self {
         Self(State::Waiting(outcome))
     }

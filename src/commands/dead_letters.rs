@@ -157,7 +157,7 @@ fn origin(letter: &DeadLetter) -> Option<String> {
     letter.origin.as_ref().map(|at| format!("{}-{}@{}", at.topic, at.partition, at.offset))
 }
 
-/// One line for each thing that is known, then the value.
+/// Describes a dead letter: one line for each thing that is known, then the value.
 fn described(letter: &DeadLetter) -> String {
     let settled = letter.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
     let headers = letter.header_list.iter().map(|header| {

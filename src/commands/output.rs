@@ -26,7 +26,7 @@ impl Output {
     }
 }
 
-/// One JSON document on stdout.
+/// Prints one JSON document on stdout.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> io::Result<()> {
     let mut out = io::stdout();
     serde_json::to_writer_pretty(&mut out, value)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub struct Asked {
     /// Other names of the same setting.
     pub aliases: Vec<String>,
-    /// As one would write it in the environment.
+    /// Default, written as in the environment.
     pub default: Option<String>,
     pub required: bool,
     /// May also come from the file that `NAME_FILE` names.

@@ -25,7 +25,7 @@ const MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-f
 const DEFAULT_AUTHORITIES: &str = "system";
 
 impl Encryption {
-    /// As libpq understands the two, but that a certificate authority is never named in vain.
+    /// Reads the two as libpq does, but a certificate authority is never named in vain.
     pub(super) fn of(mode: Option<&str>, root_certificate: Option<&str>) -> Result<Self, String> {
         let authorities = match root_certificate {
             None => None,

@@ -96,7 +96,7 @@ impl Env {
         names.iter().find_map(|name| self.peek(name)).map(str::to_owned)
     }
 
-    /// As `inherited`, for what may hold a password.
+    /// Reads like `inherited`, what may hold a password.
     pub fn inherited_secret(&mut self, names: &[&str]) -> Option<SecretString> {
         let value = self.inherited(names).map(SecretString::from);
         self.note(names).secret = true;
@@ -220,7 +220,7 @@ fn is_empty(secret: &SecretString) -> bool {
     secret.expose_secret().is_empty()
 }
 
-/// As in the environment; a bare number is in `unit`.
+/// Parses a duration as it stands in the environment; a bare number is in `unit`.
 pub fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number: u32 = text[..digits].parse().ok()?;

@@ -12,10 +12,10 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     /// Before every topic's and group's name in the cluster.
     pub prefix: String,
-    /// Of topics that `migrate` makes.
+    /// Partitions of topics that `migrate` makes.
     pub partitions: i32,
-    /// Of topics that `migrate` makes; -1 is the cluster's default. `None`: 3, or the cluster's default where it has fewer
-    /// brokers.
+    /// Replicas of topics that `migrate` makes; -1 is the cluster's default. `None`: 3, or the cluster's default where it
+    /// has fewer brokers.
     pub replication_factor: Option<i16>,
     /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
     pub session_timeout: Duration,

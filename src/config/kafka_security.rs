@@ -12,9 +12,9 @@ use super::tls::{Authorities, Identity, read_authorities, read_identity};
 /// What to believe and what to show, in the form that each of the two clients takes.
 #[derive(Clone)]
 pub struct KafkaTls {
-    /// For the one that uses rustls.
+    /// Settings for the client that uses rustls.
     pub client: Arc<ClientConfig>,
-    /// For the one that uses OpenSSL.
+    /// Authorities for the client that uses OpenSSL.
     pub authorities: Authorities,
     pub identity: Option<Arc<Identity>>,
 }
@@ -43,7 +43,7 @@ pub enum SaslMechanism {
 impl SaslMechanism {
     pub const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
 
-    /// As Kafka calls it.
+    /// Returns Kafka's name for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",

@@ -62,7 +62,7 @@ fn is_encrypted_elsewhere(endpoint: &str) -> bool {
     url.scheme() == "https" && !is_here
 }
 
-/// As other programs read it, a proxy without a scheme speaks http.
+/// Parses a proxy's address as other programs do: without a scheme it speaks http.
 fn proxy_url(text: &str) -> Option<SecretString> {
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&text).ok()?;

@@ -10,11 +10,11 @@ use super::env::parse_duration;
 /// `None`: for ever.
 #[derive(Debug, Clone)]
 pub struct RetentionConfig {
-    /// Of dead letters that were replayed or discarded, counted from then.
+    /// Age of dead letters that were replayed or discarded, counted from then.
     pub dead_letters: Option<Duration>,
-    /// Of the history of finished files, counted from their last change.
+    /// Age of the history of finished files, counted from their last change.
     pub history: Option<Duration>,
-    /// Of rows of deleted files, counted from the deletion.
+    /// Age of rows of deleted files, counted from the deletion.
     pub deleted: Option<Duration>,
 }
 

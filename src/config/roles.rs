@@ -119,7 +119,7 @@ impl MigrateSettings {
     }
 }
 
-/// Of `dead-letters`, which is no role: it ends when it is done.
+/// Settings of `dead-letters`, which is no role: it ends when it is done.
 pub struct LettersSettings {
     pub database: DatabaseConfig,
     pub file_deadline: Duration,

@@ -8,7 +8,7 @@ use super::Env;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
-    /// One JSON object a line.
+    /// Writes one JSON object a line.
     Json,
 }
 

@@ -56,7 +56,7 @@ impl Authorities {
         store
     }
 
-    /// For libraries that have TLS of their own.
+    /// Writes the certificates for libraries that have TLS of their own.
     pub fn to_pem(&self) -> String {
         to_pem(&self.0)
     }
@@ -84,7 +84,7 @@ impl fmt::Debug for Authorities {
 }
 
 impl Identity {
-    /// For libraries that have TLS of their own: the certificates, and the key's file as it is.
+    /// Writes the certificates, and the key's file as it is, for libraries that have TLS of their own.
     pub fn to_pem(&self) -> (String, &SecretString) {
         (to_pem(&self.chain), &self.key)
     }

@@ -1,4 +1,4 @@
-//! One group member at work: fetch, handle up to so many at once, settle, commit the low watermark, give back.
+//! Runner of one group member: fetch, handle up to so many at once, settle, commit the low watermark, release on revoke.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use jobs::Jobs;
 /// What is done with the records of a group.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// One answer for each record, in order. `Ok`: its offset may be committed.
+    /// Handles a batch, with one answer for each record, in order. `Ok`: its offset may be committed.
     async fn handle(&self, batch: &[Delivery], turn: &Turn) -> Vec<Result<(), Error>>;
 
     /// Puts aside a record that can't be handled. `Ok`: nothing is lost if its offset is committed.
@@ -35,8 +35,8 @@ pub trait Handler: Send + Sync + 'static {
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// One for each batch under way. Members that share them work at once on as many as there are, whichever of them
-    /// the records come to.
+    /// Semaphore that bounds the batches in flight. Members that share it work at once on as many as it has permits,
+    /// whichever of them the records come to.
     pub slots: Arc<Semaphore>,
     /// Records in one batch, all of one partition.
     pub batch: usize,
@@ -61,7 +61,7 @@ const BATCHES_TAKEN: usize = 16;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often settled work is committed. A crash repeats at most this much of it.
 const COMMIT_EVERY: Duration = Duration::from_millis(200);
-/// For the coordinator to take the last commit.
+/// Time that the coordinator has to take the last commit.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 /// When nothing has come for this long, everything that had arrived is taken.
 const QUIET: Duration = Duration::from_millis(50);
@@ -76,7 +76,7 @@ pub async fn run(
     run_watched(member, handler, settings, &MemberHealth::default(), stop).await;
 }
 
-/// As `run`, with a heartbeat every `HEARTBEAT_INTERVAL` while the loop turns.
+/// Runs like `run`, with a heartbeat every `HEARTBEAT_INTERVAL` while the loop turns.
 pub async fn run_watched(
     member: Box<dyn Member>,
     handler: Arc<dyn Handler>,

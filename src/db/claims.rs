@@ -58,7 +58,7 @@ struct LastValue {
 }
 
 impl Db {
-    /// Of the files with these ids that there are, in no order.
+    /// Reads the object references of those of these files that exist, in no order.
     pub async fn claims(&self, ids: Vec<FileId>) -> Result<Vec<Claim>, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
         let rows: Vec<ClaimRow> = self
@@ -69,7 +69,7 @@ impl Db {
         Ok(rows.into_iter().map(Claim::from).collect())
     }
 
-    /// Of completed files with ids above `after`, in order.
+    /// Reads the object references of completed files with ids above `after`, in order.
     pub async fn completed_claims(&self, after: FileId, limit: i64) -> Result<Vec<Claim>, DbError> {
         let rows: Vec<ClaimRow> = self
             .run(async move |conn| {

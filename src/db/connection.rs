@@ -251,7 +251,7 @@ async fn session_state(client: &Client, heard: &Heard) -> Result<SessionState, t
     Ok(SessionState { is_read_only: column(0) == "on", is_pooled: process != heard.process(), process })
 }
 
-/// One error of all that went wrong, with the addresses if there are several.
+/// Makes one error of all that went wrong, with the addresses if there are several.
 fn together(mut failures: Vec<(&Server, DbError)>) -> DbError {
     if failures.len() == 1 || failures.iter().all(|(_, failure)| matches!(failure, DbError::ReadOnly)) {
         return failures.pop().map_or_else(closed, |(_, failure)| failure);

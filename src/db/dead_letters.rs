@@ -19,7 +19,7 @@ use crate::domain::{
     Origin, Timestamp,
 };
 
-/// Of each key and value in a list.
+/// Bytes of each key and value that a list shows.
 const BEGINNING: i32 = 1000;
 
 /// A record of the topic, without U+0000 in its texts, which PostgreSQL does not store.
@@ -42,7 +42,7 @@ pub struct NewLetter {
 #[derive(Debug)]
 pub struct Settlement {
     pub state: LetterState,
-    /// Of its file.
+    /// Change of its file.
     pub change: Option<Change>,
     pub message: Option<Message>,
 }

@@ -46,7 +46,7 @@ UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
     settled_at = COALESCE(settled_at, now()), state = CASE state WHEN 'open' THEN 'discarded' ELSE state END
 FROM files WHERE files.id = dead_letters.file_id AND files.erased_at IS NOT NULL AND dead_letters.id = ANY($1)";
 
-/// Those of these letters whose file is erased. Part of the caller's transaction.
+/// Erases those of these dead letters whose file is erased. Part of the caller's transaction.
 pub(super) async fn erase_letters(conn: &mut AsyncPgConnection, ids: Vec<i64>) -> QueryResult<()> {
     let erase = diesel::sql_query(ERASE_LETTERS).bind::<Array<BigInt>, _>(ids).bind::<Text, _>(ERASED);
     Prepared(erase).execute(conn).await?;

@@ -46,7 +46,7 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// Of what a server answered. Without a state it was no answer: the connection broke.
+    /// Makes the error of what a server answered. Without a state it was no answer: the connection broke.
     pub(super) fn from_answer(state: Option<SqlState>, message: String) -> Self {
         let Some(state) = state else { return Self::Lost(message) };
         let text = format!("{message} (SQLSTATE {state})");
@@ -64,7 +64,7 @@ impl DbError {
         }
     }
 
-    /// Of what the driver gives, with the state that was heard meanwhile.
+    /// Makes the error of what the driver gives, with the state that was heard meanwhile.
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
     pub(super) fn from_driver(error: DieselError, state: Option<SqlState>) -> Self {
         match error {

@@ -225,7 +225,7 @@ impl Db {
     }
 }
 
-/// Of several rows with one key the first is stored.
+/// Stores the rows; of several with one key the first.
 async fn insert_once(
     conn: &mut AsyncPgConnection,
     rows: &[NewRow],

@@ -83,7 +83,7 @@ impl Fresh {
     }
 }
 
-/// As long as it lives, this process publishes what it commits.
+/// Registration of a publisher: as long as it lives, this process publishes what it commits.
 pub struct FreshRows {
     db: Db,
 }
@@ -105,7 +105,7 @@ impl FreshRows {
         rows.drain(..count).collect()
     }
 
-    /// Until there may be some.
+    /// Waits until there may be some.
     pub async fn more(&self, lane: Lane) {
         self.db.fresh.more(lane).notified().await;
     }

@@ -37,7 +37,7 @@ END $$";
 /// `filesys` in ASCII: the advisory lock that migrating processes take.
 const LOCK: i64 = 0x0066_696c_6573_7973;
 
-/// For another process's migration to end.
+/// Time that another process's migration has to end.
 const LOCK_WAIT: Duration = Duration::from_mins(5);
 
 /// The newest version that this executable knows.

@@ -16,7 +16,7 @@ use super::{Db, DbError, clock, erasure};
 use crate::domain::{File, FileId, Status, Timestamp, Transition};
 use crate::faults;
 
-/// One applied move of one file.
+/// Applied transition of one file.
 #[derive(Debug)]
 pub struct Change {
     /// The row afterwards.

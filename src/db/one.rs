@@ -1,4 +1,4 @@
-//! One row of a statement that has ended.
+//! Reading of one row of a statement that has ended.
 
 use diesel::QueryResult;
 use diesel::result::Error as DieselError;

@@ -150,7 +150,7 @@ impl Round {
     }
 }
 
-/// For so long no other relay takes a row that one is publishing. Renewed while its record is on its way; what a crash
+/// Time for which no other relay takes a row that one is publishing. Renewed while its record is on its way; what a crash
 /// in between delays it.
 pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// How long a postponed row steps aside.

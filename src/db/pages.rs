@@ -111,7 +111,7 @@ impl Db {
         Ok(Page::of(files, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
-    /// As `run`, for a question that may read many rows to find few: taking too long is its own fault.
+    /// Runs like `run` a question that may read many rows to find few: taking too long is its own fault.
     async fn search<T>(
         &self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,

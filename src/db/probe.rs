@@ -1,4 +1,4 @@
-//! One connection of its own, opened and questioned: what `filesys doctor` tells of a PostgreSQL.
+//! Probe by a connection of its own: what `filesys doctor` tells of a PostgreSQL.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ pub enum Schema {
     /// So many are not applied yet.
     Behind(usize),
     Current,
-    /// As `Current`, without the index that searches use.
+    /// Like `Current`, but the index that searches use is missing.
     Unindexed,
     /// So many were applied by a newer executable.
     Newer(usize),

@@ -38,7 +38,7 @@ pub enum Settled {
     Later(Duration),
 }
 
-/// One that nobody has carried out, although its file is finished.
+/// Removal that no process has carried out, although its file is finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverdueRemoval {
     pub id: i64,

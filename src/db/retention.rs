@@ -49,7 +49,7 @@ struct Seen {
     lines: i64,
 }
 
-/// One batch of the history.
+/// Result of one batch of the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForgottenLines {
     pub lines: i64,

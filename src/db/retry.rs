@@ -10,7 +10,7 @@ use super::DbError;
 /// The waits between the tries of one piece of work.
 pub(super) struct Tries {
     waits: ExponentialBackoff,
-    /// Those that are left on a new session.
+    /// Tries that are left on a new session.
     sessions: u8,
 }
 

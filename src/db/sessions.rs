@@ -90,7 +90,7 @@ impl Sessions {
             .map_err(|error| DbError::Unavailable(error.to_string()))
     }
 
-    /// One session, which is in no pool.
+    /// Opens one session, which is in no pool.
     pub async fn one(&self) -> Result<Session, DbError> {
         let opened = self.connector.open().await?;
         if opened.state.is_pooled && self.looks.load(Ordering::Relaxed) < LOOKS {
@@ -109,7 +109,7 @@ impl Sessions {
         }
     }
 
-    /// Those that are open now are taken for broken.
+    /// Marks all sessions that are open now as broken.
     pub fn suspect_all(&self) {
         self.suspect_before(Some(Instant::now()));
     }

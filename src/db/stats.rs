@@ -31,7 +31,7 @@ const OLDEST: &str = "
 SELECT greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::float8 AS seconds FROM files
 WHERE status IN ('pending', 'processing') ORDER BY created_at LIMIT 1";
 
-/// One line for each status instead of one for each change.
+/// Statement that leaves one line for each status instead of one for each change.
 const FOLD: &str = "
 WITH folded AS (DELETE FROM status_counts RETURNING status, files)
 INSERT INTO status_counts (status, files)

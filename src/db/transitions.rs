@@ -9,7 +9,7 @@ use super::types::TransitionRow;
 use super::{Db, DbError};
 use crate::domain::{FileId, Transition};
 
-/// Of one file's history that are read: as often as somebody likes, a file is cancelled and asked for again.
+/// Maximum of one file's history that is read: a file may be cancelled and asked for again without limit.
 const MAX_LINES: i64 = 1000;
 
 impl Db {

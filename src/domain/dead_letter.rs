@@ -97,7 +97,7 @@ impl LetterHeader {
         }
     }
 
-    /// For people: what is no text has U+FFFD in it.
+    /// Shows the bytes to people: what is no text has U+FFFD in it.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match (&self.value, &self.value_base64) {
             (Some(text), _) => Some(text.into()),
@@ -181,7 +181,7 @@ pub struct LetterPageRequest {
     pub cursor: Option<LetterCursor>,
     /// `None`: every state.
     pub state: Option<LetterState>,
-    /// Those of one file only.
+    /// Limits the list to one file.
     pub file_id: Option<FileId>,
 }
 
@@ -216,7 +216,7 @@ impl LetterPageRequest {
     }
 }
 
-/// One slice, and where the next begins if there is one. The values may be their beginnings only.
+/// Slice of the list, and where the next begins if there is one. The values may be their beginnings only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LetterPage {
     pub letters: Vec<DeadLetter>,
@@ -224,7 +224,7 @@ pub struct LetterPage {
 }
 
 impl LetterPage {
-    /// As many of `letters` as fit: up to `limit`, within the bytes of a page, but one at least.
+    /// Takes as many of `letters` as fit: up to `limit`, within the bytes of a page, but one at least.
     pub fn of(letters: impl IntoIterator<Item = DeadLetter>, limit: usize) -> Self {
         let mut page = Self { letters: Vec::new(), next: None };
         let mut bytes = 2;

@@ -90,7 +90,7 @@ pub enum Fault {
     Product,
 }
 
-/// One member of a request that breaks a rule. `pointer` is a JSON Pointer (RFC 6901) into the body.
+/// Member of a request that breaks a rule. `pointer` is a JSON Pointer (RFC 6901) into the body.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {
     pub pointer: &'static str,
@@ -133,7 +133,7 @@ impl Error {
         self
     }
 
-    /// For another caller who waits for the same answer; its causes as text.
+    /// Copies the error for another caller who waits for the same answer; its causes as text.
     #[must_use]
     pub fn copy(&self) -> Self {
         let causes = self.source.as_ref().map(|_| self.causes().join(": ").into());

@@ -54,7 +54,7 @@ pub struct Fact<'a> {
     /// The same on every copy; also the record's `event-id`.
     pub id: EventId,
     pub r#type: FactType,
-    /// Of the envelope. Members may be added to a version.
+    /// Version of the envelope. Members may be added to a version.
     pub version: u8,
     pub time: Timestamp,
     /// 1, 2, 3, … of this file: tells order and gaps.

@@ -29,7 +29,7 @@ pub struct File {
     /// In a list: the description is only its beginning.
     #[serde(default, skip_serializing_if = "is_false")]
     pub description_truncated: bool,
-    /// Of the newest fact about it; not part of the record.
+    /// Number of the newest fact about it; not part of the record.
     #[serde(skip)]
     pub sequence: i64,
 }
@@ -157,7 +157,7 @@ fn format_problem(format: Option<Format>) -> Option<FieldError> {
         .then(|| FieldError { pointer: "/format", detail: format!("format must be one of: {}", names()) })
 }
 
-/// One line of `GET /files/{id}/timeline`.
+/// Line of `GET /files/{id}/timeline`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     pub at: Timestamp,

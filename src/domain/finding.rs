@@ -23,7 +23,7 @@ impl Severity {
     }
 }
 
-/// One line of a report.
+/// Line of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What was checked: `kafka`, `s3`, `topic file.create`, …

@@ -53,7 +53,7 @@ pub struct InvalidLetterId;
 impl FromStr for LetterId {
     type Err = InvalidLetterId;
 
-    /// As a [`FileId`] is written.
+    /// Parses what is written like a [`FileId`].
     fn from_str(text: &str) -> Result<Self, InvalidLetterId> {
         canonical(text).map(Self).ok_or(InvalidLetterId)
     }

@@ -92,7 +92,7 @@ impl PageRequest {
     }
 }
 
-/// One slice, and where the next begins if there is one.
+/// Slice of the list, and where the next begins if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub files: Vec<File>,
@@ -103,7 +103,7 @@ pub struct Page {
 pub(super) const MAX_BYTES: usize = 256 << 10;
 
 impl Page {
-    /// As many of `files` as fit: up to `limit`, within the bytes of a page, but one at least.
+    /// Takes as many of `files` as fit: up to `limit`, within the bytes of a page, but one at least.
     pub fn of(files: impl IntoIterator<Item = File>, limit: usize) -> Self {
         let mut page = Self { files: Vec::new(), next: None };
         let mut bytes = 2;

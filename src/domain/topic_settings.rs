@@ -26,11 +26,11 @@ pub enum Severity {
     Error,
 }
 
-/// One setting that gets in the way.
+/// Setting that gets in the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
-    /// As the cluster calls it.
+    /// Topic, by the cluster's name for it.
     pub topic: String,
     /// Kafka's name of it, or `partitions` or `replicas`.
     pub setting: &'static str,

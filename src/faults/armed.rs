@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, raise};
 
 use crate::config::faults::{Action, FaultsConfig, Plant, Point, When};
 
-/// Of titles over which the generator panics.
+/// Mark of titles over which the generator panics.
 pub const PANIC_MARK: &str = "[panic]";
 
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ fn share(dice: u64) -> f64 {
     (dice >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// One step of `SplitMix64`.
+/// Takes one step of `SplitMix64`.
 fn scramble(seed: u64) -> u64 {
     let mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::budget::Budget;
 use super::tally::Tally;
 
-/// For the head of a request to arrive. actix-http has the same limit, but for a connection's first request only.
+/// Time that the head of a request has to arrive. actix-http has the same limit, but for a connection's first request only.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 /// From an answer to the next request.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);

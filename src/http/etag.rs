@@ -14,12 +14,13 @@ use super::negotiation;
 use super::preconditions::{self, Outcome, Preconditions, Validators, http_date};
 use crate::domain::{Error, Timestamp};
 
-/// For what is only ever compared by `If-None-Match`: compression changes the bytes and not the meaning.
+/// Makes the tag of what is only ever compared by `If-None-Match`: compression changes the bytes and not the meaning.
 pub(super) fn weak(bytes: &[u8]) -> EntityTag {
     EntityTag::new_weak(digest(bytes))
 }
 
-/// For what can be changed on condition (`If-Match`). The compressed bytes have a tag of their own: [`gzipped`].
+/// Makes the tag of what can be changed on condition (`If-Match`). The compressed bytes have a tag of their own:
+/// [`gzipped`].
 pub(super) fn strong(bytes: &[u8]) -> EntityTag {
     EntityTag::new_strong(digest(bytes))
 }
@@ -64,7 +65,7 @@ pub(super) fn json(
     Json::of(value)?.answer(request, builder)
 }
 
-/// As `json`, for what can be changed on condition.
+/// Answers like `json`, with what can be changed on condition.
 pub(super) fn changeable(
     request: &HttpRequest,
     value: &impl Serialize,
@@ -98,7 +99,7 @@ impl Json {
         Validators::of_tag(self.tag.clone())
     }
 
-    /// As `json`.
+    /// Answers like `json`.
     pub fn answer(
         self,
         request: &HttpRequest,

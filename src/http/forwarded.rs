@@ -39,7 +39,7 @@ fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-/// One element of `Forwarded`.
+/// Element of `Forwarded`.
 #[derive(Debug, Default)]
 struct Hop {
     client: Option<IpAddr>,

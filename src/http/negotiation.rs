@@ -9,7 +9,7 @@ use crate::domain::{Error, ErrorKind};
 type Quality = u16;
 
 const MAX: Quality = 1000;
-/// Of what is acceptable without being listed.
+/// Quality of what is acceptable without being listed.
 const MIN: Quality = 1;
 
 /// Chooses the coding of the answer and leaves only that one in `Accept-Encoding`, for the compression to follow. It is a
@@ -106,7 +106,7 @@ impl Codings {
     }
 }
 
-/// One element of a list with quality values.
+/// Element of a list with quality values.
 struct Element<'a> {
     value: &'a str,
     parameters: Parameters,

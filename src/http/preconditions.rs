@@ -56,7 +56,7 @@ pub(super) struct Preconditions {
 #[derive(Debug)]
 enum Tags {
     Any,
-    /// Those that can be read; what can't matches nothing.
+    /// Tags that can be read; what can't matches nothing.
     Listed(Vec<EntityTag>),
 }
 
@@ -133,7 +133,8 @@ impl Preconditions {
         }
     }
 
-    /// For a change of what `validators` describes: checked against the row that is changed, while it is locked.
+    /// Makes the guard of a change of what `validators` describes: checked against the row that is changed, while it is
+    /// locked.
     pub fn guard<T: 'static>(self, validators: fn(&T) -> Result<Validators, Error>) -> Guard<T> {
         if self.is_empty() {
             return Guard::none();

@@ -15,7 +15,7 @@ use crate::domain::{Error, Result};
 
 pub struct AppState {
     pub ctx: ServeContext,
-    /// Of the process, not of one HTTP thread.
+    /// Runtime of the process, not of one HTTP thread.
     pub(super) runtime: Handle,
     /// Set when the process is on its way out.
     pub(super) stopping: CancellationToken,

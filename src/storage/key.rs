@@ -3,7 +3,7 @@
 use crate::domain::{FileId, Format, Timestamp};
 
 const SLUG_MAX: usize = 80;
-/// Of every key.
+/// Beginning of every key.
 pub const PREFIX: &str = "files/";
 
 /// `files/{id}_{slug}_{created_at in epoch ms}.{ext}`. Depends on the request alone, so every attempt writes the

@@ -33,17 +33,18 @@ pub use errors::StorageError;
 pub mod limits {
     use std::time::Duration;
 
-    /// One whole request that isn't a download: of one that gets lost on its way no more than this is waited for.
+    /// Time limit of a whole request that isn't a download: of one that gets lost on its way no more than this is waited
+    /// for.
     pub const REQUEST: Duration = Duration::from_secs(8);
-    /// As much more for each MiB that it carries.
+    /// Time added for each MiB that it carries.
     pub const REQUEST_PER_MIB: Duration = Duration::from_secs(1);
-    /// Until a download's headers are here.
+    /// Time limit until a download's headers are here.
     pub const OPEN: Duration = Duration::from_secs(10);
     /// Between two pieces of a download.
     pub const IDLE: Duration = Duration::from_secs(30);
-    /// Of a page of a listing: 1000 keys of 1024 bytes, each byte escaped, fit in.
+    /// Maximum bytes of a page of a listing: 1000 keys of 1024 bytes, each byte escaped, fit in.
     pub const LISTING_BYTES: usize = 8 << 20;
-    /// Of an error.
+    /// Maximum bytes of an error.
     pub const ERROR_BYTES: usize = 64 << 10;
 }
 
@@ -83,7 +84,7 @@ impl Storage {
         self.client.bucket_name()
     }
 
-    /// One round trip: is the store there, do our credentials work, is the bucket there?
+    /// Makes one round trip: is the store there, do our credentials work, is the bucket there?
     pub async fn ping(&self) -> Result<(), StorageError> {
         self.noted(self.list().await)
     }
@@ -201,8 +202,8 @@ impl Storage {
         self.noted(self.open_unnoted(key, range).await)
     }
 
-    /// As `open`, for a whole object with this digest: one with another never ends well, and a short one not before
-    /// its first byte.
+    /// Opens like `open` a whole object with this digest: one with another never ends well, and a short one not before its
+    /// first byte.
     pub async fn open_verified(
         &self,
         key: &str,

@@ -26,7 +26,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 }
 
 impl Storage {
-    /// Of these parts, none of which may be taken for a piece of another.
+    /// Computes the proof of these parts, none of which may be taken for a piece of another.
     pub fn proof(&self, parts: &[&str]) -> String {
         let mut mac = self.proof_key.0.clone();
         for part in parts {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// What fails and works by turns is told at most so often, and what goes on after so long at the latest.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// One thing that may fail for a while. Both calls are cheap when there is nothing to say.
+/// Outage of one thing that may fail for a while. Both calls are cheap when there is nothing to say.
 #[derive(Debug)]
 pub struct Outage {
     began: &'static str,

@@ -77,6 +77,9 @@ const HOMES: [(&str, &[&str]); 34] = [
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 5] = ["util", "utils", "common", "helpers", "misc"];
 
+/// First words that make a doc comment a fragment: it begins with a verb or a noun phrase instead.
+const FRAGMENTS: [&str; 6] = ["Of", "For", "As", "Until", "One", "Those"];
+
 const MAX_LINES: usize = 400;
 
 /// A first line shorter than this says nothing.
@@ -115,6 +118,7 @@ enum Rule {
     Length,
     Purpose,
     Name,
+    Words,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +145,7 @@ fn violations(tree: &Tree) -> Vec<Violation> {
     let mut edges: BTreeMap<(&str, &str), (&str, usize)> = BTreeMap::new();
     for (file, source) in &parsed {
         found.extend(shape_problems(file, &tree[*file]));
+        found.extend(word_problems(file, &tree[*file]));
         found.extend(name_problems(file, source));
         if (1..=source.module.len()).any(|depth| for_tests.contains(&source.module[..depth].to_vec())) {
             continue;
@@ -177,6 +182,22 @@ fn shape_problems(file: &str, text: &str) -> Vec<Violation> {
     if lines > MAX_LINES {
         let text = format!("{lines} lines before its tests, at most {MAX_LINES} are allowed");
         found.push(violation(file, lines, Rule::Length, text));
+    }
+    found
+}
+
+fn word_problems(file: &str, text: &str) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut is_inside = false;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let comment = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+        let first = comment.and_then(|comment| comment.split_whitespace().next());
+        if let Some(word) = first.filter(|word| !is_inside && FRAGMENTS.contains(word)) {
+            let text = format!("a doc comment begins with a verb or a noun phrase, not with {word}");
+            found.push(violation(file, index + 1, Rule::Words, text));
+        }
+        is_inside = comment.is_some();
     }
     found
 }
@@ -382,6 +403,16 @@ mod tests {
             let found = violations(&Tree::from([("db/files.rs".to_owned(), text.to_owned())]));
             assert_eq!(found.iter().map(|v| v.rule).collect::<Vec<_>>(), [Rule::Purpose], "{text}");
         }
+    }
+
+    #[test]
+    fn a_doc_comment_that_begins_as_a_fragment_is_caught() {
+        for word in FRAGMENTS {
+            let code = format!("struct S {{\n    /// {word} something.\n    a: u8,\n}}");
+            assert_eq!(broken(&[("db/files.rs", &code)]), ["db/files.rs:3 Words"]);
+        }
+        let whole = "/// Counts rows.\n/// For each status.\nfn f() {}\n// One by one.\nfn g() {}";
+        assert_eq!(broken(&[("db/files.rs", whole)]), [""; 0]);
     }
 
     #[test]

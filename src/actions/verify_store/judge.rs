@@ -92,12 +92,13 @@ pub(super) struct Sample {
 /// order they come.
 pub(super) struct Sampler {
     seed: u64,
-    /// Those with the lowest ranks.
+    /// Samples with the lowest ranks.
     chosen: BinaryHeap<(u64, Sample)>,
 }
 
 impl Sampler {
-    /// Of ten thousand files or more, of which one in a hundred is altered, it misses all with a chance of 1 : 20,000.
+    /// Number of sampled files. Of ten thousand files or more, of which one in a hundred is altered, it misses all with a
+    /// chance of 1 : 20,000.
     pub const SIZE: usize = 1000;
 
     pub fn new(seed: u64) -> Self {

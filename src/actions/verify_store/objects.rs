@@ -75,7 +75,7 @@ impl Verifier<'_> {
         Ok(met)
     }
 
-    /// Those whose key can be a file's; the others are told.
+    /// Returns the objects whose key can be a file's, and reports the others.
     fn owned(&mut self, objects: Vec<Listed>) -> Vec<(FileId, Listed)> {
         let mut owned = Vec::with_capacity(objects.len());
         for object in objects {

@@ -115,7 +115,7 @@ pub struct Report {
     pub seed: u64,
     /// What could not be looked at.
     pub notes: Vec<String>,
-    /// One for each kind, in order.
+    /// Counts, one for each kind, in order.
     pub counts: Vec<Count>,
     pub findings: Vec<Finding>,
     /// Findings that are counted and not listed.

@@ -93,7 +93,7 @@ impl Consumer {
         assert!(expected.is_none_or(|expected| expected == *offset), "a gap before {}", delivery.position);
     }
 
-    /// Of everything consumed.
+    /// Returns the next offsets of everything consumed.
     pub fn next_offsets(&self) -> Vec<Position> {
         let position = |(partition, offset): (&i32, &i64)| Position {
             topic: Arc::clone(&self.topic),

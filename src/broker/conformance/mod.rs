@@ -19,10 +19,10 @@ use super::{Broker, Delivery, Position, Record, TopicSpec};
 use crate::config::KafkaConfig;
 use crate::not_run::not_run;
 
-/// For whatever a real broker may take its time for.
+/// Limit for whatever a real broker may take its time for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Of most cases' topic.
+/// Number of partitions of most cases' topic.
 const PARTITIONS: i32 = 3;
 
 /// Unique to one run of one case.

@@ -39,13 +39,13 @@ pub(super) struct Client {
     known_topics: Mutex<Option<(Instant, Topics)>>,
     /// The task that renews the list.
     refresh: Mutex<JoinSet<()>>,
-    /// Of all brokers together; the group members know it too.
+    /// Outage of all brokers together; the group members know it too.
     pub outage: Arc<Outage>,
     /// Whether brokers take the times that we give records.
     pub clock: Outage,
 }
 
-/// One rskafka client with what it knows.
+/// Connection of one rskafka client, with what it knows.
 pub(super) struct Connection {
     pub client: rskafka::client::Client,
     pub prefix: Prefix,

@@ -99,7 +99,7 @@ pub(super) fn is_refusal(text: &str) -> bool {
     REFUSALS.iter().any(|(part, _)| text.contains(part))
 }
 
-/// One line that says why and what to change. Clients go on trying: it may be changed at the broker.
+/// Explains in one line what is wrong and what to change. Clients go on trying: it may be changed at the broker.
 fn from_connecting(text: &str) -> BrokerError {
     // What comes before only says how often.
     let cause = text.rsplit("Source: ").next().unwrap_or(text);

@@ -1,4 +1,4 @@
-//! One partition's lane: sends what has piled up while its last request was in flight, and outlasts its leader's end.
+//! Lane of one partition: sends what has piled up while its last request was in flight, and outlasts its leader's end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -123,7 +123,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// One request, or one try to reach the leader; false when nobody publishes any more.
+    /// Sends one request, or tries once to reach the leader; false when nobody publishes any more.
     async fn round(&mut self) -> bool {
         if self.health.has_failed() {
             if !self.rest().await {
@@ -294,7 +294,7 @@ impl Lane {
     }
 }
 
-/// As many records from the front as one request takes, at least one.
+/// Takes as many records from the front as one request takes, at least one.
 fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
     let bytes = |pending: &Pending| size(&pending.record) + RECORD_OVERHEAD;
     let limit = match waiting.iter().map(bytes).sum::<usize>() {

@@ -40,8 +40,8 @@ mod limit {
     pub const METADATA: Duration = Duration::from_secs(3);
     /// Finding a partition's leader and connecting to it.
     pub const LEADER: Duration = Duration::from_secs(2);
-    /// One batch to one partition. A leader waits for a follower that has died until the cluster has noticed, 9 s by
-    /// Kafka's default: a second request in the meantime would only write the batch twice.
+    /// Time limit of one batch to one partition. A leader waits for a follower that has died until the cluster has noticed,
+    /// 9 s by Kafka's default: a second request in the meantime would only write the batch twice.
     pub const PRODUCE: Duration = Duration::from_secs(15);
     /// A whole `publish`, the wait in the queue included.
     pub const PUBLISH: Duration = Duration::from_secs(20);

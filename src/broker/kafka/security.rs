@@ -1,4 +1,4 @@
-//! One set of settings, told to both clients: how the connection is encrypted, and who logs in.
+//! Security settings in the form of each of the two clients: how the connection is encrypted, and who logs in.
 
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 use secrecy::ExposeSecret;

@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// One topic, followed by all.
+    /// Balances one topic that all members follow.
     fn balanced(mut owners: Vec<Option<MemberId>>, members: &[MemberId]) -> Vec<Option<MemberId>> {
         let topics = ["t".to_owned()];
         let members: Vec<(MemberId, &[String])> = members.iter().map(|id| (*id, &topics[..])).collect();

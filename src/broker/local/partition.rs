@@ -1,11 +1,11 @@
-//! One partition: records in a row, each with an offset, and how many of them are kept.
+//! Log of one partition: records in a row, each with an offset, and how many of them are kept.
 
 use std::collections::VecDeque;
 
 use crate::broker::Record;
 use crate::domain::Timestamp;
 
-/// Of a partition nobody's group follows, what is kept: the newest so many records and bytes.
+/// Newest records that are kept of a partition that no group follows.
 const KEPT_RECORDS: usize = 10_000;
 const KEPT_BYTES: usize = 16 << 20;
 

@@ -39,7 +39,7 @@ pub struct DatabaseTarget {
     pub encryption: Encryption,
 }
 
-/// One server of a target.
+/// Server of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     pub place: Place,
@@ -162,7 +162,7 @@ impl Server {
 struct Parameters(BTreeMap<&'static str, String>);
 
 impl Parameters {
-    /// As libpq: the last one counts.
+    /// Sets a parameter; the last value counts, as with libpq.
     pub fn set(&mut self, name: &str, value: String) -> Result<(), String> {
         if let Some(known) = SUPPORTED.iter().find(|known| **known == name) {
             if value.contains('\0') {
@@ -186,7 +186,7 @@ impl Parameters {
         self.0.remove(name).filter(|value| !value.is_empty())
     }
 
-    /// One of `choices`, the first of which is the default.
+    /// Parses one of `choices`, the first of which is the default.
     fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Result<T, String> {
         let Some(value) = self.take(name) else { return Ok(choices[0].1) };
         let found = choices.iter().find(|(choice, _)| *choice == value);

@@ -73,7 +73,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// As a URL.
+    /// Writes the parts as a URL.
     fn url(&self) -> SecretString {
         SecretString::from(self.write(encode))
     }

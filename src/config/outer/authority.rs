@@ -11,7 +11,7 @@ const MAX_LABEL: usize = 63;
 #[derive(Debug, Clone, Copy)]
 pub enum HostName<'a> {
     Ip(IpAddr),
-    /// As written, without the dot that may stand at the end.
+    /// Name as written, without the dot that may stand at the end.
     Dns(&'a str),
 }
 

@@ -27,7 +27,7 @@ pub struct AllowedHosts {
     /// `*`
     any: bool,
     names: Vec<String>,
-    /// Of `*.name`: every name below.
+    /// Suffixes that `*.name` allows: every name below.
     suffixes: Vec<String>,
 }
 

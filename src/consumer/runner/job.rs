@@ -1,4 +1,4 @@
-//! One batch: handled, tried again as far as its errors allow, or put aside.
+//! Processing of one batch: handled, tried again as far as its errors allow, or dead-lettered.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

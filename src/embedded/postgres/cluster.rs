@@ -166,7 +166,7 @@ fn password(dir: &DataDir, cluster_exists: bool) -> Result<SecretString, Embedde
     }
 }
 
-/// For any host: the server is reached by a socket and on loopback.
+/// Writes the password for any host: the server is reached by a socket and on loopback.
 fn write_password(dir: &DataDir, password: &SecretString) -> Result<(), EmbeddedError> {
     dir.write_private(PGPASS, &format!("*:*:*:{ROLE}:{}\n", password.expose_secret()))
 }

@@ -32,7 +32,7 @@ const PGPASS: &str = "postgres.pgpass";
 const START_LIMIT: Duration = Duration::from_secs(30);
 const SCRIPT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Of a server that ends by itself: the first restart waits this long, each further one twice as long.
+/// Wait before the first restart of a server that ended by itself; each further one is twice as long.
 const RESTART_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_FAILURES: u32 = 6;
 /// A server that has run for this long has recovered.
@@ -57,7 +57,7 @@ pub struct PostgresOptions {
     pub data_dir: DataDir,
     pub config: EmbeddedConfig,
     pub durability: Durability,
-    /// Of the server, all databases together.
+    /// Connections of the server, all databases together.
     pub max_connections: u16,
 }
 

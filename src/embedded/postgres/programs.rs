@@ -97,7 +97,7 @@ pub(super) async fn run(command: Command, limit: Duration) -> Result<Output, Emb
     run_with_input(command, "", limit).await
 }
 
-/// As `run`; the program reads `input`, which no list of processes shows.
+/// Runs like `run`; the program reads `input`, which no list of processes shows.
 pub(super) async fn run_with_input(
     command: Command,
     input: &str,

@@ -37,7 +37,7 @@ pub(super) async fn start(dir: &Path) -> EmbeddedPostgres {
     EmbeddedPostgres::start(options(dir)).await.unwrap()
 }
 
-/// For a start that must find its port free.
+/// Chooses a port for a start that must find it free.
 fn with_port(dir: &Path) -> Ports {
     let ports = Ports::reserve();
     fs::write(dir.join("postgres.port"), ports.first.to_string()).unwrap();

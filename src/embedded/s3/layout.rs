@@ -51,22 +51,22 @@ impl Layout {
         self.buckets().join(bucket)
     }
 
-    /// For files that are being written.
+    /// Directory of files that are being written.
     pub fn staging(&self) -> PathBuf {
         self.current.join("staging")
     }
 
-    /// For complete objects on their way from there to their buckets.
+    /// Directory of complete objects on their way from there to their buckets.
     pub fn arrived(&self) -> PathBuf {
         self.current.join("arrived")
     }
 
-    /// For uploads in parts.
+    /// Directory of uploads in parts.
     pub fn uploads(&self) -> PathBuf {
         self.current.join("uploads")
     }
 
-    /// One of 256 directories of the bucket; made with its first object.
+    /// Path of an object, in one of 256 directories of the bucket; the directory is made with its first object.
     pub fn object(&self, bucket: &str, key: &str) -> PathBuf {
         let digest = Sha256::checksum(key.as_bytes());
         let name = encoded(key);

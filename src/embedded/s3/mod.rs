@@ -134,7 +134,7 @@ impl EmbeddedS3 {
         &self.credentials.secret_access_key
     }
 
-    /// For `AWS_SHARED_CREDENTIALS_FILE`.
+    /// Path of the file for `AWS_SHARED_CREDENTIALS_FILE`.
     pub fn credentials_path(&self) -> PathBuf {
         self.data_dir.join(CREDENTIALS)
     }
@@ -188,7 +188,7 @@ impl Drop for EmbeddedS3 {
 }
 
 impl Credentials {
-    /// Those of the last run, or new ones. The file has the format that AWS' own tools read.
+    /// Reads the credentials of the last run, or makes new ones. The file has the format that AWS' own tools read.
     fn kept(dir: &DataDir) -> Result<Self, EmbeddedError> {
         if let Some(kept) = dir.read(CREDENTIALS)?.as_deref().and_then(Self::parse) {
             return Ok(kept);

@@ -18,7 +18,7 @@ use super::put::{Received, append};
 use super::{hex, make_dir};
 
 const MAX_PART_NUMBER: i32 = 10_000;
-/// Of every part but the last.
+/// Minimum size of every part but the last.
 const MIN_PART_SIZE: u64 = 5 << 20;
 const ABOUT: &str = "upload.json";
 

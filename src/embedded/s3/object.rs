@@ -24,7 +24,7 @@ const MAX_DESCRIPTION: usize = 64 << 10;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
     pub key: String,
-    /// Of the bytes; a file of any other length is damaged.
+    /// Number of the bytes; a file of any other length is damaged.
     pub size: u64,
     pub e_tag: String,
     #[serde(flatten)]

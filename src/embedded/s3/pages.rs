@@ -27,7 +27,7 @@ pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> S3Result<Pag
     files.noted(listing::page(files, bucket, wanted))
 }
 
-/// As `encoding-type=url` wants names, which may have characters that XML has not.
+/// Writes a name as `encoding-type=url` wants it: names may have characters that XML has not.
 fn url_encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

@@ -30,7 +30,7 @@ pub(in crate::http) struct Answer {
     turn: Turn,
 }
 
-/// One request on its connection, from its head to the last byte of its answer.
+/// Turn of one request on its connection, from its head to the last byte of its answer.
 pub(super) struct Turn {
     connection: Option<Rc<Activity>>,
     is_last: bool,

@@ -22,12 +22,12 @@ use crate::http::AppState;
 use crate::http::connection::Activity;
 use crate::http::extract::BODY_LIMIT;
 
-/// For a whole body to arrive.
+/// Time that a whole body has to arrive.
 const TIME: Duration = Duration::from_secs(15);
 /// At least `MIN_PER_WINDOW` bytes, or the end, must arrive in each window: 1 KiB/s.
 const WINDOW: Duration = Duration::from_secs(5);
 const MIN_PER_WINDOW: u64 = 5 << 10;
-/// For a body that is still arriving when the process is asked to stop.
+/// Time for a body that is still arriving when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(1);
 /// Bytes of a body that are not counted against the process's budget.
 const FREE: usize = 8 << 10;

@@ -7,7 +7,7 @@ use actix_web::test::TestRequest;
 use super::*;
 use crate::config::Env;
 
-/// As these settings make it.
+/// Reads the outer address from these settings.
 pub(in crate::http) fn outer(settings: &[(&str, &str)]) -> OuterAddress {
     let mut env = Env::of(settings.iter().copied());
     let outer = OuterAddress::new(&HttpConfig::read(&mut env));

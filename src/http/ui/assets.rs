@@ -45,7 +45,7 @@ impl Asset {
         Self { stem, extension, content_type, bytes, name }
     }
 
-    /// Of any build: during a rolling upgrade a page of the other version may ask here.
+    /// Tells whether it has this name in any build: during a rolling upgrade a page of the other version may ask here.
     fn is_called(&self, name: &str) -> bool {
         let mut parts = name.split('.');
         parts.next() == Some(self.stem)

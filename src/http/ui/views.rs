@@ -67,7 +67,7 @@ pub struct FileFragment<'a> {
     /// An open dead letter speaks of it.
     pub is_put_aside: bool,
     pub now: Timestamp,
-    /// For its buttons.
+    /// Token for its buttons.
     pub csrf_token: &'a str,
 }
 
@@ -80,12 +80,12 @@ pub struct LettersPage<'a> {
     pub page: &'a LetterPage,
     pub open_letters: i64,
     pub now: Timestamp,
-    /// For its buttons.
+    /// Token for its buttons.
     pub csrf_token: &'a str,
     pub notice: LetterNotice,
 }
 
-/// As [`Notice`].
+/// Notice like [`Notice`], about a dead letter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LetterNotice {
     pub replayed: Option<LetterId>,
@@ -112,7 +112,7 @@ fn tiles(stats: &Stats) -> [(Status, i64); 4] {
     ]
 }
 
-/// One part of the bar above the tiles, in thousandths of its width.
+/// Part of the bar above the tiles, in thousandths of its width.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Share {
     pub status: Status,

@@ -31,7 +31,7 @@ const STALE: &str = "ignoring outdated metadata update";
 const STALE_AT_MOST: Duration = Duration::from_secs(3);
 /// Longer than it takes until metadata is asked for again.
 const STALE_IS_OVER: Duration = Duration::from_secs(12);
-/// As `troubles` calls it.
+/// Name by which `troubles` calls an outage of all brokers.
 const ALL_AWAY: &str = "AllBrokersDown";
 const REPLY_POLL: Duration = Duration::from_millis(5);
 
@@ -47,7 +47,7 @@ pub(super) struct Shared {
 
 pub(super) struct Context {
     pub shared: Shared,
-    /// As we call them; interned.
+    /// Topics by our names for them; interned.
     topics: Vec<Arc<str>>,
     /// How long a revocation may stay without a reply. The group waits for it.
     reply_limit: Duration,
@@ -57,7 +57,7 @@ pub(super) struct Context {
     are_brokers_away: AtomicBool,
     stale: Mutex<Option<Stale>>,
     is_topic_replaced: AtomicBool,
-    /// Of the error that `poll` is about to return.
+    /// Signal of the error that `poll` is about to return.
     signal: Mutex<Option<Signal>>,
 }
 
@@ -134,7 +134,7 @@ impl Context {
         self.shared.outage.works();
     }
 
-    /// As we call what the cluster calls `name`.
+    /// Returns our name of the topic that the cluster calls `name`.
     pub fn topic(&self, name: &str) -> Arc<str> {
         let name = self.shared.prefix.strip(name).unwrap_or(name);
         let known = self.topics.iter().find(|topic| &***topic == name);
@@ -321,7 +321,7 @@ impl ClientContext for Context {
         }
     }
 
-    /// One level lower than librdkafka sees it: what matters comes as `MemberEvent::Trouble`, once.
+    /// Logs one level lower than librdkafka sees it: what matters comes as `MemberEvent::Trouble`, once.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if message.contains(STALE) {
             self.saw_stale_metadata();

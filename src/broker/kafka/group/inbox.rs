@@ -72,7 +72,7 @@ impl Inbox {
         state.records.len() < FULL_RECORDS / 2 && state.bytes < FULL_BYTES / 2
     }
 
-    /// As the polling thread saw it last.
+    /// Tells whether the member had joined when the polling thread looked last.
     pub fn is_joined(&self) -> bool {
         self.is_joined.load(Ordering::Relaxed)
     }

@@ -50,7 +50,7 @@ impl KafkaMember {
     }
 }
 
-/// Until the member is dropped. One whose caller stopped waiting is left out.
+/// Runs commits until the member is dropped. A commit whose caller has stopped waiting is left out.
 fn run_commits(consumer: &Current, commits: &mpsc::Receiver<Commit>) {
     for Commit { next_offsets, reply } in commits {
         while !reply.is_closed() {

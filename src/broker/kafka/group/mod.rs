@@ -160,7 +160,7 @@ fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> C
     settings
 }
 
-/// Until the member is left or dropped. `_ended` tells by being dropped.
+/// Runs the member until it is left or dropped. `_ended` tells by being dropped.
 fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
     while poll(seat, &consumer) == Why::TopicReplaced {
         log::warn!(group = seat.membership.group; "a topic was made anew; joining the group anew");

@@ -19,9 +19,9 @@ use crate::broker::kafka::security;
 use crate::broker::{Delivery, Position, Record, TopicPartition, Undecodable};
 use crate::config::KafkaConfig;
 
-/// For one offset to be read.
+/// Time limit for reading one offset.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
-/// For a broker to answer a question.
+/// Time that a broker has to answer a question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Finds the batch that begins at `begin` among the consumer's partitions and has the consumer go on behind it. Returns what

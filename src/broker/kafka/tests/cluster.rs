@@ -15,9 +15,9 @@ const PARTITIONS: i32 = 3;
 const TOPIC: &str = "topic";
 const GROUP: &str = "group";
 
-/// For a call to come back after its own limit, on a loaded machine.
+/// Time that a call may take beyond its own limit, on a loaded machine.
 const SLACK: Duration = Duration::from_secs(10);
-/// For work to go on once brokers answer: the client notices a dead connection within 10 s.
+/// Time in which work goes on once brokers answer: the client notices a dead connection within 10 s.
 const HEALED: Duration = Duration::from_secs(20);
 
 /// Three brokers in this process, which do as they are told. There are no other calls than those of groups.
@@ -68,7 +68,7 @@ impl Mock {
         member
     }
 
-    /// For each answer, of each broker.
+    /// Delays each answer of each broker.
     fn slow_down(&self, by: Duration) {
         (1..=BROKERS).for_each(|broker| self.cluster.broker_round_trip_time(broker, by).unwrap());
     }

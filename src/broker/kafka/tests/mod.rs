@@ -20,7 +20,7 @@ use super::*;
 use crate::broker::{MemberEvent, Undecodable};
 use crate::not_run::not_run;
 
-/// For whatever a loaded machine may take its time for.
+/// Limit for whatever a loaded machine may take its time for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The shortest that brokers allow.
@@ -61,7 +61,7 @@ fn unique() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// For what Kafka's trait has no need of.
+/// Makes a client for what Kafka's trait has no need of.
 fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", env::var("TEST_KAFKA_BROKERS").unwrap()).create().unwrap()
 }

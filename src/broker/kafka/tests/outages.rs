@@ -10,7 +10,7 @@ use super::worker::{Book, Ledger, Worker};
 use super::*;
 use crate::port::Ports;
 
-/// For things that take a moment, on a loaded machine too; far below what it would take without our limits.
+/// Limit for things that take a moment, on a loaded machine too; far below what it would take without our limits.
 const SOON: Duration = Duration::from_secs(20);
 
 async fn every_call_says_unavailable(kafka: &Kafka) {
