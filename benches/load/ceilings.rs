@@ -33,7 +33,7 @@ const RECORD_BYTES: usize = 7_000;
 pub struct Ceiling {
     pub name: &'static str,
     pub per_second: f64,
-    /// Of the whole machine, the bench's own included, for each.
+    /// CPU time of the whole machine for each, the bench's own included.
     pub cpu_ms: f64,
     /// How many a file takes.
     per_file: f64,
@@ -64,7 +64,7 @@ impl Ceilings {
         self.0.iter().map(Ceiling::files_per_second).fold(f64::INFINITY, f64::min)
     }
 
-    /// As `lowest`, of those that are open to who does in batches what can be done in batches.
+    /// Returns what `lowest` does, of those that are open to who does in batches what can be done in batches.
     pub fn lowest_batched(&self) -> f64 {
         self.batched().map(Ceiling::files_per_second).fold(f64::INFINITY, f64::min)
     }

@@ -1,4 +1,4 @@
-//! One kept-alive HTTP connection.
+//! Client with one kept-alive HTTP connection.
 
 use std::time::Duration;
 

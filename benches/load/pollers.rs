@@ -15,7 +15,7 @@ use super::figures::Figures;
 use super::report::Percentiles;
 use super::stage::{Stage, Workers};
 
-/// Of each client.
+/// Interval of each client.
 const EVERY: Duration = Duration::from_secs(2);
 const ROUNDS: u32 = 10;
 

@@ -9,7 +9,7 @@ const TICKS: f64 = 100.0;
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
 pub struct Usage {
     pub cpu_seconds: f64,
-    /// Of `VmHWM`; of several processes their sum, which counts shared pages several times.
+    /// Peak by `VmHWM`; of several processes their sum, which counts shared pages several times.
     pub peak_mib: f64,
     /// Now, with its part of pages that several processes share: sums of it count each page once. 0 of other users' processes.
     pub share_mib: f64,
@@ -29,7 +29,7 @@ impl Usages {
     }
 }
 
-/// Of this process and, for a server of many processes, its children, living and waited for.
+/// Reads the usage of this process and, for a server of many processes, its children, living and waited for.
 pub fn usage(pid: u32, with_children: bool) -> Usage {
     let mut sum = alone(pid, with_children);
     for child in children(pid).into_iter().filter(|_| with_children) {
@@ -41,7 +41,7 @@ pub fn usage(pid: u32, with_children: bool) -> Usage {
     sum
 }
 
-/// Of the whole machine, idle time aside.
+/// Reads the CPU seconds of the whole machine, idle time aside.
 pub fn machine_cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let times = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);

@@ -46,7 +46,7 @@ pub struct Run {
     pub accepted_per_second: f64,
     pub completed_per_second: f64,
     pub post_ms: Percentiles,
-    /// As the clients saw it where they followed each file, else as the rows tell.
+    /// Times as the clients saw them where they followed each file, else as the rows tell.
     pub completion_ms: Percentiles,
     pub own_cpu_ms_per_file: f64,
     pub all_cpu_ms_per_file: f64,

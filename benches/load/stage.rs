@@ -24,7 +24,7 @@ use super::Outcome;
 use super::processes::{Usages, usage};
 use super::report::Found;
 
-/// Of several processes.
+/// Families of several processes.
 const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
 
 /// Unless the environment tells: as Kafka's own scripts have it; `scripts/kafka` takes less for development.
@@ -380,10 +380,10 @@ pub struct Cast {
     /// `host:port` of the API.
     pub address: String,
     pub database: tokio_postgres::Client,
-    /// Of the database.
+    /// Address of the database.
     url: Url,
     bucket: Bucket,
-    /// Of the roles.
+    /// Environment of the roles.
     env: Vec<(&'static str, String)>,
     watched: Vec<(&'static str, u32)>,
     ours: Vec<Child>,
@@ -418,7 +418,7 @@ impl Cast {
         )
     }
 
-    /// One look costs next to nothing, however many there are.
+    /// Looks once, which costs next to nothing, however many there are.
     pub async fn is_finished(&self) -> Outcome<bool> {
         let sql = "SELECT NOT EXISTS (SELECT FROM files WHERE status IN ('pending', 'processing'))";
         Ok(self.database.query_one(sql, &[]).await?.get(0))
@@ -466,7 +466,7 @@ impl Cast {
         Ok(())
     }
 
-    /// Those started last first, down to the one with this number.
+    /// Ends those that were started last first, down to the one with this number.
     async fn end(&mut self, first: usize) -> Outcome<()> {
         use nix::sys::signal::{Signal, kill};
         for mut role in self.ours.drain(first..).rev() {

@@ -37,7 +37,7 @@ const FAULTS: [&str; 9] = [
     "elect preferred leaders",
 ];
 
-/// One fault, from its beginning to that of the next, in seconds of the load.
+/// Fault, from its beginning to that of the next, in seconds of the load.
 struct Phase {
     name: &'static str,
     from: f64,

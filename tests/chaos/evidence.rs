@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Everything that a run leaves behind.
 #[derive(Debug, Clone)]
 pub struct Evidence {
-    /// One line before and one after each request (`load/journal.rs`).
+    /// File with one line before and one after each request (`load/journal.rs`).
     pub journal: PathBuf,
     pub database_url: String,
     /// `host:port`

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::load::journal::{self, Step};
 
-/// As a line of text, with those during the outage apart.
+/// Latencies as a line of text, with those during the outage apart.
 #[derive(Debug, Default, Serialize)]
 pub struct Latency {
     pub median: String,

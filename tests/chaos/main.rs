@@ -99,7 +99,7 @@ fn plant(name: &str) -> Result<Plant, String> {
     found.ok_or_else(|| format!("one of {}", Plant::ALL.map(Plant::name).join(", ")))
 }
 
-/// For the services and the roles to have an end when a person interrupts.
+/// Runs the tests so that services and roles have an end when a person interrupts.
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();

@@ -1,4 +1,4 @@
-//! One run: load and faults side by side, then everything is healed, drained and judged.
+//! Mixed run: load and faults side by side, then everything is healed, drained and judged.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

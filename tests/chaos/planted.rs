@@ -17,7 +17,7 @@ struct Trap {
     faults: &'static [Kind],
     /// What roles do at which step, in all their lives.
     points: &'static str,
-    /// One of these checks must find it: others may fail for want of time.
+    /// Checks of which one must find it: others may fail for want of time.
     checks: &'static [&'static str],
 }
 

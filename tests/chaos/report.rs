@@ -22,7 +22,7 @@ pub struct Report {
     pub took: Duration,
     #[serde(flatten)]
     pub done: Done,
-    /// Of all roles, by SIGKILL: crash points and others.
+    /// Number of roles killed by SIGKILL: at crash points and otherwise.
     pub kills: u64,
     /// How often each crash point fired.
     pub crash_points: BTreeMap<String, u64>,
@@ -37,7 +37,7 @@ pub struct Report {
     pub drained: Option<Duration>,
     pub counted: Counted,
     pub violations: Vec<Violation>,
-    /// For whoever wants to look again.
+    /// Evidence for whoever wants to look again.
     #[serde(skip)]
     pub evidence: Option<Evidence>,
 }

@@ -16,7 +16,7 @@ use crate::verify::Violation;
 
 /// Steady load before and after.
 const STEADY: Duration = Duration::from_secs(15);
-/// For every file that was unfinished when the log was lost to be published again and made.
+/// Time in which every file that was unfinished when the log was lost is published again and made.
 const REPUBLISHED: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -135,7 +135,7 @@ async fn upgrade(stage: &Stage, previous: &Path, next: &Path, report: &mut Repor
     }
 }
 
-/// One after the other, each in good order; how many they were.
+/// Replaces the roles one after the other, each in good order; returns how many they were.
 async fn replace(roles: &Roles, program: &Path) -> u64 {
     let mut count = 0;
     for role in roles.all() {

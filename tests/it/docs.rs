@@ -78,7 +78,7 @@ fn source(file: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// One edge for each pair of statuses, with every move that takes it.
+/// Draws one edge for each pair of statuses, with every move that takes it.
 fn diagram() -> String {
     let mut edges: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     let place = |status| Status::ALL.iter().position(|known| *known == status).unwrap();

@@ -16,7 +16,7 @@ use crate::stage::Services;
 const TOPICS: [&str; 2] = ["file.create", "file.created"];
 const PARTITIONS: i32 = 3;
 const LIMIT: Duration = Duration::from_mins(1);
-/// For records to come to partitions that were added.
+/// Time in which records come to partitions that were added.
 const NEW_PARTITIONS: Duration = Duration::from_secs(30);
 
 async fn connect(services: &Services) -> Client {
@@ -42,7 +42,7 @@ async fn produce(partition: &PartitionClient, records: Vec<Record>) {
     }
 }
 
-/// For some seconds, two of five records that come are put on their topic once more, copies too.
+/// Puts, for some seconds, two of five records that come on their topic once more, copies too.
 pub async fn duplicates(services: &Services, dice: &mut Dice, done: &mut Done) {
     let until = Instant::now() + Duration::from_secs(6);
     let mut places = Vec::new();

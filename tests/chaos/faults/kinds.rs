@@ -197,7 +197,7 @@ impl Kind {
         }
     }
 
-    /// Of a proxy, so that it lasts.
+    /// Tells whether it is a mode of a proxy, so that it lasts.
     fn is_a_mode(self) -> bool {
         let name = self.name();
         ["kafka-", "postgres-", "s3-"].iter().any(|proxy| name.starts_with(proxy)) && !name.ends_with("-cut")
@@ -215,7 +215,7 @@ async fn cut(cut: impl Fn(), dice: &mut Dice) {
     }
 }
 
-/// Until somebody wakes it, or its time is over.
+/// Stops the worker until somebody wakes it, or its time is over.
 async fn zombie(worker: &Role) {
     let (woken, kills, until) = (worker.woken(), worker.kills(), Instant::now() + Duration::from_secs(15));
     if !worker.signal(Signal::SIGSTOP) {
@@ -226,7 +226,7 @@ async fn zombie(worker: &Role) {
     }
 }
 
-/// Until it has ended; that it does so in good order is for whoever watches over it.
+/// Asks the role to end and waits until it has; that it does so in good order is for whoever watches over it.
 async fn terminate(role: &&Role) {
     let starts = role.starts();
     role.terminate();

@@ -29,8 +29,8 @@ pub struct Done {
     pub without_progress: Vec<&'static str>,
 }
 
-/// For the next file to be completed after a heal. While roles also die at crash points, one that dies just then keeps
-/// its partitions for a session, and the next one its own for another.
+/// Time limit for the next file to be completed after a heal. While roles also die at crash points, one that dies just then
+/// keeps its partitions for a session, and the next one its own for another.
 pub const fn progress_limit(crash_every: usize) -> Duration {
     Duration::from_secs(if crash_every == 0 { 10 } else { 60 })
 }
@@ -65,8 +65,8 @@ impl Schedule {
         self.bag.pop()
     }
 
-    /// One fault after the other until `stop`, which this does when it comes to an end by itself; the one under way is
-    /// healed before this returns.
+    /// Injects one fault after the other until `stop`, which this does when it comes to an end by itself; the one under way
+    /// is healed before this returns.
     pub async fn run(mut self, stage: &Stage, stop: &CancellationToken) -> Done {
         let mut done = Done::default();
         let limit = progress_limit(stage.crash_every);

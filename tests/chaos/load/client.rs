@@ -1,4 +1,4 @@
-//! One client's way of asking: write down, send, write down the answer, and again until it is clear.
+//! Client of the load: write down, send, write down the answer, and again until it is clear.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use super::dice::Dice;
 use super::journal::{By, Journal, Said, Step};
 use super::request::Request;
 
-/// Of one sending: a proxy that is silent must end it.
+/// Time limit of one sending: a proxy that is silent must end it.
 const LIMIT: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// For a clear answer. A service that is away for longer is taken to be gone for good.
+/// Time limit for a clear answer. A service that is away for longer is taken to be gone for good.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What the API says of a file; the rest of the record is not looked at.
@@ -110,7 +110,7 @@ impl Http {
     }
 }
 
-/// Of a problem document.
+/// Returns the code of a problem document.
 fn code(body: &[u8]) -> String {
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     problem["code"].as_str().unwrap_or("no problem document").to_owned()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Of a run, or of a window of it.
+/// Counts of a run, or of a window of it.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Counts {
     /// Files asked for, each once however often it was repeated.
@@ -15,13 +15,13 @@ pub struct Counts {
     pub unclear: u64,
     /// Single POSTs of good requests, repetitions included.
     pub posts: u64,
-    /// Of them, answered 201.
+    /// Number of them answered 201.
     pub answered: u64,
-    /// Of them, answered 503.
+    /// Number of them answered 503.
     pub unavailable: u64,
-    /// Of them, answered with another 5xx.
+    /// Number of them answered with another 5xx.
     pub errors: u64,
-    /// Of them, without any answer.
+    /// Number of them without any answer.
     pub silent: u64,
     pub longest_post: Duration,
     /// By the second since the start, counted when the answer came or failed to come.
@@ -32,13 +32,13 @@ pub struct Counts {
 pub struct Second {
     /// Single POSTs of good requests that ended in this second.
     pub posts: u64,
-    /// Of them, answered 201.
+    /// Number of them answered 201.
     pub answered: u64,
     pub longest: Duration,
 }
 
 impl Counts {
-    /// Of single POSTs, in percent; 100 when there was none.
+    /// Returns the availability of single POSTs, in percent; 100 when there was none.
     pub fn availability(&self) -> f64 {
         percent(self.answered, self.posts)
     }
@@ -96,7 +96,7 @@ impl Tally {
         }
     }
 
-    /// One sending of a good request.
+    /// Counts one sending of a good request.
     pub fn posted(&mut self, status: Option<u16>, took: Duration) {
         let answered = u64::from(status == Some(201));
         let counts = &mut self.counts;

@@ -23,7 +23,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Of `0..end`; `end` is not 0.
+    /// Draws a number of `0..end`; `end` is not 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX);
         usize::try_from(self.roll() % end).unwrap_or_default()

@@ -8,14 +8,14 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-/// One line, as JSON.
+/// Line of the journal, as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Line {
     /// Milliseconds since 1970, for people; nothing is judged by it.
     pub at: u64,
     /// Seed of the load: several may share a journal.
     pub seed: u64,
-    /// Of the request; what is done to its file later has the same.
+    /// Number of the request; what is done to its file later has the same.
     pub number: u64,
     /// From 1: the same request sent again.
     pub send: u32,
@@ -43,7 +43,7 @@ pub enum Step {
     Answer {
         #[serde(flatten)]
         said: Said,
-        /// Of a 201.
+        /// Id in a 201.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<i64>,
         /// How a 201 differs from what was asked for.

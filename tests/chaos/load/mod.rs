@@ -43,7 +43,7 @@ pub struct Plan {
     pub journal: PathBuf,
 }
 
-/// For what is left to be done to the files once all are asked for.
+/// Time for what is left to be done to the files once all are asked for.
 const AFTERWARDS: Duration = Duration::from_mins(1);
 
 /// The clients at work. Dropping it ends them where they are.

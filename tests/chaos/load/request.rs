@@ -8,7 +8,7 @@ use super::dice::Dice;
 /// A POST of a file.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Of the story in the journal.
+    /// Number of the story in the journal.
     pub number: u64,
     /// `Idempotency-Key`. Without one it is sent once; with one until there is a clear answer.
     pub key: Option<String>,

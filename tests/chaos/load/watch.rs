@@ -18,7 +18,7 @@ use crate::verify::content::{content, sha256};
 
 /// A reader's rest between two files, so that the watching isn't the load.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Of looks, in per mille: at what was accepted last, where most happens.
+/// Share of looks, in per mille, at what was accepted last, where most happens.
 const RECENT: u64 = 700;
 
 /// Readers of accepted files. Dropping it ends them.

@@ -125,7 +125,7 @@ enum Way {
     Replies,
 }
 
-/// Until the mode lets something through this way, or loses it; false then.
+/// Waits until the mode lets something through this way, or loses it; false then.
 async fn passing(state: &watch::Receiver<State>, way: Way) -> bool {
     let now = when(state, |now| !matches!(now.mode, Mode::Blackhole | Mode::Refuse)).await;
     matches!((now.mode, way), (Mode::Pass | Mode::Delay(_), _) | (_, Way::Requests))
@@ -141,7 +141,7 @@ async fn when(state: &watch::Receiver<State>, condition: impl Fn(&State) -> bool
     }
 }
 
-/// One way of a connection, until its end came through. What is read waits here, up to 1 MiB.
+/// Copies one way of a connection, until its end came through. What is read waits here, up to 1 MiB.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

@@ -77,7 +77,7 @@ impl Stage {
         }
     }
 
-    /// As the proxies are not in the way of.
+    /// Returns the evidence, by addresses that the proxies are not in the way of.
     pub fn evidence(&self) -> Evidence {
         let services = &self.services;
         Evidence {

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_secs(1);
 /// A process that stopped itself is woken after the session has ended.
 const SLEEP: Duration = Duration::from_secs(8);
-/// For an orderly end, well past `SHUTDOWN_TIMEOUT`.
+/// Time limit of an orderly end, well past `SHUTDOWN_TIMEOUT`.
 pub const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 pub struct Roles {
@@ -35,7 +35,7 @@ pub struct Roles {
     addresses: Vec<String>,
 }
 
-/// One role. Dropping it kills its process.
+/// Process of one role. Dropping it kills it.
 pub struct Role {
     pub name: String,
     pub log: PathBuf,
@@ -49,7 +49,7 @@ struct State {
     env: Vec<(String, String)>,
     log: PathBuf,
     dice: Dice,
-    /// Of the setup's crashes.
+    /// Spacing of the setup's crashes.
     spacing: usize,
     starts: u64,
     child: Option<Child>,
@@ -100,7 +100,7 @@ impl Roles {
         self.all().for_each(|role| role.state().spacing = 0);
     }
 
-    /// For good: they are only ended after this.
+    /// Stops restarting roles for good: they are only ended after this.
     pub fn hold_still(&self) {
         self.all().for_each(|role| {
             // It would wake and start them again.
@@ -214,7 +214,7 @@ impl Role {
         self.state().starts
     }
 
-    /// Until it was started once more than `starts` times.
+    /// Waits until it was started once more than `starts` times.
     pub async fn started_since(&self, starts: u64) {
         let until = Instant::now() + STOP_LIMIT;
         while self.starts() == starts && Instant::now() < until {

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Ground {
     pub database_url: String,
-    /// Of topics and groups.
+    /// Prefix of topics and groups.
     pub prefix: String,
     pub bucket: String,
 }
@@ -36,7 +36,7 @@ pub struct Services {
     pub s3_proxy: S3Proxy,
     /// Past the proxy; of a cluster its first broker.
     pub kafka_direct: String,
-    /// As the roles know it.
+    /// Address by which the roles know it.
     kafka_brokers: String,
     pub direct: Direct,
     s3: EmbeddedS3,

@@ -9,7 +9,7 @@ use super::{Failure, Violation, rows};
 use crate::evidence::Evidence;
 
 const EVERY: Duration = Duration::from_millis(500);
-/// Of one look.
+/// Time limit of one look.
 const LIMIT: Duration = Duration::from_secs(45);
 
 pub async fn drained(evidence: &Evidence, limit: Duration) -> Result<Duration, Vec<Violation>> {

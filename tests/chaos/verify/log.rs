@@ -67,7 +67,7 @@ impl Log {
 
     /// Milliseconds since 1970. Of files that were created from then on, every record that was ever published is there.
     pub async fn is_whole_since(&self, log_lost: bool) -> Result<i64, Failure> {
-        /// For clocks that differ.
+        /// Margin for clocks that differ.
         const MARGIN: i64 = 2000;
         if !log_lost {
             return Ok(i64::MIN);
@@ -192,7 +192,7 @@ async fn fetch(client: &PartitionClient, from: i64, until: i64) -> Result<Vec<Re
     Ok(records.into_iter().filter(|record| (from..until).contains(&record.offset)).collect())
 }
 
-/// As its group reads `file.create.dlq`, named after the group of serve.
+/// Returns the group that reads `file.create.dlq`, named after the group of serve.
 pub fn letters_group(evidence: &Evidence) -> String {
     let group = &evidence.serve_group;
     format!("{}-dead-letters", group.strip_suffix("-group").unwrap_or(group))

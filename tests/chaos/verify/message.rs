@@ -119,7 +119,7 @@ pub fn fact(value: Option<&[u8]>) -> Result<Fact, String> {
     })
 }
 
-/// Of which file and attempt a value speaks, even when the rest of it is unusable. Without an attempt it is the first.
+/// Reads the file and attempt that a value names, even when the rest of it is unusable. Without an attempt it is the first.
 pub fn named(value: Option<&[u8]>) -> Option<(i64, i32)> {
     /// The other members may be anything that has an end.
     #[derive(Deserialize)]

@@ -23,10 +23,10 @@ use self::rows::Reading;
 use self::stories::Stories;
 use crate::evidence::Evidence;
 
-/// One thing that is not as it must be.
+/// Violation: one thing that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {
-    /// As in the list of invariants, such as `I4`.
+    /// Name in the list of invariants, such as `I4`.
     pub invariant: &'static str,
     /// Short name of the check.
     pub check: &'static str,

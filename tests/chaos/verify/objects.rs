@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 const SIGNATURE_SECS: u32 = 300;
 /// Up to so many objects are all read.
 const ALL: usize = 5000;
-/// Of more, so many.
+/// Number of objects that are read where there are more.
 const SAMPLE: usize = 2000;
 const AT_ONCE: usize = 8;
 

@@ -46,7 +46,7 @@ pub struct Records {
 pub struct Judge<'a> {
     pub evidence: &'a Evidence,
     pub log: &'a Log,
-    /// As `Log::is_whole_since`.
+    /// Time like `Log::is_whole_since`.
     pub whole_since: i64,
     pub rows: &'a Rows,
     pub stories: &'a Stories,

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// What the other checks need of a file.
 #[derive(Debug)]
 pub struct Row {
-    /// Of its request; `None` when there was none.
+    /// Number of its request; `None` when there was none.
     pub number: Option<Number>,
     pub attempt: i32,
     pub sequence: i64,
@@ -31,7 +31,7 @@ pub struct Row {
 #[derive(Debug, Default)]
 pub struct Rows {
     pub by_id: HashMap<i64, Row>,
-    /// Of files whose request the broker will never take.
+    /// Ids of files whose request the broker will never take.
     pub parked: HashSet<i64>,
 }
 
@@ -53,7 +53,7 @@ pub async fn connect(evidence: &Evidence) -> Result<Client, Failure> {
     Ok(client)
 }
 
-/// As the API writes it.
+/// Writes a time like the API.
 pub fn written(millis: i64) -> String {
     let at = DateTime::from_timestamp_millis(millis).unwrap_or_default();
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -68,12 +68,12 @@ pub struct Reading<'a> {
     pub objects: &'a mut Objects,
     pub findings: &'a mut Findings,
     pub counted: &'a mut Counted,
-    /// As `Log::is_whole_since`.
+    /// Time like `Log::is_whole_since`.
     pub whole_since: i64,
     pub bucket: &'a str,
 }
 
-/// One row as it is stored.
+/// Row as it is stored.
 struct Stored {
     id: i64,
     title: String,

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::content::sha256;
 use crate::load::journal::{self, By, Line, Said, Step};
 
-/// Of one request, however often it was sent, and of what was done to its file.
+/// Story of one request, however often it was sent, and of what was done to its file.
 #[derive(Debug, Default)]
 pub struct Story {
     pub title: String,

@@ -16,7 +16,7 @@ pub enum Target {
 
 #[derive(Debug, Default)]
 pub struct Source {
-    /// Of the file itself: `db/files.rs` is `[db, files]`.
+    /// Module path of the file itself: `db/files.rs` is `[db, files]`.
     pub module: Vec<String>,
     /// Names of the modules declared in it, with their lines.
     pub declared: Vec<(String, usize)>,

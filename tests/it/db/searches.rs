@@ -46,7 +46,7 @@ fn searches(base: &str, stop: &CancellationToken) -> JoinSet<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_clients_that_search_leave_quick_questions_quick() {
     const LOOKS: usize = 200;
-    /// Of a debug build on a loaded machine; it was 1.9 s when each search read the table.
+    /// Limit of a debug build on a loaded machine; it was 1.9 s when each search read the table.
     const P99: Duration = Duration::from_millis(700);
     let app = TestApp::start().await;
     fill(&app.ground.database).await;

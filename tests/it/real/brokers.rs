@@ -12,7 +12,7 @@ use crate::support::own::Own;
 use crate::support::processes::Processes;
 use crate::support::{Api, eventually_within, holds};
 
-/// For processes and brokers on a loaded machine.
+/// Time limit for processes and brokers on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Far below what a wait for the broker that is lost would take: the relay's longest is 20 s.
 const SOON: Duration = Duration::from_secs(15);

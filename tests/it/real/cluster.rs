@@ -1,4 +1,4 @@
-//! One Kafka for all tests of real processes that run at once; topics and groups of its own for each of them.
+//! Kafka that is shared by all tests of real processes that run at once; topics and groups of its own for each of them.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::support::{Api, eventually_within, holds, unique};
 pub const WORKERS: &str = "file-service-group";
 pub const SERVES: &str = "api-service-group";
 
-/// For tools and processes on a loaded machine.
+/// Time limit for tools and processes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The shortest session that brokers allow.
@@ -35,7 +35,7 @@ impl Cluster {
         Self::with_prefix(unique("it-") + ".").await
     }
 
-    /// For one test: topics and groups have the names that operators know.
+    /// Serves one test: topics and groups have the names that operators know.
     pub async fn with_default_names() -> Option<Self> {
         Self::with_prefix(String::new()).await
     }
@@ -56,7 +56,7 @@ impl Cluster {
         KafkaTools { kafka: &self.kafka, prefix: &self.prefix }
     }
 
-    /// Until the group is stable, its members own so many partitions, in rising order, and each partition has one
+    /// Waits until the group is stable, its members own so many partitions, in rising order, and each partition has one
     /// owner.
     pub async fn shares(&self, group: &str, expected: &[usize]) -> Vec<GroupMember> {
         self.shares_within(PATIENCE, group, expected).await
@@ -79,7 +79,7 @@ impl Cluster {
         .await
     }
 
-    /// Until every record of the group's topic is committed; how many that are.
+    /// Waits until every record of the group's topic is committed; returns how many that are.
     pub async fn no_lag(&self, group: &str) -> i64 {
         eventually_within(PATIENCE, &format!("{group} has no lag"), async || {
             let offsets = self.tools().offsets(group).await?;
@@ -135,8 +135,8 @@ pub fn partitions_of<'a>(members: &'a [GroupMember], client: &str) -> &'a [i32] 
     &members.iter().find(|member| member.client == client).unwrap().partitions
 }
 
-/// Until each of the partitions was assigned to one of these processes; how long after `since` by their logs, for a
-/// tool takes too long to tell.
+/// Waits until each of the partitions was assigned to one of these processes; returns how long after `since` by their logs,
+/// for a tool takes too long to tell.
 pub async fn taken_over(topic: &str, partitions: &[i32], by: &[&Process], since: DateTime<Utc>) -> Duration {
     let mut last = since;
     for partition in partitions {

@@ -82,7 +82,7 @@ async fn a_promoted_standby_behind_the_address_of_the_primary_takes_over() {
     loses_nothing(site, standby, &url, || address.move_to(there)).await;
 }
 
-/// As a virtual IP: whoever has it gets the connections. Those to a holder that is gone stay silent, until the next
+/// Relay like a virtual IP: whoever has it gets the connections. Those to a holder that is gone stay silent, until the next
 /// holder, who doesn't know them, ends them.
 struct MovingAddress {
     port: u16,

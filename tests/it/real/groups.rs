@@ -37,7 +37,7 @@ fn print_table(members: &[GroupMember]) {
     }
 }
 
-/// Until it has begun more files than it has finished.
+/// Waits until it has begun more files than it has finished.
 async fn has_work_under_way(worker: &Process) {
     eventually_within(PATIENCE, "the worker has work under way", async || {
         let log = worker.log();

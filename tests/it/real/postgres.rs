@@ -94,7 +94,7 @@ impl Load {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Until so many more were accepted.
+    /// Waits until so many more were accepted.
     pub async fn goes_on(&self, count: usize) {
         let before = self.accepted();
         eventually_within(PATIENCE, "files are accepted", async || {

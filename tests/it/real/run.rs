@@ -10,7 +10,7 @@ use crate::support::{Api, Ground, SharedKafka, eventually, not_run};
 /// A killed member's partitions are given to others after the session timeout, and a cold broker takes its time.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// One run: its data, and a client of its topics.
+/// Run: its data, and a client of its topics.
 pub struct Run {
     pub ground: Ground,
     pub kafka: Kafka,

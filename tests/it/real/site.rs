@@ -14,7 +14,7 @@ use crate::support::own::Own;
 use crate::support::process::Process;
 use crate::support::{Answer, Api, Ports, eventually, eventually_within, holds, unique, within};
 
-/// For work to go on after its service answers again; a loaded machine may need several times that.
+/// Time in which work goes on after its service answers again; a loaded machine may need several times that.
 pub const RECOVERY: Duration = Duration::from_secs(10);
 pub const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -22,7 +22,7 @@ const BEDS: [Bed; 3] = [
     Bed { point: "consumer.committing", line: "result published", delay: "0" },
 ];
 
-/// Those that are sure to have a result to tell when they wake: only some builds have crash points.
+/// Number of zombies that are sure to have a result to tell when they wake: only some builds have crash points.
 const LATE: usize = if cfg!(feature = "chaos") { 2 } else { 1 };
 
 fn tired(cluster: &Cluster, bed: &Bed) -> Process {

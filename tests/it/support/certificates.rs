@@ -36,7 +36,7 @@ impl Authority {
         self.dir.path().join("ca.pem")
     }
 
-    /// For these names and addresses.
+    /// Signs a certificate for these names and addresses.
     pub fn sign(&self, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();

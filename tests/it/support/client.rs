@@ -109,7 +109,7 @@ impl Api {
         self.get("/files/stats").await.ok().json()
     }
 
-    /// One page of the list and the path of the next one.
+    /// Reads one page of the list and the path of the next one.
     pub async fn page(&self, path: &str) -> (Vec<File>, Option<String>) {
         let answer = self.get(path).await.ok();
         let next = answer.header("link").map(|link| {

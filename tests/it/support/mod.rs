@@ -29,7 +29,7 @@ pub use port::Ports;
 pub use services::{Bucket, Database};
 pub use shared_kafka::SharedKafka;
 
-/// For whatever a loaded machine may take its time for.
+/// Time limit for whatever a loaded machine may take its time for.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The only loop that pauses: looks until there is an answer. `Err` tells what was seen instead.

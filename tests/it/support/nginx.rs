@@ -17,8 +17,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// One server on this port of 127.0.0.1, with TLS if it has a certificate; `locations` is what stands in its block.
-    /// `None`, said on stderr, where there is no nginx.
+    /// Starts a server on this port of 127.0.0.1, with TLS if it has a certificate; `locations` is what stands in its
+    /// block. `None`, said on stderr, where there is no nginx.
     pub async fn start(port: u16, tls: Option<&Pair>, locations: &str) -> Option<Self> {
         let Some(program) = program() else {
             not_run("nginx is not on the PATH, nor in /usr/sbin");
@@ -60,7 +60,7 @@ fn program() -> Option<PathBuf> {
     folders.map(|folder| folder.join("nginx")).find(|file| file.is_file())
 }
 
-/// One process, which writes nothing outside of `dir`.
+/// Configures one process, which writes nothing outside of `dir`.
 fn configuration(dir: &Path, port: u16, tls: Option<&Pair>, locations: &str) -> String {
     let at = |name: &str| dir.join(name).display().to_string();
     let (ssl, certificates) = match tls {

@@ -9,16 +9,16 @@ use tokio::process::Command;
 
 use super::{Ports, not_run, within};
 
-/// For a first start on a loaded machine.
+/// Time limit of a first start on a loaded machine.
 const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(3);
 
-/// One service in a folder of its own. Dropping it ends it.
+/// Service in a folder of its own. Dropping it ends it.
 pub struct Own {
     script: PathBuf,
     folder: TempDir,
     /// While it is down nobody else gets them.
     ports: Ports,
-    /// Of a cluster's other brokers.
+    /// Ports of a cluster's other brokers.
     more_ports: Vec<Ports>,
     /// What `start` prints: `host:port`, several with commas, or a URL.
     pub address: String,
@@ -43,7 +43,7 @@ impl Own {
         Some(Self::start_cluster().await)
     }
 
-    /// As `kafka_cluster`, wherever it can be had.
+    /// Starts what `kafka_cluster` does, wherever it can be had.
     pub async fn start_cluster() -> Self {
         let mut own = Self::reserve("kafka");
         own.more_ports = vec![Ports::reserve(), Ports::reserve()];
@@ -53,7 +53,7 @@ impl Own {
         own
     }
 
-    /// One broker of a cluster: `start`, `stop`, `restart` or `kill` it.
+    /// Commands one broker of a cluster: `start`, `stop`, `restart` or `kill` it.
     pub async fn broker(&self, what: &str, number: usize) {
         self.run(&[what, "--broker", &number.to_string()]).await;
     }
@@ -133,7 +133,7 @@ impl Own {
         self.try_run(args).await.unwrap_or_else(|said| panic!("{said}"))
     }
 
-    /// As `run`; what it says when it fails.
+    /// Runs like `run`; the error is what it says when it fails.
     pub async fn try_run(&self, args: &[&str]) -> Result<String, String> {
         let what = format!("{} {args:?}", self.script.display());
         let output = self.command(args).stdin(Stdio::null()).kill_on_drop(true).output();

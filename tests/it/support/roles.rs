@@ -102,7 +102,7 @@ impl Roles {
         self.with_worker_of(8, 2).await
     }
 
-    /// As many files at once, and as many tries of each.
+    /// Sets how many files are made at once, and the tries of each.
     pub async fn with_worker_of(self, concurrency: usize, max_tries: u32) -> Self {
         self.with_any_worker(Duration::ZERO, concurrency, max_tries).await
     }
@@ -132,7 +132,7 @@ impl Roles {
         self.consume(topic::DEAD_LETTERS, Letters { ctx }, (1, 20, 2)).await
     }
 
-    /// As the commands do it: so many batches at once of so many records, each tried so often.
+    /// Consumes as the commands do: so many batches at once of so many records, each tried so often.
     async fn consume(
         self,
         topic: &str,
@@ -190,7 +190,7 @@ impl Roles {
         .await
     }
 
-    /// Until the topic's group has committed the end of every partition.
+    /// Waits until the topic's group has committed the end of every partition.
     pub async fn wait_until_all_is_committed(&self, topic: &str) {
         eventually(&format!("all of {topic} is committed"), async || {
             let marks = self.broker.watermarks(topic).await.map_err(|error| error.to_string())?;
@@ -209,7 +209,7 @@ impl Roles {
         self.database
     }
 
-    /// As `stop`; what they stand on stays.
+    /// Stops like `stop`; what they stand on stays.
     pub async fn stop_tasks(&self) {
         self.stop.cancel();
         self.tasks.close();

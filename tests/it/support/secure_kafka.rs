@@ -60,7 +60,7 @@ impl SecureKafka {
         format!("localhost:{}", self.ports[listener as usize])
     }
 
-    /// Of the SCRAM mechanisms; PLAIN's is part of the broker's configuration.
+    /// Sets the password of the SCRAM mechanisms; PLAIN's is part of the broker's configuration.
     pub async fn set_password(&self, password: &str) {
         // Kafka takes one mechanism at a time.
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {

@@ -1,5 +1,5 @@
-//! One PostgreSQL and one S3 server for all tests, those that the environment names or embedded ones; a database and
-//! a bucket for each test.
+//! PostgreSQL and S3 server for all tests, those that the environment names or embedded ones; a database and a bucket for
+//! each test.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -22,7 +22,7 @@ use super::{PATIENCE, unique, within};
 /// Copied for every test: quicker than migrating each time.
 const TEMPLATE: &str = "migrated";
 
-/// For each test: the pool of its process, its own connections, and what a killed process left behind.
+/// Connections for each test: the pool of its process, its own connections, and what a killed process left behind.
 const MAX_CONNECTIONS: u16 = 400;
 
 /// Never dropped: embedded servers end with the process, and the janitor removes what they kept.
@@ -214,7 +214,7 @@ fn database_url(name: &str) -> SecretString {
     }
 }
 
-/// One statement, in no test's database.
+/// Runs one statement, in no test's database.
 async fn on_server(sql: &str) {
     let server = connect(&database_url("postgres")).await;
     server.batch_execute(sql).await.unwrap();
@@ -258,7 +258,7 @@ impl Bucket {
         &self.config.bucket
     }
 
-    /// As the product uses it.
+    /// Makes the storage as the product uses it.
     pub async fn made(&self) -> Storage {
         let storage = Storage::new(&self.config).unwrap();
         storage.ensure_bucket().await.unwrap();

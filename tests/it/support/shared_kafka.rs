@@ -27,7 +27,7 @@ impl SharedKafka {
         Some(Self { brokers, prefix: format!("{}.", unique("it-")) })
     }
 
-    /// For a process that is to use it.
+    /// Settings for a process that is to use it.
     pub fn settings(&self) -> [(&str, &str); 3] {
         [
             ("KAFKA_BROKERS", &self.brokers),
@@ -36,7 +36,7 @@ impl SharedKafka {
         ]
     }
 
-    /// As the product uses it.
+    /// Makes a client as the product uses it.
     pub fn client(&self) -> Kafka {
         let mut env = Env::of(self.settings());
         let config = KafkaConfig::read(&mut env);

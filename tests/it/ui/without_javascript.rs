@@ -28,7 +28,7 @@ impl<'a> Visitor<'a> {
         self.post_form(&form, headers).await
     }
 
-    /// One of the buttons of a file's page.
+    /// Presses one of the buttons of a file's page.
     async fn press(&self, path: &str) -> Answer {
         let request = self.app.request(Method::POST, path).header("cookie", &self.cookie);
         Answer::of(request.form(&[("csrf_token", &self.token)])).await

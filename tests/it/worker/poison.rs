@@ -94,7 +94,7 @@ async fn completions(roles: &Roles) -> BTreeMap<i64, Duration> {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second() {
     const GOOD: usize = 1000;
-    /// Of them, before all poison: they tell what this machine does to a file by itself.
+    /// Number of files before all poison: they tell what this machine does to a file by itself.
     const FIRST: usize = 200;
     // One partition, so that every good request has poison before it.
     let roles = Roles::without_topics(&[topic::CREATE]).await.with_intake();

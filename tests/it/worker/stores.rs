@@ -11,7 +11,7 @@ use crate::support::proxy::s3::{Direct, S3Mode, S3Proxy};
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
-/// For work to go on after the store does; jitter and a loaded machine included.
+/// Time in which work goes on after the store does; jitter and a loaded machine included.
 const RECOVERY: Duration = Duration::from_secs(10);
 
 /// All roles, with the proxy before their store.

@@ -21,13 +21,13 @@ use super::rows::connect;
 use super::{Failure, Verdict, verify};
 use crate::evidence::Evidence;
 
-/// One thing that was broken.
+/// Trial: one thing that was broken.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Trial {
     pub broke: &'static str,
     /// The checks that must report something new: the one that is meant, and what follows from it.
     pub expected: Vec<String>,
-    /// Those that did.
+    /// Checks that reported it.
     pub reported: Vec<String>,
     pub passed: bool,
 }
@@ -79,7 +79,7 @@ struct Victims {
 struct Victim {
     id: i64,
     title: String,
-    /// Of its object.
+    /// Key of its object.
     key: String,
 }
 

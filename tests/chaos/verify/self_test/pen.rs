@@ -32,7 +32,7 @@ impl Pen {
         Ok((PARTITION, *offsets.first().ok_or("no offset")?))
     }
 
-    /// As `append`; then whoever reads the topic has committed it.
+    /// Writes like `append`; then whoever reads the topic has committed it.
     pub async fn append_done(&self, topic: &str, record: Record) -> Result<Place, Failure> {
         let place = self.append(topic, record).await?;
         if topic != EVENTS {

@@ -152,7 +152,7 @@ fn said(id: Uuid, (partition, offset): Place) -> [(&'static str, String); 5] {
 }
 
 impl Lab<'_> {
-    /// As `see`; what is found now is known from here on. What does no harm must be counted as a duplicate.
+    /// Looks like `see`; what is found now is known from here on. What does no harm must be counted as a duplicate.
     async fn next(&mut self, broke: &'static str, expected: &[&str]) {
         let (verdict, found) = self.see(broke, expected).await;
         self.before.extend(found);

@@ -97,7 +97,7 @@ struct Liar {
     files: Mutex<Vec<File>>,
 }
 
-/// As it was asked for, and how often it was looked at.
+/// File as it was asked for, and how often it was looked at.
 #[derive(Clone)]
 struct File {
     title: String,
@@ -119,7 +119,7 @@ impl Liar {
         }
     }
 
-    /// One request, then the connection ends.
+    /// Answers one request, then the connection ends.
     async fn answer(self: Arc<Self>, mut stream: TcpStream) -> Option<()> {
         let mut request = Vec::new();
         let (head, body) = loop {

@@ -11,10 +11,10 @@ use crate::support::roles::Roles;
 use crate::support::{Bucket, Database, within};
 
 const FILES: i64 = 2000;
-/// Of a debug build, whatever there is to look at; most of it is there before the first object.
+/// Memory limit of a debug build, whatever there is to look at; most of it is there before the first object.
 const MEMORY_MAX_KIB: u64 = 128 * 1024;
 
-/// As many rows and objects as asked for; the rows say that each holds `x`.
+/// Makes as many rows and objects as asked for; the rows say that each holds `x`.
 async fn crowd(content: &'static [u8]) -> Roles {
     let roles = Roles::new().await;
     sql(

@@ -16,10 +16,10 @@ use tokio::process::Command;
 use crate::support::roles::Roles;
 use crate::support::{Bucket, Database, eventually, holds, within};
 
-/// For a run over some thousand objects.
+/// Time limit of a run over some thousand objects.
 const LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
 
-/// One run of the executable, with its JSON document.
+/// Run of the executable, with its JSON document.
 struct Run {
     code: i32,
     document: Value,

@@ -29,7 +29,7 @@ impl Front {
     }
 }
 
-/// One request, all of whose bodies are empty.
+/// Answers one request, all of whose bodies are empty.
 async fn serve(mut client: TcpStream, store: String, uploads: Arc<Mutex<Vec<(&'static str, &'static str)>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -58,7 +58,7 @@ async fn serve(mut client: TcpStream, store: String, uploads: Arc<Mutex<Vec<(&'s
     let _ = client.write_all(answer.as_bytes()).await;
 }
 
-/// One upload in each page.
+/// Lists one upload in each page.
 fn listing(uploads: &[(&str, &str)], line: &str) -> String {
     let place = uploads.iter().position(|(_, id)| line.contains(&format!("upload-id-marker={id}")));
     let place = place.map_or(0, |place| place + 1);

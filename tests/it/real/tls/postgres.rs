@@ -70,7 +70,7 @@ impl EncryptedPostgres {
         SecretString::from(format!("{url}?{parameters}"))
     }
 
-    /// Of the database's sessions but the test's own: encrypted ones, others.
+    /// Counts the database's sessions but the test's own: encrypted ones, others.
     pub async fn sessions(&self) -> (i64, i64) {
         let sql = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) \
              FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \

@@ -66,7 +66,7 @@ struct Shared {
     hits: AtomicU64,
 }
 
-/// Of the requests that a mode is about, those that it hits.
+/// Share of the requests that a mode is about: those that it hits.
 #[derive(Clone, Copy)]
 enum Share {
     Percent(u8),
@@ -193,7 +193,7 @@ impl Shared {
         if is_hit { *mode } else { S3Mode::Pass }
     }
 
-    /// Of an object in our bucket, by names in the path.
+    /// Returns the key of an object in our bucket, by names in the path.
     fn key<'a>(&self, path: &'a str) -> Option<&'a str> {
         path.strip_prefix('/')?.strip_prefix(self.direct.name().as_str())?.strip_prefix('/')
     }
