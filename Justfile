@@ -44,6 +44,10 @@ run:
 map:
     @git ls-files 'src/*.rs' | while read -r file; do printf '%-40s %s\n' "$file" "$(head -n 1 "$file" | cut -c 5-)"; done
 
+# How easy the source is to read: lengths, comments, names without documentation
+measure *args:
+    scripts/measure {{args}}
+
 # Everything in containers: Kafka, PostgreSQL, S3, migrate, serve, two workers; prints where the page is
 up:
     docker compose up -d --build --wait

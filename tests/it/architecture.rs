@@ -95,6 +95,18 @@ fn the_source_keeps_the_rules_of_the_house() {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
+#[test]
+fn tests_and_benches_say_what_they_are_in_whole_phrases() {
+    for folder in ["tests", "benches"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut tree = Tree::new();
+        read_tree(&root, &root, &mut tree);
+        assert!(!tree.is_empty());
+        let broken: Vec<Violation> = tree.iter().flat_map(|(file, text)| word_problems(file, text)).collect();
+        assert_eq!(broken, [], "in {folder}");
+    }
+}
+
 /// Source text by path below `src`.
 type Tree = BTreeMap<String, String>;
 
