@@ -10,14 +10,20 @@ use crate::domain::{Attempt, FileId};
 pub mod header {
     /// UUID of the letter itself.
     pub const LETTER_ID: &str = "x-letter-id";
+    /// Header with the reason.
     pub const ERROR: &str = "x-error";
+    /// Header with the number of tries.
     pub const ATTEMPT: &str = "x-attempt";
+    /// Header with the topic of the record.
     pub const ORIGINAL_TOPIC: &str = "x-original-topic";
+    /// Header with the partition of the record.
     pub const ORIGINAL_PARTITION: &str = "x-original-partition";
+    /// Header with the offset of the record.
     pub const ORIGINAL_OFFSET: &str = "x-original-offset";
     /// The last one of a batch that can't be decoded.
     pub const ORIGINAL_LAST_OFFSET: &str = "x-original-last-offset";
 
+    /// Names of all headers that a dead letter adds.
     pub const ALL: [&str; 7] = [
         LETTER_ID,
         ERROR,
@@ -113,6 +119,7 @@ pub struct Said {
     pub origin: Option<Position>,
 }
 
+/// Reads what a record on the dead-letter topic says about itself.
 pub fn read(letter: &Record) -> Said {
     let text = |name| std::str::from_utf8(letter.headers.get(name)?).ok();
     let origin = || {

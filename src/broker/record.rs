@@ -18,10 +18,12 @@ pub struct Record {
 pub struct Headers(Vec<(String, Option<Bytes>)>);
 
 impl Headers {
+    /// Lists the headers in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref()))
     }
 
+    /// Adds a header behind the others.
     pub fn push(&mut self, name: impl Into<String>, value: Option<Bytes>) {
         self.0.push((name.into(), value));
     }
@@ -59,6 +61,7 @@ impl<N: Into<String>, V: Into<Bytes>, const COUNT: usize> From<[(N, V); COUNT]> 
     }
 }
 
+/// Partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
     pub topic: Arc<str>,
@@ -74,6 +77,7 @@ pub struct Position {
 }
 
 impl Position {
+    /// Returns the partition of this position.
     pub fn topic_partition(&self) -> TopicPartition {
         TopicPartition { topic: Arc::clone(&self.topic), partition: self.partition }
     }

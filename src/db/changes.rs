@@ -12,6 +12,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Counts a change, or what may be one.
     pub fn more(&self) {
         self.count.fetch_add(1, Ordering::AcqRel);
     }

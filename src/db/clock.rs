@@ -41,6 +41,7 @@ pub(super) async fn now(conn: &mut AsyncPgConnection) -> QueryResult<Timestamp> 
 }
 
 impl Db {
+    /// Reads the database's clock.
     pub async fn now(&self) -> Result<Timestamp, DbError> {
         asking!(self.run(async |conn| now(conn).await))
     }

@@ -214,6 +214,7 @@ impl Db {
         Ok(LetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
+    /// Reads one dead letter, with its whole value.
     pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {
         let row: Option<LetterRow> = asking!(self.run(async move |conn| {
             dead_letters::table.find(id.0).select(columns(1, i32::MAX)).one(conn).await.optional()
@@ -236,6 +237,7 @@ impl Db {
         Ok(rows.into_iter().map(LetterId::from).collect())
     }
 
+    /// Counts the dead letters that are neither replayed nor discarded.
     pub async fn count_open_dead_letters(&self) -> Result<i64, DbError> {
         let open = dead_letters::table.filter(dead_letters::state.eq(LetterState::Open.name())).count();
         self.run(async move |conn| open.one(conn).await).await

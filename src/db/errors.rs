@@ -5,6 +5,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use super::sqlstate::{Reaction, SqlState};
 use crate::domain::{Error, ErrorKind};
 
+/// Errors of the database, by what a caller can do about them.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
     #[error("postgresql is unavailable: {0}")]

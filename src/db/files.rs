@@ -36,6 +36,7 @@ pub struct NextIds {
 }
 
 impl NextIds {
+    /// Returns the time since the ids were taken.
     pub fn age(&self) -> Duration {
         self.taken.elapsed()
     }
@@ -146,6 +147,7 @@ impl Db {
         Ok((known, next.into()))
     }
 
+    /// Reads one file.
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
         let row: Option<FileRow> = asking!(self.run(async move |conn| {
             files::table.find(id.0).select(FileRow::as_select()).one(conn).await.optional()

@@ -89,6 +89,7 @@ pub struct FreshRows {
 }
 
 impl Db {
+    /// Registers a publisher of what this process commits.
     pub fn fresh_rows(&self) -> FreshRows {
         self.fresh.rows().get_or_insert_default();
         FreshRows { db: self.clone() }

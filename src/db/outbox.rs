@@ -15,6 +15,7 @@ use super::{Db, DbError, clock, limits, listen};
 use crate::domain::{EventId, FileId, Status, Timestamp};
 use crate::faults;
 
+/// Row of the outbox: a message that has committed and is to be published.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = outbox, check_for_backend(diesel::pg::Pg))]
 pub struct OutboxRow {
@@ -139,6 +140,7 @@ pub struct Round {
 }
 
 impl Round {
+    /// Adds up two rounds.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.taken += other.taken;
@@ -175,12 +177,14 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Returns the file that the message is about.
     pub const fn file_id(&self) -> FileId {
         self.file_id
     }
 }
 
 impl OutboxRow {
+    /// Returns what names the row once its record is gone.
     pub fn handle(&self) -> Handle {
         Handle { id: self.id, file_id: FileId(self.file_id), topic: self.topic.clone() }
     }

@@ -29,6 +29,7 @@ impl Progress {
         Self(AtomicBool::new(false))
     }
 
+    /// Notes that a try begins.
     pub fn begins(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

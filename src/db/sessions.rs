@@ -75,10 +75,12 @@ const TRANSACTION_POOLING: &str = "between here and PostgreSQL is a pooler such 
 const LOOKS: u8 = 3;
 
 impl Sessions {
+    /// Makes sessions that this connector opens.
     pub fn new(connector: Arc<Connector>) -> Self {
         Self { connector, suspect: Mutex::default(), looks: AtomicU8::new(0) }
     }
 
+    /// Makes a pool of at most `size` sessions.
     pub fn pool(self, size: usize) -> Result<Pool<Self>, DbError> {
         Pool::builder(self)
             .max_size(size)

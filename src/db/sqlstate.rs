@@ -37,6 +37,7 @@ impl SqlState {
     /// PostgreSQL's own for an error without one.
     pub const UNKNOWN: Self = Self(*b"XX000");
 
+    /// Tells what to do about the state.
     pub fn reaction(self) -> Reaction {
         match &self.0 {
             // read_only_sql_transaction

@@ -38,6 +38,7 @@ INSERT INTO status_counts (status, files)
 SELECT status, sum(files) FROM folded GROUP BY status HAVING sum(files) <> 0";
 
 impl Db {
+    /// Reads the number of files in each status.
     pub async fn stats(&self) -> Result<Stats, DbError> {
         let (counts, oldest): (Vec<Count>, Option<Age>) = asking!(self.run(async |conn| {
             let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;

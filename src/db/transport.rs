@@ -56,6 +56,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
+    /// Wraps a transport and notes what is heard on it.
     pub fn new(inner: Transport, heard: Arc<Heard>) -> Self {
         Self { inner, scanner: Scanner::default(), heard }
     }

@@ -39,12 +39,14 @@ impl Default for Writes {
 }
 
 impl Writes {
+    /// Notes a write that succeeded.
     pub fn succeeded(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         self.last_success.store(now, Ordering::Relaxed);
         self.outage.works();
     }
 
+    /// Notes a write that failed.
     pub fn failed(&self, error: &DbError) {
         self.last_success.store(0, Ordering::Relaxed);
         self.outage.fails(error);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::page::{MAX_BYTES, cursor, malformed, read_cursor, read_limit};
 use super::{Attempt, FileId, LetterId, Result, Timestamp};
 
+/// State of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LetterState {
@@ -22,8 +23,10 @@ pub enum LetterState {
 }
 
 impl LetterState {
+    /// All states, in their order.
     pub const ALL: [Self; 3] = [Self::Open, Self::Replayed, Self::Discarded];
 
+    /// Returns the name that the API, the command line and the database use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -32,6 +35,7 @@ impl LetterState {
         }
     }
 
+    /// Parses such a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
@@ -87,6 +91,7 @@ pub struct LetterHeader {
 }
 
 impl LetterHeader {
+    /// Makes a header; a value that is no text is kept as bytes.
     pub fn new(name: String, value: Option<&[u8]>) -> Self {
         let Some(bytes) = value else { return Self { name, value: None, value_base64: None } };
         match std::str::from_utf8(bytes) {
@@ -143,6 +148,7 @@ impl Value {
         }
     }
 
+    /// Returns the bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.into_bytes(),
@@ -169,6 +175,7 @@ pub struct LetterCursor {
 const CURSOR: &str = "dead-letters:";
 
 impl LetterCursor {
+    /// Writes the cursor as clients pass it back.
     pub fn encode(self) -> String {
         cursor(CURSOR, self.before)
     }
@@ -211,6 +218,7 @@ impl LetterPageRequest {
         Ok(Self { limit: read_limit(limit)?, cursor, state, file_id })
     }
 
+    /// Returns the name of the state that is asked for.
     pub fn state_name(&self) -> &'static str {
         self.state.map_or(ANY_STATE, LetterState::name)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+/// Result whose error is, unless told otherwise, an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, seen from the caller. Two total projections hang on it: the HTTP status
@@ -38,6 +39,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
     pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Invalid,
@@ -57,6 +59,7 @@ impl ErrorKind {
         Self::Internal,
     ];
 
+    /// Tells whose fault an error of this kind is.
     pub const fn fault(self) -> Fault {
         match self {
             Self::Unavailable => Fault::Dependency,
@@ -110,10 +113,12 @@ pub struct Error {
 }
 
 impl Error {
+    /// Makes an error without a cause.
     pub fn new(kind: ErrorKind, code: &'static str, detail: impl Into<String>) -> Self {
         Self { kind, code, detail: detail.into(), fields: Vec::new(), retry_after: None, source: None }
     }
 
+    /// Makes the error of a request with members that break rules.
     pub fn invalid(fields: Vec<FieldError>) -> Self {
         let detail = match fields.as_slice() {
             [one] => one.detail.clone(),
@@ -122,6 +127,7 @@ impl Error {
         Self { fields, ..Self::new(ErrorKind::Invalid, "validation_failed", detail) }
     }
 
+    /// Makes the error of a mistake of ours.
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, "internal", detail)
     }

@@ -25,6 +25,7 @@ pub enum FactType {
 }
 
 impl FactType {
+    /// All types.
     pub const ALL: [Self; 7] = [
         Self::Requested,
         Self::ProcessingStarted,
@@ -80,6 +81,7 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Fact<'a> {
+    /// Makes the fact that this happened to the file.
     pub fn new(id: EventId, r#type: FactType, file: &'a File) -> Self {
         Self {
             id,

@@ -42,6 +42,7 @@ pub struct Mark {
 }
 
 impl File {
+    /// Returns what tells this state of the file from others.
     pub const fn mark(&self) -> Mark {
         Mark { attempt: self.attempt, sequence: self.sequence }
     }
@@ -86,7 +87,9 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// Maximum length of a title, in characters.
 pub const TITLE_MAX_CHARS: usize = 255;
+/// Maximum length of a description, in bytes of UTF-8.
 pub const DESCRIPTION_MAX_BYTES: usize = 64 * 1024;
 
 /// A valid request: the only way to one is `NewFile::new`.

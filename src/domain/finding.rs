@@ -14,6 +14,7 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Returns the name that reports use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -35,14 +36,17 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Makes a finding of something that is right.
     pub fn ok(subject: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { subject: subject.into(), severity: Severity::Ok, detail: detail.into(), advice: None }
     }
 
+    /// Makes a finding of something that works but should be changed.
     pub fn warning(subject: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, advice: Some(advice.into()), ..Self::ok(subject, detail) }
     }
 
+    /// Makes a finding of something that does not work.
     pub fn error(subject: impl Into<String>, detail: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { severity: Severity::Error, advice: Some(advice.into()), ..Self::ok(subject, detail) }
     }

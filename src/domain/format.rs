@@ -11,6 +11,7 @@ pub enum Format {
 }
 
 impl Format {
+    /// All formats.
     pub const ALL: [Self; 1] = [Self::Txt];
 
     /// The name in requests, messages and rows; also the extension of the object key.
@@ -20,12 +21,14 @@ impl Format {
         }
     }
 
+    /// Returns the media type of its files.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Txt => "text/plain; charset=utf-8",
         }
     }
 
+    /// Parses the name that the API uses.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }

@@ -11,6 +11,7 @@ pub struct IdempotencyKey(String);
 /// How long a key stands for its first request.
 pub const KEPT: Duration = Duration::from_hours(24);
 
+/// Error of a text that is no idempotency key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an Idempotency-Key has 1 to 255 printable ASCII characters")]
 pub struct InvalidIdempotencyKey;

@@ -16,6 +16,7 @@ impl fmt::Display for FileId {
     }
 }
 
+/// Error of a text that is no [`FileId`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a file id is a whole number from 1 to 9223372036854775807")]
 pub struct InvalidFileId;
@@ -46,6 +47,7 @@ impl fmt::Display for LetterId {
     }
 }
 
+/// Error of a text that is no [`LetterId`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a dead letter is a whole number from 1 to 9223372036854775807")]
 pub struct InvalidLetterId;
@@ -66,8 +68,10 @@ impl FromStr for LetterId {
 pub struct Attempt(pub i32);
 
 impl Attempt {
+    /// Number of the first attempt.
     pub const FIRST: Self = Self(1);
 
+    /// Returns the number of the next attempt.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -159,6 +159,7 @@ mod serde_bytes_like {
 
     use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+    /// Bytes of a JSON string, which need not be UTF-8.
     pub struct Bytes(pub Vec<u8>);
 
     struct OfString;

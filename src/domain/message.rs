@@ -6,18 +6,25 @@ use super::json_members::{Members, WrongType, without_bom};
 use super::{Attempt, File, FileId, Format, Timestamp};
 
 pub mod topic {
+    /// Topic of requests.
     pub const CREATE: &str = "file.create";
+    /// Topic of results.
     pub const CREATED: &str = "file.created";
+    /// Topic of events.
     pub const EVENTS: &str = "file.events";
+    /// Topic of dead letters.
     pub const DEAD_LETTERS: &str = "file.create.dlq";
 
+    /// All topics.
     pub const ALL: [&str; 4] = [CREATE, CREATED, EVENTS, DEAD_LETTERS];
 }
 
 pub mod header {
     /// UUID of the published fact; the same on every copy of it.
     pub const EVENT_ID: &str = "event-id";
+    /// Header with the version of the value's schema.
     pub const SCHEMA_VERSION: &str = "schema-version";
+    /// Version that is written today.
     pub const SCHEMA_VERSION_1: &str = "1";
 }
 

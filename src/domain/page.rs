@@ -10,7 +10,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use super::text;
 use super::{Error, ErrorKind, File, FileId, Result, Status};
 
+/// Files on a page, unless asked otherwise.
 pub const LIMIT_DEFAULT: i64 = 50;
+/// Maximum of files on a page.
 pub const LIMIT_MAX: i64 = 200;
 const QUERY_MAX_CHARS: usize = 255;
 
@@ -21,10 +23,12 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// Writes the cursor as clients pass it back.
     pub fn encode(self) -> String {
         cursor("files:", self.before)
     }
 
+    /// Parses what `encode` has written.
     pub fn decode(text: &str) -> Result<Self> {
         Ok(Self { before: read_cursor("files:", text)? })
     }
@@ -66,6 +70,7 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
+    /// Parses the parameters of a request for a page.
     pub fn new(
         limit: Option<&str>,
         cursor: Option<&str>,

@@ -10,6 +10,7 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
+    /// Returns the number of bytes.
     pub const fn length(self) -> u64 {
         self.last - self.first + 1
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Number of files in each status.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stats {
     pub pending: i64,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Attempt, File};
 
+/// Status of a file (docs/STATES.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -20,9 +21,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// All statuses, in the order of a file's life.
     pub const ALL: [Self; 6] =
         [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled, Self::Deleted];
 
+    /// Returns the name that the API, messages and the database use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -34,6 +37,7 @@ impl Status {
         }
     }
 
+    /// Parses such a name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
@@ -71,6 +75,7 @@ pub enum Move {
 }
 
 impl Move {
+    /// All moves.
     pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Complete,
@@ -83,6 +88,7 @@ impl Move {
         Self::Delete,
     ];
 
+    /// Returns the name that the history shows.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -137,11 +143,13 @@ pub struct State {
 }
 
 impl State {
+    /// Returns the state of a file.
     pub const fn of(file: &File) -> Self {
         Self { status: file.status, attempt: file.attempt }
     }
 }
 
+/// Decision of the transition table about one move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Apply(State),

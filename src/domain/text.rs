@@ -65,6 +65,7 @@ const fn is_blank(c: char) -> bool {
     )
 }
 
+/// Tells whether Unicode reserves the code point for internal use (noncharacters).
 pub const fn is_noncharacter(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}') || c as u32 & 0xfffe == 0xfffe
 }

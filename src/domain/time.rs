@@ -11,14 +11,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
+    /// Reads this machine's clock.
     pub fn now() -> Self {
         Self::from(Utc::now())
     }
 
+    /// Returns the milliseconds since 1970 in UTC.
     pub fn epoch_millis(self) -> i64 {
         self.0.timestamp_millis()
     }
 
+    /// Returns the time as chrono's type.
     pub fn as_datetime(self) -> DateTime<Utc> {
         self.0
     }

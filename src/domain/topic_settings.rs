@@ -17,6 +17,7 @@ pub struct TopicSettings {
     pub configs: BTreeMap<String, String>,
 }
 
+/// Severity of a setting that gets in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

@@ -27,6 +27,7 @@ pub(super) struct StoreClock {
 }
 
 impl StoreClock {
+    /// Returns the seconds by which the store's clock is ahead of this machine's.
     pub fn ahead_secs(&self) -> i64 {
         self.ahead_secs.load(Ordering::Relaxed)
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{error_codes::Meaning, xml};
 use crate::domain::{Error, ErrorKind};
 
+/// Errors of the store, by what a caller can do about them.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     #[error("the object store is unavailable: {0}")]

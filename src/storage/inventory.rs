@@ -62,6 +62,7 @@ pub struct Upload {
     pub started: Timestamp,
 }
 
+/// Page of a listing of unfinished multipart uploads.
 #[derive(Debug)]
 pub struct UploadPage {
     pub uploads: Vec<Upload>,

@@ -21,6 +21,7 @@ fn slug(title: &str) -> String {
     if cut.is_empty() { "untitled".to_owned() } else { cut.to_owned() }
 }
 
+/// Returns the location of an object as the API shows it: `s3://bucket/key`.
 pub fn location(bucket: &str, key: &str) -> String {
     format!("s3://{bucket}/{key}")
 }

@@ -74,12 +74,14 @@ impl Stored {
 const CHECKSUM: &str = "x-amz-checksum-sha256";
 
 impl Storage {
+    /// Makes the client; nothing is asked of the store yet.
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
         let outage = Arc::new(Outage::new("s3 is away", "s3 is back"));
         let proof_key = ProofKey::new(&config.secret_access_key);
         Ok(Self { client: SignedClient::new(config)?, proof_key, outage })
     }
 
+    /// Returns the bucket's name.
     pub fn bucket_name(&self) -> String {
         self.client.bucket_name()
     }

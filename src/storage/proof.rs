@@ -14,6 +14,7 @@ pub(super) struct ProofKey(Hmac<Sha256>);
 const PURPOSE: &[u8] = b"filesys: results of workers, version 1";
 
 impl ProofKey {
+    /// Derives the key from the secret that all roles share.
     pub fn new(secret: &SecretString) -> Self {
         let derived = keyed(secret.expose_secret().as_bytes()).chain_update(PURPOSE).finalize().into_bytes();
         Self(keyed(&derived))

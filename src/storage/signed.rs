@@ -50,6 +50,7 @@ impl<'a> Ask<'a> {
         Self { key, method, command, headers: HeaderMap::new(), body: Bytes::new(), is_stream: false }
     }
 
+    /// Makes a GET of a key, or of the bucket.
     pub fn get(key: &'a str, query: &[(&str, &str)]) -> Self {
         let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let query: HashMap<String, String> = query.collect();
@@ -66,6 +67,7 @@ impl<'a> Ask<'a> {
         Ok(ask)
     }
 
+    /// Makes the request that begins a multipart upload.
     pub fn start_upload(key: &'a str, content_type: &'a str) -> Self {
         Self::new(key, Method::POST, Command::InitiateMultipartUpload { content_type })
     }
@@ -75,6 +77,7 @@ impl<'a> Ask<'a> {
         Self::new(key, Method::DELETE, Command::AbortMultipartUpload { upload_id })
     }
 
+    /// Makes the request that deletes an object.
     pub fn delete(key: &'a str) -> Self {
         Self::new(key, Method::DELETE, Command::PresignDelete { expiry_secs: SIGNATURE_SECS })
     }
@@ -101,6 +104,7 @@ fn header(text: &str) -> Result<HeaderValue, StorageError> {
 }
 
 impl SignedClient {
+    /// Makes the client; nothing is asked of the store yet.
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
         let region = Region::Custom { region: config.region.clone(), endpoint: config.address() };
         let secret = config.secret_access_key.expose_secret();
@@ -124,10 +128,12 @@ impl SignedClient {
         Ok(Self { bucket, region: config.region.clone(), client, clock: Arc::default() })
     }
 
+    /// Returns the bucket's name.
     pub fn bucket_name(&self) -> String {
         self.bucket.name()
     }
 
+    /// Returns the region.
     pub fn region(&self) -> String {
         self.region.clone()
     }

@@ -54,6 +54,7 @@ pub(super) struct Connection {
 }
 
 impl Client {
+    /// Makes a client that connects when it is first needed.
     pub fn new(config: Arc<KafkaConfig>, client_id: &str, prefix: Prefix) -> Self {
         Self {
             config,
@@ -245,6 +246,7 @@ impl Client {
         }
     }
 
+    /// Returns the topics as they were at most `max_age` ago.
     pub async fn topics(&self, max_age: Duration) -> Result<Topics, BrokerError> {
         let topics = self
             .call("topics", limit::METADATA, async |connection: Arc<Connection>| {

@@ -60,14 +60,17 @@ impl Health {
     const SLOW: u8 = 1;
     const FAILED: u8 = 2;
 
+    /// Tells whether the last request was answered in time.
     pub fn answers(&self) -> bool {
         self.0.load(Ordering::Relaxed) == Self::ANSWERS
     }
 
+    /// Tells whether the last request failed.
     pub fn has_failed(&self) -> bool {
         self.0.load(Ordering::Relaxed) == Self::FAILED
     }
 
+    /// Notes a request that was answered in time.
     pub fn works(&self) {
         self.0.store(Self::ANSWERS, Ordering::Relaxed);
     }
@@ -79,6 +82,7 @@ impl Health {
         let _ = self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
     }
 
+    /// Notes a request that failed.
     pub fn fails(&self) {
         self.0.store(Self::FAILED, Ordering::Relaxed);
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub(super) struct Prefix(Arc<str>);
 
 impl Prefix {
+    /// Makes the prefix; an empty one changes no name.
     pub fn new(prefix: &str) -> Self {
         Self(prefix.into())
     }

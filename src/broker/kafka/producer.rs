@@ -54,11 +54,13 @@ impl Lane {
 }
 
 impl Producer {
+    /// Makes a producer whose lanes start with their first record.
     pub fn new(client: Arc<Client>, config: &Arc<KafkaConfig>, prefix: Prefix) -> Self {
         let raw = RawProducer::new(Arc::clone(config));
         Self { client, prefix, raw, topics: Mutex::default(), tasks: Mutex::default() }
     }
 
+    /// Queues records for their partitions; returns a receipt for each, in order.
     pub async fn send(&self, topic: &str, records: Vec<Record>) -> Vec<Receipt> {
         let partitions = match self.client.partition_count(topic).await {
             Ok(partitions) => partitions,

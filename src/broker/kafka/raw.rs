@@ -29,6 +29,7 @@ pub(super) struct RawProducer {
 }
 
 impl RawProducer {
+    /// Makes a producer that writes batches as they are given.
     pub fn new(config: Arc<KafkaConfig>) -> Self {
         Self { config, producer: OnceLock::new() }
     }

@@ -13,6 +13,7 @@ use super::assignment::{MemberId, Share, balance};
 use super::state::{Topics, log_of};
 use crate::broker::{BrokerError, Delivery, Membership, Position, TopicPartition};
 
+/// Consumer group: its members, who owns which partition, and its committed offsets.
 #[derive(Debug, Default)]
 pub struct Group {
     seats: BTreeMap<MemberId, Seat>,
@@ -131,6 +132,7 @@ impl Group {
         self.slots.get(at).map(|slot| slot.committed.unwrap_or(0))
     }
 
+    /// Takes the error that the member has not been told yet.
     pub fn take_trouble(&mut self, id: MemberId) -> Option<BrokerError> {
         self.seats.get_mut(&id)?.troubles.pop_front()
     }
@@ -150,6 +152,7 @@ impl Group {
         }
     }
 
+    /// Releases partitions that were revoked from a member.
     pub fn give_back(&mut self, id: MemberId, partitions: &[TopicPartition]) {
         for at in partitions {
             if let Some(slot) = self.slots.get_mut(at)

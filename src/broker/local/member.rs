@@ -13,6 +13,7 @@ use super::assignment::MemberId;
 use super::state::State;
 use crate::broker::{BrokerError, Member, MemberEvent, Membership, Position, Revocation, TopicPartition};
 
+/// Member of a group of the broker in memory.
 pub struct LocalMember {
     broker: LocalBroker,
     id: MemberId,
@@ -23,6 +24,7 @@ pub struct LocalMember {
 }
 
 impl LocalMember {
+    /// Joins the group.
     pub fn join(broker: &LocalBroker, membership: Membership) -> Self {
         let (id, wake) = broker.state().join(&membership);
         Self {

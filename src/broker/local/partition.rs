@@ -15,12 +15,14 @@ const ROOM_BYTES: usize = 64 << 20;
 /// Without data, what a record takes in memory.
 const OVERHEAD: usize = size_of::<Kept>();
 
+/// Record that is kept, with its time.
 #[derive(Debug)]
 pub struct Kept {
     pub timestamp_ms: i64,
     pub record: Record,
 }
 
+/// Log of one partition.
 #[derive(Debug, Default)]
 pub struct Log {
     low: i64,
@@ -46,6 +48,7 @@ impl Log {
         self.high
     }
 
+    /// Tells whether the record fits within the bounds of the log.
     pub fn has_room_for(&self, record: &Record) -> bool {
         self.bytes + size(record) + OVERHEAD <= ROOM_BYTES
     }
@@ -66,6 +69,7 @@ impl Log {
         (start..).zip(self.records.range(skip..))
     }
 
+    /// Drops the records below the offset.
     pub fn drop_below(&mut self, offset: i64) {
         while self.low < offset && self.drop_oldest() {}
     }

@@ -16,6 +16,7 @@ use crate::broker::{BrokerError, Membership, Position, Record, TopicPartition, T
 /// accepted here is accepted there.
 const MAX_RECORD_BYTES: usize = 1_000_000;
 
+/// State of the broker: its topics and groups.
 #[derive(Debug, Default)]
 pub struct State {
     pub topics: Topics,
@@ -23,8 +24,10 @@ pub struct State {
     last_member: MemberId,
 }
 
+/// Topics by name.
 pub type Topics = HashMap<Arc<str>, Topic>;
 
+/// Topic with its partitions.
 #[derive(Debug)]
 pub struct Topic {
     pub name: Arc<str>,
@@ -41,6 +44,7 @@ impl Topic {
         }
     }
 
+    /// Returns the number of partitions.
     pub fn partition_count(&self) -> i32 {
         i32::try_from(self.logs.len()).unwrap_or(i32::MAX)
     }
@@ -49,6 +53,7 @@ impl Topic {
         TopicPartition { topic: Arc::clone(&self.name), partition }
     }
 
+    /// Lists the partitions.
     pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
         (0..self.partition_count()).map(|partition| self.at(partition))
     }
@@ -75,19 +80,23 @@ impl Topic {
     }
 }
 
+/// Finds the log of a partition.
 pub fn log_of<'a>(topics: &'a Topics, at: &TopicPartition) -> Option<&'a Log> {
     topics.get(&at.topic)?.logs.get(usize::try_from(at.partition).ok()?)
 }
 
+/// Makes the error of a topic that does not exist.
 pub fn unknown(topic: &str) -> BrokerError {
     BrokerError::UnknownTopic(topic.to_owned())
 }
 
 impl State {
+    /// Finds a topic.
     pub fn topic(&self, name: &str) -> Result<&Topic, BrokerError> {
         self.topics.get(name).ok_or_else(|| unknown(name))
     }
 
+    /// Makes the topics that are missing; returns their names.
     pub fn ensure_topics(&mut self, specs: &[TopicSpec]) -> Result<Vec<String>, BrokerError> {
         if let Some(spec) = specs.iter().find(|spec| spec.partitions < 1) {
             let reason = format!("topic {} can't have {} partitions", spec.name, spec.partitions);
@@ -109,6 +118,7 @@ impl State {
         Ok(made)
     }
 
+    /// Appends records; returns a position or an error for each, in order.
     pub fn publish(&mut self, topic: &str, records: Vec<Record>) -> Vec<Result<Position, BrokerError>> {
         let Some(topic) = self.topics.get_mut(topic) else {
             return records.iter().map(|_| Err(unknown(topic))).collect();
@@ -134,6 +144,7 @@ impl State {
         (self.last_member, wake)
     }
 
+    /// Removes a member from its group.
     pub fn leave(&mut self, group: &str, id: MemberId) {
         if let Some(group) = self.groups.get_mut(group) {
             group.leave(id, &self.topics);

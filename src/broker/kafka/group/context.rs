@@ -68,6 +68,7 @@ struct Stale {
 }
 
 impl Context {
+    /// Makes the context of one consumer.
     pub fn new(shared: Shared, membership: &Membership) -> Self {
         Self {
             shared,
@@ -101,6 +102,7 @@ impl Context {
         }
     }
 
+    /// Takes the signal of the error that `poll` has returned.
     pub fn take_signal(&self) -> Option<Signal> {
         self.signal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -113,6 +115,7 @@ impl Context {
         }
     }
 
+    /// Tells whether no broker can be reached.
     pub fn are_brokers_away(&self) -> bool {
         self.are_brokers_away.load(Ordering::Relaxed)
     }
@@ -157,6 +160,7 @@ impl Context {
         }
     }
 
+    /// Resumes every assigned partition.
     pub fn resume_all(&self, consumer: &BaseConsumer<Self>) {
         let paused = std::mem::take(&mut *self.paused());
         if let Err(error) = consumer.resume(&self.partition_list(&paused)) {

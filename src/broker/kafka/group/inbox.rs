@@ -77,10 +77,12 @@ impl Inbox {
         self.is_joined.load(Ordering::Relaxed)
     }
 
+    /// Notes whether the member has joined.
     pub fn set_joined(&self, is_joined: bool) {
         self.is_joined.store(is_joined, Ordering::Relaxed);
     }
 
+    /// Notes partitions that the group has assigned.
     pub fn assigned(&self, partitions: Vec<TopicPartition>) {
         self.state().events.push_back(MemberEvent::Assigned(partitions));
         self.arrived.notify_one();
@@ -129,6 +131,7 @@ impl Inbox {
         state.passed.clear();
     }
 
+    /// Tells whether the member has been left or dropped.
     pub fn is_closed(&self) -> bool {
         self.state().closed
     }
