@@ -30,6 +30,8 @@ const FREE: usize = 8 << 10;
 /// Bytes handed to actix-http before it looks for the end of a head: it decodes all requests among them at once, and a
 /// decoded request takes up to a hundred times its bytes.
 const HEAD_STEP: usize = 512;
+/// The same once a head is known to be longer: it is looked at from its beginning each time.
+const LONG_HEAD_STEP: usize = 2 << 10;
 /// Bytes of a request's body that are received before anybody reads them. More wait in the kernel, which stops the client.
 const BODY_AHEAD: usize = 8 << 10;
 /// Bytes of answers that the kernel takes before the client's side has room for them.
@@ -122,6 +124,7 @@ impl Activity {
             Phase::Answering if self.has_body.get() => BODY_AHEAD.saturating_sub(ahead),
             // One byte tells whether the client is still there.
             Phase::Answering => usize::from(ahead == 0),
+            Phase::Waiting(..) if self.head.get() > passed => LONG_HEAD_STEP.saturating_sub(passed),
             Phase::Waiting(..) => HEAD_STEP.saturating_sub(passed),
             Phase::Closing(_) => CLOSING_STEP.saturating_sub(passed),
         }
