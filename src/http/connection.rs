@@ -148,7 +148,10 @@ impl Activity {
     /// The last byte of the answer is in the connection's buffer.
     pub fn end(&self, is_closing: bool) {
         let now = Instant::now();
-        self.phase.set(if is_closing { Phase::Closing(now) } else { Phase::Waiting(now, None) });
+        // The next head may have begun to arrive meanwhile. Behind a body it can't be told: its framing is counted, too.
+        let has_begun = !self.has_body.get() && self.ahead.get() > 0;
+        let waiting = Phase::Waiting(now, has_begun.then_some(now));
+        self.phase.set(if is_closing { Phase::Closing(now) } else { waiting });
         self.resume();
     }
 
