@@ -16,10 +16,17 @@ impl ByteRange {
     }
 
     /// `None` when the whole is to be sent: no bytes unit, several ranges, or not well-formed, all of which RFC 9110
-    /// lets a server ignore. An error when no byte of it exists.
+    /// lets a server ignore. An error when no byte of it exists. Units are case-insensitive (§14.1), and empty elements of a
+    /// list don't count (§5.6.1.2).
     pub fn parse(header: &str, size: u64) -> Result<Option<Self>> {
-        let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|spec| spec.split_once('-'))
-        else {
+        let Some((unit, ranges)) = header.trim().split_once('=') else {
+            return Ok(None);
+        };
+        let mut ranges = ranges.split(',').map(str::trim).filter(|range| !range.is_empty());
+        let (Some(range), None) = (ranges.next(), ranges.next()) else {
+            return Ok(None);
+        };
+        let Some((first, last)) = range.split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes")) else {
             return Ok(None);
         };
         let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -57,13 +64,24 @@ mod tests {
         assert_eq!(parse("bytes=7-"), Some((7, 9)));
         assert_eq!(parse("bytes=-4"), Some((6, 9)));
         assert_eq!(parse("bytes=-99"), Some((0, 9)));
+        assert_eq!(parse("BYTES=0-4"), Some((0, 4)));
+        assert_eq!(parse("bytes=,0-4, ,"), Some((0, 4)));
         assert_eq!(parse("bytes=2-99999999999999999999999"), Some((2, 9)));
     }
 
     #[test]
     fn what_is_not_a_single_range_means_the_whole() {
-        for text in ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "bytes=0-1,3-4", "items=0-1"]
-        {
+        for text in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-2",
+            "bytes=0-1,3-4",
+            "items=0-1",
+        ] {
             assert_eq!(ByteRange::parse(text, 10).unwrap(), None, "{text}");
         }
     }

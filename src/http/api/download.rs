@@ -61,12 +61,16 @@ fn wanted_range(
     if request.method() != Method::GET {
         return Ok(None);
     }
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    // A field that may come once is read from one line only: of several, no one can say which is meant (RFC 9110 §5.3).
+    let text = |name| {
+        let mut lines = request.headers().get_all(name);
+        lines.next().filter(|_| lines.next().is_none()).and_then(|value| value.to_str().ok())
+    };
     let (Some(wanted), Some(size)) = (text(header::RANGE), size) else {
         return Ok(None);
     };
-    if let Some(condition) = text(header::IF_RANGE)
-        && !is_current(condition.trim(), now)
+    if request.headers().contains_key(header::IF_RANGE)
+        && !text(header::IF_RANGE).is_some_and(|condition| is_current(condition.trim(), now))
     {
         return Ok(None);
     }

@@ -63,6 +63,9 @@ async fn one_range_of_the_bytes_can_be_asked_for() {
         assert_eq!(answer.header("content-range"), Some(expected.as_str()), "{range}");
         assert_eq!(answer.body, whole[first..=last], "{range}");
     }
+    let twice = crate::support::raw::Request::get(path.clone());
+    let twice = twice.header("Range", "bytes=0-1").header("Range", "bytes=3-4");
+    assert_eq!(twice.send(app.address()).await.unwrap().body, whole, "no one can say which is meant");
     for not_one_range in ["bytes=0-1,3-4", "lines=0-3", "bytes=9-3", "bytes=x-y", "bytes="] {
         let answer = app.get_with(&path, "range", not_one_range).await;
         assert_eq!((answer.status, &answer.body), (200, &whole), "{not_one_range}");
