@@ -5,6 +5,7 @@ use std::ops::Deref;
 use actix_http::encoding::Decoder;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
@@ -79,6 +80,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
 
 /// True when the content type is the right one, and its charset, if it says one, is UTF-8.
 fn has_media_type(request: &HttpRequest, is_right: impl Fn(&str) -> bool) -> bool {
+    // Of several lines no one can say which is meant (RFC 9110 §5.3).
+    if request.headers().get_all(header::CONTENT_TYPE).nth(1).is_some() {
+        return false;
+    }
     let Ok(Some(mime)) = request.mime_type() else { return false };
     let is_utf8 = mime.get_param("charset").is_none_or(|charset| {
         charset.as_str().eq_ignore_ascii_case("utf-8") || charset.as_str().eq_ignore_ascii_case("utf8")
@@ -164,7 +169,13 @@ fn unreadable(error: &PayloadError) -> HttpError {
     if matches!(error, PayloadError::Overflow) {
         return too_large().into();
     }
-    of_status(error.error_response().status(), error.to_string()).into()
+    let is_decoder = matches!(error, PayloadError::Incomplete(Some(_)) | PayloadError::Io(_));
+    let detail = if is_decoder {
+        "the body can't be decompressed: it is not what Content-Encoding says, or it is cut off"
+    } else {
+        "the body can't be read to its end"
+    };
+    of_status(error.error_response().status(), detail.to_owned()).into()
 }
 
 #[cfg(test)]

@@ -24,7 +24,9 @@ async fn sixty_bad_requests_and_more_get_a_problem_document_each() {
         let answer = request.send(app.address()).await;
         let answer = answer.unwrap_or_else(|| panic!("{name}: no answer"));
         assert_eq!(answer.status, status, "{name}: {}", answer.text());
-        assert_eq!(answer.problem()["code"], code, "{name}");
+        let problem = answer.problem();
+        assert_eq!(problem["code"], code, "{name}");
+        assert!(!problem["detail"].to_string().contains("kind:"), "{name}: for people, {problem}");
     }
     assert_eq!(app.file(file.id).await, file);
     assert_eq!(app.stats().await.total, 1);
@@ -97,6 +99,7 @@ fn encodings() -> Vec<Case> {
         ("plain text", post("text/plain"), 415, "unsupported_media_type"),
         ("a form", post("application/x-www-form-urlencoded"), 415, "unsupported_media_type"),
         ("no media type", post("application/"), 415, "unsupported_media_type"),
+        ("two content types", post("application/json").header("Content-Type", "text/plain"), 415, "unsupported_media_type"),
         ("invalid UTF-8", Request::create(b"{\"title\":\"\xff\xfe\"}"), 400, "malformed_json"),
         ("an overlong NUL", Request::create(b"{\"title\":\"\xc0\x80\"}"), 400, "malformed_json"),
         ("UTF-16", Request::create("{\0\"\0t\0"), 400, "malformed_json"),
