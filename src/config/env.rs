@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io::Read;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::asked::{Asked, span};
+
+/// Bytes of a file that holds a secret: a private key takes 4 KiB.
+const SECRET_FILE_LIMIT: u64 = 64 << 10;
 
 /// Stands for a value that is not Unicode.
 const NOT_UNICODE: &str = "\u{fffd}";
@@ -197,7 +201,7 @@ impl Env {
                 Some(SecretString::default())
             }
             (direct, None) => direct.map(SecretString::from),
-            (None, Some(path)) => match std::fs::read_to_string(path) {
+            (None, Some(path)) => match read_secret(&path) {
                 Ok(text) => {
                     let text = text.strip_prefix(BOM).unwrap_or(&text);
                     let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
@@ -215,6 +219,16 @@ impl Env {
 
 /// Editors on Windows put it before text; it belongs to no value.
 pub(super) const BOM: char = '\u{feff}';
+
+/// Reads a file that should be small, whatever it is.
+fn read_secret(path: &str) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(SECRET_FILE_LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_FILE_LIMIT {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
 
 fn is_empty(secret: &SecretString) -> bool {
     secret.expose_secret().is_empty()
@@ -276,6 +290,14 @@ mod tests {
             let mut env = Env::of([("DATABASE_PASSWORD_FILE", file.path().to_str().unwrap())]);
             assert_eq!(env.secret("DATABASE_PASSWORD").unwrap().expose_secret(), "s3cret");
         }
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_no_secret() {
+        let mut env = Env::of([("A_FILE", "/dev/zero")]);
+        assert!(env.secret("A").is_none());
+        let problem = env.finish().unwrap_err().to_string();
+        assert!(problem.contains("A_FILE can't be read: file too large"), "{problem}");
     }
 
     #[test]

@@ -286,12 +286,19 @@ impl Parameters {
         let root_certificate = self.take("sslrootcert");
         let fallback_name = self.take("fallback_application_name");
         let retries = self.number("keepalives_retries")?;
+        let database = self.take("dbname");
+        let application_name = self.take("application_name").or(fallback_name);
+        for (name, value) in [("dbname", &database), ("application_name", &application_name)] {
+            if value.as_deref().is_some_and(has_login) {
+                return Err(format!("{name} is an address with a login in it; it would be shown"));
+            }
+        }
         Ok(DatabaseTarget {
             servers,
             user: self.take("user"),
             password: self.take("password").map(SecretString::from),
-            database: self.take("dbname"),
-            application_name: self.take("application_name").or(fallback_name),
+            database,
+            application_name,
             options: self.take("options"),
             connect_timeout: self.seconds("connect_timeout")?,
             tcp: TcpSettings {
@@ -308,6 +315,11 @@ impl Parameters {
             encryption: Encryption::of(mode.as_deref(), root_certificate.as_deref())?,
         })
     }
+}
+
+/// An address of the form `scheme://…@…`, which may have a password in it.
+fn has_login(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// Letters of any script, addresses; nothing that belongs to another part.

@@ -121,6 +121,18 @@ fn parameters_mean_what_libpq_means() {
 }
 
 #[test]
+fn an_address_in_the_place_of_a_name_is_refused_and_not_shown() {
+    for text in [
+        "host=h dbname=postgresql://u:hunter2@h2/d2 user=u",
+        "postgresql://u@h/d?application_name=postgresql://u:hunter2@h",
+    ] {
+        let error = DatabaseTarget::parse(text).unwrap_err();
+        assert!(error.contains("address with a login") && !error.contains("hunter2"), "{error}");
+    }
+    assert!(DatabaseTarget::parse("postgresql://u@h/d?application_name=https://example.org").is_ok());
+}
+
+#[test]
 fn what_is_shown_is_what_connects() {
     for text in [
         "postgresql://u:hunter2@h:5/d",
