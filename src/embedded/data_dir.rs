@@ -31,6 +31,9 @@ impl DataDir {
         if path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
             return Err(EmbeddedError::LineBreak { path: path.to_owned() });
         }
+        if path.to_str().is_none() {
+            return Err(EmbeddedError::NotUnicode { path: path.to_owned() });
+        }
         access::own_directory(path)?;
         let path = path.canonicalize().map_err(EmbeddedError::io(path))?;
         let lock = lock(&path)?;
@@ -251,6 +254,9 @@ mod tests {
         assert!(matches!(DataDir::open(&file), Err(EmbeddedError::WrongKind { .. })));
         let error = DataDir::open(&dir.path().join("new\nline")).unwrap_err().to_string();
         assert!(error.contains("line break") && !error.contains('\n'), "{error}");
+        let name = std::os::unix::ffi::OsStrExt::from_bytes(b"y\xff");
+        let name: &std::ffi::OsStr = name;
+        assert!(matches!(DataDir::open(&dir.path().join(name)), Err(EmbeddedError::NotUnicode { .. })));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum EmbeddedError {
         quoted(path)
     )]
     LineBreak { path: PathBuf },
+    #[error("{} has a name that is not UTF-8; choose another", path.display())]
+    NotUnicode { path: PathBuf },
     #[error("{} is not {expected}", path.display())]
     WrongKind { path: PathBuf, expected: &'static str },
     #[error(
