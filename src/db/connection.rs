@@ -1,4 +1,4 @@
-//! How every connection to PostgreSQL is opened: server by server, encrypted as asked, with the product's settings.
+//! Opening of every connection to PostgreSQL: server by server, encrypted as asked, with the product's settings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ pub(super) struct Opened {
     pub state: SessionState,
 }
 
-/// What a session is when it is opened.
+/// Kind of session that was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SessionState {
     /// The server is a standby, or sessions of this role or database are to take no writes.

@@ -115,7 +115,7 @@ impl DbError {
     }
 }
 
-/// Where no connection is at hand that may have heard more.
+/// Converts without what the connection may have heard besides.
 impl From<DieselError> for DbError {
     fn from(error: DieselError) -> Self {
         Self::from_driver(error, None)

@@ -16,7 +16,7 @@ use crate::domain::{File, Page, PageRequest, Status, text};
 /// Characters of each description in a list.
 const BEGINNING: i32 = 500;
 
-/// What searches are made with, besides the settings of each session. Their plans depend on the text: a rare one is
+/// Settings of searches, besides those of each session. Their plans depend on the text: a rare one is
 /// looked up by its trigrams (`migrations::TITLE_INDEX`), one that many titles have is soon met among the newest.
 fn search_settings() -> String {
     format!(

@@ -7,24 +7,24 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use super::DbError;
 
-/// The waits between the tries of one piece of work.
+/// Tries of one piece of work, and the backoff between them.
 pub(super) struct Tries {
     waits: ExponentialBackoff,
     /// Tries that are left on a new session.
     sessions: u8,
 }
 
-/// Where the transaction of an attempt is, as far as it matters once the connection has broken.
+/// Progress of an attempt: whether a broken connection may have left its work done.
 #[derive(Debug)]
 pub(super) struct Progress(AtomicBool);
 
 impl Progress {
-    /// Nothing that was sent changes anything until a commit is.
+    /// Starts a transaction: nothing that is sent changes anything before the commit.
     pub const fn of_transaction() -> Self {
         Self(AtomicBool::new(true))
     }
 
-    /// What was sent may have been done.
+    /// Starts a statement of its own: once it is sent it may have been done.
     pub const fn of_statement() -> Self {
         Self(AtomicBool::new(false))
     }
@@ -34,7 +34,7 @@ impl Progress {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// From here on nobody can tell whether it was done.
+    /// Notes that the commit is sent: from here on its outcome may be unknown.
     pub fn commits(&self) {
         self.0.store(false, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The pool's sessions: opened as the product needs them, looked at before they are used again.
+//! Sessions of the pool: opened as the product needs them, checked before they are used again.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,16 +62,16 @@ pub(super) struct Sessions {
     connector: Arc<Connector>,
     /// Sessions that were last used before are taken for broken.
     suspect: Mutex<Option<Instant>>,
-    /// How often it was looked whether a pooler changes server processes between transactions.
+    /// Number of checks so far for a pooler that changes server processes between transactions.
     looks: AtomicU8,
 }
 
-/// What makes a pooler in transaction mode unusable, and the way out.
+/// Explanation for operators: why a pooler in transaction mode can't be used, and what to change.
 const TRANSACTION_POOLING: &str = "between here and PostgreSQL is a pooler such as PgBouncer in transaction mode, where \
      sessions keep no settings, prepared statements, locks and LISTEN: set pool_mode=session for this database there, or \
      have DATABASE_URL name PostgreSQL itself";
 
-/// Looks that find nothing are repeated so often.
+/// Number of such checks before they stop.
 const LOOKS: u8 = 3;
 
 impl Sessions {

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqlState(pub [u8; 5]);
 
-/// What an error asks for.
+/// Reaction that an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
     /// A rule of the schema was broken: the same rows will break it again.

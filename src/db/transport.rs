@@ -21,7 +21,7 @@ pub(super) enum Transport {
     Tls(Box<Encrypted>),
 }
 
-/// What a server has said on one connection.
+/// Messages of a server that one connection has received.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// The SQLSTATE of the last error, zero when it was taken.
@@ -42,7 +42,7 @@ impl Heard {
         self.error.store(u64::from_be_bytes(bytes), Ordering::Release);
     }
 
-    /// Which server process the peer says it is. A pooler gives a number of its own.
+    /// Process id that the server reports. A pooler reports a number of its own.
     pub fn process(&self) -> i32 {
         self.process.load(Ordering::Acquire)
     }

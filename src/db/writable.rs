@@ -1,4 +1,4 @@
-//! Whether PostgreSQL can be worked with: it is there, has the right schema, and takes writes.
+//! Readiness of PostgreSQL: it answers, has the right schema, and takes writes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ use super::retry::asking;
 use super::{Db, DbError, migrations};
 use crate::telemetry::Outage;
 
-/// What was written so recently tells enough.
+/// Age up to which an earlier write makes a probe unnecessary.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// What is known of writing.
+/// Outcome of the latest writes.
 pub(super) struct Writes {
     began: Instant,
     /// In milliseconds after `began`; zero: never.

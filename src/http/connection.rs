@@ -105,19 +105,19 @@ impl Activity {
         self.has_body.set(true);
     }
 
-    /// Bytes of the request's body have been read.
+    /// Notes that bytes of the request's body have been read.
     pub fn consumed(&self, bytes: usize) {
         self.ahead.set(self.ahead.get().saturating_sub(bytes));
         self.resume();
     }
 
-    /// Whoever reads the body has read all of it that was received.
+    /// Notes that all that was received of the body has been read.
     pub fn nothing_ahead(&self) {
         self.ahead.set(0);
         self.resume();
     }
 
-    /// How many bytes may be received now. Nothing is decoded that has not been answered while a request is waited for.
+    /// Returns how many bytes may be received now. Nothing is decoded that has not been answered while a request is waited for.
     fn allowance(&self, passed: usize) -> usize {
         let ahead = self.ahead.get();
         match self.phase.get() {
@@ -130,7 +130,7 @@ impl Activity {
         }
     }
 
-    /// Nothing is received: until something is read, or so that actix-http looks at what it has.
+    /// Receives nothing for now: until something is read, or so that actix-http looks at what it has.
     fn pause(&self, cx: &Context<'_>) {
         if self.phase.get() == Phase::Answering {
             self.paused.set(Some(cx.waker().clone()));

@@ -1,4 +1,4 @@
-//! Whether the disk can be used: failures become answers, and are logged once for as long as they last.
+//! State of the disk: failures become answers, and are logged once for as long as they last.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where things are: one file for each object, spread over directories by its key's digest, whatever the key is.
+//! Layout of the directory: one file for each object, spread over directories by its key's digest, whatever the key is.
 
 use std::borrow::Cow;
 use std::fs;
