@@ -21,7 +21,7 @@ pub(super) enum Transport {
     Tls(Box<Encrypted>),
 }
 
-/// Messages of a server that one connection has received.
+/// Last error and process id that the server has sent on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// The SQLSTATE of the last error, zero when it was taken.

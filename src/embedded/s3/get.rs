@@ -10,6 +10,7 @@ use s3s::{S3Error, S3Result};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
+use super::fields::described;
 use super::files::{Files, blocking};
 use super::object::Opened;
 
@@ -28,30 +29,22 @@ pub(super) async fn get(files: &Arc<Files>, input: GetObjectInput) -> S3Result<G
             StreamingBlob::wrap(ReaderStream::with_capacity(file, PIECE))
         }
     };
-    let e_tag = Some(description.tag());
+    let tag = description.tag();
     // As S3 has it, the digests are of a whole object.
     let sums = if length == size { description.sums.into() } else { Checksum::default() };
     let headers = description.headers;
-    Ok(GetObjectOutput {
-        body: Some(body),
-        content_length: i64::try_from(length).ok(),
-        content_range: range.map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
-        accept_ranges: Some("bytes".to_owned()),
-        e_tag,
-        last_modified: Some(modified),
-        content_type: headers.content_type,
-        content_encoding: headers.content_encoding,
-        content_disposition: headers.content_disposition,
-        content_language: headers.content_language,
-        cache_control: headers.cache_control,
-        metadata: headers.user_metadata,
-        checksum_crc32: sums.checksum_crc32,
-        checksum_crc32c: sums.checksum_crc32c,
-        checksum_sha1: sums.checksum_sha1,
-        checksum_sha256: sums.checksum_sha256,
-        checksum_crc64nvme: sums.checksum_crc64nvme,
-        ..GetObjectOutput::default()
-    })
+    Ok(described!(
+        GetObjectOutput {
+            body: Some(body),
+            content_length: i64::try_from(length).ok(),
+            content_range: range.map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1)),
+            accept_ranges: Some("bytes".to_owned()),
+            e_tag: Some(tag),
+            last_modified: Some(modified),
+        },
+        headers,
+        sums
+    ))
 }
 
 type Found = (Opened, Option<Range<u64>>, Option<Bytes>);
@@ -79,25 +72,17 @@ pub(super) fn head(files: &Files, input: &HeadObjectInput) -> S3Result<HeadObjec
     let opened = files.object(&input.bucket, &input.key)?;
     opened.check(input.if_match.as_ref(), input.if_none_match.as_ref())?;
     let Opened { description, modified, .. } = opened;
-    let e_tag = Some(description.tag());
+    let tag = description.tag();
     let sums: Checksum = description.sums.into();
     let headers = description.headers;
-    Ok(HeadObjectOutput {
-        content_length: i64::try_from(description.size).ok(),
-        accept_ranges: Some("bytes".to_owned()),
-        e_tag,
-        last_modified: Some(modified),
-        content_type: headers.content_type,
-        content_encoding: headers.content_encoding,
-        content_disposition: headers.content_disposition,
-        content_language: headers.content_language,
-        cache_control: headers.cache_control,
-        metadata: headers.user_metadata,
-        checksum_crc32: sums.checksum_crc32,
-        checksum_crc32c: sums.checksum_crc32c,
-        checksum_sha1: sums.checksum_sha1,
-        checksum_sha256: sums.checksum_sha256,
-        checksum_crc64nvme: sums.checksum_crc64nvme,
-        ..HeadObjectOutput::default()
-    })
+    Ok(described!(
+        HeadObjectOutput {
+            content_length: i64::try_from(description.size).ok(),
+            accept_ranges: Some("bytes".to_owned()),
+            e_tag: Some(tag),
+            last_modified: Some(modified),
+        },
+        headers,
+        sums
+    ))
 }

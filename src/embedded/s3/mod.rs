@@ -3,6 +3,7 @@
 mod dir_sync;
 mod disk;
 mod entries;
+mod fields;
 mod files;
 mod get;
 mod layout;

@@ -16,9 +16,10 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
 
+use super::fields::{headers_of, with_sums};
 use super::files::{Conditions, Files, Staged, blocking};
 use super::hex;
-use super::object::{Description, Headers, Sums};
+use super::object::{Description, Sums};
 
 /// Bytes that are gathered before they go to the file, on another thread.
 const BATCH: usize = 1 << 20;
@@ -180,25 +181,11 @@ pub(super) async fn put(
             size: received.size,
             e_tag: received.md5,
             sums: received.sums.clone().into(),
-            headers: Headers {
-                content_type: input.content_type,
-                content_encoding: input.content_encoding,
-                content_disposition: input.content_disposition,
-                content_language: input.content_language,
-                cache_control: input.cache_control,
-                user_metadata: input.metadata,
-            },
+            headers: headers_of!(input),
         };
         files.name_object(received.staged, &input.bucket, &description, &conditions)?;
-        Ok(PutObjectOutput {
-            e_tag: Some(description.tag()),
-            checksum_crc32: received.sums.checksum_crc32,
-            checksum_crc32c: received.sums.checksum_crc32c,
-            checksum_sha1: received.sums.checksum_sha1,
-            checksum_sha256: received.sums.checksum_sha256,
-            checksum_crc64nvme: received.sums.checksum_crc64nvme,
-            ..PutObjectOutput::default()
-        })
+        let sums = received.sums;
+        Ok(with_sums!(PutObjectOutput { e_tag: Some(description.tag()) }, sums))
     })
     .await
 }
@@ -215,18 +202,7 @@ pub(super) fn copy(files: &Files, input: CopyObjectInput) -> S3Result<(ETag, Tim
         .map_err(|_| S3Error::new(S3ErrorCode::PreconditionFailed))?;
     let is_replaced =
         input.metadata_directive.is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-    let headers = if is_replaced {
-        Headers {
-            content_type: input.content_type,
-            content_encoding: input.content_encoding,
-            content_disposition: input.content_disposition,
-            content_language: input.content_language,
-            cache_control: input.cache_control,
-            user_metadata: input.metadata,
-        }
-    } else {
-        source.description.headers.clone()
-    };
+    let headers = if is_replaced { headers_of!(input) } else { source.description.headers.clone() };
     let description = Description { key: input.key, headers, ..source.description };
     let copied = stage_copy(files, &source.file, description.size);
     let staged = files.stored(copied, description.size)?;

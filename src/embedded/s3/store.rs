@@ -19,11 +19,11 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use tokio_util::sync::CancellationToken;
 
 use super::entries::Wanted;
+use super::fields::{headers_of, with_sums};
 use super::files::{Conditions, Files, blocking};
 use super::layout::is_bucket_name;
 use super::multipart::{self, Upload};
 use super::names::names;
-use super::object::Headers;
 use super::put::{self, Expected};
 use super::{get, make_dir, migration, pages};
 use crate::embedded::{Durability, EmbeddedError};
@@ -175,14 +175,7 @@ impl S3 for Store {
     ) -> Reply<CreateMultipartUploadOutput> {
         self.run(move |files| {
             let input = req.input;
-            let headers = Headers {
-                content_type: input.content_type,
-                content_encoding: input.content_encoding,
-                content_disposition: input.content_disposition,
-                content_language: input.content_language,
-                cache_control: input.cache_control,
-                user_metadata: input.metadata,
-            };
+            let headers = headers_of!(input);
             let upload = Upload { bucket: input.bucket, key: input.key, headers };
             let id = multipart::create(files, &upload)?;
             Ok(CreateMultipartUploadOutput {
@@ -199,14 +192,7 @@ impl S3 for Store {
         let UploadPartInput {
             body, bucket, key, upload_id, part_number, content_length, content_md5, ..
         } = req.input;
-        let sums = Checksum {
-            checksum_crc32: req.input.checksum_crc32,
-            checksum_crc32c: req.input.checksum_crc32c,
-            checksum_sha1: req.input.checksum_sha1,
-            checksum_sha256: req.input.checksum_sha256,
-            checksum_crc64nvme: req.input.checksum_crc64nvme,
-            ..Checksum::default()
-        };
+        let sums = with_sums!(Checksum {}, req.input);
         let algorithm = req.input.checksum_algorithm;
         let expected = Expected { md5: content_md5, sums, algorithm, trailing: req.trailing_headers };
         let of = (bucket, key, upload_id);
@@ -220,15 +206,7 @@ impl S3 for Store {
             let received = incoming.complete(files)?;
             let sums = received.sums.clone();
             let tag = multipart::keep_part(files, (&of.0, &of.1, &of.2), part_number, received)?;
-            Ok(UploadPartOutput {
-                e_tag: Some(tag),
-                checksum_crc32: sums.checksum_crc32,
-                checksum_crc32c: sums.checksum_crc32c,
-                checksum_sha1: sums.checksum_sha1,
-                checksum_sha256: sums.checksum_sha256,
-                checksum_crc64nvme: sums.checksum_crc64nvme,
-                ..UploadPartOutput::default()
-            })
+            Ok(with_sums!(UploadPartOutput { e_tag: Some(tag) }, sums))
         })
         .await
     }
