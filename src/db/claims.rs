@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::schema::files;
 use super::types::{FileRow, IdColumn, StatusColumn};
 use super::{Db, DbError, clock, limits};
@@ -116,8 +116,8 @@ impl Db {
                 let given = diesel::sql_query(
                     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS id FROM files_id_seq",
                 );
-                let given = given.one(conn).await?;
-                Ok((given, files::table.select(max(files::id)).one(conn).await?))
+                let given = given.load_one(conn).await?;
+                Ok((given, files::table.select(max(files::id)).load_one(conn).await?))
             })
             .await?;
         Ok(FileId(given.id.max(highest.unwrap_or_default())))
@@ -140,7 +140,7 @@ impl Db {
                     .find(id.0)
                     .select(FileRow::as_select())
                     .for_update()
-                    .one(conn)
+                    .load_one(conn)
                     .await
                     .optional()?;
                 Ok(work(row.map(File::from)).await)

@@ -9,8 +9,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{Interval, Timestamptz};
 use diesel_async::AsyncPgConnection;
 
-use super::one::One;
-use super::retry::asking;
+use super::load_one::LoadOne;
+use super::retry::retry_read;
 use super::types::TimeColumn;
 use super::{Db, DbError};
 use crate::domain::Timestamp;
@@ -37,12 +37,12 @@ pub(super) fn interval(span: Duration) -> PgInterval {
 /// When the transaction under way began.
 pub(super) async fn now(conn: &mut AsyncPgConnection) -> QueryResult<Timestamp> {
     let now = diesel::select(diesel::dsl::now.into_sql::<Timestamptz>());
-    Ok(Timestamp::from(now.one::<TimeColumn>(conn).await?))
+    Ok(Timestamp::from(now.load_one::<TimeColumn>(conn).await?))
 }
 
 impl Db {
     /// Reads the database's clock.
     pub async fn now(&self) -> Result<Timestamp, DbError> {
-        asking!(self.run(async |conn| now(conn).await))
+        retry_read!(self.run(async |conn| now(conn).await))
     }
 }

@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::sqlstate::SqlState;
-use super::transport::{AsItIs, Heard, Transport, Watched};
+use super::transport::{AlreadyEncrypted, ObservedStream, ServerMessages, Transport};
 use super::{DbError, certificate, limits};
 use crate::config::DatabaseTarget;
 use crate::config::database_url::{ChannelBinding, Place, Server, TcpSettings};
@@ -38,8 +38,8 @@ enum Tls {
 /// An open connection, which the caller drives.
 pub(super) struct Opened {
     pub client: Client,
-    pub connection: Connection<Watched, Watched>,
-    pub heard: Arc<Heard>,
+    pub connection: Connection<ObservedStream, ObservedStream>,
+    pub messages: Arc<ServerMessages>,
     pub state: SessionState,
 }
 
@@ -104,21 +104,21 @@ impl Connector {
     }
 
     async fn open_at(&self, server: &Server) -> Result<Opened, DbError> {
-        let heard = Arc::<Heard>::default();
+        let messages = Arc::<ServerMessages>::default();
         let transport = self.transport(server).await?;
         let is_encrypted = matches!(transport, Transport::Tls(_));
-        let stream = Watched::new(transport, Arc::clone(&heard));
-        let connected = self.config.connect_raw(stream, AsItIs).await;
+        let stream = ObservedStream::new(transport, Arc::clone(&messages));
+        let connected = self.config.connect_raw(stream, AlreadyEncrypted).await;
         let (client, mut connection) = connected.map_err(|error| cause(&error, is_encrypted))?;
-        let asking = session_state(&client, &heard);
-        let state = driven(&mut connection, asking).await.map_err(|error| match error {
+        let state = session_state(&client, &messages);
+        let state = driven(&mut connection, state).await.map_err(|error| match error {
             Some(error) => cause(&error, is_encrypted),
             None => closed(),
         })?;
         if state.is_read_only && self.target.must_be_writable {
             return Err(DbError::ReadOnly);
         }
-        Ok(Opened { client, connection, heard, state })
+        Ok(Opened { client, connection, messages, state })
     }
 
     async fn transport(&self, server: &Server) -> Result<Transport, DbError> {
@@ -161,7 +161,7 @@ impl Connector {
 
 /// Drives a connection until `work` on it ends. `None`: the connection ended without a reason.
 pub(super) async fn driven<T>(
-    connection: &mut Connection<Watched, Watched>,
+    connection: &mut Connection<ObservedStream, ObservedStream>,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Option<tokio_postgres::Error>> {
     let mut work = std::pin::pin!(work);
@@ -232,7 +232,10 @@ pub const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_hashjoin = off;
      SET plan_cache_mode = force_generic_plan; SET jit = off";
 
 /// Applies the product's settings and says what kind of session it is, in one round trip.
-async fn session_state(client: &Client, heard: &Heard) -> Result<SessionState, tokio_postgres::Error> {
+async fn session_state(
+    client: &Client,
+    messages: &ServerMessages,
+) -> Result<SessionState, tokio_postgres::Error> {
     // Statements lock the rows that they judge, as READ COMMITTED asks for; under a stricter default of the role they
     // would fail for nothing.
     let settings = format!(
@@ -248,7 +251,7 @@ async fn session_state(client: &Client, heard: &Heard) -> Result<SessionState, t
         .find_map(|answer| if let SimpleQueryMessage::Row(row) = answer { Some(row) } else { None });
     let column = |index| row.and_then(|row| row.get(index)).unwrap_or_default();
     let process = column(1).parse().unwrap_or_default();
-    Ok(SessionState { is_read_only: column(0) == "on", is_pooled: process != heard.process(), process })
+    Ok(SessionState { is_read_only: column(0) == "on", is_pooled: process != messages.process(), process })
 }
 
 /// Makes one error of all that went wrong, with the addresses if there are several.

@@ -6,10 +6,10 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::load_one::LoadOne;
 use super::moves::{self, Change};
-use super::one::One;
 use super::outbox::{self, Message};
-use super::retry::{Progress, asking, retrying};
+use super::retry::{Progress, retry, retry_read};
 use super::schema::{dead_letters, files};
 use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
 use super::{Db, DbError, clock, erasure};
@@ -206,7 +206,7 @@ impl Db {
             }
             query
         };
-        let rows: Vec<LetterRow> = asking!({
+        let rows: Vec<LetterRow> = retry_read!({
             let query = query();
             self.run(async move |conn| query.load(conn).await)
         })?;
@@ -216,8 +216,8 @@ impl Db {
 
     /// Reads one dead letter, with its whole value.
     pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {
-        let row: Option<LetterRow> = asking!(self.run(async move |conn| {
-            dead_letters::table.find(id.0).select(columns(1, i32::MAX)).one(conn).await.optional()
+        let row: Option<LetterRow> = retry_read!(self.run(async move |conn| {
+            dead_letters::table.find(id.0).select(columns(1, i32::MAX)).load_one(conn).await.optional()
         }))?;
         Ok(row.map(DeadLetter::from))
     }
@@ -240,7 +240,7 @@ impl Db {
     /// Counts the dead letters that are neither replayed nor discarded.
     pub async fn count_open_dead_letters(&self) -> Result<i64, DbError> {
         let open = dead_letters::table.filter(dead_letters::state.eq(LetterState::Open.name())).count();
-        self.run(async move |conn| open.one(conn).await).await
+        self.run(async move |conn| open.load_one(conn).await).await
     }
 
     /// Whether one of the open ones names the file.
@@ -248,7 +248,7 @@ impl Db {
         let open = dead_letters::table
             .filter(dead_letters::file_id.eq(file_id.0))
             .filter(dead_letters::state.eq(LetterState::Open.name()));
-        self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).one(conn).await).await
+        self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).load_one(conn).await).await
     }
 
     /// Locks the letter and the file that it names, hands them to `decide` with the time and writes what it
@@ -260,16 +260,16 @@ impl Db {
     ) -> Result<Option<R>, DbError> {
         let decide = &decide;
         let progress = &Progress::of_transaction();
-        let settled = retrying!(
+        let settled = retry!(
             *progress,
             self.run(async move |conn| {
-                progress.begins();
+                progress.begin();
                 conn.transaction(async move |conn| {
                     let letter: Option<LetterRow> = dead_letters::table
                         .find(id.0)
                         .select(columns(1, i32::MAX))
                         .for_update()
-                        .one(conn)
+                        .load_one(conn)
                         .await
                         .optional()?;
                     let Some(letter) = letter.map(DeadLetter::from) else { return Ok(None) };
@@ -285,7 +285,7 @@ impl Db {
                     if let Some(settlement) = settlement {
                         write(conn, id, settlement, now).await?;
                     }
-                    progress.commits();
+                    progress.commit_sent();
                     Ok(Some(answer))
                 })
                 .await
@@ -299,7 +299,7 @@ impl Db {
 
 async fn lock_file(conn: &mut AsyncPgConnection, id: FileId) -> QueryResult<Option<File>> {
     let row: Option<FileRow> =
-        files::table.find(id.0).select(FileRow::as_select()).for_update().one(conn).await.optional()?;
+        files::table.find(id.0).select(FileRow::as_select()).for_update().load_one(conn).await.optional()?;
     Ok(row.map(File::from))
 }
 

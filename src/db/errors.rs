@@ -55,7 +55,7 @@ impl DbError {
             Reaction::Constraint => Self::Constraint(text),
             Reaction::Schema => Self::NotMigrated(text),
             Reaction::ReadOnly => Self::ReadOnly,
-            Reaction::Again => Self::Contended(text),
+            Reaction::Retry => Self::Contended(text),
             Reaction::OtherSession => Self::SessionLost(text),
             Reaction::Full => Self::Full(text),
             Reaction::Lost => Self::Lost(text),
@@ -65,7 +65,7 @@ impl DbError {
         }
     }
 
-    /// Makes the error of what the driver gives, with the state that was heard meanwhile.
+    /// Makes the error of what the driver gives, with the state that the server has sent meanwhile.
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum, which grows")]
     pub(super) fn from_driver(error: DieselError, state: Option<SqlState>) -> Self {
         match error {
@@ -90,7 +90,7 @@ impl DbError {
     }
 
     /// The session is to be replaced: what it can't do now, another one may.
-    pub(super) fn is_of_session(&self) -> bool {
+    pub(super) fn needs_new_session(&self) -> bool {
         matches!(self, Self::ReadOnly | Self::SessionLost(_) | Self::NotMigrated(_))
     }
 
@@ -115,7 +115,7 @@ impl DbError {
     }
 }
 
-/// Converts without what the connection may have heard besides.
+/// Converts without the state that the server may have sent besides.
 impl From<DieselError> for DbError {
     fn from(error: DieselError) -> Self {
         Self::from_driver(error, None)

@@ -7,10 +7,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::outbox::{Message, Written};
 use super::prepared::Prepared;
-use super::retry::{Progress, asking, retrying};
+use super::retry::{Progress, retry, retry_read};
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
@@ -96,10 +96,10 @@ impl Db {
     /// Takes ids for so many files, and tells the time.
     pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
         // Numbers that nobody got are left out.
-        let next: Result<NextIdsRow, DbError> = retrying!(
+        let next: Result<NextIdsRow, DbError> = retry!(
             Progress::of_transaction(),
             self.run_on(&self.intake, limits::WORK, async move |conn| {
-                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).one(conn).await
+                Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).load_one(conn).await
             })
         );
         Ok(next?.into())
@@ -117,7 +117,7 @@ impl Db {
         let lease = self.fresh.lease();
         let all = &rows;
         let progress = &Progress::of_statement();
-        let inserted = retrying!(
+        let inserted = retry!(
             *progress,
             self.run_on(&self.intake, limits::WORK, async move |conn| {
                 let rows = all;
@@ -125,11 +125,11 @@ impl Db {
                     let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
                     (rows.iter().map(|_| None).collect(), inserted)
                 } else {
-                    progress.begins();
+                    progress.begin();
                     conn.transaction::<_, diesel::result::Error, _>(async |conn| {
                         let known = insert_once(conn, rows, kept, lease, more).await?;
                         faults::point!(ServeInserted);
-                        progress.commits();
+                        progress.commit_sent();
                         Ok(known)
                     })
                     .await?
@@ -149,8 +149,8 @@ impl Db {
 
     /// Reads one file.
     pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
-        let row: Option<FileRow> = asking!(self.run(async move |conn| {
-            files::table.find(id.0).select(FileRow::as_select()).one(conn).await.optional()
+        let row: Option<FileRow> = retry_read!(self.run(async move |conn| {
+            files::table.find(id.0).select(FileRow::as_select()).load_one(conn).await.optional()
         }))?;
         Ok(row.map(File::from))
     }
@@ -281,7 +281,7 @@ async fn insert(
         .bind::<Text, _>(listen::OUTBOX)
         .bind::<Text, _>(listen::news(lease.is_some()))
         .bind::<BigInt, _>(bigint(more));
-    Prepared(insert).one(conn).await
+    Prepared(insert).load_one(conn).await
 }
 
 fn bigint(count: usize) -> i64 {

@@ -110,19 +110,22 @@ async fn with_lock<T>(
     then: &str,
     work: impl FnOnce(&mut Harness) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
-    let session = Sessions::new(Arc::new(Connector::new(url)?)).one().await?;
-    let Session { mut connection, heard, driver: _driver, .. } = session;
+    let session = Sessions::new(Arc::new(Connector::new(url)?)).open_one().await?;
+    let Session { mut connection, messages, driver: _driver, .. } = session;
     // Others may migrate for minutes, and an index may take as long.
     connection.batch_execute("SET statement_timeout = 0; SET enable_seqscan = on").await?;
     let lock = diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut connection);
     tokio::time::timeout(LOCK_WAIT, lock).await.map_err(|_| DbError::TimedOut)??;
     let mut harness = AsyncMigrationHarness::new(connection);
-    let done = work(&mut harness).map_err(|error| match (error, heard.take_error()) {
+    let done = work(&mut harness).map_err(|error| match (error, messages.take_error()) {
         (DbError::Bug(text), Some(state)) => DbError::from_answer(Some(state), text),
         (error, _) => error,
     })?;
     // The session ends with the connection, and the lock with the session.
     let mut connection = harness.into_inner();
-    connection.batch_execute(then).await.map_err(|error| DbError::from_driver(error, heard.take_error()))?;
+    connection
+        .batch_execute(then)
+        .await
+        .map_err(|error| DbError::from_driver(error, messages.take_error()))?;
     Ok(done)
 }

@@ -12,9 +12,9 @@ pub mod files;
 pub mod fresh;
 mod idempotency;
 pub mod listen;
+mod load_one;
 pub mod migrations;
 pub mod moves;
-mod one;
 pub mod outbox;
 mod pages;
 mod prepared;
@@ -178,18 +178,18 @@ async fn attempt<T>(
     let mut lease = Lease(Some(pool.get().await?));
     let Some(session) = lease.0.as_mut() else { return Err(DbError::TimedOut) };
     // Of work before.
-    session.heard.take_error();
+    session.messages.take_error();
     let Ok(result) = tokio::time::timeout(limit, work(&mut session.connection)).await else {
         return Err(DbError::TimedOut);
     };
     let outcome = result.map_err(|error| session.error(error));
     match &outcome {
         // Another server or other settings by now: those that wait in the pool are as old.
-        Err(error) if error.is_of_session() => {
+        Err(error) if error.needs_new_session() => {
             pool.retain(|_, _| false);
         }
         // Its server has ended others, too, or the way to it is closed.
-        Err(DbError::Lost(_)) => pool.manager().suspect_all(),
+        Err(DbError::Lost(_)) => pool.manager().replace_all(),
         Ok(_) | Err(_) => lease.give_back(),
     }
     outcome

@@ -9,7 +9,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use super::outbox::{self, Message, OutboxRow};
 use super::prepared::Prepared;
 use super::removals;
-use super::retry::{Progress, retrying};
+use super::retry::{Progress, retry};
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
 use super::{Db, DbError, clock, erasure};
@@ -52,10 +52,10 @@ impl Db {
         let lease = self.fresh.lease();
         let (ids, decide) = (&ids, &decide);
         let progress = &Progress::of_transaction();
-        let moved = retrying!(
+        let moved = retry!(
             *progress,
             self.run(async move |conn| {
-                progress.begins();
+                progress.begin();
                 conn.transaction(async move |conn| {
                     let rows: Vec<(FileRow, TimeColumn)> = files::table
                         .select((FileRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
@@ -78,7 +78,7 @@ impl Db {
                         written = write(conn, changes, now, lease).await?;
                         faults::point!(MovesWritten);
                     }
-                    progress.commits();
+                    progress.commit_sent();
                     Ok((written, answer))
                 })
                 .await

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Interval, Nullable, Text, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::prepared::Prepared;
 use super::schema::outbox;
 use super::types::{IdColumn, TimeColumn};
@@ -94,7 +94,7 @@ pub(super) async fn insert(
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)
         .bind::<Text, _>(listen::news(lease.is_some()));
-    let written: Written = Prepared(insert).one(&mut conn).await?;
+    let written: Written = Prepared(insert).load_one(&mut conn).await?;
     Ok(written.rows(messages))
 }
 
@@ -330,6 +330,6 @@ impl Db {
 
     /// Rows not in Kafka yet, parked ones included.
     pub async fn outbox_size(&self) -> Result<i64, DbError> {
-        self.run(async |conn| outbox::table.count().one(conn).await).await
+        self.run(async |conn| outbox::table.count().load_one(conn).await).await
     }
 }

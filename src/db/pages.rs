@@ -7,7 +7,7 @@ use diesel::sql_types::{Integer, Nullable, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::retry::asking;
+use super::retry::retry_read;
 use super::schema::{file_titles, files};
 use super::types::FileRow;
 use super::{Db, DbError, attempt, limits};
@@ -88,7 +88,7 @@ impl Db {
         };
         let rows: Vec<(FileRow, Option<bool>)> = if request.query.is_some() {
             let _permit = self.search_permit().await?;
-            asking!({
+            retry_read!({
                 let query = query();
                 self.search(async move |conn| {
                     conn.transaction(async move |conn| {
@@ -99,7 +99,7 @@ impl Db {
                 })
             })?
         } else {
-            asking!({
+            retry_read!({
                 let query = query();
                 self.run(async move |conn| query.load(conn).await)
             })?

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::schema::{files, object_removals};
 use super::types::{FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, limits};
@@ -238,7 +238,7 @@ impl Db {
     /// Objects still to be removed, without leftovers.
     pub async fn removals_left(&self) -> Result<i64, DbError> {
         let left = object_removals::table.filter(object_removals::retry_at.lt(never()));
-        self.run(async |conn| left.count().one(conn).await).await
+        self.run(async |conn| left.count().load_one(conn).await).await
     }
 }
 

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Interval, Nullable};
 use diesel_async::RunQueryDsl;
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::prepared::Prepared;
 use super::{Db, DbError, clock};
 use crate::domain::FileId;
@@ -91,7 +91,7 @@ impl Db {
                     .bind::<BigInt, _>(after.0)
                     .bind::<BigInt, _>(limit)
                     .bind::<Interval, _>(clock::interval(kept));
-                Prepared(forget).one(conn).await
+                Prepared(forget).load_one(conn).await
             })
             .await?;
         let next = seen.last.filter(|_| seen.all_old).map(FileId);

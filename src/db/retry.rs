@@ -30,12 +30,12 @@ impl Progress {
     }
 
     /// Notes that a try begins.
-    pub fn begins(&self) {
+    pub fn begin(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the commit is sent: from here on its outcome may be unknown.
-    pub fn commits(&self) {
+    pub fn commit_sent(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 
@@ -57,7 +57,7 @@ impl Default for Tries {
 
 impl Tries {
     /// `None`: once more, now.
-    pub async fn settle<T>(
+    pub async fn finish<T>(
         &mut self,
         outcome: Result<T, DbError>,
         progress: &Progress,
@@ -67,7 +67,8 @@ impl Tries {
             let Some(wait) = self.waits.next() else { return Some(outcome) };
             tokio::time::sleep(wait).await;
         } else if self.sessions > 0
-            && (error.is_of_session() || matches!(error, DbError::Lost(_)) && progress.has_changed_nothing())
+            && (error.needs_new_session()
+                || matches!(error, DbError::Lost(_)) && progress.has_changed_nothing())
         {
             // The next session is a new one, or one that is alive.
             self.sessions -= 1;
@@ -81,26 +82,26 @@ impl Tries {
 /// Evaluates an attempt until it succeeds, fails for good, or has been made often enough. An attempt that PostgreSQL
 /// refused has done nothing: each is one statement or one transaction. One whose connection broke is made again only
 /// where its progress says that it has changed nothing.
-macro_rules! retrying {
+macro_rules! retry {
     ($progress:expr, $attempt:expr) => {{
         let progress: &$crate::db::retry::Progress = &$progress;
         let mut tries = $crate::db::retry::Tries::default();
         loop {
-            if let Some(outcome) = tries.settle($attempt.await, progress).await {
+            if let Some(outcome) = tries.finish($attempt.await, progress).await {
                 break outcome;
             }
         }
     }};
 }
-pub(super) use retrying;
+pub(super) use retry;
 
-/// Asks a question until it is answered, as `retrying`: one whose connection broke is asked once more on another.
-macro_rules! asking {
+/// Asks a question until it is answered, as `retry`: one whose connection broke is asked once more on another.
+macro_rules! retry_read {
     ($attempt:expr) => {
-        $crate::db::retry::retrying!($crate::db::retry::Progress::of_transaction(), $attempt)
+        $crate::db::retry::retry!($crate::db::retry::Progress::of_transaction(), $attempt)
     };
 }
-pub(super) use asking;
+pub(super) use retry_read;
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +111,7 @@ mod tests {
     async fn work_is_repeated_only_where_nothing_was_done_and_only_so_often() {
         let tried_with = async |progress: Progress, error: DbError| {
             let mut count = 0;
-            let outcome: Result<(), DbError> = retrying!(progress, async {
+            let outcome: Result<(), DbError> = retry!(progress, async {
                 count += 1;
                 Err(error.clone())
             });
@@ -129,7 +130,7 @@ mod tests {
         }
         assert_eq!(tried_with(Progress::of_transaction(), lost()).await, 2);
         let progress = Progress::of_transaction();
-        progress.commits();
+        progress.commit_sent();
         assert_eq!(tried_with(progress, lost()).await, 1);
     }
 }

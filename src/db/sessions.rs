@@ -10,13 +10,13 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, Tr
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Connector, Opened};
-use super::transport::Heard;
+use super::transport::ServerMessages;
 use super::{DbError, limits};
 
 /// A connection with the task that drives it and what its server says.
 pub(super) struct Session {
     pub connection: AsyncPgConnection,
-    pub heard: Arc<Heard>,
+    pub messages: Arc<ServerMessages>,
     is_pooled: bool,
     pub driver: AbortOnDropHandle<()>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Session {
 impl Session {
     /// Ready for statements.
     async fn of(opened: Opened) -> Result<Self, DbError> {
-        let Opened { client, mut connection, heard, state } = opened;
+        let Opened { client, mut connection, messages, state } = opened;
         let driver = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
                 if let Err(error) = message {
@@ -37,13 +37,13 @@ impl Session {
         let connection = setting_up
             .await
             .map_err(|_| DbError::TimedOut)?
-            .map_err(|error| DbError::from_answer(heard.take_error(), error.to_string()))?;
-        Ok(Self { connection, heard, is_pooled: state.is_pooled, driver })
+            .map_err(|error| DbError::from_answer(messages.take_error(), error.to_string()))?;
+        Ok(Self { connection, messages, is_pooled: state.is_pooled, driver })
     }
 
     /// An error of work on it. A pooler that hands out other server processes loses what a session has.
     pub fn error(&self, error: DieselError) -> DbError {
-        let error = DbError::from_driver(error, self.heard.take_error());
+        let error = DbError::from_driver(error, self.messages.take_error());
         if self.is_pooled && matches!(error, DbError::SessionLost(_)) {
             return DbError::Pooler(TRANSACTION_POOLING);
         }
@@ -61,9 +61,9 @@ impl Session {
 pub(super) struct Sessions {
     connector: Arc<Connector>,
     /// Sessions that were last used before are taken for broken.
-    suspect: Mutex<Option<Instant>>,
+    stale_before: Mutex<Option<Instant>>,
     /// Number of checks so far for a pooler that changes server processes between transactions.
-    looks: AtomicU8,
+    pooling_checks: AtomicU8,
 }
 
 /// Explanation for operators: why a pooler in transaction mode can't be used, and what to change.
@@ -72,12 +72,12 @@ const TRANSACTION_POOLING: &str = "between here and PostgreSQL is a pooler such 
      have DATABASE_URL name PostgreSQL itself";
 
 /// Number of such checks before they stop.
-const LOOKS: u8 = 3;
+const POOLING_CHECKS: u8 = 3;
 
 impl Sessions {
     /// Makes sessions that this connector opens.
     pub fn new(connector: Arc<Connector>) -> Self {
-        Self { connector, suspect: Mutex::default(), looks: AtomicU8::new(0) }
+        Self { connector, stale_before: Mutex::default(), pooling_checks: AtomicU8::new(0) }
     }
 
     /// Makes a pool of at most `size` sessions.
@@ -93,11 +93,11 @@ impl Sessions {
     }
 
     /// Opens one session, which is in no pool.
-    pub async fn one(&self) -> Result<Session, DbError> {
+    pub async fn open_one(&self) -> Result<Session, DbError> {
         let opened = self.connector.open().await?;
-        if opened.state.is_pooled && self.looks.load(Ordering::Relaxed) < LOOKS {
+        if opened.state.is_pooled && self.pooling_checks.load(Ordering::Relaxed) < POOLING_CHECKS {
             self.refuse_transaction_pooling(opened.state.process).await?;
-            self.looks.fetch_add(1, Ordering::Relaxed);
+            self.pooling_checks.fetch_add(1, Ordering::Relaxed);
         }
         Session::of(opened).await
     }
@@ -112,16 +112,16 @@ impl Sessions {
     }
 
     /// Marks all sessions that are open now as broken.
-    pub fn suspect_all(&self) {
-        self.suspect_before(Some(Instant::now()));
+    pub fn replace_all(&self) {
+        self.replace_older_than(Some(Instant::now()));
     }
 
-    fn suspect_before(&self, time: Option<Instant>) {
-        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    fn replace_older_than(&self, time: Option<Instant>) {
+        *self.stale_before.lock().unwrap_or_else(PoisonError::into_inner) = time;
     }
 
-    fn suspect(&self) -> Option<Instant> {
-        *self.suspect.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stale_before(&self) -> Option<Instant> {
+        *self.stale_before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,13 +131,13 @@ impl Manager for Sessions {
 
     async fn create(&self) -> Result<Session, DbError> {
         // Rare and large: every use of the pool would carry it.
-        Box::pin(self.one()).await
+        Box::pin(self.open_one()).await
     }
 
     async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<DbError> {
         const BROKEN: RecycleError<DbError> = RecycleError::Message(std::borrow::Cow::Borrowed("broken"));
         let last_used = metrics.recycled.unwrap_or(metrics.created);
-        if !session.is_usable() || self.suspect().is_some_and(|suspect| last_used < suspect) {
+        if !session.is_usable() || self.stale_before().is_some_and(|time| last_used < time) {
             return Err(BROKEN);
         }
         if last_used.elapsed() < limits::ASK_AFTER {
@@ -148,7 +148,7 @@ impl Manager for Sessions {
             return Ok(());
         }
         // A firewall has forgotten it, or the server is gone: those that are as old will be no better.
-        self.suspect_before(Instant::now().checked_sub(limits::ASK + Duration::from_millis(100)));
+        self.replace_older_than(Instant::now().checked_sub(limits::ASK + Duration::from_millis(100)));
         Err(BROKEN)
     }
 }

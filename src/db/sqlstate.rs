@@ -16,7 +16,7 @@ pub enum Reaction {
     /// The server or the session takes no writes.
     ReadOnly,
     /// The transaction met another one and was undone: the same again may do.
-    Again,
+    Retry,
     /// The session can't go on, and another one may: nothing was done.
     OtherSession,
     /// The server has no room, memory or connections left.
@@ -43,7 +43,7 @@ impl SqlState {
             // read_only_sql_transaction
             b"25006" => Reaction::ReadOnly,
             // serialization_failure, deadlock_detected, lock_not_available
-            b"40001" | b"40P01" | b"55P03" => Reaction::Again,
+            b"40001" | b"40P01" | b"55P03" => Reaction::Retry,
             // undefined table, column, function, object; invalid schema name
             b"42P01" | b"42703" | b"42883" | b"42704" | b"3F000" => Reaction::Schema,
             // invalid_sql_statement_name, duplicate_prepared_statement; feature_not_supported: a plan of a changed table
@@ -79,7 +79,7 @@ mod tests {
             ("23000 23502 23503 23505 23514 23P01 44000", Reaction::Constraint),
             ("42P01 42703 42883 42704 3F000", Reaction::Schema),
             ("25006", Reaction::ReadOnly),
-            ("40001 40P01 55P03", Reaction::Again),
+            ("40001 40P01 55P03", Reaction::Retry),
             ("26000 42P05 0A000", Reaction::OtherSession),
             ("53000 53100 53200 53400 58000 58030 58P01", Reaction::Full),
             ("57P01 57P02 57P05 08000 08003 08006 08P01 25P03", Reaction::Lost),

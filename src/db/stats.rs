@@ -4,9 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Text};
 use diesel_async::RunQueryDsl;
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::prepared::Prepared;
-use super::retry::asking;
+use super::retry::retry_read;
 use super::types::StatusColumn;
 use super::{Db, DbError};
 use crate::domain::{Stats, Status};
@@ -40,9 +40,9 @@ SELECT status, sum(files) FROM folded GROUP BY status HAVING sum(files) <> 0";
 impl Db {
     /// Reads the number of files in each status.
     pub async fn stats(&self) -> Result<Stats, DbError> {
-        let (counts, oldest): (Vec<Count>, Option<Age>) = asking!(self.run(async |conn| {
+        let (counts, oldest): (Vec<Count>, Option<Age>) = retry_read!(self.run(async |conn| {
             let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;
-            Ok((counts, Prepared(diesel::sql_query(OLDEST)).one(conn).await.optional()?))
+            Ok((counts, Prepared(diesel::sql_query(OLDEST)).load_one(conn).await.optional()?))
         }))?;
         let mut stats = Stats::default();
         for Count { status, files } in counts {

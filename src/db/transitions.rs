@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::retry::asking;
+use super::retry::retry_read;
 use super::schema::transitions;
 use super::types::TransitionRow;
 use super::{Db, DbError};
@@ -15,7 +15,7 @@ const MAX_LINES: i64 = 1000;
 impl Db {
     /// The newest ones, oldest of them first.
     pub async fn transitions(&self, id: FileId) -> Result<Vec<Transition>, DbError> {
-        let rows: Vec<TransitionRow> = asking!(self.run(async move |conn| {
+        let rows: Vec<TransitionRow> = retry_read!(self.run(async move |conn| {
             transitions::table
                 .select(TransitionRow::as_select())
                 .filter(transitions::file_id.eq(id.0))

@@ -23,13 +23,13 @@ pub(super) enum Transport {
 
 /// Last error and process id that the server has sent on one connection.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct ServerMessages {
     /// The SQLSTATE of the last error, zero when it was taken.
     error: AtomicU64,
     process: AtomicI32,
 }
 
-impl Heard {
+impl ServerMessages {
     /// Diesel gives an error's text, in the server's language, and not its SQLSTATE.
     pub fn take_error(&self) -> Option<SqlState> {
         let bytes = self.error.swap(0, Ordering::AcqRel).to_be_bytes();
@@ -49,16 +49,16 @@ impl Heard {
 }
 
 /// A transport that notes errors on their way to the driver.
-pub(super) struct Watched {
+pub(super) struct ObservedStream {
     inner: Transport,
     scanner: Scanner,
-    heard: Arc<Heard>,
+    messages: Arc<ServerMessages>,
 }
 
-impl Watched {
-    /// Wraps a transport and notes what is heard on it.
-    pub fn new(inner: Transport, heard: Arc<Heard>) -> Self {
-        Self { inner, scanner: Scanner::default(), heard }
+impl ObservedStream {
+    /// Wraps a transport and notes what the server sends on it.
+    pub fn new(inner: Transport, messages: Arc<ServerMessages>) -> Self {
+        Self { inner, scanner: Scanner::default(), messages }
     }
 }
 
@@ -78,7 +78,7 @@ const ERROR: u8 = b'E';
 const KEY_DATA: u8 = b'K';
 
 impl Scanner {
-    fn scan(&mut self, mut bytes: &[u8], heard: &Heard) {
+    fn scan(&mut self, mut bytes: &[u8], messages: &ServerMessages) {
         while !bytes.is_empty() {
             if self.header_length < self.header.len() {
                 let count = bytes.len().min(self.header.len() - self.header_length);
@@ -101,18 +101,18 @@ impl Scanner {
             self.body_left -= now.len();
             bytes = rest;
             if self.body_left == 0 {
-                self.end_message(heard);
+                self.end_message(messages);
             }
         }
     }
 
-    fn end_message(&mut self, heard: &Heard) {
+    fn end_message(&mut self, messages: &ServerMessages) {
         self.header_length = 0;
         match self.header[0] {
-            ERROR => heard.note_error(sqlstate_of(&self.body)),
+            ERROR => messages.note_error(sqlstate_of(&self.body)),
             KEY_DATA => {
                 let process = self.body.first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes));
-                heard.process.store(process, Ordering::Release);
+                messages.process.store(process, Ordering::Release);
             }
             _ => {}
         }
@@ -136,17 +136,17 @@ macro_rules! on_inner {
     };
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for ObservedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = on_inner!(this, stream => Pin::new(stream).poll_read(cx, buf));
-        this.scanner.scan(&buf.filled()[before..], &this.heard);
+        this.scanner.scan(&buf.filled()[before..], &this.messages);
         read
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for ObservedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         on_inner!(this, stream => Pin::new(stream).poll_write(cx, buf))
@@ -163,7 +163,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-impl TlsStream for Watched {
+impl TlsStream for ObservedStream {
     fn channel_binding(&self) -> ChannelBinding {
         match &self.inner {
             Transport::Tls(stream) => stream.channel_binding(),
@@ -173,14 +173,14 @@ impl TlsStream for Watched {
 }
 
 /// Tells the driver that encryption has been taken care of.
-pub(super) struct AsItIs;
+pub(super) struct AlreadyEncrypted;
 
-impl TlsConnect<Watched> for AsItIs {
-    type Stream = Watched;
+impl TlsConnect<ObservedStream> for AlreadyEncrypted {
+    type Stream = ObservedStream;
     type Error = io::Error;
-    type Future = std::future::Ready<io::Result<Watched>>;
+    type Future = std::future::Ready<io::Result<ObservedStream>>;
 
-    fn connect(self, stream: Watched) -> Self::Future {
+    fn connect(self, stream: ObservedStream) -> Self::Future {
         std::future::ready(Ok(stream))
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_error_is_heard_however_the_bytes_come() {
+    fn the_last_error_is_noted_however_the_bytes_come() {
         let bytes = [
             message(KEY_DATA, &[0, 0, 1, 2, 9, 9, 9, 9]),
             message(b'Z', b"I"),
@@ -207,20 +207,20 @@ mod tests {
         ]
         .concat();
         for size in [1, 2, 3, 7, 64, bytes.len()] {
-            let (mut scanner, heard) = (Scanner::default(), Heard::default());
+            let (mut scanner, messages) = (Scanner::default(), ServerMessages::default());
             for piece in bytes.chunks(size) {
-                scanner.scan(piece, &heard);
+                scanner.scan(piece, &messages);
             }
-            assert_eq!(heard.process(), 258);
-            assert_eq!(heard.take_error(), Some(SqlState(*b"42P01")), "{size}");
-            assert_eq!(heard.take_error(), None);
+            assert_eq!(messages.process(), 258);
+            assert_eq!(messages.take_error(), Some(SqlState(*b"42P01")), "{size}");
+            assert_eq!(messages.take_error(), None);
         }
     }
 
     #[test]
     fn an_error_without_a_state_is_unknown() {
-        let heard = Heard::default();
-        Scanner::default().scan(&message(ERROR, b"SERROR\0\0"), &heard);
-        assert_eq!(heard.take_error(), Some(SqlState::UNKNOWN));
+        let messages = ServerMessages::default();
+        Scanner::default().scan(&message(ERROR, b"SERROR\0\0"), &messages);
+        assert_eq!(messages.take_error(), Some(SqlState::UNKNOWN));
     }
 }

@@ -9,9 +9,9 @@ use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use tokio::sync::Mutex;
 
-use super::one::One;
+use super::load_one::LoadOne;
 use super::prepared::Prepared;
-use super::retry::asking;
+use super::retry::retry_read;
 use super::{Db, DbError, migrations};
 use crate::telemetry::Outage;
 
@@ -75,10 +75,10 @@ struct Version {
 impl Db {
     /// Is PostgreSQL there, is the schema the one that this executable knows, and does it take writes?
     pub async fn ping(&self) -> Result<(), DbError> {
-        let newer: Option<Version> = asking!(self.run(async |conn| {
+        let newer: Option<Version> = retry_read!(self.run(async |conn| {
             diesel::sql_query("SELECT 1 FROM files LIMIT 0").execute(conn).await?;
             let newer = diesel::sql_query(NEWER).bind::<Text, _>(migrations::NEWEST.as_str());
-            Prepared(newer).one(conn).await.optional()
+            Prepared(newer).load_one(conn).await.optional()
         }))?;
         if let Some(Version { version }) = newer {
             let error = DbError::NewerSchema(version);

@@ -1,4 +1,4 @@
-//! Reading of one row of a statement that has ended.
+//! Loading of one row by a statement that has ended.
 
 use diesel::QueryResult;
 use diesel::result::Error as DieselError;
@@ -13,9 +13,9 @@ type FirstOf<Load, U> = Map<Load, fn(Rows<U>) -> QueryResult<U>>;
 
 /// Diesel's `get_result` and `first` return with the first row and don't look at the rest. PostgreSQL sends rows while
 /// a statement runs, before its triggers and before its commit: whatever fails later would be taken for done.
-pub(super) trait One<Conn: AsyncConnectionCore>: RunQueryDsl<Conn> {
+pub(super) trait LoadOne<Conn: AsyncConnectionCore>: RunQueryDsl<Conn> {
     /// The first row, once the statement has ended and, outside of a transaction, has committed.
-    fn one<'query, 'conn, U>(
+    fn load_one<'query, 'conn, U>(
         self,
         conn: &'conn mut Conn,
     ) -> FirstOf<LoadFuture<'conn, 'query, Self, Conn, U>, U>
@@ -27,7 +27,7 @@ pub(super) trait One<Conn: AsyncConnectionCore>: RunQueryDsl<Conn> {
     }
 }
 
-impl<Conn: AsyncConnectionCore, Q: RunQueryDsl<Conn>> One<Conn> for Q {}
+impl<Conn: AsyncConnectionCore, Q: RunQueryDsl<Conn>> LoadOne<Conn> for Q {}
 
 fn first<U>(rows: Rows<U>) -> QueryResult<U> {
     rows?.into_iter().next().ok_or(DieselError::NotFound)
