@@ -33,7 +33,7 @@ const HEAD_STEP: usize = 512;
 /// The same once a head is known to be longer: it is looked at from its beginning each time.
 const LONG_HEAD_STEP: usize = 2 << 10;
 /// Bytes of a request's body that are received before anybody reads them. More wait in the kernel, which stops the client.
-const BODY_AHEAD: usize = 8 << 10;
+const MAX_UNREAD_BODY: usize = 8 << 10;
 /// Bytes of answers that the kernel takes before the client's side has room for them.
 #[cfg(target_os = "linux")]
 const UNSENT_LIMIT: u32 = 128 << 10;
@@ -71,7 +71,7 @@ pub(super) struct Activity {
     head: Cell<usize>,
     taken: Cell<usize>,
     /// Bytes received while requests are answered, less those of a body that were read.
-    ahead: Cell<usize>,
+    unread: Cell<usize>,
     /// The request has a body, which may be received while it is answered.
     has_body: Cell<bool>,
     /// The connection's task, where it receives nothing until they are read.
@@ -86,7 +86,7 @@ impl Activity {
             phase,
             head: Cell::new(0),
             taken: Cell::new(0),
-            ahead: Cell::new(0),
+            unread: Cell::new(0),
             has_body: Cell::new(false),
             paused: Cell::new(None),
             limits,
@@ -107,23 +107,23 @@ impl Activity {
 
     /// Notes that bytes of the request's body have been read.
     pub fn consumed(&self, bytes: usize) {
-        self.ahead.set(self.ahead.get().saturating_sub(bytes));
+        self.unread.set(self.unread.get().saturating_sub(bytes));
         self.resume();
     }
 
     /// Notes that all that was received of the body has been read.
-    pub fn nothing_ahead(&self) {
-        self.ahead.set(0);
+    pub fn all_consumed(&self) {
+        self.unread.set(0);
         self.resume();
     }
 
     /// Returns how many bytes may be received now. Nothing is decoded that has not been answered while a request is waited for.
     fn allowance(&self, passed: usize) -> usize {
-        let ahead = self.ahead.get();
+        let unread = self.unread.get();
         match self.phase.get() {
-            Phase::Answering if self.has_body.get() => BODY_AHEAD.saturating_sub(ahead),
+            Phase::Answering if self.has_body.get() => MAX_UNREAD_BODY.saturating_sub(unread),
             // One byte tells whether the client is still there.
-            Phase::Answering => usize::from(ahead == 0),
+            Phase::Answering => usize::from(unread == 0),
             Phase::Waiting(..) if self.head.get() > passed => LONG_HEAD_STEP.saturating_sub(passed),
             Phase::Waiting(..) => HEAD_STEP.saturating_sub(passed),
             Phase::Closing(_) => CLOSING_STEP.saturating_sub(passed),
@@ -149,7 +149,7 @@ impl Activity {
     pub fn end(&self, is_closing: bool) {
         let now = Instant::now();
         // The next head may have begun to arrive meanwhile. Behind a body it can't be told: its framing is counted, too.
-        let has_begun = !self.has_body.get() && self.ahead.get() > 0;
+        let has_begun = !self.has_body.get() && self.unread.get() > 0;
         let waiting = Phase::Waiting(now, has_begun.then_some(now));
         self.phase.set(if is_closing { Phase::Closing(now) } else { waiting });
         self.resume();
@@ -158,11 +158,11 @@ impl Activity {
     fn received(&self, bytes: usize) {
         match self.phase.get() {
             Phase::Waiting(since, first) => {
-                self.ahead.set(0);
+                self.unread.set(0);
                 self.phase.set(Phase::Waiting(since, first.or_else(|| Some(Instant::now()))));
                 self.head.set(self.head.get() + bytes);
             }
-            Phase::Answering => self.ahead.set(self.ahead.get() + bytes),
+            Phase::Answering => self.unread.set(self.unread.get() + bytes),
             Phase::Closing(_) => {}
         }
     }

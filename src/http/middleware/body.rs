@@ -181,7 +181,7 @@ impl Shared {
         }
         let Poll::Ready(next) = inner.payload.poll_next_unpin(cx) else {
             if let Some(connection) = &self.connection {
-                connection.nothing_ahead();
+                connection.all_consumed();
             }
             let refusal = ready!(inner.poll_wait(cx, &self.state));
             self.refusal.set(Some(refusal));
