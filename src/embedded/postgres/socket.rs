@@ -113,7 +113,7 @@ impl SocketDir {
     }
 }
 
-/// Whether the path is one that `choose` makes in `/tmp`.
+/// Tells whether the path is one that `choose` makes in `/tmp`.
 fn is_elsewhere(path: &Path) -> bool {
     path.parent() == Some(Path::new(ELSEWHERE_PARENT))
         && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ELSEWHERE_NAME))

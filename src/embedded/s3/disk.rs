@@ -12,11 +12,12 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::telemetry::Outage;
 
-/// Between two tries whether the disk takes anything.
+/// Minimum time between two probes of the disk.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// The least that must be free again after a failure.
+/// Minimum of bytes that must be free again after a failure.
 const MIN_NEEDED: u64 = 4 << 10;
-/// An object of any size that found no room must not keep smaller ones from being stored.
+/// Maximum of bytes that must be free: an object of any size that found no room must not keep smaller ones from being
+/// stored.
 const MAX_NEEDED: u64 = 16 << 20;
 
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(super) struct Disk {
     /// Bytes that must be free before the disk counts as usable; 0 when it is not full. What was half written when it
     /// filled up is removed, so there is always room for something small.
     needed: AtomicU64,
-    /// When the disk was last tried, and why that failed.
+    /// Time of the last probe, and why it failed.
     probed: Mutex<Option<(Instant, Option<io::ErrorKind>)>>,
 }
 
@@ -52,8 +53,9 @@ impl Disk {
         self.needed.load(Ordering::Relaxed) > 0
     }
 
-    /// Turns an error into an answer. `size` is that of the object, if one was to be stored.
-    pub fn noted<T>(&self, outcome: io::Result<T>, size: u64) -> S3Result<T> {
+    /// Records the outcome in the disk's state and turns an error into an answer.
+    /// `size` is that of the object, if one was to be stored.
+    pub fn record<T>(&self, outcome: io::Result<T>, size: u64) -> S3Result<T> {
         match outcome {
             Ok(value) => {
                 self.broken.works();
@@ -63,7 +65,7 @@ impl Disk {
         }
     }
 
-    /// Tries whether the disk takes a block, by `write`, and has the room that was missing.
+    /// Probes the disk: it takes a block, by `write`, and has the room that was missing.
     pub fn probe(&self, write: impl FnOnce() -> io::Result<()>) -> S3Result<()> {
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, failed)) = *probed
@@ -77,7 +79,7 @@ impl Disk {
             self.needed.store(0, Ordering::Relaxed);
             self.full.works();
         }
-        self.noted(tried, 0)
+        self.record(tried, 0)
     }
 
     fn has_room(&self) -> io::Result<()> {
@@ -109,7 +111,7 @@ impl Disk {
     }
 }
 
-/// Whether the disk, or what our user may have of it, is used up.
+/// Tells whether the disk, or our user's quota of it, is used up.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -129,12 +131,12 @@ mod tests {
         disk.probe(|| Ok(())).unwrap();
         assert!(!disk.is_full());
         assert_eq!(
-            disk.noted::<()>(Err(full()), 1).unwrap_err().status_code(),
+            disk.record::<()>(Err(full()), 1).unwrap_err().status_code(),
             Some(StatusCode::INSUFFICIENT_STORAGE)
         );
         assert!(disk.is_full());
         // What is small, or only read, says nothing of it.
-        disk.noted(Ok(()), 0).unwrap();
+        disk.record(Ok(()), 0).unwrap();
         assert!(disk.is_full());
         disk.needed.store(u64::MAX, Ordering::Relaxed);
         disk.probed.lock().unwrap().take();
@@ -145,14 +147,14 @@ mod tests {
         disk.probed.lock().unwrap().take();
         disk.probe(|| Ok(())).unwrap();
         assert!(!disk.is_full());
-        disk.noted::<()>(Err(full()), u64::MAX).unwrap_err();
+        disk.record::<()>(Err(full()), u64::MAX).unwrap_err();
         assert_eq!(disk.needed.load(Ordering::Relaxed), MAX_NEEDED);
     }
 
     #[test]
     fn other_failures_are_outages_too_but_for_a_damaged_object() {
         let disk = Disk::new(PathBuf::from("/"));
-        let status = |kind: io::ErrorKind| disk.noted::<()>(Err(kind.into()), 0).unwrap_err().status_code();
+        let status = |kind: io::ErrorKind| disk.record::<()>(Err(kind.into()), 0).unwrap_err().status_code();
         assert_eq!(status(io::ErrorKind::PermissionDenied), Some(StatusCode::SERVICE_UNAVAILABLE));
         assert_eq!(status(io::ErrorKind::InvalidData), Some(StatusCode::INTERNAL_SERVER_ERROR));
         assert!(!disk.is_full());

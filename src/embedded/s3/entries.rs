@@ -1,12 +1,12 @@
-//! What a listing asks for, and entries that are kept between two of its pages.
+//! Parameters of a listing, and entries that are read ahead between two of its pages.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Files that are put into a bucket's directories by hand are listed after so long.
-const AHEAD_TTL: Duration = Duration::from_secs(10);
+const READ_AHEAD_TTL: Duration = Duration::from_secs(10);
 
-/// What is asked for.
+/// Parameters of one page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub prefix: String,
@@ -40,7 +40,7 @@ impl Wanted {
 /// Entries behind the last page that was asked for, so that whoever reads a whole listing costs a walk through the
 /// directories every few pages only.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(super) struct ReadAhead {
     pub bucket: String,
     /// The request that they answer.
     pub wanted: Wanted,
@@ -50,21 +50,21 @@ pub(super) struct Ahead {
 #[derive(Debug)]
 pub(super) struct Entries {
     pub sorted: BTreeSet<String>,
-    /// Whether nothing comes after them.
+    /// True when nothing comes after them.
     pub is_complete: bool,
     /// The store's count of changes before they were read.
     pub changes: u64,
     pub read: Instant,
 }
 
-impl Ahead {
-    /// Whether they are a page that is wanted, and nothing was stored or removed since they were read.
-    pub fn answers(&self, bucket: &str, wanted: &Wanted, changes: u64) -> bool {
+impl ReadAhead {
+    /// Tells whether they begin the page that is wanted, and nothing was stored or removed since they were read.
+    pub fn serves(&self, bucket: &str, wanted: &Wanted, changes: u64) -> bool {
         let entries = &self.entries;
         self.bucket == bucket
             && self.wanted == *wanted
             && entries.changes == changes
-            && entries.read.elapsed() < AHEAD_TTL
+            && entries.read.elapsed() < READ_AHEAD_TTL
             && (entries.is_complete || entries.sorted.len() >= wanted.max)
     }
 }

@@ -1,4 +1,4 @@
-//! Objects as files: written aside, made durable, then given their name. All of it blocks.
+//! Objects as files: written to a staged file, made durable, then given their name. All of it blocks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+use super::dir_entries::dir_entries;
 use super::dir_sync::{self, DirSync};
 use super::disk::Disk;
-use super::entries::Ahead;
+use super::entries::ReadAhead;
 use super::layout::Layout;
-use super::names::names;
 use super::object::{Description, Opened};
 use super::{make_dir, old};
 use crate::embedded::{Durability, EmbeddedError, access};
@@ -28,7 +28,7 @@ pub(super) struct Files {
     pub layout: Layout,
     /// With full durability.
     dirs: Option<DirSync>,
-    /// Whether objects of older releases may be left.
+    /// True while objects of older releases may be left.
     pub has_old: AtomicBool,
     locks: [Mutex<()>; LOCKS],
     disk: Disk,
@@ -36,22 +36,22 @@ pub(super) struct Files {
     arrived: AtomicU64,
     /// Objects that were stored and removed.
     changes: AtomicU64,
-    ahead: Mutex<Option<Ahead>>,
+    read_ahead: Mutex<Option<ReadAhead>>,
 }
 
 /// A file that is being written.
 pub(super) struct Staged {
     pub file: File,
-    pub aside: Aside,
+    pub temp: StagedFile,
 }
 
 /// Path of a staged file, which is removed with this, unless it was given a name.
-pub(super) struct Aside {
+pub(super) struct StagedFile {
     path: PathBuf,
     is_named: bool,
 }
 
-impl Aside {
+impl StagedFile {
     /// Renames to where an object belongs, without a sync, and makes the directory if it is missing.
     pub fn place(mut self, path: &Path) -> io::Result<()> {
         rename(&self.path, path)?;
@@ -60,7 +60,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.is_named {
             let _ = fs::remove_file(&self.path);
@@ -68,7 +68,7 @@ impl Drop for Aside {
     }
 }
 
-/// What must hold for an object to be replaced.
+/// Conditions under which an object is replaced.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     pub if_match: Option<ETagCondition>,
@@ -85,7 +85,7 @@ impl Staged {
 impl Files {
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let layout = Layout::open(root).map_err(EmbeddedError::io(root))?;
-        take_in(&layout).map_err(EmbeddedError::io(root))?;
+        recover_arrived(&layout).map_err(EmbeddedError::io(root))?;
         let has_old = old::prepare(&layout).map_err(EmbeddedError::io(root))?;
         if durability == Durability::Full {
             for dir in [root.to_owned(), layout.root().to_owned(), layout.buckets()] {
@@ -101,7 +101,7 @@ impl Files {
             staged: AtomicU64::default(),
             arrived: AtomicU64::default(),
             changes: AtomicU64::default(),
-            ahead: Mutex::default(),
+            read_ahead: Mutex::default(),
         })
     }
 
@@ -112,7 +112,7 @@ impl Files {
         Err(S3Error::new(S3ErrorCode::NoSuchBucket))
     }
 
-    /// Whether an object may be stored there.
+    /// Checks that an object may be stored there.
     pub fn check_place(&self, bucket: &str, key: &str) -> S3Result<()> {
         if super::layout::is_key(key) {
             return self.check_bucket(bucket);
@@ -126,7 +126,7 @@ impl Files {
         let path = self.layout.staging().join(number.to_string());
         let file =
             OpenOptions::new().write(true).read(true).create_new(true).mode(access::FILE).open(&path)?;
-        Ok(Staged { file, aside: Aside { path, is_named: false } })
+        Ok(Staged { file, temp: StagedFile { path, is_named: false } })
     }
 
     /// The staged bytes become the object. Once this returns, it survives a power cut with full durability.
@@ -149,7 +149,7 @@ impl Files {
         let name = || {
             staged.describe(description)?;
             self.arrive(&mut staged, bucket)?;
-            staged.aside.place(&path)?;
+            staged.temp.place(&path)?;
             if has_old {
                 old::remove(&self.layout, bucket, key)?;
             }
@@ -161,7 +161,7 @@ impl Files {
     }
 
     fn check_conditions(&self, bucket: &str, key: &str, conditions: &Conditions) -> S3Result<()> {
-        let found = self.noted(self.look(bucket, key))?;
+        let found = self.record(self.find(bucket, key))?;
         let failed = || S3Error::new(S3ErrorCode::PreconditionFailed);
         match found {
             None if conditions.if_match.is_some() => Err(failed()),
@@ -181,8 +181,8 @@ impl Files {
         staged.file.sync_all()?;
         let number = self.arrived.fetch_add(1, Ordering::Relaxed);
         let path = self.layout.arrived().join(format!("{number}.{bucket}"));
-        fs::rename(&staged.aside.path, &path)?;
-        staged.aside.path = path;
+        fs::rename(&staged.temp.path, &path)?;
+        staged.temp.path = path;
         self.sync_dirs([self.layout.arrived()])
     }
 
@@ -192,8 +192,8 @@ impl Files {
         if self.dirs.is_some() {
             staged.file.sync_all()?;
         }
-        fs::rename(&staged.aside.path, path)?;
-        staged.aside.is_named = true;
+        fs::rename(&staged.temp.path, path)?;
+        staged.temp.is_named = true;
         self.sync_dirs(path.parent().map(Path::to_owned))
     }
 
@@ -212,11 +212,11 @@ impl Files {
 
     pub fn object(&self, bucket: &str, key: &str) -> S3Result<Opened> {
         self.check_bucket(bucket)?;
-        self.noted(self.look(bucket, key))?.ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchKey))
+        self.record(self.find(bucket, key))?.ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchKey))
     }
 
     /// `None` when there is no such object.
-    pub fn look(&self, bucket: &str, key: &str) -> io::Result<Option<Opened>> {
+    pub fn find(&self, bucket: &str, key: &str) -> io::Result<Option<Opened>> {
         let path = self.layout.object(bucket, key);
         let found = Opened::at(&path)?;
         if found.is_some() || !self.has_old.load(Ordering::Acquire) {
@@ -243,7 +243,7 @@ impl Files {
         };
         let removed = remove();
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.noted(removed)
+        self.record(removed)
     }
 
     /// A number that is another one after each request that stored or removed an object.
@@ -251,8 +251,8 @@ impl Files {
         self.changes.load(Ordering::Acquire)
     }
 
-    pub fn ahead(&self) -> MutexGuard<'_, Option<Ahead>> {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn read_ahead(&self) -> MutexGuard<'_, Option<ReadAhead>> {
+        self.read_ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nobody else changes objects whose keys share the lock.
@@ -269,8 +269,8 @@ impl Files {
     }
 
     /// An answer to the client, and to the log once for as long as it lasts.
-    pub fn noted<T>(&self, outcome: io::Result<T>) -> S3Result<T> {
-        self.disk.noted(outcome, 0)
+    pub fn record<T>(&self, outcome: io::Result<T>) -> S3Result<T> {
+        self.disk.record(outcome, 0)
     }
 
     /// The same for what stores so many bytes.
@@ -279,7 +279,7 @@ impl Files {
             // Whether that is over, or this was only smaller than what found no room.
             let _ = self.probe();
         }
-        self.disk.noted(outcome, size)
+        self.disk.record(outcome, size)
     }
 }
 
@@ -295,9 +295,9 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Brings objects that had arrived when the process was killed, or the power went, to where they belong.
-fn take_in(layout: &Layout) -> io::Result<()> {
+fn recover_arrived(layout: &Layout) -> io::Result<()> {
     let mut arrived = Vec::new();
-    for path in names(&layout.arrived())? {
+    for path in dir_entries(&layout.arrived())? {
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once('.'));
         let Some((Ok(number), bucket)) =
             name.map(|(number, bucket)| (number.parse::<u64>(), bucket.to_owned()))
@@ -345,7 +345,7 @@ mod tests {
 
     fn content(files: &Files, key: &str) -> Option<String> {
         use std::io::Read;
-        let opened = files.look("bucket", key).unwrap()?;
+        let opened = files.find("bucket", key).unwrap()?;
         let mut content = String::new();
         opened.file.take(opened.description.size).read_to_string(&mut content).unwrap();
         Some(content)

@@ -57,13 +57,13 @@ fn open(files: &Files, input: &GetObjectInput) -> S3Result<Found> {
     let size = opened.description.size;
     let range = input.range.map(|range| range.check(size)).transpose()?.filter(|range| !range.is_empty());
     let bounds = range.clone().unwrap_or(0..size);
-    files.noted(opened.file.seek(SeekFrom::Start(bounds.start)))?;
+    files.record(opened.file.seek(SeekFrom::Start(bounds.start)))?;
     let length = usize::try_from(bounds.end - bounds.start).map_err(S3Error::internal_error)?;
     if length > PIECE {
         return Ok((opened, range, None));
     }
     let mut bytes = vec![0; length];
-    files.noted(opened.file.read_exact(&mut bytes))?;
+    files.record(opened.file.read_exact(&mut bytes))?;
     Ok((opened, range, Some(bytes.into())))
 }
 

@@ -74,7 +74,7 @@ impl Layout {
         self.bucket(bucket).join(hex(&digest[..1])).join(&*name)
     }
 
-    /// Where older releases kept the object: under its key. `None` for a key that can't be a path.
+    /// Path of the object in the layout of older releases: its key. `None` for a key that can't be a path.
     pub fn old_object(&self, bucket: &str, key: &str) -> Option<PathBuf> {
         let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         key.split('/').all(is_plain).then(|| self.old.join(bucket).join(key))
@@ -92,7 +92,7 @@ pub(super) fn is_bucket_name(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// Whether objects may have this key. Clients and tools that take keys for paths would leave the bucket with others.
+/// Tells whether objects may have this key. Clients and tools that take keys for paths would leave the bucket with others.
 pub(super) fn is_key(key: &str) -> bool {
     !key.is_empty() && !key.contains('\0') && key.split('/').all(|part| !matches!(part, "." | ".."))
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use s3s::dto::{CommonPrefix, Object};
 
-use super::entries::{Ahead, Entries, Wanted};
+use super::entries::{Entries, ReadAhead, Wanted};
 use super::files::Files;
 use super::layout::decode;
 use super::object::Opened;
@@ -20,7 +20,7 @@ use super::old;
 /// S3 gives no more in one answer.
 pub(super) const MAX_KEYS: usize = 1000;
 /// Pages that are read together, from the second one on.
-const AHEAD_PAGES: usize = 16;
+const READ_AHEAD_PAGES: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -36,7 +36,7 @@ pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> io::Result<P
         return Ok(Page::default());
     }
     let changes = files.changes();
-    let kept = files.ahead().take_if(|ahead| ahead.answers(bucket, wanted, changes));
+    let kept = files.read_ahead().take_if(|ahead| ahead.serves(bucket, wanted, changes));
     let Entries { mut sorted, is_complete, changes, read } = match kept {
         Some(ahead) => ahead.entries,
         None => read(files, bucket, wanted, changes)?,
@@ -48,7 +48,7 @@ pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> io::Result<P
     if !behind.is_empty() {
         let wanted = Wanted { after: next.clone(), ..wanted.clone() };
         let entries = Entries { sorted: behind, is_complete, changes, read };
-        *files.ahead() = Some(Ahead { bucket: bucket.to_owned(), wanted, entries });
+        *files.read_ahead() = Some(ReadAhead { bucket: bucket.to_owned(), wanted, entries });
     }
     let mut page = Page { next, ..Page::default() };
     for entry in sorted {
@@ -64,7 +64,7 @@ pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> io::Result<P
 /// The lowest entries: those of one page, and of some more for a client that goes on from page to page.
 fn read(files: &Files, bucket: &str, wanted: &Wanted, changes: u64) -> io::Result<Entries> {
     let read = Instant::now();
-    let limit = wanted.max * if wanted.after.is_some() { AHEAD_PAGES } else { 1 };
+    let limit = wanted.max * if wanted.after.is_some() { READ_AHEAD_PAGES } else { 1 };
     let mut lowest: BTreeSet<String> = BTreeSet::new();
     let mut consider = |key: &str| {
         let Some(entry) = wanted.entry(key) else { return };
@@ -120,7 +120,7 @@ fn walk(bucket: &Path, found: &mut impl FnMut(&str)) -> io::Result<()> {
 
 /// `None` when it was removed meanwhile.
 fn describe(files: &Files, bucket: &str, key: String) -> io::Result<Option<Object>> {
-    let Some(opened) = files.look(bucket, &key)? else { return Ok(None) };
+    let Some(opened) = files.find(bucket, &key)? else { return Ok(None) };
     Ok(Some(Object {
         key: Some(key),
         size: i64::try_from(opened.description.size).ok(),
@@ -185,7 +185,7 @@ mod tests {
         next(["100", "101", "102"]);
         next(["103", "104", "105"]);
         next(["106", "107", "108"]);
-        assert!(files.ahead().is_some());
+        assert!(files.read_ahead().is_some());
         put(&files, "1085");
         files.remove("bucket", "110").unwrap();
         next(["1085", "109", "111"]);

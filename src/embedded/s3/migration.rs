@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::dir_entries::dir_entries;
 use super::disk::is_full;
-use super::files::{Aside, Files};
-use super::names::names;
+use super::files::{Files, StagedFile};
 use super::old;
 use super::put::stage_copy;
 
@@ -39,11 +39,11 @@ struct Migration<'a> {
 }
 
 /// An object of a batch.
-struct Moving<'a> {
+struct PendingMove<'a> {
     key: &'a str,
     path: PathBuf,
     /// `None` when the object at `path` is newer.
-    copy: Option<Aside>,
+    copy: Option<StagedFile>,
 }
 
 /// Moves everything, and ends when nothing is left or at `stop`. Blocks.
@@ -91,7 +91,7 @@ impl Migration<'_> {
 
     fn move_all(&mut self) -> io::Result<()> {
         let mut buckets = Vec::new();
-        for path in names(&self.files.layout.buckets())? {
+        for path in dir_entries(&self.files.layout.buckets())? {
             buckets.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
         }
         self.total = self.moved;
@@ -164,28 +164,28 @@ impl Migration<'_> {
         Ok(())
     }
 
-    /// Copies the object to a file aside; and the size of the copy.
-    fn copy<'k>(&self, bucket: &str, key: &'k str) -> io::Result<(Moving<'k>, u64)> {
+    /// Copies the object to a staged file; returns the size of the copy as well.
+    fn copy<'k>(&self, bucket: &str, key: &'k str) -> io::Result<(PendingMove<'k>, u64)> {
         let layout = &self.files.layout;
         let path = layout.object(bucket, key);
         if exists(&path) {
-            return Ok((Moving { key, path, copy: None }, 0));
+            return Ok((PendingMove { key, path, copy: None }, 0));
         }
         let Some(opened) = old::open(layout, bucket, key)? else {
-            return Ok((Moving { key, path, copy: None }, 0));
+            return Ok((PendingMove { key, path, copy: None }, 0));
         };
         let size = opened.description.size;
         let mut staged = stage_copy(self.files, &opened.file, size)?;
         staged.describe(&opened.description)?;
         staged.file.set_modified(opened.file.metadata()?.modified()?)?;
-        Ok((Moving { key, path, copy: Some(staged.aside) }, size))
+        Ok((PendingMove { key, path, copy: Some(staged.temp) }, size))
     }
 
     /// Names the copies and removes the originals, with a sync before each of both.
-    fn finish(&mut self, bucket: &str, mut batch: Vec<Moving<'_>>) -> io::Result<()> {
+    fn finish(&mut self, bucket: &str, mut batch: Vec<PendingMove<'_>>) -> io::Result<()> {
         let files = self.files;
         files.sync_file_system()?;
-        for Moving { key, path, copy } in &mut batch {
+        for PendingMove { key, path, copy } in &mut batch {
             let _held = files.lock(path);
             // Requests that came meanwhile have stored it again, or deleted it.
             if let Some(copy) = copy.take()
@@ -196,7 +196,7 @@ impl Migration<'_> {
             }
         }
         files.sync_file_system()?;
-        for Moving { key, path, .. } in &batch {
+        for PendingMove { key, path, .. } in &batch {
             let _held = files.lock(path);
             old::remove(&files.layout, bucket, key)?;
         }

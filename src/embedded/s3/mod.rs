@@ -1,5 +1,6 @@
 //! An S3 server on loopback, in process, that keeps objects as files.
 
+mod dir_entries;
 mod dir_sync;
 mod disk;
 mod entries;
@@ -10,7 +11,6 @@ mod layout;
 mod listing;
 mod migration;
 mod multipart;
-mod names;
 mod object;
 mod old;
 mod pages;

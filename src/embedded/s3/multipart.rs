@@ -11,8 +11,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::dir_entries::dir_entries;
 use super::files::{Conditions, Files};
-use super::names::names;
 use super::object::{Description, Headers};
 use super::put::{Received, append};
 use super::{hex, make_dir};
@@ -20,9 +20,9 @@ use super::{hex, make_dir};
 const MAX_PART_NUMBER: i32 = 10_000;
 /// Minimum size of every part but the last.
 const MIN_PART_SIZE: u64 = 5 << 20;
-const ABOUT: &str = "upload.json";
+const UPLOAD_FILE: &str = "upload.json";
 
-/// What the object will be.
+/// Upload in parts: bucket, key and headers of the object that it makes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Upload {
     pub bucket: String,
@@ -64,7 +64,7 @@ pub(super) fn create(files: &Files, upload: &Upload) -> S3Result<String> {
         let mut staged = files.stage()?;
         staged.file.write_all(&serde_json::to_vec(upload)?)?;
         make_dir(&dir)?;
-        files.name_file(staged, &dir.join(ABOUT))?;
+        files.name_file(staged, &dir.join(UPLOAD_FILE))?;
         files.sync_dirs([files.layout.uploads()])
     };
     files.stored(create(), 0)?;
@@ -74,10 +74,10 @@ pub(super) fn create(files: &Files, upload: &Upload) -> S3Result<String> {
 /// The upload, if it is of this object.
 fn find(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<(PathBuf, Upload)> {
     let dir = dir(files, id)?;
-    let about = match fs::read(dir.join(ABOUT)) {
+    let about = match fs::read(dir.join(UPLOAD_FILE)) {
         Ok(about) => about,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such_upload()),
-        Err(error) => return files.noted(Err(error)),
+        Err(error) => return files.record(Err(error)),
     };
     let upload: Upload = serde_json::from_slice(&about).map_err(|_| no_such_upload())?;
     if upload.bucket == bucket && upload.key == key { Ok((dir, upload)) } else { Err(no_such_upload()) }
@@ -92,7 +92,7 @@ pub(super) fn check(files: &Files, (bucket, key, id): (&str, &str, &str), number
 }
 
 /// A part that is sent again replaces the one before.
-pub(super) fn keep_part(
+pub(super) fn store_part(
     files: &Files,
     (bucket, key, id): (&str, &str, &str),
     number: i32,
@@ -114,7 +114,7 @@ pub(super) fn keep_part(
 
 /// In the order of their numbers.
 fn stored(dir: &std::path::Path) -> io::Result<Vec<StoredPart>> {
-    let mut parts: Vec<StoredPart> = names(dir)?.into_iter().filter_map(StoredPart::of).collect();
+    let mut parts: Vec<StoredPart> = dir_entries(dir)?.into_iter().filter_map(StoredPart::of).collect();
     parts.sort_by(|a, b| (a.number, &a.md5).cmp(&(b.number, &b.md5)));
     Ok(parts)
 }
@@ -131,7 +131,7 @@ pub(super) fn parts(files: &Files, bucket: &str, key: &str, id: &str) -> S3Resul
             ..Part::default()
         })
     };
-    files.noted(stored(&dir).and_then(|parts| parts.into_iter().map(describe).collect()))
+    files.record(stored(&dir).and_then(|parts| parts.into_iter().map(describe).collect()))
 }
 
 /// The parts that the client names become the object; its tag.
@@ -142,7 +142,7 @@ pub(super) fn complete(
     conditions: &Conditions,
 ) -> S3Result<ETag> {
     let (dir, upload) = find(files, bucket, key, id)?;
-    let mut stored = files.noted(stored(&dir))?;
+    let mut stored = files.record(stored(&dir))?;
     let named = named.and_then(|named| named.parts).unwrap_or_default();
     if named.is_empty() {
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
@@ -163,7 +163,7 @@ pub(super) fn complete(
     let (mut md5, mut size) = (Md5::new(), 0);
     let mut sizes = Vec::with_capacity(chosen.len());
     for (place, part) in chosen.iter().enumerate() {
-        let length = files.noted(fs::metadata(&part.path))?.len();
+        let length = files.record(fs::metadata(&part.path))?.len();
         if length < MIN_PART_SIZE && place + 1 < chosen.len() {
             return Err(S3Error::new(S3ErrorCode::EntityTooSmall));
         }
@@ -183,7 +183,7 @@ pub(super) fn complete(
     let Upload { bucket, key, headers } = upload;
     let description = Description { key, size, e_tag, headers, ..Description::default() };
     files.name_object(staged, &bucket, &description, conditions)?;
-    files.noted(fs::remove_dir_all(&dir))?;
+    files.record(fs::remove_dir_all(&dir))?;
     Ok(description.tag())
 }
 
@@ -194,21 +194,21 @@ fn digest_of_hex(text: &str) -> Vec<u8> {
 
 pub(super) fn abort(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<()> {
     let (dir, _) = find(files, bucket, key, id)?;
-    files.noted(fs::remove_dir_all(dir))
+    files.record(fs::remove_dir_all(dir))
 }
 
 /// Unfinished uploads of a bucket, in the order of their keys and ids.
 pub(super) fn uploads(files: &Files, bucket: &str, prefix: &str) -> S3Result<Vec<MultipartUpload>> {
     files.check_bucket(bucket)?;
     let mut found = Vec::new();
-    for dir in files.noted(names(&files.layout.uploads()))? {
+    for dir in files.record(dir_entries(&files.layout.uploads()))? {
         let Some(id) = dir.file_name().and_then(|name| name.to_str()) else { continue };
-        let about = dir.join(ABOUT);
+        let about = dir.join(UPLOAD_FILE);
         let Ok(Ok(upload)) = fs::read(&about).map(|text| serde_json::from_slice::<Upload>(&text)) else {
             continue;
         };
         if upload.bucket == bucket && upload.key.starts_with(prefix) {
-            let began = files.noted(fs::metadata(&about).and_then(|about| about.modified()))?;
+            let began = files.record(fs::metadata(&about).and_then(|about| about.modified()))?;
             found.push(MultipartUpload {
                 key: Some(upload.key),
                 upload_id: Some(id.to_owned()),

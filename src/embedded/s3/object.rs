@@ -20,7 +20,7 @@ const TAIL: u64 = 2048;
 const DAMAGED: &str = "damaged";
 const MAX_DESCRIPTION: usize = 64 << 10;
 
-/// What is known of an object besides its bytes.
+/// Description of an object: everything but its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
     pub key: String,
@@ -33,7 +33,7 @@ pub(super) struct Description {
     pub headers: Headers,
 }
 
-/// In Base64, those that the client asked for.
+/// Checksums that the client asked for, in Base64.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sums {
     #[serde(rename = "checksum_sha256", default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ impl From<Checksum> for Sums {
     }
 }
 
-/// Given with the object and given back.
+/// Headers that a client stores with the object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Headers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ impl Description {
         ETag::Strong(self.e_tag.clone())
     }
 
-    /// What comes behind the bytes.
+    /// Encodes what comes behind the bytes.
     pub fn to_trailer(&self) -> io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec(self)?;
         let length = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MAX_DESCRIPTION);

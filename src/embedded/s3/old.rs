@@ -12,15 +12,15 @@ use s3s::crypto::{Checksum, Md5};
 use s3s::dto::Timestamp;
 use serde::Deserialize;
 
+use super::dir_entries::dir_entries;
 use super::layout::{Layout, is_bucket_name};
-use super::names::names;
 use super::object::{Description, Headers, Opened, Sums};
 use super::{hex, make_dir, object};
 
 /// Begins the names of the files that describe objects.
 const DESCRIPTION: &str = ".bucket-";
 
-/// What one of the two files says.
+/// Content of one of the two description files.
 #[derive(Debug, Default, Deserialize)]
 struct Internal {
     e_tag: Option<String>,
@@ -32,7 +32,7 @@ struct Internal {
 /// unfinished.
 pub(super) fn prepare(layout: &Layout) -> io::Result<bool> {
     let mut has_old = false;
-    for path in names(&layout.old)? {
+    for path in dir_entries(&layout.old)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if [".tmp.", ".upload"].iter().any(|prefix| name.starts_with(prefix)) {
             fs::remove_file(&path)?;
@@ -50,7 +50,7 @@ pub(super) fn prepare(layout: &Layout) -> io::Result<bool> {
 /// Removes descriptions without objects, as a process leaves them that is killed while it removes an object. For when no
 /// objects of older releases are left.
 pub(super) fn sweep(layout: &Layout) -> io::Result<()> {
-    for path in names(&layout.old)? {
+    for path in dir_entries(&layout.old)? {
         let name = path.file_name().and_then(|name| name.to_str());
         if name.is_some_and(|name| name.starts_with(DESCRIPTION)) {
             fs::remove_file(&path)?;
@@ -85,7 +85,7 @@ pub(super) fn open(layout: &Layout, bucket: &str, key: &str) -> io::Result<Optio
     Ok(Some(Opened { file, description, modified: Timestamp::from(metadata.modified()?) }))
 }
 
-/// What a file that is missing or makes no sense would say.
+/// Reads such a file; one that is missing or makes no sense counts as empty.
 fn read<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> io::Result<T> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
@@ -166,7 +166,7 @@ pub(super) fn walk<B>(
 
 /// A directory without files, and those below it.
 pub(super) fn remove_empty(dir: &Path) -> io::Result<()> {
-    for path in names(dir)? {
+    for path in dir_entries(dir)? {
         if fs::symlink_metadata(&path)?.is_dir() {
             remove_empty(&path)?;
         }

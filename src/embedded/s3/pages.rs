@@ -8,10 +8,10 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+use super::dir_entries::dir_entries;
 use super::entries::Wanted;
 use super::files::Files;
 use super::listing::{self, MAX_KEYS, Page};
-use super::names::names;
 use super::{hex, multipart};
 
 fn limit(max: Option<i32>) -> usize {
@@ -24,7 +24,7 @@ pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> S3Result<Pag
     if wanted.max <= 1 {
         files.probe()?;
     }
-    files.noted(listing::page(files, bucket, wanted))
+    files.record(listing::page(files, bucket, wanted))
 }
 
 /// Writes a name as `encoding-type=url` wants it: names may have characters that XML has not.
@@ -166,8 +166,8 @@ pub(super) fn buckets(files: &Files) -> S3Result<ListBucketsOutput> {
         let creation_date = Some(Timestamp::from(std::fs::metadata(&path)?.modified()?));
         Ok(Bucket { name, creation_date, ..Bucket::default() })
     };
-    let paths = files.noted(names(&files.layout.buckets()))?;
-    let mut buckets: Vec<Bucket> = files.noted(paths.into_iter().map(describe).collect())?;
+    let paths = files.record(dir_entries(&files.layout.buckets()))?;
+    let mut buckets: Vec<Bucket> = files.record(paths.into_iter().map(describe).collect())?;
     buckets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(ListBucketsOutput { buckets: Some(buckets), ..ListBucketsOutput::default() })
 }

@@ -97,7 +97,7 @@ pub(super) struct Incoming {
     expected: Expected,
 }
 
-/// Takes in a body and writes it to a file aside, but for its end: of a small one, that is all. Nothing stays of it
+/// Takes in a body and writes it to a staged file, but for its end: of a small one, that is all. Nothing stays of it
 /// when it breaks off.
 pub(super) async fn receive(
     files: &Arc<Files>,

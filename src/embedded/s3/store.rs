@@ -18,12 +18,12 @@ use s3s::dto::{
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use tokio_util::sync::CancellationToken;
 
+use super::dir_entries::dir_entries;
 use super::entries::Wanted;
 use super::fields::{headers_of, with_sums};
 use super::files::{Conditions, Files, blocking};
 use super::layout::is_bucket_name;
 use super::multipart::{self, Upload};
-use super::names::names;
 use super::put::{self, Expected};
 use super::{get, make_dir, migration, pages};
 use crate::embedded::{Durability, EmbeddedError};
@@ -66,7 +66,7 @@ impl S3 for Store {
             if dir.is_dir() {
                 return Err(S3Error::new(S3ErrorCode::BucketAlreadyOwnedByYou));
             }
-            files.noted(make_dir(&dir).and_then(|()| files.sync_dirs([files.layout.buckets()])))?;
+            files.record(make_dir(&dir).and_then(|()| files.sync_dirs([files.layout.buckets()])))?;
             Ok(CreateBucketOutput { location: Some(format!("/{}", req.input.bucket)) })
         })
         .await
@@ -90,12 +90,12 @@ impl S3 for Store {
             let dir = files.layout.bucket(&req.input.bucket);
             let remove = || {
                 // Of its directories each is empty, unless an object came meanwhile: then this fails.
-                for below in names(&dir)? {
+                for below in dir_entries(&dir)? {
                     std::fs::remove_dir(below)?;
                 }
                 std::fs::remove_dir(&dir)
             };
-            files.noted(remove())?;
+            files.record(remove())?;
             Ok(DeleteBucketOutput {})
         })
         .await
@@ -205,7 +205,7 @@ impl S3 for Store {
         self.run(move |files| {
             let received = incoming.complete(files)?;
             let sums = received.sums.clone();
-            let tag = multipart::keep_part(files, (&of.0, &of.1, &of.2), part_number, received)?;
+            let tag = multipart::store_part(files, (&of.0, &of.1, &of.2), part_number, received)?;
             Ok(with_sums!(UploadPartOutput { e_tag: Some(tag) }, sums))
         })
         .await

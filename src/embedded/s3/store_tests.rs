@@ -1,4 +1,4 @@
-//! What a client may send that no file system would like, uploads in parts, objects of older releases, a full disk.
+//! Keys that no file system would like, uploads in parts, objects of older releases, a full disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
