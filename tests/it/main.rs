@@ -3,12 +3,14 @@
 
 mod api;
 mod architecture;
-mod commands;
+mod cli;
 mod db;
 mod docs;
-mod flows;
+mod jobs;
+mod kafka;
 mod outer;
-mod real;
+mod roles;
 mod support;
+mod tls;
 mod ui;
-mod worker;
+mod workers;

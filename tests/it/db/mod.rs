@@ -1,6 +1,9 @@
-//! The database: its schema as migrated, described and seen by the code, sessions and poolers, the outbox under every order of commits, commits that fail, searches, and scale.
+//! The database: its schema, sessions and poolers, the outbox under every order of commits, commits that fail, searches,
+//! scale, outages and failover.
 
 mod commits;
+mod failover;
+mod outages;
 mod outbox;
 mod scale;
 mod schema;

@@ -7,7 +7,7 @@ use filesys::broker::partitioner::partition_for;
 use filesys::domain::message::topic;
 use filesys::domain::{File, FileId, Status};
 
-use super::site::{OUT_OF_LINE, TWICE};
+use crate::roles::site::{OUT_OF_LINE, TWICE};
 use crate::support::own::Own;
 use crate::support::processes::Processes;
 use crate::support::{Api, eventually_within, holds};

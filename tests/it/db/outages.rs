@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::site::{PATIENCE, Site, is_refusal, listening, wait_until_ready};
+use crate::roles::site::{PATIENCE, Site, is_refusal, listening, wait_until_ready};
 use crate::support::process::STOP_LIMIT;
 use crate::support::{Answer, Api, eventually, eventually_within, holds, services};
 

@@ -4,7 +4,7 @@ use filesys::domain::Status;
 use serde_json::json;
 
 use super::{completed, env, fsck, key_of, look, plant_file, plant_record, sql};
-use crate::commands::{code, filesys, stderr};
+use crate::cli::{code, filesys, stderr};
 use crate::support::roles::Roles;
 use crate::support::{Bucket, TestApp};
 

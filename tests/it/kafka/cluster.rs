@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
-use super::site::{OUT_OF_LINE, TWICE};
+use crate::roles::site::{OUT_OF_LINE, TWICE};
 use crate::support::kafka_tools::{GroupMember, KafkaTools, Offsets, Seen};
 use crate::support::own::Own;
 use crate::support::process::Process;

@@ -1,7 +1,7 @@
 //! `filesys fsck`: everything that can be wrong is found, nothing else is, and a repair mends what it says.
 
-mod crowds;
 mod findings;
+mod large_stores;
 mod repairs;
 mod uploads;
 

@@ -8,8 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::postgres::Load;
-use super::site::{Site, listening, wait_until_ready};
+use super::outages::Load;
+use crate::roles::site::{Site, listening, wait_until_ready};
 use crate::support::own::Own;
 use crate::support::process::STOP_LIMIT;
 use crate::support::{eventually, holds, services};

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::cluster::{Cluster, PATIENCE, SHORT_SESSION, WORKERS, all_completed, ask, taken_over};
+use crate::kafka::cluster::{Cluster, PATIENCE, SHORT_SESSION, WORKERS, all_completed, ask, taken_over};
 use crate::support::kafka_tools::GroupMember;
 use crate::support::process::{Process, STOP_LIMIT};
 use crate::support::raw::Request;

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::process::Command;
 
-use super::run::{PATIENCE, Run};
+use crate::kafka::run::{PATIENCE, Run};
 use crate::support::process::STOP_LIMIT;
 use crate::support::{Answer, Api, Bucket, eventually, eventually_within, holds, within};
 
