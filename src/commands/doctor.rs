@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::output::Output;
 use super::{CommandError, CommandResult};
-use crate::actions::doctor::{self, Services};
+use crate::actions::doctor::{self, Access, Services};
 use crate::config::{DatabaseConfig, Env, KafkaConfig, Role, S3Config};
 use crate::domain::{Finding, Severity};
 
@@ -34,7 +34,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     args.role.check(&mut env);
     let services = services(args.role, &mut env);
     env.finish()?;
-    let mut findings = doctor::check(&services, "filesys-doctor").await;
+    let mut findings = doctor::check(&services, "filesys-doctor", Access::ReadWrite).await;
     #[cfg(feature = "embedded")]
     if args.role == Role::Up {
         findings.extend(embedded(&services, &args.data_dir, &mut env).await);

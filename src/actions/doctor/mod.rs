@@ -25,8 +25,17 @@ pub struct Services {
     pub s3: Option<S3Config>,
 }
 
-/// Findings in the order database, Kafka, S3. Changes nothing but one small object that it removes again.
-pub async fn check(services: &Services, client_id: &str) -> Vec<Finding> {
+/// What a check may do to the services that it looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Only reads: a process that is killed during the check leaves nothing behind.
+    ReadOnly,
+    /// Also stores an object and begins an upload in parts, and removes both.
+    ReadWrite,
+}
+
+/// Checks each service; the findings are in the order database, Kafka, S3.
+pub async fn check(services: &Services, client_id: &str, access: Access) -> Vec<Finding> {
     let database = async {
         match &services.database {
             Some(config) => within("postgresql", Box::pin(database::check(config))).await,
@@ -41,7 +50,7 @@ pub async fn check(services: &Services, client_id: &str) -> Vec<Finding> {
     };
     let s3 = async {
         match &services.s3 {
-            Some(config) => within("s3", Box::pin(storage::check(config))).await,
+            Some(config) => within("s3", Box::pin(storage::check(config, access))).await,
             None => Vec::new(),
         }
     };
@@ -72,7 +81,7 @@ pub async fn explain_slow_start(
         if is_ready().await {
             return;
         }
-        for finding in check(&services, &client_id).await {
+        for finding in check(&services, &client_id, Access::ReadOnly).await {
             let Finding { subject, severity, detail, advice } = finding;
             if severity > Severity::Ok {
                 log::warn!(check = subject, advice = advice.unwrap_or_default(); "not ready: {detail}");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::network;
+use super::{Access, network};
 use crate::config::S3Config;
 use crate::domain::Finding;
 use crate::storage::{Storage, StorageError};
@@ -13,7 +13,7 @@ const PROBE_KEY: &str = "doctor/probe";
 /// Past this a store refuses signatures, which are good for fifteen minutes.
 const MAX_CLOCK_DIFFERENCE_SECS: u64 = 60;
 
-pub(super) async fn check(config: &S3Config) -> Vec<Finding> {
+pub(super) async fn check(config: &S3Config, access: Access) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(proxy) = &config.proxy {
         let bypass = proxy.bypass.as_deref().map(|hosts| format!(", but for {hosts}")).unwrap_or_default();
@@ -36,27 +36,29 @@ pub(super) async fn check(config: &S3Config) -> Vec<Finding> {
             }
         }
     }
-    findings.extend(rights(config, &storage).await);
+    findings.extend(rights(config, &storage, access).await);
     findings.extend(clock(&storage).await);
     findings
 }
 
-/// Each operation by itself: a policy may allow some of them.
-async fn rights(config: &S3Config, storage: &Storage) -> Vec<Finding> {
+/// Tries each operation by itself, as a policy may allow only some of them.
+async fn rights(config: &S3Config, storage: &Storage, access: Access) -> Vec<Finding> {
     let content = Bytes::from_static(b"filesys doctor");
-    let put = storage.put(PROBE_KEY, "text/plain", &content).await.map(drop);
+    let mut outcomes = Vec::new();
+    if access == Access::ReadWrite {
+        let put = storage.put(PROBE_KEY, "text/plain", &content).await.map(drop);
+        outcomes.push(("storing an object", "s3:PutObject", put));
+    }
     let get = match storage.open(PROBE_KEY, None).await {
         Ok(_) | Err(StorageError::NotFound(_)) => Ok(()),
         Err(error) => Err(error),
     };
-    let multipart = storage.try_multipart(PROBE_KEY).await;
-    let delete = storage.remove(PROBE_KEY).await;
-    let outcomes = [
-        ("storing an object", "s3:PutObject", put),
-        ("reading an object", "s3:GetObject", get),
-        ("an upload in parts", "s3:PutObject and s3:AbortMultipartUpload", multipart),
-        ("removing an object", "s3:DeleteObject", delete),
-    ];
+    outcomes.push(("reading an object", "s3:GetObject", get));
+    if access == Access::ReadWrite {
+        let multipart = storage.try_multipart(PROBE_KEY).await;
+        outcomes.push(("an upload in parts", "s3:PutObject and s3:AbortMultipartUpload", multipart));
+        outcomes.push(("removing an object", "s3:DeleteObject", storage.remove(PROBE_KEY).await));
+    }
     outcomes
         .into_iter()
         .map(|(what, right, outcome)| match outcome {

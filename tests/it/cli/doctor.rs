@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{code, filesys, stderr, stdout};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::process::{Process, STOP_LIMIT};
+use crate::support::proxy::s3::{Direct, S3Mode, S3Proxy};
 use crate::support::{Bucket, Database, Ground, eventually, holds};
 
 const S3_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
@@ -143,16 +144,32 @@ async fn a_role_that_may_not_make_the_search_index_searches_without_and_is_told(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_that_waits_for_a_named_database_says_after_a_while_what_is_wrong() {
+async fn up_that_waits_for_a_named_database_says_after_a_while_what_is_wrong_and_stores_nothing() {
     let ground = Ground::new().await;
     let nowhere = "postgresql://u:hunter2@127.0.0.1:1/d";
-    let process = Process::spawn(&["up"], &ground.env(&[("DATABASE_URL", nowhere)]), &ground.log());
+    let s3 = &ground.bucket.config;
+    let secret = s3.secret_access_key.expose_secret();
+    let proxy = S3Proxy::start(
+        s3.endpoint.as_deref().unwrap(),
+        Direct {
+            bucket: s3.bucket.clone(),
+            access_key: s3.access_key_id.clone(),
+            secret_key: secret.to_owned(),
+        },
+    )
+    .await;
+    proxy.set(S3Mode::StoreNothing, 100);
+    let endpoint = format!("http://{}", proxy.address());
+    let env = ground.env(&[("DATABASE_URL", nowhere), ("S3_ENDPOINT", &endpoint)]);
+    let process = Process::spawn(&["up"], &env, &ground.log());
     eventually("the findings of doctor", async || {
         let log = process.log();
         holds(log.contains("not ready:") && log.contains("check=postgresql"), &log)
     })
     .await;
     assert!(!process.log().contains("hunter2"));
+    // A process that is killed during this check would leave what it had stored.
+    assert_eq!(proxy.hits(), 0, "an object was stored");
     process.stop_within(STOP_LIMIT).await;
 }
 
