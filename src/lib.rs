@@ -1,9 +1,10 @@
 //! filesys makes files asynchronously: ask over HTTP, a worker makes the file, S3 keeps it, Kafka announces it,
 //! PostgreSQL always knows where it stands.
 //!
-//! Modules stand in dependency order; each may use those above it and nothing below (`tests/it/architecture.rs`).
-//! `domain` nouns · `config`, `telemetry`, `faults` · the tools `db`, `broker`, `storage`, `generators`, which never use each
-//! other · `actions` verbs · the doors `http`, `consumer` and the `embedded` services · `commands` wires it all.
+//! Modules stand in dependency order; each may use those above it and nothing below (`tests/it/architecture.rs`): the
+//! `domain`; `config`, `telemetry` and `faults`; the adapters `db`, `broker` and `storage`, which never use each other, and
+//! `generators`; `actions`, the use cases; `jobs`, the background loops; the entry points `http` and `consumer`, and the
+//! `embedded` services; `commands`, which wires a role for each subcommand.
 
 pub mod domain;
 
@@ -17,6 +18,8 @@ pub mod generators;
 pub mod storage;
 
 pub mod actions;
+
+pub mod jobs;
 
 pub mod consumer;
 #[cfg(feature = "embedded")]

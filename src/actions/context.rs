@@ -1,21 +1,20 @@
-//! What the verbs work with: built once for each role, passed down.
+//! What use cases work with: built once for each role, passed down.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::check_health::Silence;
-use super::check_topics;
-use super::recent::Recent;
-use super::request_file::Intake;
+use super::create_queue::{self, CreateRequest};
+use super::query_cache::QueryCache;
+use super::topic_settings::TopicFindings;
 use crate::broker::Broker;
 use crate::db::Db;
 use crate::domain::{Page, PageRequest, Stats};
 use crate::storage::Storage;
 use crate::telemetry::Outage;
 
-/// The tools of `serve`. Cheap to clone.
+/// Adapters and shared state of `serve`. Cheap to clone.
 #[derive(Clone)]
 pub struct ServeContext {
     pub db: Db,
@@ -27,23 +26,23 @@ pub struct ServeContext {
     pub outbox: Arc<Notify>,
     /// Woken when a removal of an object has committed.
     pub removals: Arc<Notify>,
-    pub(super) intake: mpsc::Sender<Intake>,
-    pub(super) overload: Arc<Outage>,
-    pub(super) silence: Arc<Silence>,
-    pub(super) topic_findings: Arc<check_topics::Known>,
-    pub(super) pages: Arc<Recent<PageRequest, Page>>,
-    pub(super) stats: Arc<Recent<(), Stats>>,
+    pub(crate) create_requests: mpsc::Sender<CreateRequest>,
+    pub(crate) overload: Arc<Outage>,
+    pub(crate) silent: Arc<SilentDependencies>,
+    pub(crate) topic_findings: Arc<TopicFindings>,
+    pub(crate) pages: Arc<QueryCache<PageRequest, Page>>,
+    pub(crate) stats: Arc<QueryCache<(), Stats>>,
 }
 
 impl ServeContext {
-    /// Also gives the queue that `request_file::run` must empty.
+    /// Makes the context, and the queue that the job `commit_requests` empties.
     pub fn new(
         db: Db,
         broker: Arc<dyn Broker>,
         storage: Storage,
         file_deadline: Duration,
-    ) -> (Self, mpsc::Receiver<Intake>) {
-        let (intake, queue) = mpsc::channel(super::request_file::QUEUE);
+    ) -> (Self, mpsc::Receiver<CreateRequest>) {
+        let (create_requests, queue) = create_queue::channel();
         let ctx = Self {
             db,
             broker,
@@ -51,9 +50,9 @@ impl ServeContext {
             file_deadline,
             outbox: Arc::default(),
             removals: Arc::default(),
-            intake,
+            create_requests,
             overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),
-            silence: Arc::default(),
+            silent: Arc::default(),
             topic_findings: Arc::default(),
             pages: Arc::default(),
             stats: Arc::default(),
@@ -62,7 +61,25 @@ impl ServeContext {
     }
 }
 
-/// What settling dead letters takes: the rows alone, so that it is also done without a server.
+/// Outages of dependencies that don't answer a health check in time. One that answers with an error is reported by the
+/// adapter itself.
+pub(crate) struct SilentDependencies {
+    pub database: Outage,
+    pub kafka: Outage,
+    pub storage: Outage,
+}
+
+impl Default for SilentDependencies {
+    fn default() -> Self {
+        Self {
+            database: Outage::new("postgresql does not answer", "postgresql answers again"),
+            kafka: Outage::new("kafka does not answer", "kafka answers again"),
+            storage: Outage::new("s3 does not answer", "s3 answers again"),
+        }
+    }
+}
+
+/// What use cases about dead letters need: PostgreSQL alone, so that the command line works without a server.
 #[derive(Clone)]
 pub struct LettersContext {
     pub db: Db,
@@ -76,7 +93,7 @@ impl ServeContext {
     }
 }
 
-/// The tools of a worker: Kafka and S3, no database.
+/// Adapters of a worker: Kafka and S3, no database.
 #[derive(Clone)]
 pub struct WorkerContext {
     pub broker: Arc<dyn Broker>,

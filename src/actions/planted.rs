@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::compare_result;
-use super::generate_file::{self, Origin};
-use super::{ServeContext, WorkerContext, announce};
+use super::files::compare_result;
+use super::files::generate::{self, RequestOrigin};
+use super::{ServeContext, WorkerContext, publish};
 use crate::broker::Record;
 use crate::db::DbError;
 use crate::db::files::NewRow;
@@ -17,7 +17,7 @@ use crate::storage::{Stored, key};
 use crate::{faults, generators};
 
 /// What it should announce by the outbox gets lost when the process ends in between, or Kafka is away.
-pub(super) async fn store_then_publish(
+pub(crate) async fn store_then_publish(
     ctx: &ServeContext,
     mut rows: Vec<NewRow>,
     kept: Duration,
@@ -27,13 +27,13 @@ pub(super) async fn store_then_publish(
     faults::point!(ServeCommitted);
     for (messages, _) in messages.into_iter().zip(&known).filter(|(_, known)| known.is_none()) {
         for message in messages {
-            let headers = announce::headers(message.event_id);
+            let headers = publish::headers(message.event_id);
             let record = Record {
                 key: message.key.map(Bytes::from),
                 value: Some(Bytes::from(message.value)),
                 headers,
             };
-            if let Err(error) = announce::publish(&*ctx.broker, message.topic, vec![record]).await {
+            if let Err(error) = publish::publish(&*ctx.broker, message.topic, vec![record]).await {
                 log::warn!(error:% = error.chain(); "not published");
             }
         }
@@ -42,10 +42,10 @@ pub(super) async fn store_then_publish(
 }
 
 /// Says `completed` while there is no object.
-pub(super) async fn complete_unmade(
+pub(crate) async fn complete_unmade(
     ctx: &WorkerContext,
     request: &CreateFile,
-    origin: &Origin,
+    origin: &RequestOrigin,
 ) -> Result<()> {
     let stored = Stored::of(&generators::generate(request)?);
     let key = key::object_key(request.file_id, &request.title, request.timestamp, request.format);
@@ -53,14 +53,14 @@ pub(super) async fn complete_unmade(
         s3_location: Some(key::location(&ctx.storage.bucket_name(), &key)),
         size: Some(stored.size),
         sha256: Some(stored.sha256),
-        ..generate_file::result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
+        ..generate::result(request.file_id, Some(request.attempt), Outcome::Completed, origin)
     };
     let end = FileResult { proof: compare_result::proof(&ctx.storage, &end), ..end };
-    announce::results(&*ctx.broker, [&end]).await
+    publish::results(&*ctx.broker, [&end]).await
 }
 
 /// Whatever a worker says holds.
-pub(super) fn unjudged(file: &File, result: &FileResult) -> Verdict {
+pub(crate) fn unjudged(file: &File, result: &FileResult) -> Verdict {
     let status = match result.status {
         Outcome::Processing => Status::Processing,
         Outcome::Completed => Status::Completed,

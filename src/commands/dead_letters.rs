@@ -7,7 +7,8 @@ use clap::{Subcommand, ValueEnum};
 
 use super::output::{self, Output};
 use super::{CommandError, CommandResult};
-use crate::actions::{LettersContext, handle_dead_letters};
+use crate::actions::LettersContext;
+use crate::actions::dead_letters;
 use crate::config::{Env, LettersSettings};
 use crate::db::Db;
 use crate::domain::dead_letter::Value;
@@ -69,12 +70,12 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         Verb::List { state, limit, output } => list(&ctx, state, limit, output).await,
         Verb::Show { id, output } => show(&ctx, id, output).await,
         Verb::Replay(chosen) => {
-            let replay = async |id| Ok(handle_dead_letters::replay(&ctx, id).await?.to_string());
+            let replay = async |id| Ok(dead_letters::replay(&ctx, id).await?.to_string());
             each(&ctx, chosen, "replayed", replay).await
         }
         Verb::Discard(chosen) => {
             let discard = async |id| {
-                handle_dead_letters::discard(&ctx, id).await?;
+                dead_letters::discard(&ctx, id).await?;
                 Ok("it is discarded".to_owned())
             };
             each(&ctx, chosen, "discarded", discard).await
@@ -90,7 +91,7 @@ async fn list(ctx: &LettersContext, which: Which, limit: i64, output: Output) ->
         Which::All => None,
     };
     let request = LetterPageRequest { limit, cursor: None, state, file_id: None };
-    let page = handle_dead_letters::page(ctx, &request).await?;
+    let page = dead_letters::list(ctx, &request).await?;
     output.print(
         &page.letters,
         ["ID", "STATE", "RECEIVED", "ORIGIN", "FILE", "ATTEMPT", "ERROR"],
@@ -113,7 +114,7 @@ async fn list(ctx: &LettersContext, which: Which, limit: i64, output: Output) ->
 }
 
 async fn show(ctx: &LettersContext, id: LetterId, output: Output) -> CommandResult {
-    let letter = handle_dead_letters::one(ctx, id).await?;
+    let letter = dead_letters::get(ctx, id).await?;
     match output {
         Output::Table => std::io::stdout().write_all(described(&letter).as_bytes())?,
         Output::Json => output::json(&letter)?,
@@ -129,7 +130,7 @@ async fn each(
     done: &str,
     verb: impl AsyncFn(LetterId) -> Result<String>,
 ) -> CommandResult {
-    let ids = if chosen.all_open { handle_dead_letters::open(ctx).await? } else { chosen.ids };
+    let ids = if chosen.all_open { dead_letters::list_open(ctx).await? } else { chosen.ids };
     let mut out = std::io::stdout();
     let mut problems = Vec::new();
     let wanted = ids.len();

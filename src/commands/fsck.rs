@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::output::{Output, json};
 use super::{CommandError, CommandResult};
-use crate::actions::repair_store::{self, Terms};
-use crate::actions::verify_store::{self, Finding, Options, Report, Stage};
+use crate::actions::fsck::repair::{self, Terms};
+use crate::actions::fsck::{self, Finding, Options, Report, Stage};
 use crate::config::env::parse_duration;
 use crate::config::{Env, LettersSettings, S3Config};
 use crate::db::Db;
@@ -44,7 +44,7 @@ enum Checksums {
     All,
 }
 
-impl From<Checksums> for verify_store::Checksums {
+impl From<Checksums> for fsck::Checksums {
     fn from(checksums: Checksums) -> Self {
         match checksums {
             Checksums::None => Self::None,
@@ -69,10 +69,10 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let options = Options { before, checksums: args.checksums.into(), seed };
     let progress = Progress::default();
     let watch = |stage, done, total| progress.show(stage, done, total);
-    let mut report = verify_store::verify(&db, &storage, options, &watch).await?;
+    let mut report = fsck::verify(&db, &storage, options, &watch).await?;
     if args.repair {
         let terms = Terms { before, deadline: file_deadline };
-        repair_store::repair(&db, &storage, &mut report, terms, &watch).await?;
+        repair::repair(&db, &storage, &mut report, terms, &watch).await?;
     }
     progress.end();
     match args.output {

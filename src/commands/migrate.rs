@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::actions::prepare;
+use crate::actions::provision;
 use crate::broker::kafka::Kafka;
 use crate::config::{DatabaseConfig, Env, MigrateSettings};
 use crate::db::migrations;
@@ -31,15 +31,15 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let MigrateSettings { database, kafka, s3 } = MigrateSettings::read(&mut env);
     env.finish()?;
     let mut out = std::io::stdout();
-    for name in prepare::schema(&database.url).await? {
+    for name in provision::schema(&database.url).await? {
         writeln!(out, "applied migration {name}")?;
     }
     writeln!(out, "schema is up to date at {}", database.address())?;
-    for name in prepare::topics(&Kafka::new(&kafka, "filesys-migrate"), kafka.partitions).await? {
+    for name in provision::topics(&Kafka::new(&kafka, "filesys-migrate"), kafka.partitions).await? {
         writeln!(out, "made topic {name} with {} partitions", kafka.partitions)?;
     }
     writeln!(out, "topics are there")?;
-    let made = prepare::bucket(&Storage::new(&s3).map_err(Error::from)?).await?;
+    let made = provision::bucket(&Storage::new(&s3).map_err(Error::from)?).await?;
     writeln!(out, "{} bucket {}", if made { "made" } else { "there is" }, s3.bucket)?;
     Ok(())
 }

@@ -11,10 +11,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{CommandError, CommandResult, descriptors, signals};
 use crate::actions::doctor::{Services, explain_slow_start};
-use crate::actions::{
-    ServeContext, apply_retention, prepare, relay_outbox, remove_objects, request_file, rescue_files,
-    rescue_lost, tidy,
-};
+use crate::actions::{ServeContext, files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::roles::letters_group;
@@ -27,8 +24,9 @@ use crate::domain::Error;
 use crate::domain::message::topic;
 use crate::http::outer::OuterAddress;
 use crate::http::{AppState, server};
+use crate::jobs::recover_lost_requests::Groups;
+use crate::jobs::{self, JobContext, commit_requests};
 use crate::storage::Storage;
-use crate::telemetry::Outage;
 
 /// Results applied in one transaction.
 const RESULTS_BATCH: usize = 500;
@@ -117,7 +115,7 @@ impl Serve {
         // Behind HTTP in the order of the end: what it still stores must still be published.
         let background = CancellationToken::new();
         let answered = CancellationToken::new();
-        let intake = tokio::spawn(request_file::run(ctx.clone(), queue, answered.clone()));
+        let intake = tokio::spawn(commit_requests::run(ctx.clone(), queue, answered.clone()));
         // Before anything is published: a broker may keep for a group only what comes after it joined.
         let membership = |group, client_id, topic: &str| Membership {
             group,
@@ -131,21 +129,19 @@ impl Serve {
         let results = membership(self.group.clone(), self.client_id, topic::CREATED);
         let results = ctx.broker.join(results).await.map_err(Error::from)?;
         if self.broker_forgets {
-            rescue_files::resume(&ctx).await?;
+            files::republish_unfinished(&ctx).await?;
         }
-        tasks.spawn(relay_outbox::run(ctx.clone(), background.clone()));
-        let (db, wake) = (ctx.db.clone(), Arc::clone(&ctx.outbox));
-        let listen_stop = background.clone();
-        tasks.spawn(async move { db.listen_for_outbox(wake, listen_stop).await });
-        tasks.spawn(rescue_files::run(ctx.clone(), background.clone()));
-        let groups = rescue_lost::Groups { workers: self.worker_group, recorders: self.group.clone() };
-        tasks.spawn(rescue_lost::run(ctx.clone(), groups, background.clone()));
+        let job_context = JobContext {
+            serve: ctx.clone(),
+            groups: Groups { workers: self.worker_group, recorders: self.group.clone() },
+            retention: self.retention,
+            topic_partitions: self.topic_partitions,
+        };
+        for job in &jobs::ALL {
+            tasks.spawn(job.run(job_context.clone(), background.clone()));
+        }
         let report = background.clone();
         tasks.spawn(async move { tally.report(report).await });
-        tasks.spawn(tidy::run(ctx.clone(), background.clone()));
-        tasks.spawn(apply_retention::run(ctx.clone(), self.retention, background.clone()));
-        tasks.spawn(remove_objects::run(ctx.clone(), background.clone()));
-        tasks.spawn(keep_ready(ctx.clone(), self.topic_partitions, background.clone()));
         let settings = |batch| Settings {
             slots: Arc::new(Semaphore::new(1)),
             batch,
@@ -186,34 +182,4 @@ impl Serve {
         stored.map_err(|error| CommandError::Failed(error.to_string()))?;
         served.map_err(|error| CommandError::Failed(error.to_string()))?.map_err(CommandError::from)
     }
-}
-
-/// Start order never matters: topics and bucket are made when their services are there, and topics once more when they
-/// are lost. A lost bucket is made by who misses it.
-async fn keep_ready(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
-    const AGAIN: Duration = Duration::from_secs(1);
-    const LOOK: Duration = Duration::from_secs(10);
-    let outage = Outage::new("topics or bucket not made yet", "topics and bucket can be made");
-    let work = async {
-        loop {
-            let made = tokio::join!(prepare::topics(&*ctx.broker, partitions), prepare::bucket(&ctx.storage));
-            match made {
-                (Ok(_), Ok(_)) => break,
-                (Err(error), _) | (_, Err(error)) => outage.fails(error.chain()),
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-        outage.works();
-        log::info!("topics and bucket are there");
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match prepare::topics(&*ctx.broker, partitions).await {
-                Ok(made) if made.is_empty() => {}
-                Ok(made) => log::warn!(topics = made.join(", "); "topics were gone; made anew"),
-                // Also said by those who have more to do with it.
-                Err(error) => log::debug!(error:% = error.chain(); "topics not looked at"),
-            }
-        }
-    };
-    stop.run_until_cancelled(work).await;
 }

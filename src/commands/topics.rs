@@ -2,8 +2,8 @@
 
 use super::output::Output;
 use super::{CommandError, CommandResult};
-use crate::actions::check_topics;
-use crate::actions::prepare::{self, Agreement, TopicState};
+use crate::actions::provision::{self, Agreement, TopicState};
+use crate::actions::topic_settings;
 use crate::broker::kafka::Kafka;
 use crate::config::{Env, KafkaConfig};
 use crate::domain::topic_settings::{Finding, Severity};
@@ -22,11 +22,11 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     env.finish()?;
     let kafka = Kafka::new(&config, "filesys-topics");
     if !args.check {
-        for topic in prepare::topics(&kafka, config.partitions).await? {
+        for topic in provision::topics(&kafka, config.partitions).await? {
             log::info!(topic, partitions = config.partitions; "topic made");
         }
     }
-    let mut states = prepare::topic_states(&kafka, config.partitions).await?;
+    let mut states = provision::topic_states(&kafka, config.partitions).await?;
     // As Kafka's own tools call them.
     for state in &mut states {
         state.topic.insert_str(0, &config.prefix);
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     })?;
     let brokers = config.brokers.join(",");
     let mut problems: Vec<String> = states.iter().filter_map(|one| problem(one, &config)).collect();
-    for finding in check_topics::findings(&kafka, &config.prefix, &brokers).await? {
+    for finding in topic_settings::findings(&kafka, &config.prefix, &brokers).await? {
         let Finding { severity, topic, setting, value, effect, command } = finding;
         match severity {
             Severity::Warning => {
@@ -70,7 +70,7 @@ fn problem(topic: &TopicState, config: &KafkaConfig) -> Option<String> {
         Agreement::Fewer => Some(format!(
             "topic {topic} has {} of {wanted} partitions; Kafka's own tool adds them: {}",
             found.unwrap_or_default(),
-            prepare::add_partitions_command(config, topic)
+            provision::add_partitions_command(config, topic)
         )),
     }
 }

@@ -13,7 +13,7 @@ use super::serve::Serve;
 use super::worker::Worker;
 use super::{CommandError, CommandResult, healthcheck, signals};
 use crate::actions::doctor::Services;
-use crate::actions::prepare;
+use crate::actions::provision;
 use crate::broker::Broker;
 use crate::broker::kafka::Kafka;
 use crate::broker::local::LocalBroker;
@@ -116,10 +116,10 @@ async fn run_on(
         return Ok(());
     }
     if serve.broker_forgets {
-        prepare::topics(&*serve.broker, partitions).await?;
+        provision::topics(&*serve.broker, partitions).await?;
     }
     if !has_named_store {
-        prepare::bucket(&serve.storage).await?;
+        provision::bucket(&serve.storage).await?;
     }
     roles(worker, serve, embedded, &s3.bucket, stop).await
 }
@@ -133,7 +133,7 @@ async fn schema_is_there(
     const AGAIN: Duration = Duration::from_secs(1);
     let outage = Outage::new("postgresql is away", "postgresql is back");
     loop {
-        let Some(made) = stop.run_until_cancelled(prepare::schema(&database.url)).await else {
+        let Some(made) = stop.run_until_cancelled(provision::schema(&database.url)).await else {
             return Ok(false);
         };
         match made {

@@ -1,10 +1,11 @@
-//! `file.create.dlq` → `keep_dead_letters`: what `serve` does with records that were put aside.
+//! `file.create.dlq` → `dead_letters::store`: what `serve` does with records that were put aside.
 
 use async_trait::async_trait;
 
 use super::requests::value;
 use super::{Handler, Turn};
-use crate::actions::{LettersContext, keep_dead_letters};
+use crate::actions::LettersContext;
+use crate::actions::dead_letters;
 use crate::broker::Delivery;
 use crate::domain::message::named_file;
 use crate::domain::{Error, Result};
@@ -18,7 +19,7 @@ impl Handler for Letters {
     async fn handle(&self, batch: &[Delivery], _turn: &Turn) -> Vec<Result<()>> {
         let named = |delivery| named_file(value(delivery)).map(|(file_id, _)| file_id);
         let letters: Vec<_> = batch.iter().map(|delivery| (delivery, named(delivery))).collect();
-        keep_dead_letters::keep(&self.ctx, &letters).await
+        dead_letters::store(&self.ctx, &letters).await
     }
 
     /// It lies on the topic of the dead letters already: there is no place further aside.

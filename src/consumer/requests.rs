@@ -1,12 +1,14 @@
-//! `file.create` → `generate_file`: what a worker does with a request.
+//! `file.create` → `files::generate`: what a worker does with a request.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Handler, Turn};
-use crate::actions::generate_file::{self, Origin};
-use crate::actions::{WorkerContext, dead_letters};
+use crate::actions::WorkerContext;
+use crate::actions::dead_letters;
+use crate::actions::files;
+use crate::actions::files::RequestOrigin;
 use crate::broker::Delivery;
 use crate::domain::message::{CreateFile, MessageError, named_file};
 use crate::domain::{Error, ErrorKind, Result};
@@ -40,8 +42,8 @@ impl Handler for Requests {
                 offset = origin.offset;
                 "record received"
             );
-            let made = generate_file::generate(&self.ctx, &request, &origin, again).await?;
-            let mut announcing = std::pin::pin!(generate_file::announce(&self.ctx, &request, &origin, &made));
+            let made = files::generate(&self.ctx, &request, &origin, again).await?;
+            let mut announcing = std::pin::pin!(files::publish_result(&self.ctx, &request, &origin, &made));
             if let Ok(announced) = tokio::time::timeout(ANNOUNCED_WITHIN, &mut announcing).await {
                 return announced;
             }
@@ -60,20 +62,20 @@ impl Handler for Requests {
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
         faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
-        dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await?;
+        dead_letters::publish(&*self.ctx.broker, delivery, file, error).await?;
         if let Some((file_id, attempt)) = file {
             // As in a readable one: without an attempt it is the first.
             let attempt = Some(attempt.unwrap_or_default());
-            generate_file::fail(&self.ctx, file_id, attempt, &self.origin(delivery), error).await?;
+            files::fail(&self.ctx, file_id, attempt, &self.origin(delivery), error).await?;
         }
         Ok(())
     }
 }
 
 impl Requests {
-    fn origin(&self, delivery: &Delivery) -> Origin {
+    fn origin(&self, delivery: &Delivery) -> RequestOrigin {
         let at = &delivery.position;
-        Origin { worker: self.worker.clone(), partition: at.partition, offset: at.offset }
+        RequestOrigin { worker: self.worker.clone(), partition: at.partition, offset: at.offset }
     }
 }
 

@@ -1,10 +1,12 @@
-//! `file.created` → `record_result`: what `serve` does with what workers say.
+//! `file.created` → `files::record_results`: what `serve` does with what workers say.
 
 use async_trait::async_trait;
 
 use super::requests::value;
 use super::{Handler, Turn};
-use crate::actions::{ServeContext, dead_letters, record_result};
+use crate::actions::ServeContext;
+use crate::actions::dead_letters;
+use crate::actions::files;
 use crate::broker::Delivery;
 use crate::domain::message::{FileResult, named_file};
 use crate::domain::{Error, Result};
@@ -27,7 +29,7 @@ impl Handler for Results {
                 places.push(index);
             }));
         }
-        let applied = record_result::apply(&self.ctx, readable).await;
+        let applied = files::record_results(&self.ctx, readable).await;
         for (index, answer) in places.into_iter().zip(applied) {
             answers[index] = answer;
         }
@@ -37,6 +39,6 @@ impl Handler for Results {
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
         faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
-        dead_letters::put_aside(&*self.ctx.broker, delivery, file, error).await
+        dead_letters::publish(&*self.ctx.broker, delivery, file, error).await
     }
 }

@@ -1,12 +1,13 @@
 //! Checks of Kafka: every broker's address, TLS and login, topics and their settings.
 
 use super::network;
-use crate::actions::check_topics;
-use crate::actions::prepare::{self, Agreement, TopicState};
+use crate::actions::provision::{self, Agreement, TopicState};
+use crate::actions::topic_settings;
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, BrokerError};
 use crate::config::KafkaConfig;
-use crate::domain::{Finding, topic_settings};
+use crate::domain::Finding;
+use crate::domain::topic_settings::{Finding as SettingFinding, Severity};
 
 const SUBJECT: &str = "kafka";
 
@@ -34,11 +35,11 @@ pub(super) async fn check(config: &KafkaConfig, client_id: &str) -> Vec<Finding>
         }
     }
     findings.extend(advertised(&kafka).await);
-    match prepare::topic_states(&kafka, config.partitions).await {
+    match provision::topic_states(&kafka, config.partitions).await {
         Ok(states) => findings.extend(states.iter().map(|state| topic(config, state))),
         Err(error) => findings.push(Finding::error(SUBJECT, error.chain(), "see the broker's log")),
     }
-    let settings = check_topics::findings(&kafka, &config.prefix, &config.brokers.join(",")).await;
+    let settings = topic_settings::findings(&kafka, &config.prefix, &config.brokers.join(",")).await;
     match settings {
         Ok(settings) => findings.extend(settings.into_iter().map(setting)),
         Err(error) => findings.push(Finding::warning(
@@ -50,12 +51,12 @@ pub(super) async fn check(config: &KafkaConfig, client_id: &str) -> Vec<Finding>
     findings
 }
 
-fn setting(found: topic_settings::Finding) -> Finding {
-    let topic_settings::Finding { severity, topic, setting, value, effect, command } = found;
+fn setting(found: SettingFinding) -> Finding {
+    let SettingFinding { severity, topic, setting, value, effect, command } = found;
     let (subject, detail) = (format!("topic {topic}"), format!("{setting}={value}: {effect}"));
     match severity {
-        topic_settings::Severity::Warning => Finding::warning(subject, detail, command),
-        topic_settings::Severity::Error => Finding::error(subject, detail, command),
+        Severity::Warning => Finding::warning(subject, detail, command),
+        Severity::Error => Finding::error(subject, detail, command),
     }
 }
 
@@ -107,7 +108,7 @@ fn topic(config: &KafkaConfig, state: &TopicState) -> Finding {
         Agreement::Fewer => Finding::warning(
             subject,
             format!("{} of {} partitions: fewer members work", state.found.unwrap_or_default(), state.wanted),
-            prepare::add_partitions_command(config, &name),
+            provision::add_partitions_command(config, &name),
         ),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use url::form_urlencoded;
 
 use crate::actions::ServeContext;
-use crate::actions::handle_dead_letters::{self, Replayed};
+use crate::actions::dead_letters::{self, Replayed};
 use crate::domain::{LetterCursor, LetterId, LetterPageRequest};
 use crate::http::error::HttpError;
 use crate::http::etag;
@@ -23,8 +23,7 @@ pub(in crate::http) async fn list(
     LetterQuery(query): LetterQuery,
 ) -> Answer {
     let slice = query.clone();
-    let page =
-        state.run(|ctx| async move { handle_dead_letters::page(&ctx.letters(), &slice).await }).await?;
+    let page = state.run(|ctx| async move { dead_letters::list(&ctx.letters(), &slice).await }).await?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
         response.insert_header((
@@ -47,8 +46,7 @@ fn next_link(query: &LetterPageRequest, next: LetterCursor) -> String {
 }
 
 pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Letter(id): Letter) -> Answer {
-    let letter =
-        state.run(move |ctx| async move { handle_dead_letters::one(&ctx.letters(), id).await }).await?;
+    let letter = state.run(move |ctx| async move { dead_letters::get(&ctx.letters(), id).await }).await?;
     etag::changeable(&request, &letter, None)
 }
 
@@ -68,9 +66,8 @@ pub(in crate::http) async fn replay(
     Letter(id): Letter,
 ) -> Answer {
     let guard = Preconditions::of(&request).guard(preconditions::of_letter);
-    let replay = move |ctx: ServeContext| async move {
-        handle_dead_letters::replay_if(&ctx.letters(), id, guard).await
-    };
+    let replay =
+        move |ctx: ServeContext| async move { dead_letters::replay_if(&ctx.letters(), id, guard).await };
     let replayed = state.run(replay).await?;
     Ok(HttpResponse::Accepted().json(Settled { id, replayed, detail: replayed.to_string() }))
 }
@@ -81,9 +78,8 @@ pub(in crate::http) async fn discard(
     Letter(id): Letter,
 ) -> Answer {
     let guard = Preconditions::of(&request).guard(preconditions::of_letter);
-    let discard = move |ctx: ServeContext| async move {
-        handle_dead_letters::discard_if(&ctx.letters(), id, guard).await
-    };
+    let discard =
+        move |ctx: ServeContext| async move { dead_letters::discard_if(&ctx.letters(), id, guard).await };
     state.run(discard).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::download_name::DownloadName;
-use crate::actions::download_file;
+use crate::actions::files;
 use crate::domain::{ByteRange, Error, ErrorKind, File};
 use crate::http::error::HttpError;
 use crate::http::etag;
@@ -24,7 +24,7 @@ pub(in crate::http) async fn content(
     state: Data<AppState>,
     Id(id): Id,
 ) -> Result<HttpResponse, HttpError> {
-    let file = state.run(|ctx| async move { download_file::find(&ctx, id).await }).await?;
+    let file = state.run(|ctx| async move { files::find_content(&ctx, id).await }).await?;
     let tag = file.sha256.clone().map(EntityTag::new_strong);
     let now = Validators { tag, modified: Some(http_date(file.updated_at)) };
     if !negotiation::takes_identity(request.headers()) {
@@ -41,7 +41,7 @@ pub(in crate::http) async fn content(
         Err(error) => return Ok(unsatisfiable(error, size.unwrap_or_default())),
     };
     let (length, bytes) =
-        state.run(|ctx| async move { download_file::open(&ctx, &file, range).await }).await?;
+        state.run(|ctx| async move { files::open_content(&ctx, &file, range).await }).await?;
     if let (Some(ByteRange { first, last }), Some(size)) = (range, size) {
         response.status(StatusCode::PARTIAL_CONTENT);
         response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));

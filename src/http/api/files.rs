@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use url::form_urlencoded;
 
-use crate::actions::{cancel_file, delete_file, find_files, request_file, retry_file};
+use crate::actions::files;
 use crate::domain::{Cursor, PageRequest};
 use crate::http::error::HttpError;
 use crate::http::etag;
@@ -25,7 +25,7 @@ pub(in crate::http) async fn create(
     if !conditions.is_empty() {
         check_list(&state, &conditions).await?;
     }
-    let accepted = state.run(|ctx| async move { request_file::request(&ctx, new, key).await }).await?;
+    let accepted = state.run(|ctx| async move { files::create(&ctx, new, key).await }).await?;
     let location = state.outer.address(&format!("/files/{}", accepted.file.id));
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, location));
@@ -39,7 +39,7 @@ pub(in crate::http) async fn create(
 async fn check_list(state: &AppState, conditions: &Preconditions) -> Result<(), HttpError> {
     let query = PageRequest::new(None, None, None, None)?;
     let slice = query.clone();
-    let page = state.run(|ctx| async move { find_files::page(&ctx, &slice).await }).await?;
+    let page = state.run(|ctx| async move { files::list(&ctx, &slice).await }).await?;
     let now = state.lists.json(&query, &page)?.validators();
     match conditions.check(&now, false) {
         Outcome::Proceed => Ok(()),
@@ -52,11 +52,11 @@ pub(in crate::http) async fn list(
     state: Data<AppState>,
     PageQuery(query): PageQuery,
 ) -> Answer {
-    let page = if let Some(page) = find_files::page_at_hand(&state.ctx, &query) {
+    let page = if let Some(page) = files::list_cached(&state.ctx, &query) {
         page
     } else {
         let slice = query.clone();
-        state.run(|ctx| async move { find_files::page(&ctx, &slice).await }).await?
+        state.run(|ctx| async move { files::list(&ctx, &slice).await }).await?
     };
     let json = state.lists.json(&query, &page)?;
     let mut response = HttpResponse::Ok();
@@ -83,35 +83,35 @@ fn next_link(query: &PageRequest, next: Cursor) -> String {
 }
 
 pub(in crate::http) async fn show(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
-    let file = state.run(|ctx| async move { find_files::one(&ctx, id).await }).await?;
+    let file = state.run(|ctx| async move { files::get(&ctx, id).await }).await?;
     etag::changeable(&request, &file, Some(file.updated_at))
 }
 
 /// 202: what is under way ends by itself.
 pub(in crate::http) async fn cancel(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
     let guard = Preconditions::of(&request).guard(preconditions::of_file);
-    let file = state.run(move |ctx| async move { cancel_file::cancel_if(&ctx, id, guard).await }).await?;
+    let file = state.run(move |ctx| async move { files::cancel_if(&ctx, id, guard).await }).await?;
     Ok(HttpResponse::Accepted().json(file))
 }
 
 pub(in crate::http) async fn retry(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
     let guard = Preconditions::of(&request).guard(preconditions::of_file);
-    let file = state.run(move |ctx| async move { retry_file::retry_if(&ctx, id, guard).await }).await?;
+    let file = state.run(move |ctx| async move { files::retry_if(&ctx, id, guard).await }).await?;
     Ok(HttpResponse::Accepted().json(file))
 }
 
 pub(in crate::http) async fn delete(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
     let guard = Preconditions::of(&request).guard(preconditions::of_file);
-    state.run(move |ctx| async move { delete_file::delete_if(&ctx, id, guard).await }).await?;
+    state.run(move |ctx| async move { files::delete_if(&ctx, id, guard).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 pub(in crate::http) async fn timeline(request: HttpRequest, state: Data<AppState>, Id(id): Id) -> Answer {
-    let lines = state.run(|ctx| async move { find_files::timeline(&ctx, id).await }).await?;
+    let lines = state.run(|ctx| async move { files::history(&ctx, id).await }).await?;
     etag::json(&request, &lines, HttpResponse::Ok())
 }
 
 pub(in crate::http) async fn stats(request: HttpRequest, state: Data<AppState>) -> Answer {
-    let stats = state.run(|ctx| async move { find_files::stats(&ctx).await }).await?;
+    let stats = state.run(|ctx| async move { files::stats(&ctx).await }).await?;
     etag::json(&request, &*stats, HttpResponse::Ok())
 }

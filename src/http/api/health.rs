@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Data;
 
-use crate::actions::check_health::{self, Readiness};
+use crate::actions::health::{self, Readiness};
 use crate::http::error::HttpError;
 use crate::http::state::AppState;
 
@@ -17,7 +17,7 @@ pub(in crate::http) async fn alive() -> HttpResponse {
 
 /// 200 when files can be asked for, 503 otherwise; the body tells each dependency's state.
 pub(in crate::http) async fn ready(state: Data<AppState>) -> Result<HttpResponse, HttpError> {
-    let mut health = state.run(|ctx| async move { Ok(Box::pin(check_health::check(&ctx)).await) }).await?;
+    let mut health = state.run(|ctx| async move { Ok(Box::pin(health::check(&ctx)).await) }).await?;
     if state.stopping.is_cancelled() {
         health.status = Readiness::Stopping;
     }

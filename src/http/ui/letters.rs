@@ -8,7 +8,7 @@ use super::csrf;
 use super::form::ActForm;
 use super::pages::{count_open_letters, page_of, see_other, with_cookie};
 use super::views::{LetterNotice, LettersPage};
-use crate::actions::handle_dead_letters;
+use crate::actions::dead_letters;
 use crate::domain::{Error, ErrorKind, LetterPageRequest, Result, Timestamp};
 use crate::http::AppState;
 use crate::http::error::HttpError;
@@ -52,7 +52,7 @@ pub(in crate::http) async fn list(
     let query = ListQuery::read(&request)?;
     let asked = query.page_request()?;
     let slice = asked.clone();
-    let page = app.run(|ctx| async move { handle_dead_letters::page(&ctx.letters(), &slice).await }).await?;
+    let page = app.run(|ctx| async move { dead_letters::list(&ctx.letters(), &slice).await }).await?;
     let open_letters = count_open_letters(&app).await?;
     let token = csrf::token(&app.outer, &request);
     let page = LettersPage {
@@ -75,7 +75,7 @@ pub(in crate::http) async fn replay(
     form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
-    app.run(move |ctx| async move { handle_dead_letters::replay(&ctx.letters(), id).await }).await?;
+    app.run(move |ctx| async move { dead_letters::replay(&ctx.letters(), id).await }).await?;
     Ok(see_other(app.outer.links().after_letter("replayed", id)))
 }
 
@@ -86,7 +86,7 @@ pub(in crate::http) async fn discard(
     form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
-    app.run(move |ctx| async move { handle_dead_letters::discard(&ctx.letters(), id).await }).await?;
+    app.run(move |ctx| async move { dead_letters::discard(&ctx.letters(), id).await }).await?;
     Ok(see_other(app.outer.links().after_letter("discarded", id)))
 }
 

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use super::csrf;
 use super::form::{ActForm, CreateForm};
 use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, Notice};
-use crate::actions::{
-    ServeContext, cancel_file, delete_file, find_files, handle_dead_letters, request_file, retry_file,
-};
+use crate::actions::ServeContext;
+use crate::actions::dead_letters;
+use crate::actions::files;
 use crate::domain::{
     Attempt, Error, ErrorKind, Fault, File, FileId, Page, PageRequest, Result, Stats, Status, Timestamp,
     Transition,
@@ -106,7 +106,7 @@ async fn create_file(app: &AppState, request: &HttpRequest, form: &CreateForm) -
     csrf::check(&app.outer, request, &form.csrf_token)?;
     let new = form.to_new_file()?;
     let key = form.idempotency_key(&new);
-    let accepted = app.run(|ctx| async move { request_file::request(&ctx, new, key).await }).await?;
+    let accepted = app.run(|ctx| async move { files::create(&ctx, new, key).await }).await?;
     Ok(accepted.file.id)
 }
 
@@ -169,7 +169,7 @@ pub(in crate::http) async fn cancel(
     form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
-    app.run(move |ctx| async move { cancel_file::cancel(&ctx, id).await }).await?;
+    app.run(move |ctx| async move { files::cancel(&ctx, id).await }).await?;
     Ok(see_other(app.outer.links().file(id)))
 }
 
@@ -182,12 +182,12 @@ pub(in crate::http) async fn retry(
     csrf::check(&app.outer, &request, &form.csrf_token)?;
     let is_done = async || -> Result<bool> {
         let Ok(seen) = form.attempt.parse() else { return Ok(false) };
-        let file = app.run(move |ctx| async move { find_files::one(&ctx, id).await }).await?;
+        let file = app.run(move |ctx| async move { files::get(&ctx, id).await }).await?;
         Ok(file.attempt > Attempt(seen))
     };
     // A second press of the button that was shown with this attempt changes nothing.
     if !is_done().await? {
-        match app.run(move |ctx| async move { retry_file::retry(&ctx, id).await }).await {
+        match app.run(move |ctx| async move { files::retry(&ctx, id).await }).await {
             Err(error) if error.kind == ErrorKind::Conflict && is_done().await? => {}
             retried => drop(retried?),
         }
@@ -202,7 +202,7 @@ pub(in crate::http) async fn delete(
     form: Form<ActForm>,
 ) -> Result<HttpResponse, HttpError> {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
-    app.run(move |ctx| async move { delete_file::delete(&ctx, id).await }).await?;
+    app.run(move |ctx| async move { files::delete(&ctx, id).await }).await?;
     Ok(see_other(app.outer.links().after("deleted", id)))
 }
 
@@ -213,20 +213,20 @@ pub(in crate::http) async fn to_file(app: web::Data<AppState>, Id(id): Id) -> Ht
 
 async fn read_list(app: &AppState, asked: &PageRequest) -> Result<(Arc<Page>, Arc<Stats>)> {
     let asked = asked.clone();
-    let read = |ctx| async move { tokio::try_join!(find_files::page(&ctx, &asked), find_files::stats(&ctx)) };
+    let read = |ctx| async move { tokio::try_join!(files::list(&ctx, &asked), files::stats(&ctx)) };
     app.run(read).await
 }
 
 pub(super) async fn count_open_letters(app: &AppState) -> Result<i64> {
-    app.run(|ctx| async move { handle_dead_letters::count_open(&ctx.letters()).await }).await
+    app.run(|ctx| async move { dead_letters::count_open(&ctx.letters()).await }).await
 }
 
 /// Also tells whether an open dead letter speaks of it.
 async fn read_file(app: &AppState, id: FileId) -> Result<(File, Vec<Transition>, bool)> {
     let read = move |ctx: ServeContext| async move {
-        let (file, timeline) = tokio::try_join!(find_files::one(&ctx, id), find_files::timeline(&ctx, id))?;
+        let (file, timeline) = tokio::try_join!(files::get(&ctx, id), files::history(&ctx, id))?;
         let is_put_aside =
-            file.status == Status::Failed && handle_dead_letters::is_open_for(&ctx.letters(), id).await?;
+            file.status == Status::Failed && dead_letters::has_open(&ctx.letters(), id).await?;
         Ok((file, timeline, is_put_aside))
     };
     app.run(read).await

@@ -120,11 +120,11 @@ async fn made_all_the_same(roles: &Roles, file: &File, attempt: i32) {
 
 #[tokio::test]
 async fn a_result_for_a_file_that_nobody_wants_leaves_no_object() {
-    use filesys::actions::{cancel_file, delete_file};
+    use filesys::actions::files;
     let roles = Roles::new().await.with_intake().with_results().await.with_removals();
     let (cancelled, deleted) = (roles.request("cancelled").await, roles.request("deleted").await);
-    cancel_file::cancel(&roles.ctx, cancelled.id).await.unwrap();
-    delete_file::delete(&roles.ctx, deleted.id).await.unwrap();
+    files::cancel(&roles.ctx, cancelled.id).await.unwrap();
+    files::delete(&roles.ctx, deleted.id).await.unwrap();
     for file in [&cancelled, &deleted] {
         made_all_the_same(&roles, file, 1).await;
     }
@@ -141,16 +141,17 @@ async fn a_result_for_a_file_that_nobody_wants_leaves_no_object() {
 
 #[tokio::test]
 async fn the_object_of_a_file_that_is_tried_again_is_not_removed() {
-    use filesys::actions::{cancel_file, remove_objects, retry_file};
+    use filesys::actions::files;
+    use filesys::jobs::remove_objects;
     let roles = Roles::new().await.with_intake().with_results().await;
     let file = roles.request("changed my mind").await;
-    cancel_file::cancel(&roles.ctx, file.id).await.unwrap();
+    files::cancel(&roles.ctx, file.id).await.unwrap();
     made_all_the_same(&roles, &file, 1).await;
     roles.wait_until_all_is_committed(topic::CREATED).await;
     assert_eq!(roles.ctx.db.removals_left().await.unwrap(), 1);
 
     // Before the removal is looked at, the file is wanted again, and made under the same key.
-    retry_file::retry(&roles.ctx, file.id).await.unwrap();
+    files::retry(&roles.ctx, file.id).await.unwrap();
     assert_eq!(remove_objects::once(&roles.ctx).await.unwrap(), 1);
     assert_eq!(roles.bucket.keys().await.len(), 1, "an attempt is under way");
     made_all_the_same(&roles, &file, 2).await;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use filesys::actions::{relay_outbox, rescue_files, retry_file};
+use filesys::actions::files;
 use filesys::broker::Delivery;
 use filesys::domain::message::{CreateFile, header, topic};
 use filesys::domain::{FileId, Status};
+use filesys::jobs::relay_outbox;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -182,7 +183,7 @@ async fn a_request_too_large_to_be_published_fails_its_file_and_those_behind_it_
     assert_eq!(roles.ctx.db.outbox_size().await.unwrap(), 1);
 
     // Nor is it in the way of the same file's next attempt.
-    retry_file::retry(&roles.ctx, first.id).await.unwrap();
+    files::retry(&roles.ctx, first.id).await.unwrap();
     relay_outbox::once(&roles.ctx).await.unwrap();
     assert_eq!(asked_for(&roles).await, [&[first.id], &behind[..]].concat());
     let roles = roles.with_results().await.with_worker().await;
@@ -225,7 +226,7 @@ async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_publishe
     let statuses = "SELECT count(*) FROM files WHERE status = 'pending'";
     assert_eq!(roles.database.one::<i64>(statuses).await, WAITING);
     connection.execute("UPDATE files SET deadline_at = now() WHERE title = 'file 1'", &[]).await.unwrap();
-    assert_eq!(rescue_files::expire(&roles.ctx.db).await.unwrap(), 1);
+    assert_eq!(files::expire(&roles.ctx.db).await.unwrap(), 1);
     let why: String = roles.database.one("SELECT error FROM files WHERE title = 'file 1'").await;
     assert_eq!(why, "not finished before its deadline");
 

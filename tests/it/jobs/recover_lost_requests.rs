@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use filesys::actions::cancel_file;
-use filesys::actions::rescue_lost::{Groups, Search};
+use filesys::actions::files;
 use filesys::broker::{MemberEvent, Membership, Position};
 use filesys::domain::message::topic;
 use filesys::domain::{FileId, Status};
+use filesys::jobs::recover_lost_requests::{Groups, Search};
 
 use crate::support::roles::{Roles, group_of};
 use crate::support::{PATIENCE, eventually, holds, within};
@@ -161,7 +161,7 @@ async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost(
     let roles = Roles::new().await.with_intake().with_relay().with_removals().with_worker().await;
     let id = request(&roles, 1).await[0];
     roles.wait_until_all_is_committed(topic::CREATE).await;
-    cancel_file::cancel(&roles.ctx, id).await.unwrap();
+    files::cancel(&roles.ctx, id).await.unwrap();
 
     let mut search = search();
     for _ in 0..3 {
@@ -185,7 +185,7 @@ async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost(
 async fn a_cancelled_file_whose_request_is_still_to_be_published_keeps_its_removal() {
     let roles = Roles::new().await.with_intake().with_results().await;
     let id = roles.request("cancelled in the outbox").await.id;
-    cancel_file::cancel(&roles.ctx, id).await.unwrap();
+    files::cancel(&roles.ctx, id).await.unwrap();
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
     assert_eq!(leftovers(&roles).await, 1);
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use filesys::actions::relay_outbox;
 use filesys::domain::FactType;
 use filesys::domain::message::{header, topic};
+use filesys::jobs::relay_outbox;
 use serde_json::{Value, json};
 
 use crate::support::roles::Roles;

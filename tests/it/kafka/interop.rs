@@ -1,7 +1,7 @@
 //! Programs written with another client library, which know only the source system's members, in place of each role.
 
 use bytes::Bytes;
-use filesys::actions::prepare;
+use filesys::actions::provision;
 use filesys::domain::message::topic;
 use filesys::domain::{File, FileId, Status, Timestamp};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::support::process::STOP_LIMIT;
 /// A run whose topics are there, and the other program. `None`, said on stderr, where one of them can't be.
 async fn with_peer(reads: &str, writes: &str) -> Option<(Run, Peer)> {
     let run = Run::new().await?;
-    prepare::topics(&run.kafka, 3).await.unwrap();
+    provision::topics(&run.kafka, 3).await.unwrap();
     let peer = Peer::start(&run, reads, writes).await?;
     Some((run, peer))
 }

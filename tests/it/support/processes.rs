@@ -31,14 +31,14 @@ impl Processes {
         Process::spawn(args, &env, &self.ground.log().with_file_name(name))
     }
 
-    /// Answers when this returns, and topics and bucket are there.
+    /// Answers when this returns, and topics and bucket exist.
     pub async fn serve(&self, settings: &[(&str, &str)]) -> (Process, Api) {
         let process = self.spawn(&["serve"], settings);
         let address = eventually("serve listens and everything is there", async || {
             let log = process.log();
             let address =
                 log.split_once("listening address=").and_then(|(_, rest)| rest.split_whitespace().next());
-            match address.filter(|_| log.contains("topics and bucket are there")) {
+            match address.filter(|_| log.contains("topics and bucket exist")) {
                 Some(address) => Ok(address.to_owned()),
                 None => Err(log),
             }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use filesys::actions::{
-    ServeContext, WorkerContext, handle_dead_letters, prepare, relay_outbox, remove_objects, request_file,
-};
+use filesys::actions::create_queue::CreateRequest;
+use filesys::actions::dead_letters;
+use filesys::actions::files;
+use filesys::actions::{ServeContext, WorkerContext, provision};
 use filesys::broker::local::LocalBroker;
 use filesys::broker::{Broker, Delivery, Membership, Position, Record, TopicSpec};
 use filesys::consumer::letters::Letters;
@@ -15,6 +16,7 @@ use filesys::consumer::results::Results;
 use filesys::consumer::{Handler, Settings, runner};
 use filesys::domain::message::topic;
 use filesys::domain::{DeadLetter, File, FileId, LetterPageRequest, NewFile};
+use filesys::jobs::{commit_requests, relay_outbox, remove_objects};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,7 +34,7 @@ pub struct Roles {
     pub database: Database,
     /// Its topics go with it.
     _kafka: Option<SharedKafka>,
-    queue: Option<mpsc::Receiver<request_file::Intake>>,
+    queue: Option<mpsc::Receiver<CreateRequest>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -75,13 +77,13 @@ impl Roles {
     }
 
     pub async fn make_topics(&self) {
-        prepare::topics(&*self.broker, 3).await.unwrap();
+        provision::topics(&*self.broker, 3).await.unwrap();
     }
 
     /// Requests are stored.
     pub fn with_intake(mut self) -> Self {
         let queue = self.queue.take().expect("there is one intake");
-        self.tasks.spawn(request_file::run(self.ctx.clone(), queue, self.stop.clone()));
+        self.tasks.spawn(commit_requests::run(self.ctx.clone(), queue, self.stop.clone()));
         self
     }
 
@@ -162,7 +164,7 @@ impl Roles {
 
     pub async fn request(&self, title: &str) -> File {
         let new = NewFile::new(Some(title), None, None).unwrap();
-        request_file::request(&self.ctx, new, None).await.unwrap().file
+        files::create(&self.ctx, new, None).await.unwrap().file
     }
 
     pub async fn file(&self, id: FileId) -> File {
@@ -184,7 +186,7 @@ impl Roles {
     pub async fn letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
         let request = LetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
         eventually(&format!("{count} dead letters are {state}"), async || {
-            let page = handle_dead_letters::page(&self.ctx.letters(), &request).await.unwrap();
+            let page = dead_letters::list(&self.ctx.letters(), &request).await.unwrap();
             if page.letters.len() == count { Ok(page.letters) } else { Err(format!("{page:#?}")) }
         })
         .await

@@ -1,8 +1,8 @@
 //! Dead letters become rows, each of them once; a replay asks again, once; what can't be put aside is not lost.
 
 use bytes::Bytes;
-use filesys::actions::handle_dead_letters::{self, Replayed};
-use filesys::actions::{cancel_file, retry_file};
+use filesys::actions::dead_letters::{self, Replayed};
+use filesys::actions::files;
 use filesys::broker::{Headers, Record};
 use filesys::domain::dead_letter::Value;
 use filesys::domain::message::topic;
@@ -14,11 +14,11 @@ use crate::support::roles::{Roles, group_of};
 use crate::support::{eventually, holds};
 
 async fn replay(roles: &Roles, id: LetterId) -> Result<Replayed, &'static str> {
-    handle_dead_letters::replay(&roles.ctx.letters(), id).await.map_err(|error| error.code)
+    dead_letters::replay(&roles.ctx.letters(), id).await.map_err(|error| error.code)
 }
 
 async fn discard(roles: &Roles, id: LetterId) -> Result<(), &'static str> {
-    handle_dead_letters::discard(&roles.ctx.letters(), id).await.map_err(|error| error.code)
+    dead_letters::discard(&roles.ctx.letters(), id).await.map_err(|error| error.code)
 }
 
 async fn becomes(roles: &Roles, id: FileId, status: Status) -> File {
@@ -81,7 +81,7 @@ async fn a_replayed_request_makes_the_file_once_however_often_it_is_replayed() {
 async fn a_request_whose_file_got_further_without_it_is_not_made_again() {
     let roles = without_relay().await;
     let (file, letter) = failed(&roles).await;
-    retry_file::retry(&roles.ctx, file.id).await.unwrap();
+    files::retry(&roles.ctx, file.id).await.unwrap();
     let superseded = |status| Ok(Replayed::Superseded { file_id: file.id, status });
     assert_eq!(replay(&roles, letter.id).await, superseded(Status::Pending));
     let pending = roles.file(file.id).await;
@@ -91,7 +91,7 @@ async fn a_request_whose_file_got_further_without_it_is_not_made_again() {
 
 #[tokio::test]
 async fn a_request_of_a_file_that_may_still_be_made_stays_open_and_one_of_a_deleted_file_is_erased() {
-    use filesys::actions::delete_file;
+    use filesys::actions::files;
     let roles = without_relay().await;
     let (file, letter) = failed(&roles).await;
     let set = |status: &str| format!("UPDATE files SET status = '{status}' WHERE id = {}", file.id);
@@ -100,7 +100,7 @@ async fn a_request_of_a_file_that_may_still_be_made_stays_open_and_one_of_a_dele
     connection.batch_execute(&set("processing")).await.unwrap();
     assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
     assert_eq!(roles.letters("open", 1).await.len(), 1);
-    delete_file::delete(&roles.ctx, file.id).await.unwrap();
+    files::delete(&roles.ctx, file.id).await.unwrap();
     assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
     let erased = roles.letters("discarded", 1).await.remove(0);
     assert_eq!((erased.value, erased.error.as_str()), (None, "(deleted)"));
@@ -334,8 +334,8 @@ async fn while_the_database_is_away_letters_wait() {
 async fn a_cancelled_file_is_asked_for_again_by_its_letter() {
     let roles = without_relay().await;
     let (file, letter) = failed(&roles).await;
-    retry_file::retry(&roles.ctx, file.id).await.unwrap();
-    cancel_file::cancel(&roles.ctx, file.id).await.unwrap();
+    files::retry(&roles.ctx, file.id).await.unwrap();
+    files::cancel(&roles.ctx, file.id).await.unwrap();
     let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(3) };
     assert_eq!(replay(&roles, letter.id).await, Ok(asked));
     roles.stop().await;

@@ -72,7 +72,7 @@ const DELAY: Duration = Duration::from_secs(1);
 async fn publish_requests(roles: &Roles, titles: impl Iterator<Item = String>) -> Vec<File> {
     let asked = titles.map(|title| async move { roles.request(&title).await });
     let asked = futures_util::future::join_all(asked).await;
-    let round = filesys::actions::relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = filesys::jobs::relay_outbox::once(&roles.ctx).await.unwrap();
     // With the fact of each.
     assert_eq!(round.published, 2 * asked.len());
     asked

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filesys::actions::retry_file;
+use filesys::actions::files;
 use filesys::domain::message::topic;
 use filesys::domain::{File, FileId, Status};
 use serde_json::{Value, json};
@@ -230,7 +230,7 @@ async fn a_completed_file_whose_object_is_gone_or_altered_is_made_once_more_when
     for is_gone in [true, false] {
         let file = roles.request("a").await;
         let done = wait_until(&roles, file.id, Status::Completed).await;
-        let refused = retry_file::retry(&roles.ctx, file.id).await.unwrap_err();
+        let refused = files::retry(&roles.ctx, file.id).await.unwrap_err();
         assert_eq!(refused.code, "status_does_not_allow", "its object is as it was");
         let location = done.s3_location.clone().unwrap();
         let key = location.split_once("/files/").map(|(_, name)| format!("files/{name}")).unwrap();
@@ -240,7 +240,7 @@ async fn a_completed_file_whose_object_is_gone_or_altered_is_made_once_more_when
             let size = usize::try_from(done.size.unwrap()).unwrap();
             roles.bucket.put(&key, &vec![b'x'; size]).await;
         }
-        let again = retry_file::retry(&roles.ctx, file.id).await.unwrap();
+        let again = files::retry(&roles.ctx, file.id).await.unwrap();
         assert_eq!((again.status, again.attempt.0), (Status::Pending, 2));
         let made = wait_until(&roles, file.id, Status::Completed).await;
         assert_eq!((made.sha256, made.size, made.attempt.0), (done.sha256, done.size, 2));

@@ -1,0 +1,133 @@
+//! Replay a dead letter: ask again for what its record asked for. Needs PostgreSQL alone; the record goes through the outbox.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::actions::files::transition::{self, Details};
+use crate::actions::{Guard, LettersContext};
+use crate::db::dead_letters::Settlement;
+use crate::db::outbox::Message;
+use crate::domain::dead_letter::Value;
+use crate::domain::message::topic;
+use crate::domain::status::{Move, State, Verdict, judge};
+use crate::domain::{
+    Attempt, DeadLetter, Error, ErrorKind, File, FileId, LetterId, LetterState, Result, Status, Timestamp,
+};
+
+/// What a replay came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Replayed {
+    /// The file is asked for again, with the next attempt number: the same record would be too late.
+    AskedAgain { file_id: FileId, attempt: Attempt },
+    /// The same value goes to its topic once more.
+    Published { topic: &'static str },
+    /// The file has got further without it, so nothing was published.
+    Superseded { file_id: FileId, status: Status },
+    /// It was replayed before, so nothing was done.
+    Before,
+}
+
+impl fmt::Display for Replayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AskedAgain { file_id, attempt } => {
+                write!(f, "file {file_id} is asked for again, as attempt {attempt}")
+            }
+            Self::Published { topic } => write!(f, "its record goes to {topic} again"),
+            Self::Superseded { file_id, status } => {
+                write!(f, "nothing was left to do: file {file_id} is {}", status.name())
+            }
+            Self::Before => f.write_str("it was replayed before, so nothing was done"),
+        }
+    }
+}
+
+/// Asks again for what the record asked for, once, however often this is called. A discarded letter may be replayed
+/// all the same; `Conflict` when it can't be.
+pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
+    replay_if(ctx, id, Guard::none()).await
+}
+
+/// Does what [`replay`] does, if the guard allows it.
+pub async fn replay_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLetter>) -> Result<Replayed> {
+    let deadline = ctx.file_deadline;
+    let settled = ctx.db.settle_dead_letter(id, move |letter, file, now| {
+        if letter.state == LetterState::Replayed {
+            return (None, guard.check(&letter).map(|()| Replayed::Before));
+        }
+        let seen = guard.check(&letter);
+        let is_request = letter.origin.as_ref().is_some_and(|origin| origin.topic == topic::CREATE);
+        let planned = match file.filter(|_| is_request) {
+            Some(file) => ask_again(&letter, file, now, deadline),
+            None => publish_again(letter),
+        };
+        match planned {
+            Ok((settlement, replayed)) => match seen {
+                Ok(()) => (Some(settlement), Ok(replayed)),
+                Err(error) => (None, Err(error)),
+            },
+            Err(error) => (None, Err(error)),
+        }
+    });
+    let replayed = settled.await?.ok_or_else(|| super::list::not_found(id))??;
+    log::info!(letter_id = id.0, outcome:% = replayed; "dead letter replayed");
+    Ok(replayed)
+}
+
+type Plan = Result<(Settlement, Replayed)>;
+
+/// A request for a file that is there.
+fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
+    let done = settlement(LetterState::Replayed);
+    if let Verdict::Apply(to) = judge(State::of(&file), Move::Retry, None) {
+        let details = Details { deadline: Some(deadline), ..Details::default() };
+        let change = Some(transition::apply(&mut file, Move::Retry, to, now, details));
+        let replayed = Replayed::AskedAgain { file_id: file.id, attempt: file.attempt };
+        return Ok((Settlement { change, ..done }, replayed));
+    }
+    let is_later = file.attempt > letter.attempt.unwrap_or_default();
+    match file.status {
+        Status::Completed => {}
+        Status::Pending | Status::Processing if is_later => {}
+        Status::Pending | Status::Processing | Status::Failed | Status::Cancelled | Status::Deleted => {
+            let (id, status) = (file.id, file.status.name());
+            return Err(not_replayable(&format!(
+                "file {id} is {status}; a request is replayed when its file has failed or is cancelled"
+            )));
+        }
+    }
+    Ok((done, Replayed::Superseded { file_id: file.id, status: file.status }))
+}
+
+/// The value goes where it was, keyed as we key that topic, under an event id of its own.
+fn publish_again(letter: DeadLetter) -> Plan {
+    let Some(origin) = letter.origin else {
+        return Err(not_replayable("the letter does not say where it came from"));
+    };
+    let (topic, key) = match origin.topic.as_str() {
+        topic::CREATE => (topic::CREATE, None),
+        topic::CREATED => (topic::CREATED, letter.key),
+        other => {
+            return Err(not_replayable(&format!("it came from {other:?}, which filesys does not consume")));
+        }
+    };
+    let Some(value) = letter.value.map(Value::into_bytes) else {
+        return Err(not_replayable("the record had no value"));
+    };
+    let file_id = letter.file_id.unwrap_or(FileId(0));
+    let message = Message { event_id: Uuid::now_v7(), topic, key, value, file_id };
+    let settlement = Settlement { message: Some(message), ..settlement(LetterState::Replayed) };
+    Ok((settlement, Replayed::Published { topic }))
+}
+
+pub(super) fn settlement(state: LetterState) -> Settlement {
+    Settlement { state, change: None, message: None }
+}
+
+fn not_replayable(why: &str) -> Error {
+    Error::new(ErrorKind::Conflict, "letter_not_replayable", format!("it can't be replayed: {why}"))
+}

@@ -1,0 +1,73 @@
+//! Hand out the bytes of a completed file.
+
+use std::fmt::Display;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+
+use super::get::get;
+use crate::actions::ServeContext;
+use crate::domain::{ByteRange, Error, ErrorKind, File, FileId, Result, Status};
+use crate::storage::{StorageError, key};
+
+/// The file if it can be downloaded; otherwise why not.
+pub async fn find_content(ctx: &ServeContext, id: FileId) -> Result<File> {
+    let file = get(ctx, id).await?;
+    let status = file.status.name();
+    match file.status {
+        Status::Completed => Ok(file),
+        Status::Pending | Status::Processing => Err(Error::new(
+            ErrorKind::Conflict,
+            "file_not_ready",
+            format!("the file is {status}; its content is there once it is completed"),
+        )),
+        Status::Failed | Status::Cancelled => Err(Error::new(
+            ErrorKind::Conflict,
+            "file_has_no_content",
+            format!("the file is {status}; it has no content"),
+        )),
+        Status::Deleted => Err(Error::new(ErrorKind::Gone, "file_deleted", "the file was deleted")),
+    }
+}
+
+/// Opens what `find` gave. Before the first byte it is known that the object is there and as long as the record
+/// says; of a whole object, that it is what was made, or else it ends with an error.
+pub async fn open_content(
+    ctx: &ServeContext,
+    file: &File,
+    range: Option<ByteRange>,
+) -> Result<(Option<u64>, impl Stream<Item = std::io::Result<Bytes>> + use<>)> {
+    let bucket = ctx.storage.bucket_name();
+    let own = file.s3_location.as_deref().and_then(|location| key::own_key(&bucket, file.id, location));
+    let Some(key) = own else {
+        return Err(Error::internal("the file's location is not in our bucket"));
+    };
+    let (size, mut bytes) = match &file.sha256 {
+        Some(sha256) if range.is_none() => ctx.storage.open_verified(key, sha256.clone()).await?,
+        Some(_) | None => ctx.storage.open(key, range).await?,
+    };
+    let recorded = range.map(ByteRange::length).or(file.size.and_then(|size| u64::try_from(size).ok()));
+    if let (Some(stored), Some(recorded)) = (size, recorded)
+        && stored != recorded
+    {
+        return Err(altered(file.id, &format!("{stored} bytes instead of {recorded}")));
+    }
+    let first = match bytes.next().await {
+        Some(Err(error @ StorageError::Corrupt(_))) => return Err(altered(file.id, &error)),
+        first => first.transpose()?,
+    };
+    let id = file.id;
+    let bytes = stream::iter(first.map(Ok)).chain(bytes).map(move |piece| {
+        piece.map_err(|error| {
+            log::error!(file_id = id.0, error:% = error; "download cut off");
+            std::io::Error::other(error)
+        })
+    });
+    Ok((size, bytes))
+}
+
+fn altered(id: FileId, how: &dyn Display) -> Error {
+    log::error!(file_id = id.0, how:% = how; "object altered");
+    let detail = "the stored content is not what was made; tell an operator";
+    Error::new(ErrorKind::Internal, "object_altered", detail)
+}

@@ -1,0 +1,157 @@
+//! Apply what workers say: judged by the transition table, a whole batch in one transaction.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+
+use super::compare_result::{self, Compared};
+use super::transition::{self, Details};
+use crate::actions::ServeContext;
+#[cfg(feature = "chaos")]
+use crate::actions::planted;
+use crate::db::moves::Moves;
+use crate::domain::message::{FileResult, Outcome};
+use crate::domain::status::{Move, State, Verdict, judge};
+use crate::domain::text::has_visible;
+use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
+use crate::faults;
+use crate::storage::key;
+
+/// Results of others whose objects are asked for at once.
+const COMPARISONS_AT_ONCE: usize = 16;
+const ERROR_MAX_CHARS: usize = 2000;
+const WORKER_MAX_CHARS: usize = 200;
+
+/// Applies results, with one answer for each, in order. An error other than `Unavailable` means that this result can never
+/// be applied; one that is late, repeated or backwards is `Ok` and changes nothing.
+pub async fn record_results(ctx: &ServeContext, results: Vec<FileResult>) -> Vec<Result<()>> {
+    let bucket = ctx.storage.bucket_name();
+    let checked = results.into_iter().map(|result| async {
+        let result = check(&bucket, result)?;
+        faults::plant!(LocationTrusted { return Ok(Compared { result, refusal: None }) });
+        compare_result::compare(&ctx.storage, &bucket, result).await
+    });
+    // Those of our own workers need no answer of the store.
+    let checked: Vec<Result<Compared>> = stream::iter(checked).buffered(COMPARISONS_AT_ONCE).collect().await;
+    let readable: Vec<&Compared> = checked.iter().flatten().collect();
+    let mut answers = record(ctx, &readable).await.into_iter();
+    let mut answer = || answers.next().unwrap_or_else(|| Err(Error::internal("a result without an answer")));
+    let places: Vec<Result<()>> =
+        checked.iter().map(|result| if result.is_ok() { answer() } else { Ok(()) }).collect();
+    checked.into_iter().zip(places).map(|(result, answer)| result.and(answer)).collect()
+}
+
+/// All in one transaction; if the database refuses that, each in its own, so that only the culprit suffers.
+async fn record(ctx: &ServeContext, results: &[&Compared]) -> Vec<Result<()>> {
+    let error = match record_together(ctx, results).await {
+        Ok(answers) => return answers,
+        Err(error) => error,
+    };
+    log::debug!(results = results.len(), error:% = error.chain(); "results not recorded");
+    if error.kind != ErrorKind::Unavailable && results.len() > 1 {
+        let mut answers = Vec::with_capacity(results.len());
+        for result in results {
+            let alone = record_together(ctx, std::slice::from_ref(result)).await;
+            answers.push(alone.and_then(|answers| answers.into_iter().collect()));
+        }
+        return answers;
+    }
+    results.iter().map(|_| Err(error.copy())).collect()
+}
+
+async fn record_together(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<()>>> {
+    if results.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<FileId> = results.iter().map(|compared| compared.result.file_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let bucket = ctx.storage.bucket_name();
+    let (answers, removes) =
+        ctx.db.move_files(ids, |files, now| decide(files, results, &bucket, now)).await?;
+    faults::point!(ResultsRecorded);
+    if removes {
+        ctx.removals.notify_one();
+    }
+    Ok(answers)
+}
+
+/// What can be judged without the row. A result's location is not trusted.
+fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
+    let refuse = |detail: String| Err(Error::new(ErrorKind::Invalid, "invalid_result", detail));
+    if let Some(location) = &result.s3_location
+        && !faults::plant!(LocationTrusted, true, key::own_key(bucket, result.file_id, location).is_some())
+    {
+        return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
+    }
+    result.error = result.error.map(|text| clean(&text, ERROR_MAX_CHARS)).filter(|text| has_visible(text));
+    result.worker = result.worker.map(|text| clean(&text, WORKER_MAX_CHARS)).filter(|text| has_visible(text));
+    Ok(result)
+}
+
+/// PostgreSQL stores no U+0000, and nobody reads a megabyte.
+fn clean(text: &str, max_chars: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(max_chars).collect()
+}
+
+type Decision = (Moves, (Vec<Result<()>>, bool));
+
+/// Also tells whether objects are to be removed.
+fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp) -> Decision {
+    let mut files: BTreeMap<FileId, File> = files.into_iter().map(|file| (file.id, file)).collect();
+    let mut moves = Moves::default();
+    let answers = results
+        .iter()
+        .map(|Compared { result, refusal }| {
+            let file = files.get_mut(&result.file_id).ok_or_else(|| {
+                let detail = format!("there is no file with id {}", result.file_id);
+                Error::new(ErrorKind::NotFound, "file_not_found", detail)
+            })?;
+            let by = match result.status {
+                Outcome::Processing => Move::Start,
+                Outcome::Completed => Move::Complete,
+                Outcome::Failed => Move::Fail,
+            };
+            let verdict = faults::plant!(UnguardedUpdate, planted::unjudged(file, result), judge(State::of(file), by, result.attempt));
+            if let (Verdict::Apply(_), Some(refusal)) = (verdict, refusal) {
+                return Err(refusal.copy());
+            }
+            match verdict {
+                Verdict::Apply(next) => moves.changes.push(transition::apply(file, by, next, now, details(result))),
+                Verdict::Ignore(why) => {
+                    log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
+                    // An object that the row may never name: kept if it does by then.
+                    let stored = result.s3_location.as_deref().filter(|_| by == Move::Complete);
+                    let key = stored.and_then(|location| key::own_key(bucket, file.id, location));
+                    if let Some(key) = key.filter(|_| stored != file.s3_location.as_deref()) {
+                        moves.removals.push((file.id, key.to_owned()));
+                    }
+                }
+            }
+            Ok(())
+        })
+        .collect();
+    let removes = !moves.removals.is_empty();
+    (moves, (answers, removes))
+}
+
+fn details(result: &FileResult) -> Details {
+    let error = match result.status {
+        Outcome::Failed => {
+            Some(result.error.clone().unwrap_or_else(|| "the worker gave no reason".to_owned()))
+        }
+        Outcome::Processing | Outcome::Completed => None,
+    };
+    let done = result.status == Outcome::Completed;
+    Details {
+        s3_location: result.s3_location.clone().filter(|_| done),
+        size: result.size.filter(|_| done),
+        sha256: result.sha256.clone().filter(|_| done),
+        error,
+        worker: result.worker.clone(),
+        partition: result.partition,
+        offset: result.offset,
+        duration_ms: result.duration_ms,
+        deadline: None,
+    }
+}

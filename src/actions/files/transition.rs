@@ -1,0 +1,184 @@
+//! Moves of files: what is committed with each of them, and those that a person asks for.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::get;
+use crate::actions::{Guard, ServeContext};
+use crate::db::Db;
+use crate::db::moves::{Change, Moves};
+use crate::db::outbox::Message;
+use crate::domain::message::{CreateFile, topic};
+use crate::domain::status::{Ignored, Move, State, Verdict, judge, next};
+use crate::domain::{
+    Error, ErrorKind, EventId, Fact, FactType, File, FileId, Result, Status, Timestamp, Transition,
+};
+use crate::storage::key;
+
+/// What a move brings besides the status.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Details {
+    pub s3_location: Option<String>,
+    pub size: Option<i64>,
+    pub sha256: Option<String>,
+    pub error: Option<String>,
+    pub worker: Option<String>,
+    pub partition: Option<i32>,
+    pub offset: Option<i64>,
+    pub duration_ms: Option<i64>,
+    /// A new one, counted from the move; `None` keeps the old one.
+    pub deadline: Option<Duration>,
+}
+
+/// Makes a move that a person asks for and gives the file as it is afterwards. One that was made already changes
+/// nothing and is no error; one that the status does not allow is a `Conflict`. The guard is asked about a move that is
+/// possible.
+pub(crate) async fn ask(
+    ctx: &ServeContext,
+    id: FileId,
+    by: Move,
+    details: Details,
+    guard: Guard<File>,
+) -> Result<File> {
+    let bucket = ctx.storage.bucket_name();
+    let moved = ctx.db.move_files(vec![id], move |files, now| {
+        let Some(mut file) = files.into_iter().next() else { return (Moves::default(), Ok(None)) };
+        let verdict = judge(State::of(&file), by, None);
+        if !matches!(verdict, Verdict::Ignore(why) if why != Ignored::Repeated || by.raises_attempt())
+            && let Err(error) = guard.check(&file)
+        {
+            return (Moves::default(), Err(error));
+        }
+        match verdict {
+            Verdict::Apply(to) => {
+                let object = object_of(&bucket, &file);
+                // What is made once more may get another name than another program gave it.
+                let goes = by == Move::Delete || (by == Move::Remake && object != key_of(&file));
+                let removals = if goes { vec![(id, object)] } else { Vec::new() };
+                let changes = vec![apply(&mut file, by, to, now, details.clone())];
+                (Moves { changes, removals }, Ok(Some(file)))
+            }
+            Verdict::Ignore(Ignored::Repeated) if !by.raises_attempt() => (Moves::default(), Ok(Some(file))),
+            Verdict::Ignore(_) => (Moves::default(), Err(not_allowed(&file, by))),
+        }
+    });
+    let file = moved.await??.ok_or_else(|| get::not_found(id))?;
+    ctx.removals.notify_one();
+    Ok(file)
+}
+
+/// Makes the same transition of each file whose status allows it, without a caller. Returns their number.
+pub(super) async fn transition_all(
+    db: &Db,
+    ids: Vec<FileId>,
+    by: Move,
+    error: Option<&str>,
+) -> Result<usize> {
+    let error = error.map(str::to_owned);
+    let moved = db.move_files(ids, move |files, now| {
+        let changes: Vec<Change> = files
+            .into_iter()
+            .filter_map(|mut file| {
+                let Verdict::Apply(to) = judge(State::of(&file), by, None) else { return None };
+                let details = Details { error: error.clone(), ..Details::default() };
+                Some(apply(&mut file, by, to, now, details))
+            })
+            .collect();
+        let count = changes.len();
+        (Moves { changes, ..Moves::default() }, count)
+    });
+    Ok(moved.await?)
+}
+
+fn not_allowed(file: &File, by: Move) -> Error {
+    let allowed = Status::ALL.into_iter().filter(|from| next(*from, by).is_some()).map(Status::name);
+    let allowed = allowed.collect::<Vec<_>>().join(", ");
+    let detail =
+        format!("the file is {}; {} is possible while it is: {allowed}", file.status.name(), by.name());
+    Error::new(ErrorKind::Conflict, "status_does_not_allow", detail)
+}
+
+/// Where its object is, or would be.
+fn object_of(bucket: &str, file: &File) -> String {
+    let stored = file.s3_location.as_deref().and_then(|location| key::own_key(bucket, file.id, location));
+    stored.map_or_else(|| key_of(file), str::to_owned)
+}
+
+fn key_of(file: &File) -> String {
+    key::object_key(file.id, &file.title, file.created_at, file.format)
+}
+
+/// Moves `file` to where the verdict says and tells what to commit for it.
+pub(crate) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, details: Details) -> Change {
+    let from = file.status;
+    // Before its title is erased.
+    let leftover = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
+    let erases = to.status == Status::Deleted;
+    file.status = to.status;
+    file.attempt = to.attempt;
+    file.error.clone_from(&details.error);
+    if erases {
+        file.erase(now);
+    } else {
+        file.s3_location = details.s3_location;
+        file.size = details.size;
+        file.sha256 = details.sha256;
+    }
+    file.updated_at = now;
+    file.sequence += 1;
+    // A good file's line is its worker's.
+    let level = if ends_without_object(to.status) { log::Level::Info } else { log::Level::Debug };
+    log::log!(
+        level, file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
+        "file updated"
+    );
+    let mut messages = vec![fact(file, FactType::of(by))];
+    if by.raises_attempt() {
+        messages.push(request(file));
+    }
+    Change {
+        deadline_at: details.deadline.map(|deadline| now.plus(deadline)),
+        transition: Transition {
+            at: now,
+            from: Some(from),
+            to: file.status,
+            attempt: file.attempt,
+            worker: details.worker,
+            partition: details.partition,
+            offset: details.offset,
+            duration_ms: details.duration_ms,
+            error: details.error,
+        },
+        messages,
+        leftover,
+        erases,
+        file: file.clone(),
+    }
+}
+
+/// A worker may be at it all the same. Its result would tell; but Kafka may lose that.
+const fn ends_without_object(status: Status) -> bool {
+    match status {
+        Status::Failed | Status::Cancelled | Status::Deleted => true,
+        Status::Pending | Status::Processing | Status::Completed => false,
+    }
+}
+
+/// Asks for the file's current attempt.
+pub(crate) fn request(file: &File) -> Message {
+    message(file, Uuid::now_v7(), topic::CREATE, &CreateFile::of(file))
+}
+
+pub(crate) fn fact(file: &File, what: FactType) -> Message {
+    let id = Uuid::now_v7();
+    let message = message(file, id, topic::EVENTS, &Fact::new(id, what, file));
+    Message { key: Some(file.id.to_string().into_bytes()), ..message }
+}
+
+fn message(file: &File, event_id: EventId, topic: &'static str, value: &impl Serialize) -> Message {
+    // Strings, numbers and times: this can't fail.
+    let value = serde_json::to_vec(value).unwrap_or_default();
+    Message { event_id, topic, key: None, value, file_id: file.id }
+}

@@ -1,0 +1,150 @@
+//! From the objects to the rows: orphans, unknown keys, other sizes, other bytes; and uploads that nobody completes.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::classify::{Met, Sample, Sampler, Standing, judge};
+use super::reads::Reads;
+use super::reads::store;
+use super::recheck::Suspect;
+use super::report::{Finding, Kind, Subject};
+use super::{AT_ONCE, Checksums, Stage, Verifier};
+use crate::db::claims::Claim;
+use crate::domain::{FileId, Result};
+use crate::storage::inventory::{Listed, Progress};
+use crate::storage::{Stored, key};
+
+/// Pages of a thousand: a store that always has another one is not asked for ever.
+const UPLOAD_PAGES_MAX: u32 = 10_000;
+
+impl Verifier<'_> {
+    /// Every object below `files/`. Returns the files whose object was met.
+    pub(super) async fn objects(&mut self) -> Result<Met> {
+        let mut met = Met::default();
+        let mut sampler = Sampler::new(self.options.seed);
+        let mut undigested = 0_u64;
+        let (mut from, mut progress): (Option<String>, _) = (None, Progress::default());
+        loop {
+            let page = self.reads.page(from.as_deref()).await?;
+            progress.note(&page)?;
+            self.report.objects += page.objects.len() as u64;
+            let objects = self.owned(page.objects);
+            let claims = self.reads.claims(objects.iter().map(|(id, _)| *id).collect()).await?;
+            let claims: BTreeMap<FileId, Claim> = claims.into_iter().map(|claim| (claim.id, claim)).collect();
+            let (mut suspects, mut contents) = (Vec::new(), Vec::new());
+            for (id, object) in objects {
+                let claim = claims.get(&id);
+                match (judge(&self.bucket, &object.key, claim, id, self.last), claim) {
+                    (Standing::Orphan { .. }, _) if object.modified < self.options.before => {
+                        suspects.push(Suspect::Orphan(id, object.key));
+                    }
+                    (Standing::Named, Some(claim)) => {
+                        met.insert(id);
+                        self.report.named += 1;
+                        if claim.size.is_some_and(|size| size != object.size) {
+                            suspects.push(Suspect::Size(id, object.key));
+                        } else if let Some(sha256) = claim.sha256.clone() {
+                            contents.push(Sample { id, key: object.key, sha256 });
+                        } else {
+                            undigested += 1;
+                        }
+                    }
+                    (Standing::Orphan { .. } | Standing::InFlight | Standing::Named, _) => {}
+                }
+            }
+            self.look_again(suspects).await?;
+            match self.options.checksums {
+                Checksums::None => {}
+                Checksums::Sample => contents.into_iter().for_each(|one| sampler.offer(one)),
+                Checksums::All => self.contents(contents, None).await?,
+            }
+            (self.watch)(Stage::Objects, self.report.objects, self.expected);
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        let sample = sampler.take();
+        let size = sample.len() as u64;
+        self.contents(sample, Some(size)).await?;
+        if undigested > 0 {
+            let note = "completed files have no SHA-256 in their row, for their worker gave none: \
+                        their bytes are not compared";
+            self.report.notes.push(format!("{undigested} {note}"));
+        }
+        Ok(met)
+    }
+
+    /// Returns the objects whose key can be a file's, and reports the others.
+    fn owned(&mut self, objects: Vec<Listed>) -> Vec<(FileId, Listed)> {
+        let mut owned = Vec::with_capacity(objects.len());
+        for object in objects {
+            if let Some(id) = key::owner(&self.bucket, &object.key) {
+                owned.push((id, object));
+            } else if object.modified < self.options.before {
+                let finding =
+                    Finding::new(Kind::UnknownObject, None, "its key is not one that filesys makes");
+                self.report.add(Finding { key: Some(object.key), ..finding });
+            }
+        }
+        owned
+    }
+
+    /// Reads the bytes. `total` is for whoever watches, where this is a stage of its own.
+    async fn contents(&mut self, files: Vec<Sample>, total: Option<u64>) -> Result<()> {
+        let reads = self.reads;
+        let mut digests = stream::iter(files).map(|file| digest(reads, file)).buffer_unordered(AT_ONCE);
+        let mut gone = Vec::new();
+        while let Some((file, stored)) = digests.try_next().await? {
+            self.report.read += 1;
+            if let Some(total) = total {
+                (self.watch)(Stage::Contents, self.report.read, total);
+            }
+            match stored {
+                Some(stored) if stored.sha256 == file.sha256 => {}
+                Some(stored) => {
+                    let what = format!("SHA-256 {} instead of {}", stored.sha256, file.sha256);
+                    self.report.add(Finding::of_object(Kind::AlteredObject, file.id, &file.key, what));
+                }
+                None => gone.push(Suspect::Missing(file.id)),
+            }
+        }
+        self.look_again(gone).await
+    }
+
+    /// Uploads in parts, of whichever worker.
+    pub(super) async fn uploads(&mut self) -> Result<()> {
+        let (mut from, mut pages) = (None, 0);
+        loop {
+            pages += 1;
+            let page = store(|| self.reads.storage.uploads(key::PREFIX, from.as_ref())).await?;
+            let Some(page) = page else {
+                let note = "this store can't list uploads in parts: abandoned ones were not looked for";
+                self.report.notes.push(note.to_owned());
+                return Ok(());
+            };
+            for upload in page.uploads.into_iter().filter(|upload| upload.started < self.options.before) {
+                let id = key::owner(&self.bucket, &upload.key);
+                let what = format!("begun at {} and not completed", upload.started);
+                let finding = Finding::new(Kind::AbandonedUpload, id, what);
+                let finding = Finding { key: Some(upload.key.clone()), ..finding };
+                self.report.add(finding.about(Subject::Upload(upload)));
+            }
+            match page.next {
+                Some(next) if pages < UPLOAD_PAGES_MAX => from = Some(next),
+                Some(_) => {
+                    let note = "there are more unfinished uploads than are looked at in one run";
+                    self.report.notes.push(note.to_owned());
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+async fn digest(reads: Reads<'_>, file: Sample) -> Result<(Sample, Option<Stored>)> {
+    let stored = reads.digest(&file.key).await?;
+    Ok((file, stored))
+}

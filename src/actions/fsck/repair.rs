@@ -1,0 +1,220 @@
+//! Mend what a verification found, each finding looked at again while its file is locked. Repeating it does no harm.
+
+use std::time::Duration;
+
+use super::classify::{Standing, judge, named_key};
+use super::reads::{Reads, store};
+use super::report::Subject;
+use super::{Finding, Kind, Report, Stage, Watch};
+use crate::actions::files;
+use crate::actions::files::transition::{self, Details};
+use crate::db::Db;
+use crate::db::claims::Claim;
+use crate::db::moves::Moves;
+use crate::domain::message::CreateFile;
+use crate::domain::status::{Move, State, Verdict, judge as judge_move};
+use crate::domain::{ErrorKind, File, FileId, Result, Status, Timestamp};
+use crate::generators;
+use crate::storage::{Storage, Stored};
+
+/// What came of one finding.
+enum Outcome {
+    Repaired(&'static str),
+    Left(String),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Objects that are younger stay.
+    pub before: Timestamp,
+    /// Time from republishing a file's request to the file's deadline.
+    pub deadline: Duration,
+}
+
+struct Repairer<'a> {
+    reads: Reads<'a>,
+    bucket: String,
+    /// Objects that are younger stay.
+    before: Timestamp,
+    last: FileId,
+    /// Why no orphan may be removed.
+    refusal: Option<&'static str>,
+    /// Time from republishing a file's request to the file's deadline.
+    deadline: Duration,
+}
+
+/// Tries to mend each listed finding and says in it what came of that. `Unavailable` when PostgreSQL or S3 is away;
+/// what was mended by then stays so.
+pub async fn repair(
+    db: &Db,
+    storage: &Storage,
+    report: &mut Report,
+    terms: Terms,
+    watch: Watch<'_>,
+) -> Result<()> {
+    let Terms { before, deadline } = terms;
+    let bucket = storage.bucket_name();
+    let last = db.last_file_id().await?;
+    let orphans = report.count(Kind::OrphanObject).found;
+    let refusal = foreign(orphans, report.named);
+    let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal, deadline };
+    if report.count(Kind::OverdueFile).found > 0 {
+        files::expire(db).await?;
+    }
+    let total = report.findings.len() as u64;
+    let mut findings = std::mem::take(&mut report.findings);
+    for (done, finding) in (1..).zip(&mut findings) {
+        let (kind, file_id, key) =
+            (finding.kind.name(), finding.file_id.map(|id| id.0), finding.key.as_deref());
+        let outcome = match repairer.mend(finding).await {
+            Err(error) if error.kind != ErrorKind::Unavailable => Outcome::Left(error.chain()),
+            outcome => outcome?,
+        };
+        match outcome {
+            Outcome::Repaired(how) => {
+                log::info!(kind, file_id, key, how; "repaired");
+                finding.repaired = true;
+                finding.done = Some(how.to_owned());
+                report.count(finding.kind).repaired += 1;
+            }
+            Outcome::Left(why) => {
+                log::warn!(kind, file_id, key, why; "not repaired");
+                finding.done = Some(why);
+            }
+        }
+        watch(Stage::Repairs, done, total);
+    }
+    report.findings = findings;
+    Ok(())
+}
+
+/// A bucket with more orphans than named objects is another installation's, or the database an old copy.
+fn foreign(orphans: u64, named: u64) -> Option<&'static str> {
+    const FEW: u64 = 10;
+    (orphans > FEW && orphans > named).then_some(
+        "most objects have no row: is this the database of this bucket? If so, remove them with a tool of S3",
+    )
+}
+
+impl Repairer<'_> {
+    async fn mend(&self, finding: &Finding) -> Result<Outcome> {
+        let (id, key) = (finding.file_id.unwrap_or(FileId(0)), finding.key.as_deref().unwrap_or_default());
+        match (finding.kind, &finding.subject) {
+            (Kind::MissingObject, _) if finding.key.is_none() => {
+                Ok(Outcome::Left("its row names no object of this bucket".to_owned()))
+            }
+            (Kind::MissingObject | Kind::AlteredObject, _) => match self.make_again(id, key).await? {
+                Some(outcome) => Ok(outcome),
+                None => self.ask_again(id, key).await,
+            },
+            (Kind::OrphanObject, _) => match self.refusal {
+                None => self.remove(id, key).await,
+                Some(why) => Ok(Outcome::Left(why.to_owned())),
+            },
+            (Kind::AbandonedUpload, Subject::Upload(upload)) => {
+                store(|| self.reads.storage.abort_upload(upload)).await?;
+                Ok(Outcome::Repaired("aborted"))
+            }
+            (Kind::WaitingRemoval, Subject::Row(row)) => {
+                let outcome = self.remove(id, key).await?;
+                if matches!(outcome, Outcome::Repaired(_)) {
+                    self.reads.db.forget_removal(*row).await?;
+                }
+                Ok(outcome)
+            }
+            (Kind::OverdueFile, _) => {
+                let claim = self.reads.claim(id).await?;
+                Ok(match claim.filter(|claim| claim.status.is_unfinished()) {
+                    None => Outcome::Repaired("failed"),
+                    Some(_) => Outcome::Left("it was asked for again meanwhile".to_owned()),
+                })
+            }
+            (Kind::ParkedRecord, Subject::Row(row)) => Ok(if self.reads.db.forget_parked(*row).await? {
+                Outcome::Repaired("forgotten")
+            } else {
+                Outcome::Left("its file is unfinished: it fails at its deadline".to_owned())
+            }),
+            (Kind::WaitingRecord, _) => Ok(Outcome::Left("serve publishes it".to_owned())),
+            (Kind::UnknownObject | Kind::AbandonedUpload | Kind::WaitingRemoval | Kind::ParkedRecord, _) => {
+                Ok(Outcome::Left("nobody knows whose it is".to_owned()))
+            }
+        }
+    }
+
+    /// The content depends on the request alone: it is stored again where it has the digest that the row has. `None`: it has
+    /// another, or the row has none.
+    async fn make_again(&self, id: FileId, key: &str) -> Result<Option<Outcome>> {
+        let storage = self.reads.storage.clone();
+        let bucket = self.bucket.clone();
+        let key = key.to_owned();
+        self.reads
+            .db
+            .hold_file(id, |file| async move {
+                let Some(file) = file.filter(|file| names(&bucket, file, &key)) else {
+                    return Ok(Some(Outcome::Left("its row has moved on".to_owned())));
+                };
+                let Some(sha256) = file.sha256.clone() else { return Ok(None) };
+                let request = CreateFile::of(&file);
+                let bytes = generators::generate(&request)?;
+                if Stored::of(&bytes).sha256 != sha256 {
+                    return Ok(None);
+                }
+                storage.put(&key, request.format.media_type(), &bytes).await?;
+                Ok(Some(Outcome::Repaired("made again")))
+            })
+            .await?
+    }
+
+    /// Another program made it, or said so: whoever works now makes it, as the next attempt.
+    async fn ask_again(&self, id: FileId, key: &str) -> Result<Outcome> {
+        let (bucket, deadline) = (self.bucket.clone(), self.deadline);
+        let moved = self.reads.db.move_files(vec![id], |files, now| {
+            let Some(mut file) = files.into_iter().find(|file| names(&bucket, file, key)) else {
+                return (Moves::default(), false);
+            };
+            let Verdict::Apply(to) = judge_move(State::of(&file), Move::Remake, None) else {
+                return (Moves::default(), false);
+            };
+            let details = Details { deadline: Some(deadline), ..Details::default() };
+            let changes = vec![transition::apply(&mut file, Move::Remake, to, now, details)];
+            (Moves { changes, ..Moves::default() }, true)
+        });
+        Ok(if moved.await? {
+            Outcome::Repaired("asked for again")
+        } else {
+            Outcome::Left("its row has moved on".to_owned())
+        })
+    }
+
+    /// Unless a row names it or may do so yet.
+    async fn remove(&self, id: FileId, key: &str) -> Result<Outcome> {
+        let (bucket, before, last) = (self.bucket.clone(), self.before, self.last);
+        let storage = self.reads.storage.clone();
+        let key = key.to_owned();
+        self.reads
+            .db
+            .hold_file(id, |file| async move {
+                let claim = file.as_ref().map(Claim::from);
+                match judge(&bucket, &key, claim.as_ref(), id, last) {
+                    Standing::Named => return Ok(Outcome::Repaired("a row names it again")),
+                    Standing::InFlight => {
+                        return Ok(Outcome::Left("its file is unfinished again".to_owned()));
+                    }
+                    Standing::Orphan { why, removable: false } => return Ok(Outcome::Left(why)),
+                    Standing::Orphan { removable: true, .. } => {}
+                }
+                match storage.head(&key).await? {
+                    Some(object) if object.modified >= before => {
+                        return Ok(Outcome::Left("it was stored just now".to_owned()));
+                    }
+                    Some(_) | None => storage.remove(&key).await?,
+                }
+                Ok(Outcome::Repaired("removed"))
+            })
+            .await?
+    }
+}
+
+fn names(bucket: &str, file: &File, key: &str) -> bool {
+    file.status == Status::Completed && named_key(bucket, &Claim::from(file)) == Some(key)
+}

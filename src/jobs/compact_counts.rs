@@ -1,0 +1,16 @@
+//! Compact the counts of files by status: commits only append differences, so that they never wait for one another.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::repeat;
+use crate::actions::ServeContext;
+
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Adds up the differences until `stop`.
+pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    let compact = || ctx.db.fold_counts();
+    repeat(INTERVAL, &stop, "counts not compacted", "counts are compacted again", compact).await;
+}

@@ -1,0 +1,19 @@
+//! Remove idempotency keys past the time for which they are honoured.
+
+use std::time::Duration;
+
+use futures_util::TryFutureExt;
+use tokio_util::sync::CancellationToken;
+
+use super::repeat;
+use crate::actions::ServeContext;
+use crate::domain::idempotency::KEPT;
+
+pub(super) const INTERVAL: Duration = Duration::from_mins(10);
+
+/// Removes old keys until `stop`.
+pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    let remove = || ctx.db.forget_idempotency_keys(KEPT).map_ok(drop);
+    repeat(INTERVAL, &stop, "idempotency keys not removed", "idempotency keys are removed again", remove)
+        .await;
+}

@@ -1,0 +1,12 @@
+//! Listen for notifications of PostgreSQL that other processes have committed outbox rows.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::actions::ServeContext;
+
+/// Wakes the relay at each notification, until `stop`.
+pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+    ctx.db.listen_for_outbox(Arc::clone(&ctx.outbox), stop).await;
+}
