@@ -107,7 +107,7 @@ impl Serve {
         let Self { http, db, broker, storage, .. } = self;
         let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
         let state = AppState::new(ctx.clone(), Handle::current(), stop.clone(), OuterAddress::new(&http));
-        let tally = Arc::clone(&state.tally);
+        let client_errors = Arc::clone(&state.client_errors);
         let (server, address) = server::bind(&http, state, descriptors::raise())
             .map_err(|error| CommandError::Failed(error.to_string()))?;
 
@@ -141,7 +141,7 @@ impl Serve {
             tasks.spawn(job.run(job_context.clone(), background.clone()));
         }
         let report = background.clone();
-        tasks.spawn(async move { tally.report(report).await });
+        tasks.spawn(async move { client_errors.report(report).await });
         let settings = |batch| Settings {
             slots: Arc::new(Semaphore::new(1)),
             batch,

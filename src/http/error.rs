@@ -1,17 +1,14 @@
-//! Errors on the way out: `ErrorKind` → status, as a problem document (RFC 9457) or as a page.
+//! Errors of handlers: the status of each [`ErrorKind`], and the error for a status that the framework chose.
 
 use std::fmt;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use serde::Serialize;
+use actix_web::{HttpResponse, ResponseError};
 
-use super::links::Links;
-use super::{negotiation, ui};
-use crate::domain::{Error, ErrorKind, FieldError};
+use crate::domain::{Error, ErrorKind};
 
-/// What handlers fail with; `middleware::problems` gives it its body.
+/// Error of a handler. `middleware::problems` gives the answer its body.
 #[derive(Debug)]
 pub struct HttpError(pub Error);
 
@@ -37,6 +34,10 @@ impl ResponseError for HttpError {
     }
 }
 
+/// Answer of a handler.
+pub(super) type HttpResult = Result<HttpResponse, HttpError>;
+
+/// Returns the status that answers an error of this kind.
 pub(super) const fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Malformed => StatusCode::BAD_REQUEST,
@@ -58,53 +59,8 @@ pub(super) const fn status(kind: ErrorKind) -> StatusCode {
     }
 }
 
-/// The members of RFC 9457, and ours.
-#[derive(Debug, Serialize)]
-pub(super) struct Problem<'a> {
-    /// `about:blank`: the title is the status's own phrase, `code` is the finer type.
-    r#type: &'static str,
-    pub(super) title: &'static str,
-    pub(super) status: u16,
-    pub(super) detail: &'a str,
-    code: &'a str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
-}
-
-impl<'a> Problem<'a> {
-    pub(super) fn new(error: &'a Error, request_id: &'a str) -> Self {
-        let status = status(error.kind);
-        Self {
-            r#type: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
-            status: status.as_u16(),
-            detail: &error.detail,
-            code: error.code,
-            request_id,
-            errors: &error.fields,
-        }
-    }
-
-    /// Media type and body, as the caller can read it.
-    pub(super) fn body(&self, as_page: bool, links: Links<'_>) -> (&'static str, String) {
-        if as_page {
-            let page = ui::error_page(links, self.status, self.title, (self.detail, self.request_id));
-            return ("text/html; charset=utf-8", page);
-        }
-        // Plain strings and numbers: this can't fail.
-        ("application/problem+json", serde_json::to_string(self).unwrap_or_default())
-    }
-}
-
-/// Whoever prefers HTML to JSON gets pages; without a preference, the addresses of pages do.
-pub(super) fn wants_page(request: &HttpRequest) -> bool {
-    let path = request.path();
-    negotiation::prefers_page(request.headers(), path == "/" || path.starts_with("/ui/"))
-}
-
-/// An error for a status that the framework chose by itself.
-pub(super) fn of_status(status: StatusCode, detail: String) -> Error {
+/// Makes the error for a status that the framework chose by itself.
+pub(super) fn from_status(status: StatusCode, detail: String) -> Error {
     let (kind, code) = match status.as_u16() {
         404 => (ErrorKind::NotFound, "not_found"),
         405 => (ErrorKind::MethodNotAllowed, "method_not_allowed"),

@@ -1,5 +1,6 @@
 //! Content negotiation (RFC 9110 §12): which media type and content coding a caller takes, by quality values.
 
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -41,9 +42,16 @@ pub(super) fn takes_identity(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT_ENCODING).is_none_or(|value| value != GZIP_ONLY)
 }
 
+/// Tells whether an error is rendered as a page: the client prefers HTML to JSON, or has no preference and asked for a
+/// page's address.
+pub(super) fn wants_page(request: &HttpRequest) -> bool {
+    let path = request.path();
+    prefers_page(request.headers(), path == "/" || path.starts_with("/ui/"))
+}
+
 /// True when an error is to be a page: the media type with the higher quality, and where both have the same, the one of
 /// the address.
-pub(super) fn prefers_page(headers: &HeaderMap, is_page: bool) -> bool {
+fn prefers_page(headers: &HeaderMap, is_page: bool) -> bool {
     let ranges = || elements(headers, &header::ACCEPT).filter_map(Element::parse);
     if ranges().next().is_none() {
         return is_page;

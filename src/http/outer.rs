@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, Version};
 
 use super::forwarded::Forwarded;
-use super::links::Links;
+use super::ui::urls::Urls;
 use crate::config::HttpConfig;
 use crate::config::outer::{Authority, BaseUrl, OuterConfig};
 use crate::domain::{Error, ErrorKind, Result};
@@ -51,9 +51,9 @@ impl OuterAddress {
         self.base().map_or("", BaseUrl::path)
     }
 
-    /// The links of pages, and where they redirect.
-    pub(super) fn links(&self) -> Links<'_> {
-        Links::below(self.prefix())
+    /// Returns the URLs that pages link to and redirect to.
+    pub(super) fn urls(&self) -> Urls<'_> {
+        Urls::below(self.prefix())
     }
 
     /// Where cookies are sent: the sub-path and what is below it.

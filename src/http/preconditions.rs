@@ -1,49 +1,26 @@
 //! Conditional requests (RFC 9110 §13): the preconditions of a request, and whether they hold.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use actix_web::HttpRequest;
-use actix_web::http::Method;
 use actix_web::http::header::{self, EntityTag, HeaderMap, HeaderName, HttpDate};
-use serde::Serialize;
+use actix_web::http::{Method, StatusCode};
 
 use super::etag;
 use super::negotiation::split;
+use super::validators::Validators;
 use crate::actions::Guard;
-use crate::domain::{DeadLetter, Error, ErrorKind, File, Timestamp};
+use crate::domain::{Error, ErrorKind, Result};
 
-/// The state of a resource that preconditions are compared with.
-#[derive(Debug, Clone)]
-pub(super) struct Validators {
-    pub tag: Option<EntityTag>,
-    /// When it was last changed; without it, dates are no conditions.
-    pub modified: Option<HttpDate>,
-}
-
-impl Validators {
-    pub fn of_tag(tag: EntityTag) -> Self {
-        Self { tag: Some(tag), modified: None }
-    }
-}
-
-/// The first full second in which the change was over: a copy that was sent then has it, so the date is as good as a
-/// strong tag.
-pub(super) fn http_date(at: Timestamp) -> HttpDate {
-    let seconds = u64::try_from(at.epoch_millis()).unwrap_or_default().div_ceil(1000);
-    HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds))
-}
-
-/// What the preconditions come to.
+/// Result of comparing the preconditions of a request with the state of its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+enum Outcome {
     Proceed,
-    /// 304, for GET and HEAD.
+    /// Answered with 304; GET and HEAD only.
     NotModified,
-    /// 412.
+    /// Answered with 412.
     Failed,
 }
 
-/// The preconditions of a request.
+/// Preconditions of a request.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_field_names, reason = "the names of the headers")]
 pub(super) struct Preconditions {
@@ -56,12 +33,12 @@ pub(super) struct Preconditions {
 #[derive(Debug)]
 enum Tags {
     Any,
-    /// Tags that can be read; what can't matches nothing.
+    /// Well-formed tags; malformed ones are left out, because they match nothing.
     Listed(Vec<EntityTag>),
 }
 
 impl Tags {
-    fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+    fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut lines = headers.get_all(name).peekable();
         lines.peek()?;
         let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
@@ -87,8 +64,8 @@ impl Tags {
 }
 
 impl Preconditions {
-    /// Only GET and HEAD have `If-Modified-Since`.
-    pub fn of(request: &HttpRequest) -> Self {
+    /// Reads the headers of a request; `If-Modified-Since` is for GET and HEAD only.
+    pub fn read(request: &HttpRequest) -> Self {
         let headers = request.headers();
         let date = |name: HeaderName| {
             let mut lines = headers.get_all(name);
@@ -97,8 +74,8 @@ impl Preconditions {
         };
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
         Self {
-            if_match: Tags::of(headers, &header::IF_MATCH),
-            if_none_match: Tags::of(headers, &header::IF_NONE_MATCH),
+            if_match: Tags::read(headers, &header::IF_MATCH),
+            if_none_match: Tags::read(headers, &header::IF_NONE_MATCH),
             if_modified_since: date(header::IF_MODIFIED_SINCE).filter(|_| is_safe),
             if_unmodified_since: date(header::IF_UNMODIFIED_SINCE),
         }
@@ -112,15 +89,15 @@ impl Preconditions {
             && if_unmodified_since.is_none()
     }
 
-    /// In the order of RFC 9110 §13.2.2; `If-Range` comes after it.
-    pub fn check(&self, now: &Validators, is_safe: bool) -> Outcome {
-        let tag = now.tag.as_ref();
-        match (&self.if_match, self.if_unmodified_since, now.modified) {
+    /// Evaluates the preconditions in the order of RFC 9110 §13.2.2; `If-Range` comes after them.
+    fn evaluate(&self, current: &Validators, is_safe: bool) -> Outcome {
+        let tag = current.tag.as_ref();
+        match (&self.if_match, self.if_unmodified_since, current.modified) {
             (Some(tags), _, _) if !tags.matches(tag, EntityTag::strong_eq) => return Outcome::Failed,
             (None, Some(since), Some(modified)) if modified > since => return Outcome::Failed,
             _ => {}
         }
-        match (&self.if_none_match, self.if_modified_since, now.modified) {
+        match (&self.if_none_match, self.if_modified_since, current.modified) {
             (Some(tags), _, _) if tags.matches(tag, EntityTag::weak_eq) => {
                 if is_safe {
                     Outcome::NotModified
@@ -133,41 +110,44 @@ impl Preconditions {
         }
     }
 
-    /// Makes the guard of a change of what `validators` describes: checked against the row that is changed, while it is
-    /// locked.
-    pub fn guard<T: 'static>(self, validators: fn(&T) -> Result<Validators, Error>) -> Guard<T> {
+    /// Fails with 412 when a change may not be made to a resource in this state.
+    pub fn allow_change(&self, current: &Validators) -> Result<()> {
+        match self.evaluate(current, false) {
+            Outcome::Proceed => Ok(()),
+            Outcome::NotModified | Outcome::Failed => Err(failed()),
+        }
+    }
+
+    /// Makes a guard from the preconditions: the use case calls it with the locked row, in the transaction that changes it.
+    pub fn into_guard<T: 'static>(self, validators: fn(&T) -> Result<Validators>) -> Guard<T> {
         if self.is_empty() {
             return Guard::none();
         }
-        Guard::new(move |value| match self.check(&validators(value)?, false) {
-            Outcome::Proceed => Ok(()),
-            Outcome::NotModified | Outcome::Failed => Err(failed()),
-        })
+        Guard::new(move |value| self.allow_change(&validators(value)?))
     }
 }
 
-/// The error of a precondition that does not hold.
-pub(super) fn failed() -> Error {
+/// Evaluates the preconditions of a GET or HEAD request. Returns the status of the answer when it has no content (304), and
+/// fails with 412.
+pub(super) fn status_without_content(
+    request: &HttpRequest,
+    current: &Validators,
+) -> Result<Option<StatusCode>> {
+    let preconditions = Preconditions::read(request);
+    if preconditions.is_empty() {
+        return Ok(None);
+    }
+    match preconditions.evaluate(current, true) {
+        Outcome::Proceed => Ok(None),
+        Outcome::NotModified => Ok(Some(StatusCode::NOT_MODIFIED)),
+        Outcome::Failed => Err(failed()),
+    }
+}
+
+fn failed() -> Error {
     let detail = "it is not as the request's precondition wants it (If-Match, If-None-Match, If-Unmodified-Since); \
                   read it again";
     Error::new(ErrorKind::PreconditionFailed, "precondition_failed", detail)
-}
-
-/// What `GET /files/{id}` says of the file.
-pub(super) fn of_file(file: &File) -> Result<Validators, Error> {
-    Ok(Validators { tag: Some(strong_tag(file)?), modified: Some(http_date(file.updated_at)) })
-}
-
-/// What `GET /dead-letters/{id}` says of it.
-pub(super) fn of_letter(letter: &DeadLetter) -> Result<Validators, Error> {
-    Ok(Validators::of_tag(strong_tag(letter)?))
-}
-
-/// The tag of a JSON answer with this value alone in it.
-fn strong_tag(value: &impl Serialize) -> Result<EntityTag, Error> {
-    let json = serde_json::to_vec(value);
-    let json = json.map_err(|error| Error::internal("the answer can't be written").because(error))?;
-    Ok(etag::strong(&json))
 }
 
 #[cfg(test)]
@@ -176,6 +156,8 @@ mod tests {
 
     use super::Outcome::{Failed, NotModified, Proceed};
     use super::*;
+    use crate::domain::Timestamp;
+    use crate::http::validators::http_date;
 
     const BEFORE: &str = "Sat, 03 Jan 2026 00:00:00 GMT";
     const CHANGED: &str = "Sat, 03 Jan 2026 00:00:01 GMT";
@@ -189,7 +171,7 @@ mod tests {
         let at: Timestamp = serde_json::from_str("\"2026-01-03T00:00:00.001Z\"").unwrap();
         let now = Validators { tag: Some(tag), modified: Some(http_date(at)) };
         let is_safe = method == Method::GET;
-        Preconditions::of(&request.to_http_request()).check(&now, is_safe)
+        Preconditions::read(&request.to_http_request()).evaluate(&now, is_safe)
     }
 
     #[test]
@@ -233,17 +215,5 @@ mod tests {
         }
         let weak = EntityTag::new_weak("a".to_owned());
         assert_eq!(outcome(&Method::GET, &[("if-match", "W/\"a\"")], weak), Failed);
-    }
-
-    #[test]
-    fn a_change_is_dated_to_the_first_second_after_it() {
-        for (at, date) in [
-            ("2026-01-03T00:00:00.000Z", BEFORE),
-            ("2026-01-03T00:00:00.001Z", CHANGED),
-            ("2026-01-03T00:00:00.999Z", CHANGED),
-        ] {
-            let at: Timestamp = serde_json::from_str(&format!("\"{at}\"")).unwrap();
-            assert_eq!(http_date(at).to_string(), date);
-        }
     }
 }

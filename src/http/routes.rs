@@ -1,17 +1,18 @@
-//! Every URL in one table.
+//! All routes in one table.
 
 use actix_web::http::Method;
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::api::{dead_letters, download, files, health};
+use super::api::{dead_letters, files, health};
 use super::error::HttpError;
-use super::ui::{assets, letters, pages};
+use super::ui;
+use super::ui::assets;
 use crate::domain::{Error, ErrorKind};
 
 pub(super) fn configure(cfg: &mut ServiceConfig) {
-    cfg.service(resource("/livez", vec![get().to(health::alive)], "GET, HEAD"))
+    cfg.service(resource("/livez", vec![get().to(health::live)], "GET, HEAD"))
         .service(resource("/readyz", vec![get().to(health::ready)], "GET, HEAD"))
         .service(resource(
             "/files",
@@ -21,61 +22,75 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         .service(resource("/files/stats", vec![get().to(files::stats)], "GET, HEAD"))
         .service(resource(
             "/files/{id}",
-            vec![get().to(files::show), web::delete().to(files::delete)],
+            vec![get().to(files::get), web::delete().to(files::delete)],
             "GET, HEAD, DELETE",
         ))
         .service(resource("/files/{id}/cancel", vec![web::post().to(files::cancel)], "POST"))
         .service(resource("/files/{id}/retry", vec![web::post().to(files::retry)], "POST"))
-        .service(resource("/files/{id}/content", vec![get().to(download::content)], "GET, HEAD"))
+        .service(resource("/files/{id}/content", vec![get().to(files::download)], "GET, HEAD"))
         .service(resource("/files/{id}/timeline", vec![get().to(files::timeline)], "GET, HEAD"))
         .service(resource("/dead-letters", vec![get().to(dead_letters::list)], "GET, HEAD"))
-        .service(resource("/dead-letters/{id}", vec![get().to(dead_letters::show)], "GET, HEAD"))
+        .service(resource("/dead-letters/{id}", vec![get().to(dead_letters::get)], "GET, HEAD"))
         .service(resource("/dead-letters/{id}/replay", vec![web::post().to(dead_letters::replay)], "POST"))
         .service(resource("/dead-letters/{id}/discard", vec![web::post().to(dead_letters::discard)], "POST"))
-        .service(resource("/", vec![get().to(pages::list)], "GET, HEAD"))
+        .service(resource("/", vec![get().to(ui::files::list)], "GET, HEAD"))
         .service(resource(
             "/ui/files",
-            vec![get().to(pages::to_list), web::post().to(pages::create)],
+            vec![get().to(ui::files::redirect_to_list), web::post().to(ui::files::create)],
             "GET, HEAD, POST",
         ))
-        .service(resource("/ui/files/fragment", vec![get().to(pages::list_fragment)], "GET, HEAD"))
-        .service(resource("/ui/files/{id}", vec![get().to(pages::show)], "GET, HEAD"))
-        .service(button("/ui/files/{id}/cancel", get().to(pages::to_file), web::post().to(pages::cancel)))
-        .service(button("/ui/files/{id}/retry", get().to(pages::to_file), web::post().to(pages::retry)))
-        .service(button("/ui/files/{id}/delete", get().to(pages::to_file), web::post().to(pages::delete)))
-        .service(resource("/ui/files/{id}/fragment", vec![get().to(pages::show_fragment)], "GET, HEAD"))
-        .service(resource("/ui/dead-letters", vec![get().to(letters::list)], "GET, HEAD"))
+        .service(resource("/ui/files/fragment", vec![get().to(ui::files::list_fragment)], "GET, HEAD"))
+        .service(resource("/ui/files/{id}", vec![get().to(ui::files::get)], "GET, HEAD"))
+        .service(button(
+            "/ui/files/{id}/cancel",
+            get().to(ui::files::redirect_to_file),
+            web::post().to(ui::files::cancel),
+        ))
+        .service(button(
+            "/ui/files/{id}/retry",
+            get().to(ui::files::redirect_to_file),
+            web::post().to(ui::files::retry),
+        ))
+        .service(button(
+            "/ui/files/{id}/delete",
+            get().to(ui::files::redirect_to_file),
+            web::post().to(ui::files::delete),
+        ))
+        .service(resource("/ui/files/{id}/fragment", vec![get().to(ui::files::get_fragment)], "GET, HEAD"))
+        .service(resource("/ui/dead-letters", vec![get().to(ui::dead_letters::list)], "GET, HEAD"))
         .service(button(
             "/ui/dead-letters/{id}/replay",
-            get().to(letters::to_list),
-            web::post().to(letters::replay),
+            get().to(ui::dead_letters::redirect_to_list),
+            web::post().to(ui::dead_letters::replay),
         ))
         .service(button(
             "/ui/dead-letters/{id}/discard",
-            get().to(letters::to_list),
-            web::post().to(letters::discard),
+            get().to(ui::dead_letters::redirect_to_list),
+            web::post().to(ui::dead_letters::discard),
         ))
         .service(resource("/assets/{name}", vec![get().to(assets::serve)], "GET, HEAD"))
-        .default_service(web::to(nothing_here));
+        .default_service(web::to(not_found));
 }
 
-/// What a button of a page posts to; a reload of a refused one ends up where `back` leads.
-fn button(path: &'static str, back: Route, post: Route) -> Resource {
-    resource(path, vec![back, post], "GET, HEAD, POST")
+/// Makes the resource that a button of a page posts to. A browser that reloads a refused POST may ask with GET, which
+/// `redirect` answers.
+fn button(path: &'static str, redirect: Route, post: Route) -> Resource {
+    resource(path, vec![redirect, post], "GET, HEAD, POST")
 }
 
-/// GET and HEAD: the server leaves out the body of the latter.
+/// Makes a route for GET and HEAD. The server leaves out the body of an answer to HEAD.
 fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// A path and what it answers; every other method gets 405 with `Allow` (RFC 9110 §15.5.6).
+/// Makes a resource that answers all other methods with 405 and `Allow` (RFC 9110 §15.5.6).
 fn resource(path: &'static str, routes: Vec<Route>, allow: &'static str) -> Resource {
-    let other = web::to(move |request: HttpRequest| async move { not_allowed(request.method(), allow) });
+    let other =
+        web::to(move |request: HttpRequest| async move { method_not_allowed(request.method(), allow) });
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(other)
 }
 
-fn not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
+fn method_not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
     let detail = format!("{method} is not possible here; use {allow}");
     let error = HttpError(Error::new(ErrorKind::MethodNotAllowed, "method_not_allowed", detail));
     let status = error.status_code();
@@ -85,6 +100,6 @@ fn not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
     response
 }
 
-async fn nothing_here() -> Result<HttpResponse, HttpError> {
+async fn not_found() -> Result<HttpResponse, HttpError> {
     Err(HttpError(Error::new(ErrorKind::NotFound, "not_found", "there is nothing at this address")))
 }

@@ -1,4 +1,4 @@
-//! The HTTP server: one port, every route, limits, an orderly end.
+//! The HTTP server: one port, all routes, limits of connections, and an orderly stop.
 
 use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
@@ -14,21 +14,22 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, Error};
 
-use super::connection::{Connection, HEAD_TIME, KEEP_ALIVE, LINGER};
+use super::connection::{CLOSE_TIMEOUT, Connection, HEAD_TIMEOUT, KEEP_ALIVE_TIMEOUT};
 use super::{AppState, middleware, routes};
 use crate::config::HttpConfig;
 
-/// Clients at once, where there are descriptors for as many; more of them wait to be accepted.
-const CONNECTIONS: usize = 10_000;
-/// Descriptors that are left for everything else: PostgreSQL, S3, Kafka, files.
-const RESERVED: usize = 512;
-/// Connections that the kernel takes before we do.
-const BACKLOG: u32 = 2048;
+/// Maximum number of connections, if the process may have that many descriptors. Further clients wait to be accepted.
+const MAX_CONNECTIONS: usize = 10_000;
+/// Descriptors kept for everything else: PostgreSQL, S3, Kafka, files.
+const RESERVED_DESCRIPTORS: usize = 512;
+/// Connections that the kernel keeps until they are accepted.
+const LISTEN_BACKLOG: u32 = 2048;
 
-/// Bytes of answers to pipelined requests that are written together; a client that does not read holds as many.
-const WRITE_BUFFER: usize = 8 << 10;
+/// Bytes of answers to pipelined requests that are written together. A client that does not read makes its connection keep
+/// as many.
+const WRITE_BUFFER_BYTES: usize = 8 << 10;
 
-/// Why the server could not start.
+/// Reason why the server could not start.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}: {source}")]
 pub struct BindError {
@@ -36,24 +37,24 @@ pub struct BindError {
     source: std::io::Error,
 }
 
-/// Binds at once; serves when the returned future is polled. Signals are the caller's business. `descriptors` is how many
-/// files the process may have open.
+/// Binds the port at once, and serves when the returned future is polled. The caller handles signals. `descriptors` is the
+/// number of descriptors that the process may have.
 pub fn bind(
     config: &HttpConfig,
     state: AppState,
     descriptors: usize,
 ) -> Result<(Server, SocketAddr), BindError> {
-    let wanted = SocketAddr::new(config.host, config.port);
-    let failed = |source| BindError { address: wanted, source };
-    let listener = TcpListener::bind(wanted).map_err(failed)?;
+    let requested = SocketAddr::new(config.host, config.port);
+    let failed = |source| BindError { address: requested, source };
+    let listener = TcpListener::bind(requested).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let limits = state.limits();
     let state = Data::new(state);
     let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get).min(512);
     let builder = Server::build()
         .workers(threads)
-        .max_concurrent_connections((connections(descriptors) / threads).max(1))
-        .backlog(BACKLOG)
+        .max_concurrent_connections((max_connections(descriptors) / threads).max(1))
+        .backlog(LISTEN_BACKLOG)
         .shutdown_timeout(whole_seconds(config.shutdown_timeout))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
@@ -62,9 +63,9 @@ pub fn bind(
             let app = App::new()
                 .app_data(Data::clone(&state))
                 .configure(routes::configure)
-                .wrap(from_fn(middleware::guard))
+                .wrap(from_fn(middleware::check_origin))
                 .wrap(Compress::default())
-                .wrap(from_fn(middleware::around));
+                .wrap(from_fn(middleware::wrap_request));
             let app = app.into_factory().map_err(|error: Error| error.error_response());
             let (stopping, limits) = (stopping.clone(), limits.clone());
             let http = HttpServiceBuilder::default()
@@ -72,10 +73,10 @@ pub fn bind(
                     let stopping = stopping.clone();
                     async move { stopping.notified().await }
                 })
-                .client_request_timeout(HEAD_TIME)
-                .client_disconnect_timeout(LINGER)
-                .keep_alive(KEEP_ALIVE)
-                .h1_write_buffer_size(WRITE_BUFFER)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .client_disconnect_timeout(CLOSE_TIMEOUT)
+                .keep_alive(KEEP_ALIVE_TIMEOUT)
+                .h1_write_buffer_size(WRITE_BUFFER_BYTES)
                 .local_addr(address)
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.activity());
@@ -92,9 +93,10 @@ pub fn bind(
     Ok((server, address))
 }
 
-/// How many clients a process with so many descriptors may have.
-fn connections(descriptors: usize) -> usize {
-    CONNECTIONS.min(descriptors.saturating_sub(RESERVED).max(descriptors / 2))
+/// Returns the maximum number of connections of a process with this number of descriptors.
+fn max_connections(descriptors: usize) -> usize {
+    // A process with few descriptors gives at most half of them away.
+    MAX_CONNECTIONS.min(descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2))
 }
 
 fn whole_seconds(time: Duration) -> u64 {
@@ -108,9 +110,9 @@ mod tests {
     #[test]
     fn descriptors_are_left_for_everything_else() {
         for (descriptors, expected) in
-            [(1_000_000, CONNECTIONS), (4096, 3584), (1024, 512), (256, 128), (0, 0)]
+            [(1_000_000, MAX_CONNECTIONS), (4096, 3584), (1024, 512), (256, 128), (0, 0)]
         {
-            assert_eq!(connections(descriptors), expected);
+            assert_eq!(max_connections(descriptors), expected);
         }
     }
 }

@@ -1,30 +1,28 @@
-//! What every handler shares.
+//! State that all handlers share.
 
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::{Budget, INPUT_LIMIT, OUTPUT_LIMIT};
+use super::client_errors::ClientErrors;
 use super::connection::Limits;
-use super::lists::Lists;
+use super::json_cache::JsonCache;
+use super::memory_budget::{MemoryBudget, REQUEST_MEMORY, RESPONSE_MEMORY};
 use super::outer::OuterAddress;
-use super::tally::Tally;
 use crate::actions::ServeContext;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Page, PageRequest, Result};
 
 pub struct AppState {
     pub ctx: ServeContext,
     /// Runtime of the process, not of one HTTP thread.
     pub(super) runtime: Handle,
-    /// Set when the process is on its way out.
+    /// Cancelled when the process begins to stop.
     pub(super) stopping: CancellationToken,
-    pub(super) lists: Lists,
-    /// Memory for what clients are sending, and for what they have not read yet.
-    pub(super) input: Arc<Budget>,
-    pub(super) output: Arc<Budget>,
-    /// What clients did wrong.
-    pub tally: Arc<Tally>,
+    pub(super) file_lists: JsonCache<PageRequest, Page>,
+    pub(super) request_memory: Arc<MemoryBudget>,
+    pub(super) response_memory: Arc<MemoryBudget>,
+    pub client_errors: Arc<ClientErrors>,
     pub(super) outer: OuterAddress,
 }
 
@@ -34,31 +32,32 @@ impl AppState {
             ctx,
             runtime,
             stopping,
-            lists: Lists::default(),
-            input: Arc::new(Budget::new(INPUT_LIMIT)),
-            output: Arc::new(Budget::new(OUTPUT_LIMIT)),
-            tally: Arc::default(),
+            file_lists: JsonCache::default(),
+            request_memory: Arc::new(MemoryBudget::new(REQUEST_MEMORY)),
+            response_memory: Arc::new(MemoryBudget::new(RESPONSE_MEMORY)),
+            client_errors: Arc::default(),
             outer,
         }
     }
 
+    /// Returns the limits that connections obey.
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            input: Arc::clone(&self.input),
-            output: Arc::clone(&self.output),
-            tally: Arc::clone(&self.tally),
+            request_memory: Arc::clone(&self.request_memory),
+            response_memory: Arc::clone(&self.response_memory),
+            client_errors: Arc::clone(&self.client_errors),
             stopping: self.stopping.clone(),
         }
     }
 
-    /// Runs a verb on the process's runtime: connections opened there outlive an HTTP thread, and a client that
-    /// hangs up cuts no transaction in half.
-    pub async fn run<T, F>(&self, verb: impl FnOnce(ServeContext) -> F) -> Result<T>
+    /// Runs a use case on the process's runtime. Connections opened there outlive the HTTP thread, and a transaction is
+    /// not aborted half-way when the client hangs up.
+    pub async fn run<T, F>(&self, action: impl FnOnce(ServeContext) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        let task = self.runtime.spawn(verb(self.ctx.clone()));
+        let task = self.runtime.spawn(action(self.ctx.clone()));
         task.await.unwrap_or_else(|error| Err(Error::internal("the request failed").because(error)))
     }
 }

@@ -1,7 +1,5 @@
-//! The JSON API, at the source system's paths.
+//! The JSON API: one folder for each noun, one file for each operation, the JSON in `body`.
 
 pub(super) mod dead_letters;
-pub(super) mod download;
-mod download_name;
 pub(super) mod files;
 pub(super) mod health;

@@ -1,4 +1,4 @@
-//! Query strings and forms: pairs that must be UTF-8 after percent-decoding, never text with replacement characters.
+//! Query strings and forms: pairs that must be UTF-8 after percent-decoding, so that no character is ever replaced.
 
 use std::str::from_utf8;
 
@@ -8,21 +8,29 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::{Error, ErrorKind};
 
-/// The query of the request's address; a parameter that `T` has may come once.
+/// Reads the query of the request's address. A parameter that `T` has may come once.
 pub(in crate::http) fn read<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Error> {
     parse(request.query_string().as_bytes())
         .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_query", cause))
 }
 
-/// The error says why, for people.
+/// Reads the query like [`read`], with an error for people at a page.
+pub(in crate::http) fn read_for_page<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Error> {
+    read(request).map_err(|cause| {
+        let detail = "the query of this address can't be read: each parameter may come once, in UTF-8";
+        Error::new(ErrorKind::Malformed, "invalid_query", detail).because(cause)
+    })
+}
+
+/// Parses pairs as browsers encode them. The error says what is wrong, for people.
 pub(super) fn parse<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, String> {
-    let text = from_utf8(encoded).ok().filter(|text| is_utf8_inside(text));
+    let text = from_utf8(encoded).ok().filter(|text| decodes_to_utf8(text));
     let text = text.ok_or("it is not UTF-8 after percent-decoding")?;
     web::Query::from_query(text).map(web::Query::into_inner).map_err(|cause| cause.to_string())
 }
 
-/// True when the text is UTF-8 once it is percent-decoded; a `%` without two digits stands for itself.
-fn is_utf8_inside(text: &str) -> bool {
+/// Tells whether the text is UTF-8 once it is percent-decoded. A `%` without two digits after it stands for itself.
+fn decodes_to_utf8(text: &str) -> bool {
     if !text.contains('%') {
         return true;
     }
@@ -30,7 +38,7 @@ fn is_utf8_inside(text: &str) -> bool {
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         let byte = match tail {
-            [high, low, ..] if *first == b'%' => byte_of(*high, *low),
+            [high, low, ..] if *first == b'%' => hex_byte(*high, *low),
             _ => None,
         };
         decoded.push(byte.unwrap_or(*first));
@@ -39,7 +47,7 @@ fn is_utf8_inside(text: &str) -> bool {
     from_utf8(&decoded).is_ok()
 }
 
-fn byte_of(high: u8, low: u8) -> Option<u8> {
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
     let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)
 }

@@ -1,4 +1,5 @@
-//! Style, script and icon, inside the binary; their addresses carry a hash of their bytes, so they are cached for ever.
+//! Style sheet, script and icon, compiled into the executable. Their names contain a hash of their bytes, so that browsers may
+//! cache them for ever.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -8,9 +9,9 @@ use actix_web::{HttpResponse, web};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{Error, ErrorKind};
-use crate::http::error::HttpError;
+use crate::http::error::HttpResult;
 
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const CACHE_FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 struct Asset {
     stem: &'static str,
@@ -45,8 +46,9 @@ impl Asset {
         Self { stem, extension, content_type, bytes, name }
     }
 
-    /// Tells whether it has this name in any build: during a rolling upgrade a page of the other version may ask here.
-    fn is_called(&self, name: &str) -> bool {
+    /// Tells whether this asset has the name in any build: during a rolling upgrade, a page of one version may ask an instance of
+    /// the other.
+    fn has_name_in_any_build(&self, name: &str) -> bool {
         let mut parts = name.split('.');
         parts.next() == Some(self.stem)
             && parts.next().is_some()
@@ -55,20 +57,22 @@ impl Asset {
     }
 }
 
-/// The name of the style sheet.
+/// Returns the file name of the style sheet.
 pub fn style() -> &'static str {
     &STYLE.name
 }
 
+/// Returns the file name of the script.
 pub fn script() -> &'static str {
     &SCRIPT.name
 }
 
+/// Returns the file name of the icon.
 pub fn icon() -> &'static str {
     &ICON.name
 }
 
-/// The first 64 bits of the SHA-256, in hexadecimal: enough to tell versions apart.
+/// Returns the first 64 bits of the SHA-256 in hexadecimal: enough to tell versions apart.
 fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
         // Writing to a String can't fail.
@@ -77,13 +81,13 @@ fn hash(bytes: &[u8]) -> String {
     })
 }
 
-/// `GET /assets/{name}`: for ever cacheable under its own hash, not cacheable under another.
-pub(in crate::http) async fn serve(name: web::Path<String>) -> Result<HttpResponse, HttpError> {
-    let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.is_called(&name));
+/// Answers `GET /assets/{name}`. Only under its own hash an asset may be cached for ever.
+pub(in crate::http) async fn serve(name: web::Path<String>) -> HttpResult {
+    let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.has_name_in_any_build(&name));
     let asset = found.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "asset_not_found", "there is no asset with this name")
     })?;
-    let cache = if asset.name == *name { FOR_EVER } else { "no-cache" };
+    let cache = if asset.name == *name { CACHE_FOR_EVER } else { "no-cache" };
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, asset.content_type))
         .insert_header((header::CACHE_CONTROL, cache))
@@ -94,14 +98,14 @@ pub(in crate::http) async fn serve(name: web::Path<String>) -> Result<HttpRespon
 mod tests {
     use super::*;
 
-    async fn get(name: &str) -> Result<HttpResponse, HttpError> {
+    async fn get(name: &str) -> HttpResult {
         serve(web::Path::from(name.to_owned())).await
     }
 
     #[tokio::test]
     async fn an_asset_is_cached_for_ever_only_under_its_own_hash() {
         let ours = get(&STYLE.name).await.unwrap();
-        assert_eq!(ours.headers().get(header::CACHE_CONTROL).unwrap(), FOR_EVER);
+        assert_eq!(ours.headers().get(header::CACHE_CONTROL).unwrap(), CACHE_FOR_EVER);
         assert_eq!(ours.headers().get(header::CONTENT_TYPE).unwrap(), "text/css; charset=utf-8");
         let other = get("app.0000000000000000.css").await.unwrap();
         assert_eq!(other.headers().get(header::CACHE_CONTROL).unwrap(), "no-cache");
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_from_elsewhere() {
+    fn no_asset_loads_anything_from_another_origin() {
         for asset in [&*STYLE, &*SCRIPT, &*ICON] {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             let foreign = text.replace("http://www.w3.org/2000/svg", "").contains("://");

@@ -1,5 +1,5 @@
-//! Proof that a form was sent from our own page: what the browser says of where it comes from, and, for browsers that say
-//! nothing, a token that must match a cookie. docs/SECURITY.md has the reasons.
+//! Protection against cross-site request forgery: a form must come from a page of this service. The browser's headers say where
+//! it comes from; without them its token must match a cookie. docs/SECURITY.md has the reasons.
 
 use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
@@ -14,13 +14,14 @@ use crate::http::outer::{OuterAddress, Sender};
 
 const TOKEN_BYTES: usize = 32;
 
-/// The value of a form's `csrf_token` field, and the cookie to set when the browser had none.
+/// Value of a form's `csrf_token` field, and the cookie to set if the browser sent none.
 pub struct Token {
     pub value: String,
     pub cookie: Option<Cookie<'static>>,
 }
 
-/// Prefixed where browsers then keep others from setting it: over TLS, and for the whole host if it is ours.
+/// Returns the cookie's name. Over TLS it has a prefix with which browsers keep other hosts, and with `__Host-` other paths, from
+/// setting it.
 fn cookie_name(outer: &OuterAddress, head: &RequestHead) -> &'static str {
     match (outer.is_https(head), outer.cookie_path()) {
         (true, "/") => "__Host-filesys_csrf",
@@ -29,13 +30,14 @@ fn cookie_name(outer: &OuterAddress, head: &RequestHead) -> &'static str {
     }
 }
 
-/// The browser's token, so that forms open in several tabs all stay valid; otherwise a fresh one.
+/// Returns the browser's token, so that forms in several tabs all stay valid, or makes one.
 pub fn token(outer: &OuterAddress, request: &HttpRequest) -> Token {
-    if let Some(value) = kept(outer, request) {
+    if let Some(value) = token_from_cookie(outer, request) {
         return Token { value, cookie: None };
     }
-    let value = fresh();
-    // Lax: sent when a link on another site opens a page of ours, which therefore doesn't replace it.
+    let value = random_token();
+    // Lax and not Strict: when a link on another site opens one of these pages, the browser sends the cookie, so that the page
+    // doesn't replace it and forms in other tabs stay valid.
     let cookie = Cookie::build(cookie_name(outer, request.head()), value.clone())
         .path(outer.cookie_path().to_owned())
         .secure(outer.is_https(request.head()))
@@ -45,15 +47,15 @@ pub fn token(outer: &OuterAddress, request: &HttpRequest) -> Token {
     Token { value, cookie: Some(cookie) }
 }
 
-/// The browser's token, for a part of a page that gave it one.
-pub fn kept(outer: &OuterAddress, request: &HttpRequest) -> Option<String> {
+/// Returns the token that the browser's cookie holds.
+pub fn token_from_cookie(outer: &OuterAddress, request: &HttpRequest) -> Option<String> {
     let cookie = request.cookie(cookie_name(outer, request.head()));
-    let kept = cookie.map(|cookie| cookie.value().to_owned());
-    kept.filter(|value| is_well_formed(value))
+    let value = cookie.map(|cookie| cookie.value().to_owned());
+    value.filter(|value| is_well_formed(value))
 }
 
-/// Fails with `Forbidden`; the code is the cause. What the browser says decides, if it says anything: it can't be forged
-/// by a page, and outlives every cookie.
+/// Fails with `Forbidden` and a code that tells the cause. The browser's headers decide if it sends any: no page can forge them,
+/// and they don't expire as cookies do.
 pub fn check(outer: &OuterAddress, request: &HttpRequest, field: &str) -> Result<()> {
     let refused = |code, detail: String| Err(Error::new(ErrorKind::Forbidden, code, detail));
     let sender = outer.sender(request.head());
@@ -63,7 +65,7 @@ pub fn check(outer: &OuterAddress, request: &HttpRequest, field: &str) -> Result
     if sender == Sender::Own {
         return Ok(());
     }
-    let Some(expected) = kept(outer, request) else {
+    let Some(expected) = token_from_cookie(outer, request) else {
         let detail = "the browser sent no cookie with this form, nor where the form comes from; allow cookies for this \
                       site and send the form again";
         return refused("form_cookie_missing", detail.to_owned());
@@ -80,8 +82,8 @@ fn is_well_formed(value: &str) -> bool {
     BASE64_URL_SAFE_NO_PAD.decode(value).is_ok_and(|bytes| bytes.len() == TOKEN_BYTES)
 }
 
-/// 244 bits from the operating system: a version 4 UUID is random but for six bits.
-fn fresh() -> String {
+/// Makes a token of 244 random bits from the operating system: a version 4 UUID is random but for six bits.
+fn random_token() -> String {
     BASE64_URL_SAFE_NO_PAD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat())
 }
 
@@ -103,14 +105,14 @@ mod tests {
 
     #[test]
     fn a_form_of_our_own_page_passes_whatever_became_of_its_cookie() {
-        let token = fresh();
+        let token = random_token();
         for headers in [
             &[("sec-fetch-site", "same-origin"), ("origin", "http://ignored")] as &[_],
             &[("sec-fetch-site", "none")],
             &[("origin", "http://localhost:3006"), ("host", "LOCALHOST:3006")],
             &[("origin", "https://files.example"), ("host", "files.example")],
         ] {
-            for cookie in [token.as_str(), "", &fresh()] {
+            for cookie in [token.as_str(), "", &random_token()] {
                 assert!(check(&outer(&[]), &post(headers, cookie), &token).is_ok(), "{headers:?}");
             }
         }
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_form_of_another_site_is_refused_even_with_the_token() {
-        let token = fresh();
+        let token = random_token();
         for headers in [
             &[("sec-fetch-site", "cross-site")] as &[_],
             &[("sec-fetch-site", "same-site")],
@@ -139,13 +141,13 @@ mod tests {
 
     #[test]
     fn without_a_word_of_the_browser_the_token_must_be_the_cookies_and_the_cause_is_told() {
-        let token = fresh();
+        let token = random_token();
         for (cookie, field, code) in [
             ("", "", "form_cookie_missing"),
             ("", token.as_str(), "form_cookie_missing"),
             ("x", "x", "form_cookie_missing"),
             (token.as_str(), "", "form_token_invalid"),
-            (&token, &fresh(), "form_token_invalid"),
+            (&token, &random_token(), "form_token_invalid"),
         ] {
             let refused = check(&outer(&[]), &post(&[], cookie), field).unwrap_err();
             assert_eq!(refused.code, code, "{cookie:?} {field:?}");
@@ -162,7 +164,7 @@ mod tests {
         let again = token(&outer(&[]), &post(&[], &first.value));
         assert_eq!(again.value, first.value);
         assert!(again.cookie.is_none());
-        assert_ne!(fresh(), fresh());
+        assert_ne!(random_token(), random_token());
         let forged = token(&outer(&[]), &post(&[], "short"));
         assert!(forged.cookie.is_some());
     }

@@ -1,17 +1,21 @@
-//! What the pages look like from outside: escaping, the form, empty lists, nothing inline.
+//! Tests of the rendered pages: escaping, the form, empty lists, nothing inline.
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use askama::Template;
 
-use super::form::CreateForm;
-use super::views::{FileFragment, FilePage, FilesFragment, FilesPage, LetterNotice, LettersPage, Notice};
+use super::error_page;
+use super::forms::CreateForm;
+use super::templates::{
+    DeadLetterNotice, DeadLettersPage, FileFragment, FileNotice, FilePage, FilesFragment, FilesPage,
+};
+use super::urls::Urls;
 use crate::domain::dead_letter::Value;
 use crate::domain::{
     Attempt, Cursor, DeadLetter, File, FileId, Format, LetterCursor, LetterId, LetterPage, LetterPageRequest,
     LetterState, Origin, Page, PageRequest, Stats, Status, Timestamp, Transition,
 };
-use crate::http::links::Links;
 
 const HOSTILE: &str = "</title></textarea><script>alert('x')</script>\"&";
 
@@ -48,9 +52,9 @@ fn all_statuses() -> Page {
 /// The list page of these files, as asked for.
 fn list(page: &Page, request: &PageRequest, form: &CreateForm, refresh: bool) -> String {
     let stats = Stats { oldest_unfinished_seconds: Some(125.0), ..Stats::default() };
-    let live = FilesFragment { links: Links::default(), request, page, stats: &stats, now: now(), refresh };
-    let notice = Notice::default();
-    FilesPage { links: Links::default(), live, form, notice, open_letters: 0 }.render().unwrap()
+    let fragment = FilesFragment { urls: Urls::default(), request, page, stats: &stats, now: now(), refresh };
+    let notice = FileNotice::default();
+    FilesPage { urls: Urls::default(), fragment, form, notice, open_dead_letters: 0 }.render().unwrap()
 }
 
 fn plain() -> PageRequest {
@@ -58,26 +62,26 @@ fn plain() -> PageRequest {
 }
 
 fn show(file: &File, timeline: &[Transition]) -> String {
-    let live = FileFragment {
-        links: Links::default(),
+    let fragment = FileFragment {
+        urls: Urls::default(),
         file,
         timeline,
-        is_put_aside: true,
+        has_open_dead_letter: true,
         now: now(),
         csrf_token: "token",
     };
-    FilePage { links: Links::default(), live, refresh: true }.render().unwrap()
+    FilePage { urls: Urls::default(), fragment, refresh: true }.render().unwrap()
 }
 
 fn letters(page: &LetterPage, state: Option<&str>) -> String {
     let request = LetterPageRequest::new(None, None, state, None).unwrap();
-    let notice = LetterNotice { replayed: Some(LetterId(1)), discarded: None };
-    let open_letters = 12_345;
-    LettersPage {
-        links: Links::default(),
+    let notice = DeadLetterNotice { replayed: Some(LetterId(1)), discarded: None };
+    let open_dead_letters = 12_345;
+    DeadLettersPage {
+        urls: Urls::default(),
         request: &request,
         page,
-        open_letters,
+        open_dead_letters,
         now: now(),
         csrf_token: "token",
         notice,
@@ -142,7 +146,7 @@ fn every_page() -> Vec<String> {
     let mut pages = vec![
         list(&all_statuses(), &hostile, &form, false),
         list(&all_statuses(), &hostile, &form, true),
-        super::error_page(Links::default(), 404, HOSTILE, (HOSTILE, HOSTILE)),
+        error_page::render(Urls::default(), StatusCode::NOT_FOUND, HOSTILE, HOSTILE),
         letters(&all_letters(), Some("all")),
     ];
     for status in Status::ALL {
@@ -252,7 +256,7 @@ fn a_page_that_only_grew_older_keeps_its_tag() {
     let tag = |stats: &Stats, seconds, refresh| {
         let now = now().plus(Duration::from_secs(seconds));
         let request = &request;
-        FilesFragment { links: Links::default(), request, page: &page, stats, now, refresh }.etag()
+        FilesFragment { urls: Urls::default(), request, page: &page, stats, now, refresh }.etag()
     };
     let young = Stats::default();
     let old = Stats { oldest_unfinished_seconds: Some(9.0), ..Stats::default() };

@@ -53,7 +53,7 @@ async fn a_person_asks_for_a_file_sees_it_completed_without_a_reload_and_downloa
 
     wait_for_status(&browser, 1, "Completed").await;
     assert_eq!(browser.run("return window.mark").await, "the same page");
-    wait_for_text(&browser, "#news", "Report é: Completed").await;
+    wait_for_text(&browser, "#announcements", "Report é: Completed").await;
 
     let file = app.page("/files").await.0.remove(0);
     assert_eq!(file.description.as_deref(), Some("first line\nsecond line"));
@@ -158,10 +158,10 @@ async fn the_page_says_when_the_server_is_away_and_when_it_is_back() {
     let app = TestApp::start_with(&[("PORT", &port)]).await;
     let Some(browser) = Browser::open(&app.base).await else { return };
     let ground = app.stop().await;
-    wait_for_text(&browser, "#news", "The server doesn't answer").await;
+    wait_for_text(&browser, "#announcements", "The server doesn't answer").await;
     wait_for_text(&browser, "#refresh-note", "No answer from the server").await;
     let app = ground.start(&[("PORT", &port)]).await;
-    wait_for_text(&browser, "#news", "The server answers again").await;
+    wait_for_text(&browser, "#announcements", "The server answers again").await;
     eventually("the note is gone", async || {
         let note = browser.run("return document.getElementById('refresh-note').textContent").await;
         holds(note == "", note)

@@ -269,12 +269,13 @@ async fn dead_letters_are_looked_at_replayed_and_discarded_by_links_and_buttons(
     assert!(app.get("/").await.text().contains("<span class=\"unseen\">open: </span>2</span>"));
 
     let file = app.get(&format!("/ui/files/{id}")).await.ok().text();
-    let link = between(&file, "id=\"letters\" href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
+    let link =
+        between(&file, "id=\"dead-letters\" href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
     assert_eq!(link, format!("/ui/dead-letters?state=all&file_id={id}"));
     let its_own = app.get(&link).await.ok().text();
     assert!(its_own.contains(&format!("href=\"/ui/files/{id}\"")), "{its_own}");
     assert!(its_own.contains("not a file.create message") && !its_own.contains("not json"), "{its_own}");
-    let first = between(&its_own, "id=\"letter-", "\"").to_owned();
+    let first = between(&its_own, "id=\"dead-letter-", "\"").to_owned();
 
     let both = app.get(page).await.ok().text();
     assert!(both.contains("&#60;not json&#62;") && !both.contains("<not"), "{both}");
@@ -309,6 +310,6 @@ async fn dead_letters_are_looked_at_replayed_and_discarded_by_links_and_buttons(
 
 /// The letter on the page that isn't this one.
 fn other<'t>(page: &'t str, one: &str) -> &'t str {
-    let ids = page.split("id=\"letter-").skip(1).map(|rest| rest.split_once('"').unwrap().0);
+    let ids = page.split("id=\"dead-letter-").skip(1).map(|rest| rest.split_once('"').unwrap().0);
     ids.into_iter().find(|id| *id != one).expect("two letters")
 }

@@ -1,0 +1,145 @@
+//! Names of downloads, made from the title, the file's id and its extension, for any file system.
+
+use crate::domain::{FileId, text};
+
+/// Maximum length of a name. Most file systems allow 255 bytes, of which browsers need some for ` (1)` and `.crdownload`.
+const MAX_BYTES: usize = 240;
+
+/// Name of a download in the two forms of `Content-Disposition`.
+pub(super) struct DownloadName {
+    /// Value of `filename*`, which browsers use.
+    pub full: String,
+    /// Value of `filename`, which other clients use: ASCII without anything that must be escaped. It contains the id where it
+    /// differs from the title, so that two titles don't become one name.
+    pub ascii: String,
+}
+
+impl DownloadName {
+    pub fn new(title: &str, id: FileId, extension: &str) -> Self {
+        let stem = stem(title);
+        let without_title = || format!("file-{id}");
+        let max_stem = MAX_BYTES - extension.len() - 1;
+        let full = match stem.as_str() {
+            stem if !text::has_visible(stem) => without_title(),
+            stem if stem.len() > max_stem => with_id(stem, id, max_stem),
+            stem => stem.to_owned(),
+        };
+        let ascii = ascii(&stem);
+        let ascii = match ascii.as_str() {
+            ascii if !ascii.bytes().any(|b| b.is_ascii_alphanumeric()) => without_title(),
+            ascii if ascii == title && ascii.len() <= max_stem => ascii.to_owned(),
+            ascii => with_id(ascii, id, max_stem),
+        };
+        Self { full: format!("{full}.{extension}"), ascii: format!("{ascii}.{extension}") }
+    }
+}
+
+/// Removes from the title what a file system, a shell or a reader could misunderstand.
+fn stem(title: &str) -> String {
+    let cleaned: String = title.chars().filter_map(clean).collect();
+    // Leading dots hide a file; Windows drops dots and spaces at the end.
+    let trimmed = cleaned.trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']);
+    // A dash begins an option of a command, a tilde the name of a home directory.
+    let is_special = trimmed.starts_with(['-', '~']) || is_reserved(trimmed);
+    if is_special { format!("_{trimmed}") } else { trimmed.to_owned() }
+}
+
+/// Returns the character that stands in its place, or `None` if it is removed.
+fn clean(c: char) -> Option<char> {
+    match c {
+        '/' | '\\' | '<' | '>' | ':' | '"' | '|' | '?' | '*' => Some('_'),
+        c if c.is_control() || text::is_noncharacter(c) => Some('_'),
+        '\u{2028}' | '\u{2029}' => Some(' '),
+        // Joiners and tags belong to emoji and letters. All other format characters go: a direction mark lets `exe.txt` be read
+        // where the name is `txt.exe`.
+        '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}' => Some(c),
+        c if text::is_format(c) => None,
+        c => Some(c),
+    }
+}
+
+/// Tells whether Windows reserves the name for a device, whatever its extension.
+fn is_reserved(stem: &str) -> bool {
+    let base = stem.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let port = ["COM", "LPT"].iter().find_map(|port| base.strip_prefix(port));
+    let is_digit = |rest: &str| {
+        let mut digits = rest.chars();
+        digits.next().is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c)) && digits.next().is_none()
+    };
+    matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        || port.is_some_and(is_digit)
+}
+
+/// Replaces each run of characters that are not allowed in `filename` by one `_`.
+fn ascii(stem: &str) -> String {
+    let mut text = String::with_capacity(stem.len());
+    for c in stem.chars() {
+        if c.is_ascii_alphanumeric() || " ._-()&'+,!=@#[]".contains(c) {
+            text.push(c);
+        } else if !text.ends_with('_') {
+            text.push('_');
+        }
+    }
+    text
+}
+
+/// Shortens the stem, at the end of a character, so that it fits with the id behind it.
+fn with_id(stem: &str, id: FileId, max_stem: usize) -> String {
+    let number = format!("-{id}");
+    let mut end = (max_stem - number.len()).min(stem.len());
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    let cut = stem[..end].trim_end_matches(['.', ' ', '\u{200d}']);
+    format!("{cut}{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(title: &str) -> (String, String) {
+        let DownloadName { full, ascii } = DownloadName::new(title, FileId(7), "txt");
+        (full, ascii)
+    }
+
+    #[test]
+    fn a_name_is_harmless_on_every_file_system() {
+        for (title, full, ascii) in [
+            ("Report 7", "Report 7.txt", "Report 7.txt"),
+            ("Q&A, part 2 (draft)", "Q&A, part 2 (draft).txt", "Q&A, part 2 (draft).txt"),
+            ("日本", "日本.txt", "file-7.txt"),
+            ("Größe", "Größe.txt", "Gr_e-7.txt"),
+            ("😀 é", "😀 é.txt", "file-7.txt"),
+            ("../../etc/passwd", "_.._etc_passwd.txt", "_.._etc_passwd-7.txt"),
+            (r"C:\boot.ini", "C__boot.ini.txt", "C__boot.ini-7.txt"),
+            ("CON", "_CON.txt", "_CON-7.txt"),
+            ("nul.tar", "_nul.tar.txt", "_nul.tar-7.txt"),
+            ("com1", "_com1.txt", "_com1-7.txt"),
+            ("LPT³", "_LPT³.txt", "_LPT_-7.txt"),
+            ("Con artist", "Con artist.txt", "Con artist.txt"),
+            ("com10", "com10.txt", "com10.txt"),
+            (".bashrc", "bashrc.txt", "bashrc-7.txt"),
+            ("a. . .", "a.txt", "a-7.txt"),
+            ("...", "file-7.txt", "file-7.txt"),
+            ("-rf", "_-rf.txt", "_-rf-7.txt"),
+            ("~root", "_~root.txt", "_root-7.txt"),
+            ("invoice\u{202e}txt.exe", "invoicetxt.exe.txt", "invoicetxt.exe-7.txt"),
+            ("soft\u{ad}hyphen", "softhyphen.txt", "softhyphen-7.txt"),
+            ("👨‍👩‍👧", "👨‍👩‍👧.txt", "file-7.txt"),
+            ("100% sure", "100% sure.txt", "100_ sure-7.txt"),
+        ] {
+            assert_eq!(names(title), (full.to_owned(), ascii.to_owned()), "{title:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_fits_with_its_extension() {
+        for title in ["a", "é", "日", "😀", "a\u{301}", "👨\u{200d}", "."] {
+            let title = title.repeat(255);
+            let (full, ascii) = names(&title);
+            assert!(full.len() <= MAX_BYTES && ascii.len() <= MAX_BYTES, "{full}");
+            assert!(full.ends_with("7.txt") && ascii.ends_with("7.txt"), "{full} {ascii}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `/files`: one file for each operation.
+
+mod body;
+mod cancel;
+mod create;
+mod delete;
+mod download;
+mod download_name;
+mod get;
+mod list;
+mod retry;
+mod stats;
+mod timeline;
+
+pub(in crate::http) use cancel::cancel;
+pub(in crate::http) use create::create;
+pub(in crate::http) use delete::delete;
+pub(in crate::http) use download::download;
+pub(in crate::http) use get::get;
+pub(in crate::http) use list::list;
+pub(in crate::http) use retry::retry;
+pub(in crate::http) use stats::stats;
+pub(in crate::http) use timeline::timeline;

@@ -1,0 +1,309 @@
+//! Request bodies: limits of size, time and rate for all of them, whether a handler reads them or not.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_web::HttpMessage;
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::domain::{Error, ErrorKind};
+use crate::http::AppState;
+use crate::http::connection::Activity;
+use crate::http::extract::MAX_BODY_BYTES;
+
+/// Time limit for a whole body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// In each window of this length `MIN_BYTES_PER_WINDOW`, or the end, must arrive: 1 KiB/s.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+const MIN_BYTES_PER_WINDOW: u64 = 5 << 10;
+/// Time limit for a body that is still arriving when the process is asked to stop.
+const STOPPING_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes of each body that are not reserved in the memory budget.
+const UNRESERVED_BODY_BYTES: usize = 8 << 10;
+/// Maximum number of bytes that are read of a body that its handler did not read, so that the connection can be used for
+/// the next request.
+const MAX_DRAINED_BYTES: u64 = 64 << 10;
+/// Time limit for reading them.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Body of one request, shared by its reader and the middleware. If it has not been read to its end, the answer keeps it
+/// and the connection is closed after the answer, instead of waiting for the rest.
+///
+/// An unread body must never be dropped before that: actix-http then reads and discards the rest itself, and once its read
+/// buffer (128 KiB) is full, nothing wakes the connection's task again, so that the connection and its descriptor leak.
+pub(super) struct RequestBody(Rc<Shared>);
+
+struct Shared {
+    state: Data<AppState>,
+    connection: Option<Rc<Activity>>,
+    inner: RefCell<Inner>,
+    refusal: Cell<Option<Refusal>>,
+    /// Bytes reserved in the memory budget.
+    reserved: Cell<usize>,
+}
+
+struct Inner {
+    payload: Payload,
+    /// Whether the end has been read.
+    is_complete: bool,
+    /// Bytes left to read, where actix-http does not know the body's end: after a head with `Upgrade`, which is ignored, it
+    /// takes everything for the other protocol.
+    remaining: Option<u64>,
+    received: u64,
+    received_in_window: u64,
+    started: Instant,
+    window_start: Instant,
+    /// Made when the body has to be waited for: most bodies arrive together with their heads.
+    wait: Option<Wait>,
+}
+
+struct Wait {
+    timer: Pin<Box<Sleep>>,
+    /// `None` once the process has been asked to stop.
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+/// Why a body is not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    TooLarge,
+    TooLate,
+    TooSlow,
+    NoMemory,
+    Stopping,
+}
+
+impl RequestBody {
+    /// Replaces the request's body by one that obeys the limits. Returns `None` when the request has no body.
+    pub fn limit(request: &mut ServiceRequest) -> Result<Option<Self>, Error> {
+        let payload = request.take_payload();
+        if matches!(payload, Payload::None) {
+            return Ok(None);
+        }
+        let Some(state) = request.app_data::<Data<AppState>>().cloned() else {
+            return Err(Error::internal("the server has no state"));
+        };
+        let length = content_length(request);
+        let remaining = is_taken_for_another_protocol(request).then(|| length.unwrap_or(0));
+        let now = Instant::now();
+        let inner = Inner {
+            payload,
+            is_complete: false,
+            remaining,
+            received: 0,
+            received_in_window: 0,
+            started: now,
+            window_start: now,
+            wait: None,
+        };
+        let shared = Shared {
+            state,
+            connection: request.request().conn_data::<Rc<Activity>>().cloned(),
+            inner: RefCell::new(inner),
+            refusal: Cell::new(None),
+            reserved: Cell::new(0),
+        };
+        if let Some(connection) = &shared.connection {
+            connection.expect_body();
+        }
+        let body = Self(Rc::new(shared));
+        if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            body.0.refusal.set(Some(Refusal::TooLarge));
+        }
+        if remaining != Some(0) {
+            let stream: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Reader(Rc::clone(&body.0)));
+            request.set_payload(Payload::Stream { payload: stream });
+        }
+        Ok(Some(body))
+    }
+
+    /// Returns the error that answers the request in place of the handler's answer.
+    pub fn refusal(&self) -> Option<Error> {
+        self.0.refusal.get().map(Refusal::error)
+    }
+
+    /// Reads and discards the rest of the body within bounds. Returns true when its end has been read.
+    pub async fn drain(&self) -> bool {
+        let rest = async {
+            let mut rest = Reader(Rc::clone(&self.0));
+            let mut discarded = 0;
+            while let Some(Ok(bytes)) = rest.next().await {
+                discarded += bytes.len() as u64;
+                if discarded > MAX_DRAINED_BYTES {
+                    break;
+                }
+            }
+        };
+        let is_complete = || self.0.inner.borrow().is_complete;
+        if !is_complete() && self.0.refusal.get().is_none() {
+            // An elapsed time limit needs no handling of its own: the body is not complete then.
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
+        }
+        is_complete()
+    }
+}
+
+/// Stream that the handler reads.
+struct Reader(Rc<Shared>);
+
+impl Stream for Reader {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(cx)
+    }
+}
+
+impl Drop for Reader {
+    /// Releases the memory: the handler has parsed the bytes, or doesn't want them.
+    fn drop(&mut self) {
+        self.0.state.request_memory.release(self.0.reserved.take());
+    }
+}
+
+impl Shared {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        if self.refusal.get().is_some() {
+            return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
+        }
+        let inner = &mut *self.inner.borrow_mut();
+        if inner.is_complete || inner.remaining == Some(0) {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(next) = inner.payload.poll_next_unpin(cx) else {
+            if let Some(connection) = &self.connection {
+                connection.consume_all();
+            }
+            let refusal = ready!(inner.poll_wait(cx, &self.state));
+            self.refusal.set(Some(refusal));
+            return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
+        };
+        match next {
+            Some(Ok(mut bytes)) => {
+                if let Some(connection) = &self.connection {
+                    connection.consume(bytes.len());
+                }
+                if let Some(remaining) = &mut inner.remaining {
+                    bytes.truncate(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                    *remaining -= bytes.len() as u64;
+                }
+                let refusal = self.count(inner, bytes.len()).err();
+                self.refusal.set(refusal);
+                Poll::Ready(Some(if refusal.is_none() { Ok(bytes) } else { Err(PayloadError::Overflow) }))
+            }
+            None => {
+                inner.is_complete = true;
+                Poll::Ready(None)
+            }
+            // Nothing is left to read: actix-http closes the connection after such an error.
+            Some(Err(error)) => {
+                inner.is_complete = true;
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    fn count(&self, inner: &mut Inner, bytes: usize) -> Result<(), Refusal> {
+        inner.received += bytes as u64;
+        inner.received_in_window += bytes as u64;
+        if inner.received > MAX_BODY_BYTES as u64 {
+            return Err(Refusal::TooLarge);
+        }
+        if inner.received > UNRESERVED_BODY_BYTES as u64 {
+            if !self.state.request_memory.try_reserve(bytes) {
+                return Err(Refusal::NoMemory);
+            }
+            self.reserved.set(self.reserved.get() + bytes);
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Is ready when the body must not be waited for any longer.
+    fn poll_wait(&mut self, cx: &mut Context<'_>, state: &AppState) -> Poll<Refusal> {
+        let end = self.started + BODY_TIMEOUT;
+        let Wait { timer, stop } = self.wait.get_or_insert_with(|| Wait {
+            timer: Box::pin(sleep_until(end.min(self.window_start + RATE_WINDOW))),
+            stop: Some(Box::pin(state.stopping.clone().cancelled_owned())),
+        });
+        loop {
+            if stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+                *stop = None;
+                let limit = timer.deadline().min(Instant::now() + STOPPING_TIMEOUT);
+                timer.as_mut().reset(limit);
+            }
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if stop.is_none() {
+                return Poll::Ready(Refusal::Stopping);
+            }
+            if now >= end {
+                return Poll::Ready(Refusal::TooLate);
+            }
+            if std::mem::take(&mut self.received_in_window) < MIN_BYTES_PER_WINDOW {
+                return Poll::Ready(Refusal::TooSlow);
+            }
+            self.window_start = now;
+            timer.as_mut().reset(end.min(now + RATE_WINDOW));
+        }
+    }
+}
+
+impl Refusal {
+    fn error(self) -> Error {
+        match self {
+            Self::TooLarge => {
+                let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
+                Error::new(ErrorKind::TooLarge, "body_too_large", detail)
+            }
+            Self::TooLate => {
+                let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
+                Error::new(ErrorKind::Timeout, "request_timeout", detail)
+            }
+            Self::TooSlow => {
+                let detail = "less than 1 KiB of the body arrived per second";
+                Error::new(ErrorKind::Timeout, "request_timeout", detail)
+            }
+            Self::NoMemory => {
+                let detail = "too many large bodies are arriving at once; try again";
+                Error::new(ErrorKind::Unavailable, "overloaded", detail)
+            }
+            Self::Stopping => Error::new(ErrorKind::Unavailable, "stopping", "the server is stopping"),
+        }
+    }
+}
+
+fn content_length(request: &ServiceRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Tells whether actix-http takes everything after the head for another protocol, even where `Content-Length` says how much of
+/// it is the body.
+fn is_taken_for_another_protocol(request: &ServiceRequest) -> bool {
+    if request.headers().contains_key(header::TRANSFER_ENCODING) {
+        return false;
+    }
+    let mut upgrades = request.headers().get_all(header::UPGRADE);
+    let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    upgrades.any(is_websocket)
+        || request.method() == Method::CONNECT && content_length(request).unwrap_or(0) == 0
+}
+
+/// Tells whether the client asks for another protocol. The request is answered as if it didn't; the connection is closed after
+/// the answer, because actix-http would answer with `Connection: upgrade` otherwise.
+pub(super) fn asks_for_another_protocol(request: &ServiceRequest) -> bool {
+    request.request().head().connection_type() == ConnectionType::Upgrade
+        || is_taken_for_another_protocol(request)
+}
