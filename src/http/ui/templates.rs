@@ -4,7 +4,7 @@ use actix_web::http::header::EntityTag;
 use askama::Template;
 use serde::Serialize;
 
-use super::forms::CreateForm;
+use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH};
 use super::urls::Urls;
 use super::{assets, display};
 use crate::domain::dead_letter::{ANY_STATE, Value};
