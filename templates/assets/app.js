@@ -17,7 +17,7 @@
   window.addEventListener("pageshow", () => { for (const button of buttons(document)) button.disabled = false; });
   if (!live || !toggle) return;
 
-  const INTERVAL = 2000;
+  const INTERVAL = Number(live.dataset.interval);
   let etag = live.dataset.etag, failures = 0, timer = 0, busy = false, skew = 0;
 
   const remembered = () => { try { return localStorage.getItem(STORAGE_KEY); } catch { return null; } };

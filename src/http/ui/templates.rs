@@ -5,6 +5,7 @@ use askama::Template;
 use serde::Serialize;
 
 use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH};
+use super::refresh::POLL_INTERVAL;
 use super::urls::Urls;
 use super::{assets, display};
 use crate::domain::dead_letter::{ANY_STATE, Value};
