@@ -1,4 +1,4 @@
-//! What the same services can do at the same concurrency without us: the same bytes, rows and records.
+//! Upper bounds: what the services do with the same bytes, rows and records at the same concurrency, without the product.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,15 +18,16 @@ use tokio::task::JoinSet;
 use super::Outcome;
 use super::client::Connection;
 use super::processes::machine_cpu_seconds;
-use super::stage::{Services, Stage, bucket, connect};
+use super::services::{Services, bucket, connect};
+use super::stage::Stage;
 
-/// Each part runs for so long.
-const TIME: Duration = Duration::from_secs(5);
-/// Rows in one commit.
+/// How long each part runs.
+const RUN_TIME: Duration = Duration::from_secs(5);
+/// Files in one commit.
 const BATCH: usize = 64;
 
-/// Records in one batch: as many as rskafka sends in one write, so that no acknowledgement is waited for.
-const RECORD_BYTES: usize = 7_000;
+/// Bytes of records in one batch: what rskafka sends in one write, so that delayed acknowledgements cost nothing.
+const BATCH_BYTES: usize = 7_000;
 
 /// What one service can do alone, on the whole machine.
 #[derive(Debug, Serialize)]
@@ -35,9 +36,9 @@ pub struct Ceiling {
     pub per_second: f64,
     /// CPU time of the whole machine for each, the bench's own included.
     pub cpu_ms: f64,
-    /// How many a file takes.
+    /// Number of them that one file takes.
     per_file: f64,
-    /// Whether a service takes several of them at once better.
+    /// Sent one at a time, although the service takes batches.
     one_by_one: bool,
 }
 
@@ -59,17 +60,17 @@ impl Ceilings {
         self.0.iter().filter(|ceiling| !ceiling.one_by_one)
     }
 
-    /// In files per second.
+    /// Files per second of the slowest part.
     pub fn lowest(&self) -> f64 {
         self.0.iter().map(Ceiling::files_per_second).fold(f64::INFINITY, f64::min)
     }
 
-    /// Returns what `lowest` does, of those that are open to who does in batches what can be done in batches.
+    /// Files per second of the slowest part when everything that can be batched is.
     pub fn lowest_batched(&self) -> f64 {
         self.batched().map(Ceiling::files_per_second).fold(f64::INFINITY, f64::min)
     }
 
-    /// Files per second when all services do their part at once and nobody else needs the processors.
+    /// Files per second when all services share the machine's processors and nothing else needs them.
     pub fn together(&self, cores: usize) -> f64 {
         let cpu_ms: f64 = self.batched().map(|ceiling| ceiling.cpu_ms * ceiling.per_file).sum();
         #[expect(clippy::cast_precision_loss, reason = "a few")]
@@ -82,14 +83,14 @@ pub async fn measure(stage: &Stage, connections: usize, description: usize) -> O
     let services = stage.services().ok_or("the parts of `up` have no ceilings of their own")?;
     let name = format!("ceiling{}", uuid::Uuid::new_v4().simple());
     let content = Bytes::from("x".repeat(description + 60));
-    let in_one_write = (RECORD_BYTES / (content.len() + 30)).max(1);
+    let in_one_write = (BATCH_BYTES / (content.len() + 30)).max(1);
     let s3_puts = s3_puts(services, &name, connections, content.clone()).await?;
     let commits_alone = commits(services, &format!("{name}a"), connections, 1).await?;
     let commits = commits(services, &format!("{name}b"), 2, BATCH).await?;
     let records_alone = records(services, &format!("{name}.a"), connections, 1, &content).await?;
-    // A request, two results and three facts.
+    // Records of one file: a request, two results and three events.
     let records = records(services, &format!("{name}.b"), connections, in_one_write, &content).await?;
-    services.forget(&name).await?;
+    services.drop_all(&name).await?;
     let ceiling = |name, (per_second, cpu_ms), per_file, one_by_one| Ceiling {
         name,
         per_second,
@@ -106,6 +107,7 @@ pub async fn measure(stage: &Stage, connections: usize, description: usize) -> O
     ]))
 }
 
+/// Wall clock and CPU time since a start.
 struct Clock {
     since: Instant,
     cpu: f64,
@@ -116,7 +118,7 @@ impl Clock {
         Self { since: Instant::now(), cpu: machine_cpu_seconds() }
     }
 
-    /// Per second, and CPU milliseconds each.
+    /// Rate per second, and CPU milliseconds for each.
     fn rate(&self, count: usize) -> (f64, f64) {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let count = count as f64;
@@ -132,7 +134,7 @@ async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
     Ok(())
 }
 
-/// URLs are signed before the clock runs; the store checks the same checksum as it does for us.
+/// Measures PUTs. URLs are signed before the clock runs; the store checks a checksum, as it does for the product.
 async fn s3_puts(services: &Services, name: &str, connections: usize, content: Bytes) -> Outcome<(f64, f64)> {
     const URLS: usize = 60_000;
     let bucket = bucket(&services.s3, name)?;
@@ -155,7 +157,7 @@ async fn s3_puts(services: &Services, name: &str, connections: usize, content: B
         let (urls, next, checksum, content) =
             (Arc::clone(&urls), Arc::clone(&next), checksum.clone(), content.clone());
         tasks.spawn(async move {
-            while since.elapsed() < TIME {
+            while since.elapsed() < RUN_TIME {
                 let Some(url) = urls.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 let headers =
                     [("content-type", "text/plain; charset=utf-8"), ("x-amz-checksum-sha256", &*checksum)];
@@ -189,8 +191,8 @@ fn target(url: &str) -> String {
     rest.find('/').map_or_else(|| "/".to_owned(), |at| rest[at..].to_owned())
 }
 
-/// The rows of files that are asked for: each with its first line of history and two messages.
-const ASKED_FOR: &str = "
+/// Statement of one commit of new files: each with its first history entry and two messages.
+const CREATED: &str = "
 WITH n AS (SELECT nextval('files_id_seq') AS id FROM generate_series(1, $1::bigint)),
 f AS (INSERT INTO files (id, title, description, status, deadline_at) SELECT id, 'Load test', repeat('x', 100), 'pending', now() FROM n RETURNING id),
 t AS (INSERT INTO transitions (file_id, at, to_status, attempt) SELECT id, now(), 'pending', 1 FROM n),
@@ -198,8 +200,8 @@ o AS (INSERT INTO outbox (event_id, topic, value, file_id) SELECT gen_random_uui
     RETURNING id)
 SELECT (SELECT array_agg(id) FROM f), (SELECT array_agg(id) FROM o)";
 
-/// The same files completed: two more lines of history and facts, and the messages published.
-const MADE: &str = "
+/// Statement that completes them: two more history entries and events each; their messages are published.
+const COMPLETED: &str = "
 WITH n AS (SELECT unnest($1::bigint[]) AS id),
 d AS (DELETE FROM outbox WHERE id = ANY($2)),
 f AS (UPDATE files SET status = 'completed', updated_at = now(), s3_location = repeat('x', 60), size = 100, sha256 = repeat('0', 64) FROM n WHERE files.id = n.id),
@@ -207,36 +209,39 @@ t AS (INSERT INTO transitions (file_id, at, from_status, to_status, attempt) SEL
 o AS (INSERT INTO outbox (event_id, topic, value, file_id) SELECT gen_random_uuid(), 'file.events', decode(repeat('78', 200), 'hex'), id FROM n, generate_series(1, 2) RETURNING id)
 SELECT array_agg(id) FROM o";
 
-/// And these facts published.
-const TOLD: &str = "DELETE FROM outbox WHERE id = ANY($1)";
+/// Statement that removes the published events.
+const PUBLISHED: &str = "DELETE FROM outbox WHERE id = ANY($1)";
 
-/// Files per second, each taken through its life in three commits.
+/// Measures files, each taken through its life in three commits.
 async fn commits(services: &Services, name: &str, connections: usize, batch: usize) -> Outcome<(f64, f64)> {
-    services.make_database(name).await?;
+    services.create_database(name).await?;
     let database = services.database(name);
     filesys::db::migrations::migrate(&database.to_string().into()).await?;
     let count = Arc::new(AtomicUsize::new(0));
     let rows = i64::try_from(batch)?;
     let mut open = Vec::new();
-    // As many as the server takes beside the others.
+    // `max_connections` leaves room for no more.
     for _ in 0..connections.min(64) {
         let client = connect(&database).await?;
         client.batch_execute(filesys::db::BY_INDEX).await?;
-        let [asked_for, made, told] =
-            [client.prepare(ASKED_FOR).await?, client.prepare(MADE).await?, client.prepare(TOLD).await?];
-        open.push((client, asked_for, made, told));
+        let [created, completed, published] = [
+            client.prepare(CREATED).await?,
+            client.prepare(COMPLETED).await?,
+            client.prepare(PUBLISHED).await?,
+        ];
+        open.push((client, created, completed, published));
     }
     let clock = Clock::start();
     let since = clock.since;
     let mut tasks = JoinSet::new();
-    for (client, asked_for, made, told) in open {
+    for (client, created, completed, published) in open {
         let count = Arc::clone(&count);
         tasks.spawn(async move {
-            while since.elapsed() < TIME {
-                let asked = client.query_one(&asked_for, &[&rows]).await?;
-                let (files, messages): (Vec<i64>, Vec<i64>) = (asked.get(0), asked.get(1));
-                let facts: Vec<i64> = client.query_one(&made, &[&files, &messages]).await?.get(0);
-                client.execute(&told, &[&facts]).await?;
+            while since.elapsed() < RUN_TIME {
+                let row = client.query_one(&created, &[&rows]).await?;
+                let (files, messages): (Vec<i64>, Vec<i64>) = (row.get(0), row.get(1));
+                let events: Vec<i64> = client.query_one(&completed, &[&files, &messages]).await?.get(0);
+                client.execute(&published, &[&events]).await?;
                 count.fetch_add(batch, Ordering::Relaxed);
             }
             Ok(())
@@ -275,7 +280,7 @@ async fn records(
         let partition = Arc::clone(&partitions[number % partitions.len()]);
         let (count, record) = (Arc::clone(&count), record.clone());
         tasks.spawn(async move {
-            while since.elapsed() < TIME {
+            while since.elapsed() < RUN_TIME {
                 partition.produce(vec![record.clone(); batch], Compression::NoCompression).await?;
                 count.fetch_add(batch, Ordering::Relaxed);
             }

@@ -1,4 +1,4 @@
-//! Client with one kept-alive HTTP connection.
+//! HTTP client with one kept-alive connection.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// `host:port`
+    /// Connects to `host:port`.
     pub async fn open(host: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(host).await?;
         stream.set_nodelay(true)?;
@@ -30,7 +30,7 @@ impl Connection {
         Ok(Self { host: host.to_owned(), sender })
     }
 
-    /// The answer's status, and its entity tag if it has one; without a tag everything is asked for.
+    /// Sends a conditional GET if `known` names an entity tag. Returns the status and the new tag.
     pub async fn poll(&mut self, target: &str, known: &str) -> Outcome<(StatusCode, Option<String>)> {
         let headers = [("if-none-match", known)];
         let headers = if known.is_empty() { &[][..] } else { &headers };
@@ -39,7 +39,7 @@ impl Connection {
         Ok((head.status, tag))
     }
 
-    /// The answer's status and body.
+    /// Sends a request and returns the status and body of its answer.
     pub async fn send(
         &mut self,
         method: &str,

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::client::Connection;
-use super::stage::Cast;
+use super::roles::Roles;
 
-/// What the clients saw.
+/// Times that the clients measured.
 pub struct Posted {
     pub begun: Instant,
     /// From the first post to the last answer.
@@ -29,7 +29,7 @@ struct Answer {
     status: String,
 }
 
-/// Every post must be accepted.
+/// Posts files over several connections at once; every post must be accepted.
 pub async fn load(address: &str, files: usize, connections: usize, description: &str) -> Outcome<Posted> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut open = Vec::with_capacity(connections);
@@ -58,11 +58,11 @@ pub async fn load(address: &str, files: usize, connections: usize, description: 
     Ok(Posted { begun, took: begun.elapsed(), posts, completions: Vec::new() })
 }
 
-/// Each file is asked for once the one before is completed. Its client looks when something was committed.
-pub async fn one_by_one(cast: &Cast, files: usize, description: &str) -> Outcome<Posted> {
+/// Posts a file once the one before is completed. Its client asks for the status after each commit that it is notified of.
+pub async fn one_by_one(roles: &Roles, files: usize, description: &str) -> Outcome<Posted> {
     const LIMIT: Duration = Duration::from_secs(30);
-    let mut connection = Connection::open(&cast.address).await?;
-    let commits = cast.hear_commits().await?;
+    let mut connection = Connection::open(&roles.address).await?;
+    let commits = roles.listen_for_commits().await?;
     let begun = Instant::now();
     let (mut posts, mut completions) = (Vec::with_capacity(files), Vec::with_capacity(files));
     for number in 0..files {
@@ -78,7 +78,7 @@ pub async fn one_by_one(cast: &Cast, files: usize, description: &str) -> Outcome
             if asked.elapsed() > LIMIT {
                 return Err(format!("file {id} is not completed after {LIMIT:?}").into());
             }
-            let _ = tokio::time::timeout(Duration::from_millis(20), commits.heard.notified()).await;
+            let _ = tokio::time::timeout(Duration::from_millis(20), commits.notified.notified()).await;
         }
         completions.push(asked.elapsed());
     }
@@ -97,11 +97,11 @@ pub async fn post(connection: &mut Connection, number: usize, description: &str)
     Ok((serde_json::from_slice::<Answer>(&answer)?.id, took))
 }
 
-/// Looks at the rows, past the product. Returns when it saw the last one.
-pub async fn wait_until_completed(cast: &Cast, files: usize, limit: Duration) -> Outcome<Instant> {
+/// Polls the rows, past the product, until every file is completed. Returns the time at which it saw that.
+pub async fn wait_until_completed(roles: &Roles, files: usize, limit: Duration) -> Outcome<Instant> {
     let until = Instant::now() + limit;
     loop {
-        if cast.is_finished().await? {
+        if roles.is_finished().await? {
             return Ok(Instant::now());
         }
         if Instant::now() > until {

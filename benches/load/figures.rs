@@ -1,4 +1,4 @@
-//! Figures of what is measured but once: a line each.
+//! Figures of a measurement that has no runs and no medians, one line each.
 
 use std::fmt::Write;
 

@@ -1,14 +1,16 @@
-//! `just bench`: the roles, built as they are shipped, under load, what it costs, and what its services can do without it.
+//! `just bench`: throughput, latency and cost of the roles under load, and what their services can do without them.
 
 mod backlog;
 mod ceilings;
 mod client;
 mod drive;
 mod figures;
-mod looks;
 mod pollers;
 mod processes;
+mod reads;
 mod report;
+mod roles;
+mod services;
 mod stage;
 
 use std::io::Write;
@@ -19,12 +21,13 @@ use clap::Parser;
 use filesys::embedded::Durability;
 
 use self::report::{Report, Run};
-use self::stage::{Cast, Stage, Workers};
+use self::roles::Roles;
+use self::stage::{Stage, Workers};
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-/// Puts the roles, built as they are shipped, under load and tells what it did and what it cost.
+/// Puts the roles, built as they are shipped, under load and reports throughput, latency and cost.
 #[derive(Debug, Parser)]
 struct Args {
     /// Files of each run
@@ -105,7 +108,7 @@ fn main() -> Outcome<()> {
 async fn run(args: Args) -> Outcome<()> {
     if let Some(dir) = &args.s3_server {
         let durability = if args.s3_in_memory { Durability::Fast } else { Durability::Full };
-        return stage::serve_s3(dir, durability).await;
+        return services::serve_s3(dir, durability).await;
     }
     let stage = Stage::build(args.executable.clone(), args.up, args.s3_in_memory).await?;
     let measured = measure(&args, &stage).await;
@@ -118,10 +121,10 @@ async fn run(args: Args) -> Outcome<()> {
     Ok(())
 }
 
-/// A table for people, and the same as JSON.
+/// Measures what the arguments ask for: a table, and the same as JSON.
 async fn measure(args: &Args, stage: &Stage) -> Outcome<(String, String)> {
     let figures = if !args.rows.is_empty() {
-        looks::measure(stage, &args.rows, &args.settings()).await?
+        reads::measure(stage, &args.rows, &args.settings()).await?
     } else if let Some(clients) = args.pollers {
         pollers::measure(stage, args.workers(), clients, &args.settings()).await?
     } else if let Some(files) = args.backlog {
@@ -130,11 +133,11 @@ async fn measure(args: &Args, stage: &Stage) -> Outcome<(String, String)> {
         let mut report = Report::new(args);
         for number in 1..=args.warm_up {
             eprintln!("warm-up {number} of {}", args.warm_up);
-            one(args, stage).await?;
+            run_once(args, stage).await?;
         }
         for number in 1..=args.repeat {
             eprintln!("run {number} of {}", args.repeat);
-            report.runs.push(one(args, stage).await?);
+            report.runs.push(run_once(args, stage).await?);
         }
         if args.ceilings {
             report.ceilings = Some(ceilings::measure(stage, args.connections, args.description).await?);
@@ -163,35 +166,35 @@ impl Args {
     }
 }
 
-async fn one(args: &Args, stage: &Stage) -> Outcome<Run> {
-    let cast = stage.start(args.workers(), &args.settings()).await?;
+async fn run_once(args: &Args, stage: &Stage) -> Outcome<Run> {
+    let roles = stage.start(args.workers(), &args.settings()).await?;
     let description = "x".repeat(args.description);
-    let made = settle(args, &cast, &description).await?;
-    let before = cast.usage();
+    let made = warm_up(args, &roles, &description).await?;
+    let before = roles.usage();
     let posted = match args.idle {
-        Some(files) => drive::one_by_one(&cast, files, &description).await?,
-        None => drive::load(&cast.address, args.files, args.connections, &description).await?,
+        Some(files) => drive::one_by_one(&roles, files, &description).await?,
+        None => drive::load(&roles.address, args.files, args.connections, &description).await?,
     };
     let files = posted.posts.len();
-    let finished = drive::wait_until_completed(&cast, made + files, Duration::from_mins(10)).await?;
-    let after = cast.usage();
-    let found = cast.found(made).await?;
-    stage.end(cast).await?;
-    let run = Run::new(posted, finished, after.since(&before), found);
+    let finished = drive::wait_until_completed(&roles, made + files, Duration::from_mins(10)).await?;
+    let after = roles.usage();
+    let end = roles.end_state(made).await?;
+    stage.end(roles).await?;
+    let run = Run::new(posted, finished, after.since(&before), end);
     run.check(made + files)?;
     Ok(run)
 }
 
-/// What is done once, such as preparing statements and dividing partitions, is no part of the measure: it begins when
-/// every member that can have a partition makes files. Returns how many were made for that.
-async fn settle(args: &Args, cast: &Cast, description: &str) -> Outcome<usize> {
-    const ROUND: usize = 500;
-    const ROUNDS: usize = 40;
-    for round in 1..=ROUNDS {
-        drive::load(&cast.address, ROUND, args.connections.min(32), description).await?;
-        drive::wait_until_completed(cast, round * ROUND, Duration::from_mins(5)).await?;
-        if cast.makers((round - 1) * ROUND).await? == args.workers.min(args.partitions) {
-            return Ok(round * ROUND);
+/// Loads the roles until every member that can have a partition makes files: preparing statements and assigning partitions
+/// happens once and is not measured. Returns the number of files made meanwhile.
+async fn warm_up(args: &Args, roles: &Roles, description: &str) -> Outcome<usize> {
+    const BATCH: usize = 500;
+    const BATCHES: usize = 40;
+    for batch in 1..=BATCHES {
+        drive::load(&roles.address, BATCH, args.connections.min(32), description).await?;
+        drive::wait_until_completed(roles, batch * BATCH, Duration::from_mins(5)).await?;
+        if roles.makers((batch - 1) * BATCH).await? == args.workers.min(args.partitions) {
+            return Ok(batch * BATCH);
         }
     }
     Err("not all members of the worker group get to work".into())

@@ -1,4 +1,4 @@
-//! What clients cost that ask for the list again and again.
+//! Cost of clients that poll the list.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +15,10 @@ use super::figures::Figures;
 use super::report::Percentiles;
 use super::stage::{Stage, Workers};
 
-/// Interval of each client.
-const EVERY: Duration = Duration::from_secs(2);
-const ROUNDS: u32 = 10;
+/// Interval of each client's requests.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Requests of each client.
+const POLLS: u32 = 10;
 
 pub async fn measure(
     stage: &Stage,
@@ -25,17 +26,17 @@ pub async fn measure(
     clients: usize,
     settings: &[(&'static str, String)],
 ) -> Outcome<Figures> {
-    let cast = stage.start(workers, settings).await?;
-    let mut connection = Connection::open(&cast.address).await?;
+    let roles = stage.start(workers, settings).await?;
+    let mut connection = Connection::open(&roles.address).await?;
     for number in 0..60 {
         post(&mut connection, number, "a description").await?;
     }
-    let rest = resting(&cast, &mut connection).await?;
+    let rest = idle_cost(&roles, &mut connection).await?;
     let mut open = Vec::new();
     for _ in 0..clients {
-        open.push(Connection::open(&cast.address).await?);
+        open.push(Connection::open(&roles.address).await?);
     }
-    let before = cast.usage();
+    let before = roles.usage();
     let begun = Instant::now();
     let known = Arc::new(AtomicUsize::new(0));
     let mut polling = JoinSet::new();
@@ -43,9 +44,9 @@ pub async fn measure(
         let known = Arc::clone(&known);
         polling.spawn(async move {
             let (mut tag, mut times) = (String::new(), Vec::new());
-            let offset = EVERY * u32::try_from(number)? / u32::try_from(clients)?;
-            for round in 0..ROUNDS {
-                let due = begun + offset + EVERY * round;
+            let offset = POLL_INTERVAL * u32::try_from(number)? / u32::try_from(clients)?;
+            for round in 0..POLLS {
+                let due = begun + offset + POLL_INTERVAL * round;
                 tokio::time::sleep_until(due).await;
                 let asked = Instant::now();
                 let (status, new_tag) = connection.poll("/files", &tag).await?;
@@ -58,7 +59,7 @@ pub async fn measure(
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(times)
         });
     }
-    for number in 0..ROUNDS * 2 {
+    for number in 0..POLLS * 2 {
         tokio::time::sleep_until(begun + Duration::from_secs(1) * number).await;
         post(&mut connection, usize::try_from(number)?, "a description").await?;
     }
@@ -67,11 +68,11 @@ pub async fn measure(
         times.extend(polled??);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let used = cast.usage().since(&before);
-    stage.end(cast).await?;
+    let used = roles.usage().since(&before);
+    stage.end(roles).await?;
 
     let mut figures =
-        Figures::new(format!("{clients} clients that ask for /files every {} s", EVERY.as_secs()));
+        Figures::new(format!("{clients} clients that ask for /files every {} s", POLL_INTERVAL.as_secs()));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let (asked, known) = (times.len() as f64, known.load(Ordering::Relaxed) as f64);
     figures.add("asked", asked / seconds, "/s");
@@ -87,15 +88,15 @@ pub async fn measure(
     Ok(figures)
 }
 
-/// What it costs to make a file each second and to be there: by process, in per cent of a core.
-async fn resting(cast: &super::stage::Cast, connection: &mut Connection) -> Outcome<Vec<(String, f64)>> {
+/// Measures the roles without pollers, making one file a second: by process, in per cent of a core.
+async fn idle_cost(roles: &super::roles::Roles, connection: &mut Connection) -> Outcome<Vec<(String, f64)>> {
     const SECONDS: u32 = 10;
-    let before = cast.usage();
+    let before = roles.usage();
     for number in 0..SECONDS {
         post(connection, usize::try_from(number)?, "a description").await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let used = cast.usage().since(&before);
+    let used = roles.usage().since(&before);
     Ok(used
         .0
         .iter()

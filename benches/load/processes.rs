@@ -1,8 +1,8 @@
-//! What processes cost, as Linux counts it.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::collections::BTreeMap;
 
-/// Linux counts in hundredths of a second.
+/// Clock ticks a second, `USER_HZ` of Linux.
 const TICKS: f64 = 100.0;
 
 /// CPU seconds and peak memory of one process, or of a server with all its children.
@@ -11,16 +11,16 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Peak by `VmHWM`; of several processes their sum, which counts shared pages several times.
     pub peak_mib: f64,
-    /// Now, with its part of pages that several processes share: sums of it count each page once. 0 of other users' processes.
+    /// Proportional set size (`Pss`) now: sums of it count each shared page once. 0 for processes of other users.
     pub share_mib: f64,
 }
 
-/// By name.
+/// Usage by name of the process.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Usages(pub BTreeMap<String, Usage>);
 
 impl Usages {
-    /// CPU since then; memory is the peak of all time.
+    /// Subtracts the CPU time of `before`; memory stays the peak of the whole life.
     pub fn since(mut self, before: &Self) -> Self {
         for (name, usage) in &mut self.0 {
             usage.cpu_seconds -= before.0.get(name).map_or(0.0, |before| before.cpu_seconds);
@@ -64,7 +64,7 @@ fn alone(pid: u32, with_children: bool) -> Usage {
     }
 }
 
-/// What a line of such a file says in kB.
+/// MiB of a line such as `VmHWM: 1024 kB`.
 fn mib(file: &str, name: &str) -> f64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

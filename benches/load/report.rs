@@ -1,4 +1,4 @@
-//! The figures: of each run, their medians, and a table of them.
+//! Figures of each run, their medians, and a table of them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,17 +9,8 @@ use serde::Serialize;
 use super::ceilings::{Ceiling, Ceilings};
 use super::drive::Posted;
 use super::processes::Usages;
+use super::roles::EndState;
 use super::{Args, Outcome, cores};
-
-/// What is there after a run.
-#[derive(Debug)]
-pub struct Found {
-    pub completed: i64,
-    pub outbox: i64,
-    pub objects: usize,
-    /// From each file's creation to its completion, as the rows tell.
-    pub millis: Vec<f64>,
-}
 
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Percentiles {
@@ -46,7 +37,7 @@ pub struct Run {
     pub accepted_per_second: f64,
     pub completed_per_second: f64,
     pub post_ms: Percentiles,
-    /// Times as the clients saw them where they followed each file, else as the rows tell.
+    /// Times seen by clients that followed each file, otherwise as the rows say.
     pub completion_ms: Percentiles,
     pub own_cpu_ms_per_file: f64,
     pub all_cpu_ms_per_file: f64,
@@ -58,20 +49,19 @@ pub struct Run {
     pub outbox: i64,
 }
 
-/// Whose cost is ours.
-pub const OURS: [&str; 5] = ["serve", "worker", "worker 2", "worker 3", "up, with its PostgreSQL"];
+/// Names of the product's own processes.
+pub const OWN_PROCESSES: [&str; 5] = ["serve", "worker", "worker 2", "worker 3", "up, with its PostgreSQL"];
 
 impl Run {
-    pub fn new(posted: Posted, finished: Instant, usage: Usages, found: Found) -> Self {
+    pub fn new(posted: Posted, finished: Instant, usage: Usages, end: EndState) -> Self {
         let count = posted.posts.len();
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let files = count as f64;
         let millis = |times: Vec<Duration>| times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
-        let ours = || usage.0.iter().filter(|(name, _)| OURS.contains(&name.as_str()));
-        let own_cpu: f64 = ours().map(|(_, usage)| usage.cpu_seconds).sum();
+        let own = || usage.0.iter().filter(|(name, _)| OWN_PROCESSES.contains(&name.as_str()));
+        let own_cpu: f64 = own().map(|(_, usage)| usage.cpu_seconds).sum();
         let all_cpu: f64 = usage.0.values().map(|usage| usage.cpu_seconds).sum();
-        let completions =
-            if posted.completions.is_empty() { found.millis } else { millis(posted.completions) };
+        let completions = if posted.completions.is_empty() { end.millis } else { millis(posted.completions) };
         Self {
             files: count,
             accepted_per_second: files / posted.took.as_secs_f64(),
@@ -80,16 +70,16 @@ impl Run {
             completion_ms: Percentiles::of(completions),
             own_cpu_ms_per_file: own_cpu * 1000.0 / files,
             all_cpu_ms_per_file: all_cpu * 1000.0 / files,
-            own_peak_mib: ours().map(|(_, usage)| usage.peak_mib).sum(),
-            own_share_mib: ours().map(|(_, usage)| usage.share_mib).sum(),
+            own_peak_mib: own().map(|(_, usage)| usage.peak_mib).sum(),
+            own_share_mib: own().map(|(_, usage)| usage.share_mib).sum(),
             usage,
-            rows: found.completed,
-            objects: found.objects,
-            outbox: found.outbox,
+            rows: end.completed,
+            objects: end.objects,
+            outbox: end.outbox,
         }
     }
 
-    /// A run with a loss is no result.
+    /// Fails the run if anything was lost.
     pub fn check(&self, files: usize) -> Outcome<()> {
         let whole = usize::try_from(self.rows) == Ok(files) && self.objects == files && self.outbox == 0;
         if whole {

@@ -1,4 +1,4 @@
-//! How long looking takes, and asking for a file, as the tables grow. No worker runs.
+//! Times of reads, and of a request for a file, as the tables grow. No worker runs.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,15 @@ use super::client::Connection;
 use super::drive::post;
 use super::figures::Figures;
 use super::report::Percentiles;
-use super::stage::{Cast, Stage, Workers};
+use super::roles::Roles;
+use super::stage::{Stage, Workers};
 
-/// Looks of each kind.
-const LOOKS: usize = 300;
-/// Rows of one statement.
+/// Measured requests of each kind.
+const SAMPLES: usize = 300;
+/// Rows that one statement inserts.
 const CHUNK: usize = 100_000;
 
-/// Finished files with their history, but for every thousandth, which waits.
+/// Inserts finished files with their history; every thousandth is still pending.
 const FILL: &str = "
 WITH new AS (SELECT nextval('files_id_seq') AS id FROM generate_series(1, $1::bigint)),
 state AS (SELECT id, CASE WHEN id % 1000 = 0 THEN 'pending' ELSE 'completed' END AS status FROM new),
@@ -30,27 +31,27 @@ WHERE step.n = 1 OR status = 'completed'";
 
 pub async fn measure(stage: &Stage, rows: &[usize], settings: &[(&'static str, String)]) -> Outcome<Figures> {
     let list = rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut figures = Figures::new(format!("looking at {list} files; medians of {LOOKS}"));
-    let mut casts = Vec::new();
+    let mut figures = Figures::new(format!("reading among {list} files; medians of {SAMPLES}"));
+    let mut runs = Vec::new();
     for rows in rows {
-        let cast = stage.start(Workers::NONE, settings).await?;
-        fill(&cast, *rows).await?;
-        casts.push(cast);
+        let roles = stage.start(Workers::NONE, settings).await?;
+        fill(&roles, *rows).await?;
+        runs.push(roles);
     }
     let mut all: Vec<Vec<(String, Vec<f64>)>> = Vec::new();
-    for cast in &casts {
-        let mut looks = Looks::new(cast).await?;
-        // The first ones fill caches.
-        looks.round(20).await?;
-        looks.times.iter_mut().for_each(|(_, times)| times.clear());
-        all.push(looks.times);
+    for roles in &runs {
+        let mut reads = Reads::new(roles).await?;
+        // The first requests fill caches and prepare statements.
+        reads.round(20).await?;
+        reads.times.iter_mut().for_each(|(_, times)| times.clear());
+        all.push(reads.times);
     }
-    // In turns, so that all of them have the same machine.
-    for _ in 0..LOOKS / 10 {
-        for (cast, times) in casts.iter().zip(&mut all) {
-            let mut looks = Looks::new(cast).await?;
-            looks.round(10).await?;
-            for ((_, sum), (_, new)) in times.iter_mut().zip(looks.times) {
+    // In turns, so that what else happens on the machine hits all sizes alike.
+    for _ in 0..SAMPLES / 10 {
+        for (roles, times) in runs.iter().zip(&mut all) {
+            let mut reads = Reads::new(roles).await?;
+            reads.round(10).await?;
+            for ((_, sum), (_, new)) in times.iter_mut().zip(reads.times) {
                 sum.extend(new);
             }
         }
@@ -65,42 +66,42 @@ pub async fn measure(stage: &Stage, rows: &[usize], settings: &[(&'static str, S
             figures.add("  that is", last / first, "times as long");
         }
     }
-    for cast in casts {
-        stage.end(cast).await?;
+    for roles in runs {
+        stage.end(roles).await?;
     }
     Ok(figures)
 }
 
-async fn fill(cast: &Cast, rows: usize) -> Outcome<()> {
+async fn fill(roles: &Roles, rows: usize) -> Outcome<()> {
     let mut left = rows;
     while left > 0 {
         let count = left.min(CHUNK);
-        cast.database.execute(FILL, &[&i64::try_from(count)?]).await?;
+        roles.database.execute(FILL, &[&i64::try_from(count)?]).await?;
         left -= count;
     }
-    cast.database.batch_execute("VACUUM ANALYZE").await?;
-    // What filling has left to be written is not to be written while others are timed.
-    cast.database.batch_execute("CHECKPOINT").await?;
+    roles.database.batch_execute("VACUUM ANALYZE").await?;
+    // Dirty pages are written now, not while requests are timed.
+    roles.database.batch_execute("CHECKPOINT").await?;
     Ok(())
 }
 
-struct Looks {
+struct Reads {
     connection: Connection,
     middle: i64,
     times: Vec<(String, Vec<f64>)>,
 }
 
-impl Looks {
-    async fn new(cast: &Cast) -> Outcome<Self> {
-        let highest: i64 = cast.database.query_one("SELECT max(id) FROM files", &[]).await?.get(0);
+impl Reads {
+    async fn new(roles: &Roles) -> Outcome<Self> {
+        let highest: i64 = roles.database.query_one("SELECT max(id) FROM files", &[]).await?.get(0);
         Ok(Self {
-            connection: Connection::open(&cast.address).await?,
+            connection: Connection::open(&roles.address).await?,
             middle: highest / 2 + 1,
             times: Vec::new(),
         })
     }
 
-    /// Each begins with a new file, so that nothing is answered from memory.
+    /// Sends each request after a new file was posted, so that no answer comes from a cache.
     async fn round(&mut self, count: usize) -> Outcome<()> {
         let middle = self.middle;
         let paths = [
