@@ -61,25 +61,25 @@ pub async fn run(options: &Options, folder: &Path) -> Report {
             last.to = from;
         }
         phases.push(Phase { name, from, to: f64::INFINITY });
-        stage.say(name);
-        strike(name, &stage.services.kafka, folder).await;
-        stage.say("healed");
+        stage.log(name);
+        inject(name, &stage.services.kafka, folder).await;
+        stage.log("healed");
         *report.done.faults.entry(name).or_default() += 1;
         sleep(STEADY).await;
     }
     no_more.cancel();
     report.counts = load.finish().await;
-    stage.say("the load is over");
+    stage.log("the load is over");
     watched.cancel();
     report.watched = watch.finish().await;
-    mixed::judge(&stage, options.drain_limit, &mut report).await;
+    mixed::verify_all(&stage, options.drain_limit, &mut report).await;
     timeline(&stage.services.completions().await, &phases, &mut report);
     report.look_at(&stage);
     report.took = began.elapsed();
     report
 }
 
-async fn strike(name: &str, kafka: &Own, folder: &Path) {
+async fn inject(name: &str, kafka: &Own, folder: &Path) {
     match name.rsplit_once("broker ") {
         Some(("kill ", number)) => {
             kafka.run(&["kill", "--broker", number]).await;

@@ -1,4 +1,4 @@
-//! Where the verifier looks: what the clients wrote down, and the services themselves, past every fault proxy.
+//! Sources of the verifier: the clients' journal, and the services themselves, past the fault proxies.
 
 use std::path::PathBuf;
 

@@ -25,11 +25,11 @@ impl Latency {
             let first = *first.get_or_insert(line.at);
             let sending = (line.number, line.send);
             match line.step {
-                Step::Ask { .. } | Step::AskAgain { .. } => {
+                Step::Send { .. } | Step::Resend { .. } => {
                     begun.insert(sending, line.at);
                 }
-                Step::Answer { said, .. } => {
-                    let Some(at) = begun.remove(&sending).filter(|_| said.status == Some(201)) else {
+                Step::Answer { response, .. } => {
+                    let Some(at) = begun.remove(&sending).filter(|_| response.status == Some(201)) else {
                         continue;
                     };
                     let since = Duration::from_millis(at.saturating_sub(first));
@@ -37,7 +37,7 @@ impl Latency {
                     let times = if is_during { &mut during } else { &mut usual };
                     times.push(line.at.saturating_sub(at));
                 }
-                Step::Move { .. } | Step::Moved { .. } => {}
+                Step::Action { .. } | Step::ActionAnswer { .. } => {}
             }
         }
         usual.sort_unstable();

@@ -1,4 +1,4 @@
-//! Mixed run: load and faults side by side, then everything is healed, drained and judged.
+//! Mixed run: load and faults side by side; then everything is healed, drained and verified.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,25 +13,25 @@ use crate::report::Report;
 use crate::stage::{Role, Services, Setup, Stage};
 use crate::verify::{Violation, drained, verify};
 
-/// What is run.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub setup: Setup,
     pub requests: u64,
     pub concurrency: usize,
     pub rate: Option<u32>,
-    /// The load ends by then, however much of it there was.
+    /// Time limit of the load.
     pub seconds: Option<u64>,
-    /// Or when every kind of fault had its turn so often.
+    /// Number of times that every kind of fault is injected.
     pub rounds: Option<usize>,
     pub kinds: Vec<Kind>,
     pub drain_limit: Duration,
 }
 
-/// Requests for a file are read back by so many.
+/// Number of clients that read files back.
 pub const READERS: usize = 2;
-/// How often the end of the load is looked for.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval at which the end of the load is looked for.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 pub async fn run(options: &Options, services: Services, folder: &Path) -> (Report, Services) {
     let began = Instant::now();
@@ -46,7 +46,7 @@ pub async fn run(options: &Options, services: Services, folder: &Path) -> (Repor
     let is_over = || options.seconds.is_some_and(|limit| since.elapsed().as_secs() >= limit);
     let loading = async {
         while !load.is_done() && !is_over() && !quiet.is_cancelled() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(INTERVAL).await;
         }
         no_more.cancel();
         quiet.cancel();
@@ -54,20 +54,20 @@ pub async fn run(options: &Options, services: Services, folder: &Path) -> (Repor
     let (done, ()) = tokio::join!(schedule.run(&stage, &quiet), loading);
     report.done = done;
 
-    stage.say("the faults are over");
+    stage.log("the faults are over");
     stage.services.pass();
     if options.setup.crash_every > 0 {
-        calm(&stage).await;
+        restart_without_crashes(&stage).await;
     }
     report.counts = load.counts();
     // Clients wait longer for a file that is stuck than a planted bug is worth.
     if let Ok(counts) = timeout(options.drain_limit, load.finish()).await {
         report.counts = counts;
     }
-    stage.say("the load is over");
+    stage.log("the load is over");
     watched.cancel();
     report.watched = watch.finish().await;
-    judge(&stage, options.drain_limit, &mut report).await;
+    verify_all(&stage, options.drain_limit, &mut report).await;
     report.look_at(&stage);
     report.took = began.elapsed();
     (report, stage.leave())
@@ -84,8 +84,8 @@ pub fn plan(options: &Options, stage: &Stage) -> Plan {
     }
 }
 
-/// New lives for the roles, without an end that is planned.
-async fn calm(stage: &Stage) {
+/// Restarts the roles without crash points.
+async fn restart_without_crashes(stage: &Stage) {
     stage.roles.crash_no_more();
     let starts: Vec<u64> = stage.roles.all().map(Role::starts).collect();
     stage.roles.all().for_each(Role::terminate);
@@ -95,25 +95,25 @@ async fn calm(stage: &Stage) {
     stage.roles.ready().await;
 }
 
-/// Waits until everything has drained, then compares everything with everything.
-pub async fn judge(stage: &Stage, limit: Duration, report: &mut Report) {
+/// Waits until everything has drained, then verifies it.
+pub async fn verify_all(stage: &Stage, limit: Duration, report: &mut Report) {
     let evidence = stage.evidence();
     match drained(&evidence, limit).await {
         Ok(took) => {
             report.drained = Some(took);
-            stage.say("drained");
+            stage.log("drained");
         }
         Err(stuck) => {
             report.violations.extend(stuck);
-            // What moves while it is looked at is found in two states.
+            // A file that changes during verification would be read in two states.
             stage.roles.hold_still();
-            stage.say("not drained; the roles stand still");
+            stage.log("not drained; the roles stand still");
         }
     }
-    let verdict = verify(&evidence).await;
-    stage.say("verified");
-    report.counted = verdict.counted;
-    report.violations.extend(verdict.violations);
+    let verified = verify(&evidence).await;
+    stage.log("verified");
+    report.counted = verified.counted;
+    report.violations.extend(verified.violations);
     report.violations.extend(report.watched.violations.clone());
     if report.violations.is_empty() {
         // A hundred files a second at least.

@@ -27,12 +27,12 @@ const fn trap(bug: Plant) -> Trap {
         Plant::CommitBeforeDone => Trap {
             faults: &[Kind::KillWorker],
             points: "worker.fetched=delay:1500@0.8",
-            checks: &["request-unanswered", "rescued"],
+            checks: &["request-unanswered", "republished"],
         },
         Plant::ProduceOutsideTransaction => Trap {
             faults: &[],
             points: "serve.committed=kill@0.05",
-            checks: &["request-missing", "fact-missing"],
+            checks: &["request-missing", "event-missing"],
         },
         // Transactions that commit in another order than they took their numbers.
         Plant::LastSeenRelay => Trap {
@@ -45,10 +45,10 @@ const fn trap(bug: Plant) -> Trap {
             Trap { faults: &[], points: "worker.generated=delay:1500@0.3", checks: &["completed-not-there"] }
         }
         Plant::UnguardedUpdate => {
-            Trap { faults: &[Kind::Duplicates], points: "", checks: &["illegal-edge", "two-outcomes"] }
+            Trap { faults: &[Kind::Duplicates], points: "", checks: &["illegal-transition", "two-outcomes"] }
         }
         Plant::PoisonSkipped => {
-            Trap { faults: &[Kind::Poison], points: "", checks: &["poison-without-letter"] }
+            Trap { faults: &[Kind::Poison], points: "", checks: &["poison-without-dead-letter"] }
         }
         Plant::RetryForEver => Trap { faults: &[Kind::Poison], points: "", checks: &["not-committed"] },
         Plant::LocationTrusted => Trap {
@@ -153,7 +153,7 @@ async fn one(
     folder: &Path,
 ) -> (Report, Services) {
     let name = if planted { bug.name().to_owned() } else { format!("without-{}", bug.name()) };
-    services.move_on(&name).await;
+    services.switch_to(&name).await;
     let folder = folder.join(name);
     std::fs::create_dir_all(&folder).unwrap();
     let (report, services) = mixed::run(&options(seed, bug, planted), services, &folder).await;

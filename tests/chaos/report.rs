@@ -1,4 +1,4 @@
-//! What a run came to, as a table and as JSON.
+//! Report of a run, as a table and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,14 +30,14 @@ pub struct Report {
     /// Requests that the S3 proxy answered by itself.
     pub s3_hits: u64,
     pub counts: Counts,
-    /// From when to when, in the load's time, a service was away for good.
+    /// From when to when, in the load's time, a service was unavailable.
     pub outage: Option<(Duration, Duration)>,
     pub latency: Latency,
     pub watched: Watched,
     pub drained: Option<Duration>,
     pub counted: Counted,
     pub violations: Vec<Violation>,
-    /// Evidence for whoever wants to look again.
+    /// Evidence, for another look.
     #[serde(skip)]
     pub evidence: Option<Evidence>,
 }

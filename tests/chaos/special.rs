@@ -1,4 +1,4 @@
-//! Runs with one fault and a promise of its own: a service that is away for long, a log that is lost, an upgrade.
+//! Runs with one fault: a long outage of a service, a lost log, an upgrade.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::report::Report;
 use crate::stage::{Role, Roles, Services, Setup, Stage};
 use crate::verify::Violation;
 
-/// Steady load before and after.
+/// Time of steady load before and after.
 const STEADY: Duration = Duration::from_secs(15);
 /// Time in which every file that was unfinished when the log was lost is published again and made.
 const REPUBLISHED: Duration = Duration::from_mins(2);
@@ -27,7 +27,7 @@ pub enum Service {
 
 #[derive(Debug, Clone)]
 pub enum Special {
-    /// Creating goes on as if nothing were.
+    /// Requests are accepted all the while.
     Without(Service, Duration),
     /// Kafka comes back without its log.
     WipeKafka,
@@ -54,9 +54,9 @@ pub async fn run(special: &Special, options: &Options, folder: &Path) -> Report 
     match special {
         Special::Without(service, time) => {
             let from = since.elapsed();
-            stage.say(&format!("{service:?} goes away"));
+            stage.log(&format!("{service:?} goes away"));
             away(&stage, *service, *time).await;
-            stage.say(&format!("{service:?} is back"));
+            stage.log(&format!("{service:?} is back"));
             report.outage = Some((from, since.elapsed()));
         }
         Special::WipeKafka => wipe(&mut stage, &mut report).await,
@@ -65,7 +65,7 @@ pub async fn run(special: &Special, options: &Options, folder: &Path) -> Report 
     sleep(STEADY).await;
     no_more.cancel();
     report.counts = load.finish().await;
-    stage.say("the load is over");
+    stage.log("the load is over");
     watched.cancel();
     report.watched = watch.finish().await;
     if let Some((from, to)) = report.outage {
@@ -75,7 +75,7 @@ pub async fn run(special: &Special, options: &Options, folder: &Path) -> Report 
             report.violations.push(Violation { invariant: "I10", check: "creating-stopped", detail });
         }
     }
-    mixed::judge(&stage, options.drain_limit, &mut report).await;
+    mixed::verify_all(&stage, options.drain_limit, &mut report).await;
     report.look_at(&stage);
     report.took = began.elapsed();
     report
@@ -98,11 +98,11 @@ async fn away(stage: &Stage, service: Service, time: Duration) {
 }
 
 async fn wipe(stage: &mut Stage, report: &mut Report) {
-    stage.say("Kafka loses its log");
+    stage.log("Kafka loses its log");
     stage.log_lost = true;
     stage.services.wipe_kafka().await;
     let lost = stage.services.newest_files(1_000_000).await;
-    stage.say(&format!("Kafka is back, {} files were unfinished", lost.len()));
+    stage.log(&format!("Kafka is back, {} files were unfinished", lost.len()));
     let since = Instant::now();
     let mut left = lost.len();
     while left > 0 && since.elapsed() < REPUBLISHED {
@@ -110,18 +110,18 @@ async fn wipe(stage: &mut Stage, report: &mut Report) {
         let unfinished = stage.services.newest_files(1_000_000).await;
         left = lost.iter().filter(|id| unfinished.contains(id)).count();
     }
-    stage.say(&format!("{left} of them are unfinished"));
+    stage.log(&format!("{left} of them are unfinished"));
     let millis = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
     report.done.recoveries.entry("wipe-kafka").or_default().push(millis);
     *report.done.faults.entry("wipe-kafka").or_default() += 1;
     if left > 0 {
         let detail = format!("{left} files are unfinished {REPUBLISHED:?} after the log was lost");
-        report.violations.push(Violation { invariant: "I10", check: "not-asked-again", detail });
+        report.violations.push(Violation { invariant: "I10", check: "not-republished", detail });
     }
 }
 
 async fn upgrade(stage: &Stage, previous: &Path, next: &Path, report: &mut Report) {
-    stage.say("ten migrate at once");
+    stage.log("ten migrate at once");
     let migrations = (0..10).map(|_| stage.run_to_its_end(&["migrate"], Duration::from_mins(5)));
     for outcome in futures_util::future::join_all(migrations).await {
         *report.done.faults.entry("migrate").or_default() += 1;
@@ -130,12 +130,12 @@ async fn upgrade(stage: &Stage, previous: &Path, next: &Path, report: &mut Repor
         }
     }
     for (program, name) in [(next, "upgrade"), (previous, "back"), (next, "upgrade")] {
-        stage.say(name);
+        stage.log(name);
         *report.done.faults.entry("role replaced").or_default() += replace(&stage.roles, program).await;
     }
 }
 
-/// Replaces the roles one after the other, each in good order; returns how many they were.
+/// Replaces the roles one after the other with SIGTERM; returns their number.
 async fn replace(roles: &Roles, program: &Path) -> u64 {
     let mut count = 0;
     for role in roles.all() {

@@ -1,4 +1,4 @@
-//! Records that nobody of ours sent: copies of what is there, poison, and results that lie.
+//! Records that the product did not publish: duplicates, unreadable values and forged results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -125,8 +125,8 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Begins it, holds it and heals it, but for the proxies, which the caller lets pass.
-    pub async fn strike(self, stage: &Stage, dice: &mut Dice, done: &mut Done) {
+    /// Injects the fault and heals it, except for modes of proxies, which the caller resets.
+    pub async fn inject(self, stage: &Stage, dice: &mut Dice, done: &mut Done) {
         let (roles, services) = (&stage.roles, &stage.services);
         let pause = |dice: &mut Dice, from, to| sleep(millis(dice.between(from, to)));
         match self {
@@ -215,7 +215,7 @@ async fn cut(cut: impl Fn(), dice: &mut Dice) {
     }
 }
 
-/// Stops the worker until somebody wakes it, or its time is over.
+/// Stops the worker until its supervisor wakes it.
 async fn zombie(worker: &Role) {
     let (woken, kills, until) = (worker.woken(), worker.kills(), Instant::now() + Duration::from_secs(15));
     if !worker.signal(Signal::SIGSTOP) {
@@ -226,7 +226,7 @@ async fn zombie(worker: &Role) {
     }
 }
 
-/// Asks the role to end and waits until it has; that it does so in good order is for whoever watches over it.
+/// Asks the role to end and waits until it has; the supervisor checks that it exits cleanly.
 async fn terminate(role: &&Role) {
     let starts = role.starts();
     role.terminate();

@@ -1,4 +1,4 @@
-//! The faults: which there are, in which order a seed brings them, and how long it takes afterwards until work goes on.
+//! Faults: their kinds, the order that a seed gives them, and the time until work goes on afterwards.
 
 pub mod inject;
 pub mod kinds;
@@ -16,7 +16,7 @@ use progress::Progress;
 use crate::load::dice::Dice;
 use crate::stage::Stage;
 
-/// What was done to the services and roles, and how they took it.
+/// Faults that were injected, and the time until the next file was completed.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Done {
     /// How often each kind of fault began.
@@ -38,7 +38,7 @@ pub const fn progress_limit(crash_every: usize) -> Duration {
 /// Kinds of fault in an order that the seed alone decides: all of them, then all of them again in another order.
 pub struct Schedule {
     kinds: Vec<Kind>,
-    bag: Vec<Kind>,
+    round: Vec<Kind>,
     /// `None`: without an end.
     rounds: Option<usize>,
     pub dice: Dice,
@@ -46,23 +46,23 @@ pub struct Schedule {
 
 impl Schedule {
     pub fn new(kinds: &[Kind], seed: u64, rounds: Option<usize>) -> Self {
-        Self { kinds: kinds.to_vec(), bag: Vec::new(), rounds, dice: Dice::new(seed, 1 << 60) }
+        Self { kinds: kinds.to_vec(), round: Vec::new(), rounds, dice: Dice::new(seed, 1 << 60) }
     }
 
     fn next(&mut self) -> Option<Kind> {
-        if self.bag.is_empty() {
+        if self.round.is_empty() {
             self.rounds = match self.rounds {
                 Some(0) => return None,
                 Some(left) => Some(left - 1),
                 None => None,
             };
-            self.bag = self.kinds.clone();
-            for last in (1..self.bag.len()).rev() {
+            self.round = self.kinds.clone();
+            for last in (1..self.round.len()).rev() {
                 let other = self.dice.below(last + 1);
-                self.bag.swap(last, other);
+                self.round.swap(last, other);
             }
         }
-        self.bag.pop()
+        self.round.pop()
     }
 
     /// Injects one fault after the other until `stop`, which this does when it comes to an end by itself; the one under way
@@ -77,9 +77,9 @@ impl Schedule {
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
-            stage.say(kind.name());
+            stage.log(kind.name());
             *done.faults.entry(kind.name()).or_default() += 1;
-            kind.strike(stage, &mut self.dice, &mut done).await;
+            kind.inject(stage, &mut self.dice, &mut done).await;
             stage.services.pass();
             match stop.run_until_cancelled(progress.first(limit)).await {
                 None => break,

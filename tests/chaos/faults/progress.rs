@@ -1,4 +1,4 @@
-//! How long until the next file is completed, asked of PostgreSQL past its proxy.
+//! Time until the next file is completed, read from PostgreSQL past its proxy.
 
 use std::time::{Duration, Instant};
 

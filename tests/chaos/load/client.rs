@@ -1,4 +1,4 @@
-//! Client of the load: write down, send, write down the answer, and again until it is clear.
+//! Client of the load: journals a request, sends it, journals the answer, and repeats until the answer is clear.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -9,18 +9,18 @@ use tokio::time::sleep;
 
 use super::counts::Tally;
 use super::dice::Dice;
-use super::journal::{By, Journal, Said, Step};
+use super::journal::{Action, Journal, Response, Step};
 use super::request::Request;
 
 /// Time limit of one sending: a proxy that is silent must end it.
 const LIMIT: Duration = Duration::from_secs(15);
-const CONNECT: Duration = Duration::from_secs(5);
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// Time limit for a clear answer. A service that is away for longer is taken to be gone for good.
-const PATIENCE: Duration = Duration::from_mins(10);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Time limit for a clear answer. A service that is unavailable for longer counts as lost.
+const GIVE_UP_AFTER: Duration = Duration::from_mins(10);
 
-/// What the API says of a file; the rest of the record is not looked at.
+/// File as the API shows it; other members are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Record {
     pub id: i64,
@@ -33,21 +33,21 @@ pub struct Record {
     pub sha256: Option<String>,
 }
 
-/// A sending's answer, read whole.
+/// Answer to one HTTP request.
 #[derive(Debug)]
 pub struct Answer {
-    pub said: Said,
+    pub response: Response,
     pub body: Vec<u8>,
 }
 
 impl Answer {
     pub fn is(&self, status: u16) -> bool {
-        self.said.status == Some(status)
+        self.response.status == Some(status)
     }
 
-    /// It can't get any clearer.
+    /// Whether the outcome is known: no time-out and no server error.
     fn is_clear(&self) -> bool {
-        self.said.status.is_some_and(|status| status < 500 && status != 408)
+        self.response.status.is_some_and(|status| status < 500 && status != 408)
     }
 
     pub fn record(&self) -> Option<Record> {
@@ -55,7 +55,7 @@ impl Answer {
     }
 
     pub fn code(&self) -> &str {
-        self.said.why.as_deref().unwrap_or_default()
+        self.response.why.as_deref().unwrap_or_default()
     }
 }
 
@@ -69,17 +69,16 @@ impl Http {
     pub fn new(addresses: &[String]) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
-            .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(LIMIT)
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_LIMIT)
             .build()
             .expect("a client without TLS");
         let addresses = addresses.iter().map(|address| address.trim_end_matches('/').to_owned()).collect();
         Self { addresses, client }
     }
 
-    /// Which serve is meant by a number that only grows.
+    /// Index of the serve that a growing number means, in turns.
     pub fn serve(&self, turn: u64) -> usize {
         let turn = turn % u64::try_from(self.addresses.len()).unwrap_or(1).max(1);
         usize::try_from(turn).unwrap_or_default()
@@ -92,7 +91,7 @@ impl Http {
     pub async fn send(request: RequestBuilder) -> Answer {
         let silent = |error: reqwest::Error| {
             let why = if error.is_timeout() { "timed out".to_owned() } else { chain(&error) };
-            Answer { said: Said { status: None, why: Some(why) }, body: Vec::new() }
+            Answer { response: Response { status: None, why: Some(why) }, body: Vec::new() }
         };
         let answer = match request.send().await {
             Ok(answer) => answer,
@@ -102,7 +101,7 @@ impl Http {
         match answer.bytes().await {
             Ok(body) => {
                 let why = (status >= 400).then(|| code(&body));
-                Answer { said: Said { status: Some(status), why }, body: body.to_vec() }
+                Answer { response: Response { status: Some(status), why }, body: body.to_vec() }
             }
             // Cut in the middle: what the rest would have been is not known.
             Err(error) => silent(error),
@@ -121,7 +120,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Everything that a client needs.
+/// Connections, journal and counters that the clients share.
 pub struct Client {
     pub http: Http,
     pub journal: Journal,
@@ -130,27 +129,27 @@ pub struct Client {
 }
 
 impl Client {
-    /// The record, once it was accepted; `None` when it was refused or nobody knows.
-    pub async fn ask(&self, request: &Request, pauses: &mut Pauses) -> Option<Record> {
+    /// Posts a request until its answer is clear. Returns the record if it was accepted.
+    pub async fn ask(&self, request: &Request, backoff: &mut Backoff) -> Option<Record> {
         self.tally(Tally::begun);
         let mut send = 1;
         loop {
             let answer = self.ask_once(request, send).await;
             let may_repeat = request.key.is_some() || !request.is_good();
-            if answer.is_clear() || !may_repeat || pauses.are_over() {
-                self.tally(|tally| tally.ended(answer.said.status));
+            if answer.is_clear() || !may_repeat || backoff.is_over() {
+                self.tally(|tally| tally.ended(answer.response.status));
                 return answer.record().filter(|_| answer.is(201));
             }
-            sleep(pauses.next()).await;
+            sleep(backoff.next()).await;
             send += 1;
         }
     }
 
-    /// Sends it, for the so manieth time.
+    /// Posts a request once; `send` is the number of the attempt.
     pub async fn ask_once(&self, request: &Request, send: u32) -> Answer {
         let serve = self.http.serve(request.number + u64::from(send));
         let step = if send == 1 {
-            Step::Ask {
+            Step::Send {
                 serve,
                 key: request.key.clone(),
                 title: request.title.clone(),
@@ -158,7 +157,7 @@ impl Client {
                 good: request.is_good(),
             }
         } else {
-            Step::AskAgain { serve }
+            Step::Resend { serve }
         };
         self.journal.write(request.number, send, step);
         let mut post = self.http.request(Method::POST, serve, "/files");
@@ -168,41 +167,49 @@ impl Client {
         let sent = Instant::now();
         let answer = Http::send(post.header("Content-Type", "application/json").body(request.body())).await;
         if request.is_good() {
-            self.tally(|tally| tally.posted(answer.said.status, sent.elapsed()));
+            self.tally(|tally| tally.posted(answer.response.status, sent.elapsed()));
         }
         let accepted = answer.is(201);
         let record = answer.record().filter(|_| accepted);
         let wrong = accepted.then(|| difference(request, record.as_ref())).flatten();
         let id = record.map(|record| record.id);
-        self.journal.write(request.number, send, Step::Answer { said: answer.said.clone(), id, wrong });
+        self.journal.write(
+            request.number,
+            send,
+            Step::Answer { response: answer.response.clone(), id, wrong },
+        );
         answer
     }
 
-    /// The status that a person's move was answered with, once that is clear.
-    pub async fn act(&self, number: u64, id: i64, by: By, pauses: &mut Pauses) -> Option<u16> {
-        let (method, path) = match by {
-            By::Cancel => (Method::POST, format!("/files/{id}/cancel")),
-            By::Retry => (Method::POST, format!("/files/{id}/retry")),
-            By::Delete => (Method::DELETE, format!("/files/{id}")),
+    /// Requests an action until its answer is clear, and returns the status.
+    pub async fn act(&self, number: u64, id: i64, action: Action, backoff: &mut Backoff) -> Option<u16> {
+        let (method, path) = match action {
+            Action::Cancel => (Method::POST, format!("/files/{id}/cancel")),
+            Action::Retry => (Method::POST, format!("/files/{id}/retry")),
+            Action::Delete => (Method::DELETE, format!("/files/{id}")),
         };
         let mut send = 1;
         loop {
             let serve = self.http.serve(number + u64::from(send));
-            self.journal.write(number, send, Step::Move { serve, id, by });
+            self.journal.write(number, send, Step::Action { serve, id, action });
             let answer = Http::send(self.http.request(method.clone(), serve, &path)).await;
-            self.journal.write(number, send, Step::Moved { id, by, said: answer.said.clone() });
+            self.journal.write(
+                number,
+                send,
+                Step::ActionAnswer { id, action, response: answer.response.clone() },
+            );
             if answer.is_clear() {
-                return answer.said.status;
+                return answer.response.status;
             }
-            if pauses.are_over() {
+            if backoff.is_over() {
                 return None;
             }
-            sleep(pauses.next()).await;
+            sleep(backoff.next()).await;
             send += 1;
         }
     }
 
-    /// The record as it is now, if somebody answers.
+    /// Reads a record, if the service answers.
     pub async fn look(&self, id: i64, serve: usize) -> Option<Record> {
         let answer = Http::send(self.http.request(Method::GET, serve, &format!("/files/{id}"))).await;
         answer.record().filter(|_| answer.is(200))
@@ -215,7 +222,7 @@ impl Client {
 
 fn difference(request: &Request, record: Option<&Record>) -> Option<String> {
     let Some(record) = record else { return Some("201 without a record".to_owned()) };
-    // Deleted meanwhile, and with that erased.
+    // Deleting a file erases its texts.
     if record.status == "deleted" && record.title == "(deleted)" && record.description.is_none() {
         return None;
     }
@@ -229,25 +236,25 @@ fn difference(request: &Request, record: Option<&Record>) -> Option<String> {
     (record.id < 1 || record.attempt < 1).then(|| format!("{record:?}"))
 }
 
-/// Between two sendings: exponential with jitter, up to a point.
-pub struct Pauses {
+/// Exponential backoff with jitter between two requests.
+pub struct Backoff {
     next: Duration,
     since: Instant,
     dice: Dice,
 }
 
-impl Pauses {
+impl Backoff {
     pub fn new(dice: Dice) -> Self {
-        Self { next: FIRST_WAIT, since: Instant::now(), dice }
+        Self { next: FIRST_BACKOFF, since: Instant::now(), dice }
     }
 
     fn next(&mut self) -> Duration {
         let wait = self.dice.jitter(self.next);
-        self.next = (self.next * 2).min(LONGEST_WAIT);
+        self.next = (self.next * 2).min(MAX_BACKOFF);
         wait
     }
 
-    fn are_over(&self) -> bool {
-        self.since.elapsed() > PATIENCE
+    fn is_over(&self) -> bool {
+        self.since.elapsed() > GIVE_UP_AFTER
     }
 }

@@ -1,4 +1,4 @@
-//! What clients do to their files later: cancel, delete, retry, ask once more. A few at a time, each when it is due.
+//! Follow-ups of accepted requests: cancel, delete, retry, repeat. A few at a time, each when it is due.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,32 +8,32 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Pauses, Record};
+use super::client::{Backoff, Client, Record};
 use super::dice::Dice;
-use super::journal::By;
+use super::journal::Action;
 use super::request::{Later, Request};
 
-/// Who looks after them, all requests together.
+/// Number of tasks that do follow-ups.
 pub const FOLLOWERS: u64 = 4;
-/// Between two looks at a file that isn't there yet.
-const LOOK_AGAIN: Duration = Duration::from_millis(1500);
+/// Interval of looks at a file that is not terminal yet.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1500);
 const IDLE: Duration = Duration::from_millis(50);
 
-/// What is still to be done, and when.
+/// Follow-ups by the time at which they are due.
 #[derive(Default)]
-pub struct Chores(Mutex<BinaryHeap<Reverse<Chore>>>);
+pub struct FollowUps(Mutex<BinaryHeap<Reverse<FollowUp>>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Chore {
+struct FollowUp {
     due: Instant,
     number: u64,
     id: i64,
-    /// The second half of what has two.
+    /// Whether it is the second step, such as the retry after a cancel.
     is_second: bool,
 }
 
-impl Chores {
-    /// The request was accepted as this file.
+impl FollowUps {
+    /// Schedules the follow-up of an accepted request.
     pub fn add(&self, seed: u64, request: &Request, id: i64) {
         let Some(later) = request.later else { return };
         let mut dice = Dice::new(seed, request.number ^ (1 << 50));
@@ -44,38 +44,38 @@ impl Chores {
             Later::DeleteWhenCompleted | Later::RetryIfFailed => dice.between(500, 3_000),
         };
         let due = Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap_or_default());
-        self.push(Chore { due, number: request.number, id, is_second: false });
+        self.push(FollowUp { due, number: request.number, id, is_second: false });
     }
 
-    fn push(&self, chore: Chore) {
-        self.0.lock().expect("no follower panics").push(Reverse(chore));
+    fn push(&self, follow_up: FollowUp) {
+        self.0.lock().expect("no follower panics").push(Reverse(follow_up));
     }
 
-    /// Due by now.
-    fn pop(&self) -> Option<Chore> {
-        let mut chores = self.0.lock().expect("no follower panics");
-        let Reverse(first) = chores.peek()?;
+    /// Takes a follow-up that is due.
+    fn pop(&self) -> Option<FollowUp> {
+        let mut follow_ups = self.0.lock().expect("no follower panics");
+        let Reverse(first) = follow_ups.peek()?;
         if first.due > Instant::now() {
             return None;
         }
-        chores.pop().map(|Reverse(chore)| chore)
+        follow_ups.pop().map(|Reverse(follow_up)| follow_up)
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.lock().expect("no follower panics").is_empty()
     }
 
-    /// Forgets what was not begun.
+    /// Drops those that have not begun.
     pub fn clear(&self) {
         self.0.lock().expect("no follower panics").clear();
     }
 }
 
-/// Does chores until `done`.
-pub async fn follow(client: &Client, chores: &Chores, follower: u64, done: CancellationToken) {
+/// Does follow-ups when they are due, until `done`.
+pub async fn follow(client: &Client, follow_ups: &FollowUps, follower: u64, done: CancellationToken) {
     while !done.is_cancelled() {
-        match chores.pop() {
-            Some(chore) => Following { client, chores, chore, follower }.step().await,
+        match follow_ups.pop() {
+            Some(follow_up) => Following { client, follow_ups, follow_up, follower }.step().await,
             None => sleep(IDLE).await,
         }
     }
@@ -83,41 +83,41 @@ pub async fn follow(client: &Client, chores: &Chores, follower: u64, done: Cance
 
 struct Following<'a> {
     client: &'a Client,
-    chores: &'a Chores,
-    chore: Chore,
+    follow_ups: &'a FollowUps,
+    follow_up: FollowUp,
     follower: u64,
 }
 
 impl Following<'_> {
     async fn step(self) {
-        let request = Request::of(self.client.seed, self.chore.number);
+        let request = Request::of(self.client.seed, self.follow_up.number);
         let Some(later) = request.later else { return };
         match later {
-            Later::Cancel => drop(self.act(By::Cancel).await),
-            Later::Delete => drop(self.act(By::Delete).await),
-            Later::CancelThenRetry if self.chore.is_second => drop(self.act(By::Retry).await),
+            Later::Cancel => drop(self.act(Action::Cancel).await),
+            Later::Delete => drop(self.act(Action::Delete).await),
+            Later::CancelThenRetry if self.follow_up.is_second => drop(self.act(Action::Retry).await),
             Later::CancelThenRetry => {
-                if self.act(By::Cancel).await == Some(202) {
+                if self.act(Action::Cancel).await == Some(202) {
                     self.come_back(true);
                 }
             }
             Later::DeleteWhenCompleted => {
-                self.once_terminal("completed", By::Delete).await;
+                self.once_terminal("completed", Action::Delete).await;
             }
-            Later::RetryIfFailed => self.once_terminal("failed", By::Retry).await,
+            Later::RetryIfFailed => self.once_terminal("failed", Action::Retry).await,
             Later::AskAgain => drop(self.client.ask_once(&request, u32::MAX).await),
-            Later::ReuseKey => drop(self.client.ask(&request.with_its_key(), &mut self.pauses()).await),
+            Later::ReuseKey => drop(self.client.ask(&request.with_its_key(), &mut self.backoff()).await),
         }
     }
 
-    async fn act(&self, by: By) -> Option<u16> {
-        self.client.act(self.chore.number, self.chore.id, by, &mut self.pauses()).await
+    async fn act(&self, action: Action) -> Option<u16> {
+        self.client.act(self.follow_up.number, self.follow_up.id, action, &mut self.backoff()).await
     }
 
-    async fn once_terminal(&self, wanted: &str, by: By) {
+    async fn once_terminal(&self, wanted: &str, action: Action) {
         let serve = self.client.http.serve(self.follower);
-        match self.client.look(self.chore.id, serve).await {
-            Some(Record { status, .. }) if status == wanted => drop(self.act(by).await),
+        match self.client.look(self.follow_up.id, serve).await {
+            Some(Record { status, .. }) if status == wanted => drop(self.act(action).await),
             Some(Record { status, .. }) if status == "pending" || status == "processing" => {
                 self.come_back(false);
             }
@@ -127,11 +127,11 @@ impl Following<'_> {
     }
 
     fn come_back(&self, is_second: bool) {
-        let due = Instant::now() + if is_second { LOOK_AGAIN / 5 } else { LOOK_AGAIN };
-        self.chores.push(Chore { due, is_second, ..self.chore });
+        let due = Instant::now() + if is_second { LOOK_INTERVAL / 5 } else { LOOK_INTERVAL };
+        self.follow_ups.push(FollowUp { due, is_second, ..self.follow_up });
     }
 
-    fn pauses(&self) -> Pauses {
-        Pauses::new(Dice::new(self.client.seed, self.chore.number ^ (1 << 51)))
+    fn backoff(&self) -> Backoff {
+        Backoff::new(Dice::new(self.client.seed, self.follow_up.number ^ (1 << 51)))
     }
 }

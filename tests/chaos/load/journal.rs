@@ -1,4 +1,4 @@
-//! The oracle: a line before each request is sent and one after its answer, on disk before the next step.
+//! Journal of the clients: a line before each request is sent and one after its answer, written before the next step.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Line of the journal, as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Line {
-    /// Milliseconds since 1970, for people; nothing is judged by it.
+    /// Milliseconds since 1970, for people; no check uses it.
     pub at: u64,
     /// Seed of the load: several may share a journal.
     pub seed: u64,
@@ -27,22 +27,22 @@ pub struct Line {
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
     /// A POST is about to be sent for the first time.
-    Ask {
+    Send {
         serve: usize,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
         title: String,
         #[serde(default)]
         description: Option<String>,
-        /// False: it must be refused, whatever happens.
+        /// Whether it is valid; otherwise it must be refused.
         good: bool,
     },
     /// The same POST is about to be sent again.
-    AskAgain { serve: usize },
-    /// What became of one sending.
+    Resend { serve: usize },
+    /// Answer to one POST.
     Answer {
         #[serde(flatten)]
-        said: Said,
+        response: Response,
         /// Id in a 201.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<i64>,
@@ -50,20 +50,21 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wrong: Option<String>,
     },
-    /// A person's move is about to be asked for.
-    Move { serve: usize, id: i64, by: By },
-    Moved {
+    /// An action on a file is about to be requested.
+    Action { serve: usize, id: i64, action: Action },
+    /// What became of the action.
+    ActionAnswer {
         id: i64,
-        by: By,
+        action: Action,
         #[serde(flatten)]
-        said: Said,
+        response: Response,
     },
 }
 
-/// What a sending came to.
+/// Outcome of one HTTP request.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Said {
-    /// `None`: there was no answer.
+pub struct Response {
+    /// `None` if there was no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Code of the problem document, or why there is no answer.
@@ -71,15 +72,16 @@ pub struct Said {
     pub why: Option<String>,
 }
 
+/// Change of a file that a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum By {
+pub enum Action {
     Cancel,
     Retry,
     Delete,
 }
 
-/// Appended to by many; a line is whole or, after a kill, the last one.
+/// Append-only file shared by all clients; only the last line may be incomplete, after a kill.
 pub struct Journal {
     file: Mutex<File>,
     seed: u64,
@@ -94,7 +96,7 @@ impl Journal {
         Self { file, seed }
     }
 
-    /// Handed to the system when this returns, so the end of this process loses nothing.
+    /// Appends a line. The kernel has it when this returns, so a killed process loses nothing.
     pub fn write(&self, number: u64, send: u32, step: Step) {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -105,7 +107,7 @@ impl Journal {
     }
 }
 
-/// Every line in order; the last one is left out when it was cut.
+/// Reads every line in order; an incomplete last one is skipped.
 pub fn read(path: &Path) -> impl Iterator<Item = Result<Line, String>> {
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut lines = BufReader::new(file);

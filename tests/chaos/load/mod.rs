@@ -1,4 +1,4 @@
-//! The clients: a closed loop of requests whose every step is written down, and what they saw of the service.
+//! The clients: a closed loop of journaled requests, and readers that check what the service shows.
 
 pub mod client;
 pub mod counts;
@@ -17,15 +17,15 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::client::{Client, Http, Pauses, Record};
+use self::client::{Backoff, Client, Http, Record};
 pub use self::counts::Counts;
 use self::counts::Tally;
 use self::dice::Dice;
-use self::followers::Chores;
+use self::followers::FollowUps;
 use self::journal::Journal;
 use self::request::Request;
 
-/// What to ask for, of whom, and how fast.
+/// Requests to send, to which addresses, and how fast.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// `http://host:port` of each serve.
@@ -39,14 +39,14 @@ pub struct Plan {
     /// What request n looks like and what is done to its file depends on this and n alone. Loads that share a journal
     /// or a database must have different ones.
     pub seed: u64,
-    /// Appended to.
+    /// File that is appended to.
     pub journal: PathBuf,
 }
 
-/// Time for what is left to be done to the files once all are asked for.
-const AFTERWARDS: Duration = Duration::from_mins(1);
+/// Time for the follow-ups that are left once all files are requested.
+const FOLLOW_UP_LIMIT: Duration = Duration::from_mins(1);
 
-/// The clients at work. Dropping it ends them where they are.
+/// Running clients. Dropping it aborts them.
 pub struct Load {
     shared: Arc<Shared>,
     clients: JoinSet<()>,
@@ -59,7 +59,7 @@ struct Shared {
     plan: Plan,
     client: Client,
     next: AtomicU64,
-    chores: Chores,
+    follow_ups: FollowUps,
     accepted: RwLock<Vec<Accepted>>,
     pace: tokio::sync::Mutex<tokio::time::Instant>,
     stop: CancellationToken,
@@ -74,7 +74,7 @@ pub struct Accepted {
 }
 
 impl Load {
-    /// After `stop` no new request begins; those under way are repeated until they have a clear answer.
+    /// Starts the clients. After `stop` no new request begins; those in flight are repeated until their answer is clear.
     pub fn start(plan: Plan, stop: CancellationToken) -> Self {
         let client = Client {
             http: Http::new(&plan.addresses),
@@ -85,7 +85,7 @@ impl Load {
         let shared = Arc::new(Shared {
             client,
             next: AtomicU64::new(0),
-            chores: Chores::default(),
+            follow_ups: FollowUps::default(),
             accepted: RwLock::default(),
             pace: tokio::sync::Mutex::new(tokio::time::Instant::now()),
             plan,
@@ -101,14 +101,14 @@ impl Load {
         for follower in 0..followers::FOLLOWERS {
             let (shared, done) = (Arc::clone(&shared), followers_done.clone());
             followers.spawn(async move {
-                followers::follow(&shared.client, &shared.chores, follower, done).await;
+                followers::follow(&shared.client, &shared.follow_ups, follower, done).await;
             });
         }
         let end = followers_done.clone().drop_guard();
         Self { shared, clients, followers, followers_done, _end: end }
     }
 
-    /// So far.
+    /// Counts so far.
     pub fn counts(&self) -> Counts {
         self.shared.client.tally.lock().expect("no counter panics").counts()
     }
@@ -119,8 +119,7 @@ impl Load {
         self.clients.is_empty()
     }
 
-    /// Waits until every request has its answer and what is to be done to the files is done; what can't be begun
-    /// within a minute after the last answer is left out.
+    /// Waits until every request has its answer and the follow-ups are done, at most a minute after the last answer.
     ///
     /// # Panics
     /// When a client did.
@@ -128,11 +127,11 @@ impl Load {
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("clients don't panic");
         }
-        let until = Instant::now() + AFTERWARDS;
-        while !self.shared.chores.is_empty() && Instant::now() < until {
+        let until = Instant::now() + FOLLOW_UP_LIMIT;
+        while !self.shared.follow_ups.is_empty() && Instant::now() < until {
             sleep(Duration::from_millis(50)).await;
         }
-        self.shared.chores.clear();
+        self.shared.follow_ups.clear();
         self.followers_done.cancel();
         while let Some(ended) = self.followers.join_next().await {
             ended.expect("followers don't panic");
@@ -152,20 +151,20 @@ impl Shared {
                 return;
             }
             let request = Request::of(self.plan.seed, number);
-            let mut pauses = Pauses::new(Dice::new(self.plan.seed, number ^ (1 << 52)));
-            if let Some(Record { id, created_at, .. }) = self.client.ask(&request, &mut pauses).await {
+            let mut backoff = Backoff::new(Dice::new(self.plan.seed, number ^ (1 << 52)));
+            if let Some(Record { id, created_at, .. }) = self.client.ask(&request, &mut backoff).await {
                 self.accepted.write().expect("no client panics").push(Accepted { number, id, created_at });
-                self.chores.add(self.plan.seed, &request, id);
+                self.follow_ups.add(self.plan.seed, &request, id);
             }
         }
     }
 
-    /// When the next request may begin.
+    /// Waits until the rate allows the next request.
     async fn turn(&self) {
         let Some(rate) = self.plan.rate.filter(|rate| *rate > 0) else { return };
         let mut next = self.pace.lock().await;
         sleep_until(*next).await;
-        // Time that was missed is not made up for.
+        // A stall is not followed by a burst.
         *next = (*next).max(tokio::time::Instant::now() - Duration::from_millis(100))
             + Duration::from_secs(1) / rate;
     }

@@ -147,11 +147,11 @@ impl Eyes {
         // Before the question: what others see meanwhile may be newer than our answer.
         let before = self.seen.lock().expect("no reader panics").get(&id).cloned();
         let answer = self.get(serve, &format!("/files/{id}")).await;
-        if answer.said.status.is_none_or(|status| status >= 500) {
+        if answer.response.status.is_none_or(|status| status >= 500) {
             return None;
         }
         let Some(record) = answer.record().filter(|_| answer.is(200)) else {
-            self.found("I1", "accepted-not-found", format!("file {id}: {:?}", answer.said));
+            self.found("I1", "accepted-not-found", format!("file {id}: {:?}", answer.response));
             return None;
         };
         self.note(|watched| watched.looks += 1);
@@ -178,7 +178,7 @@ impl Eyes {
     async fn download(&self, accepted: &Accepted, request: &Request, record: &Record, serve: usize) {
         let id = accepted.id;
         let answer = self.get(serve, &format!("/files/{id}/content")).await;
-        match answer.said.status {
+        match answer.response.status {
             Some(200) => {
                 self.note(|watched| watched.downloads += 1);
                 let expected = content(&request.title, request.description.as_deref(), &accepted.created_at);
@@ -197,7 +197,7 @@ impl Eyes {
             Some(status) if status < 500 || answer.code() == "object_altered" => {
                 let now = self.load.client.look(id, serve).await;
                 if now.is_some_and(|record| record.status == "completed") {
-                    self.found("I3", "completed-not-there", format!("file {id}: {:?}", answer.said));
+                    self.found("I3", "completed-not-there", format!("file {id}: {:?}", answer.response));
                 }
             }
             None | Some(_) => {}

@@ -1,6 +1,6 @@
-//! What stands between the roles and their services, and can be told to misbehave.
+//! Proxies between the roles and their services that inject faults.
 
 pub mod tcp;
 
-// Also that of other tests.
+// Shared with the integration tests.
 pub use crate::support::{Ports, proxy::s3};

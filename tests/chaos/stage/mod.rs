@@ -1,4 +1,4 @@
-//! What a run plays on: services of its own, proxies in front of them, and the roles as processes.
+//! Environment of a run: its own services, proxies in front of them, and the roles as processes.
 
 pub mod roles;
 pub mod services;
@@ -18,9 +18,9 @@ const THIS_BUILD: &str = env!("CARGO_BIN_EXE_filesys");
 /// A role ends when it is asked to, with exit code 0, and not otherwise.
 pub const ENDS: &str = "ends-when-asked";
 
-/// Everything of one run. Dropping it ends it; the folder stays until it is removed.
+/// Everything of one run. Dropping it ends roles and services; the folder stays.
 pub struct Stage {
-    /// Before the services: the roles go first.
+    /// Declared before the services, so that the roles are dropped first.
     pub roles: Roles,
     pub services: Services,
     pub folder: PathBuf,
@@ -60,7 +60,7 @@ impl Setup {
 }
 
 impl Stage {
-    /// Schema, topics and bucket are there, and every serve is ready, when this returns.
+    /// Migrates and starts the roles; every serve is ready when this returns.
     pub async fn set(setup: Setup, services: Services, folder: &Path) -> Self {
         let roles = Roles::start(&setup, &services, folder).await;
         let (folder, complaints) = (folder.to_owned(), Mutex::default());
@@ -95,7 +95,7 @@ impl Stage {
         }
     }
 
-    /// What it said, should it not succeed.
+    /// Runs a subcommand; `Err` has its output if it fails.
     pub async fn run_to_its_end(&self, args: &[&str], limit: Duration) -> Result<(), String> {
         let run = tokio::process::Command::new(&self.program)
             .args(args)
@@ -111,25 +111,25 @@ impl Stage {
         if output.status.success() { Ok(()) } else { Err(format!("{args:?}: {output:?}")) }
     }
 
-    /// The roles end, the services go on.
+    /// Ends the roles and returns the services, which keep running.
     pub fn leave(self) -> Services {
         self.services
     }
 
-    /// What happens, with the time since everything was ready.
-    pub fn say(&self, what: &str) {
+    /// Prints what happens, with the time since everything was ready.
+    pub fn log(&self, what: &str) {
         println!("  {:>6.1} s  {what}", self.began.elapsed().as_secs_f64());
     }
 
     pub fn complain(&self, check: &'static str, details: Vec<String>) {
         let complaints = details.into_iter().map(|detail| Violation { invariant: "I10", check, detail });
-        self.complaints.lock().expect("nobody panics while holding it").extend(complaints);
+        self.complaints.lock().expect("no holder panics").extend(complaints);
     }
 
-    /// What roles did that they must not do, those included that are gone.
+    /// Misbehaviour of roles, including those that have ended.
     pub fn complaints(&self) -> Vec<Violation> {
         self.complain(ENDS, self.roles.all().flat_map(Role::complaints).collect());
-        std::mem::take(&mut *self.complaints.lock().expect("nobody panics while holding it"))
+        std::mem::take(&mut *self.complaints.lock().expect("no holder panics"))
     }
 
     pub fn journal(&self) -> PathBuf {

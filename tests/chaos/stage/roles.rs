@@ -1,4 +1,4 @@
-//! The roles as processes that are watched over: one that dies is started again, on the same port, with the next seed.
+//! Supervised processes of the roles: one that dies is started again, on the same port, with the next seed.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -19,12 +19,12 @@ use crate::load::dice::Dice;
 use crate::proxy::Ports;
 use crate::support::{eventually, holds};
 
-/// How often a role is looked at.
-const LOOK: Duration = Duration::from_millis(20);
-/// A start takes up to this much longer.
-const REST: Duration = Duration::from_secs(1);
-/// A process that stopped itself is woken after the session has ended.
-const SLEEP: Duration = Duration::from_secs(8);
+/// Interval of the supervisor.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Longest delay before a restart.
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(1);
+/// Time after which a stopped process is woken: its group session has ended by then.
+const WAKE_AFTER: Duration = Duration::from_secs(8);
 /// Time limit of an orderly end, well past `SHUTDOWN_TIMEOUT`.
 pub const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -95,7 +95,7 @@ impl Roles {
         self.serves.iter().chain(&self.workers)
     }
 
-    /// From the next start of each on.
+    /// Disables crash points from the next start on.
     pub fn crash_no_more(&self) {
         self.all().for_each(|role| role.state().spacing = 0);
     }
@@ -109,7 +109,7 @@ impl Roles {
         });
     }
 
-    /// Every serve says that it is ready.
+    /// Waits until every serve is ready.
     pub async fn ready(&self) {
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
         for address in &self.addresses {
@@ -124,7 +124,7 @@ impl Roles {
     }
 }
 
-/// Once, by the first build.
+/// Migrates the database with the program of the setup.
 async fn migrate(program: &Path, env: &[(String, String)], folder: &Path) {
     let log = log_file(&folder.join("migrate.log"));
     let run = tokio::process::Command::new(program)
@@ -170,11 +170,11 @@ impl Role {
             complaints: Vec::new(),
         };
         let shared = Arc::new(Mutex::new(state));
-        let task = tokio::spawn(watch_over(Arc::clone(&shared), name.to_owned()));
+        let task = tokio::spawn(supervise(Arc::clone(&shared), name.to_owned()));
         Self { name: name.to_owned(), log, shared, task }
     }
 
-    /// Another member of its kind, with its settings.
+    /// Starts another member of its kind with its settings.
     pub fn another(&self, name: &str, folder: &Path) -> Self {
         let (program, args, env, dice) = {
             let mut state = self.state();
@@ -185,27 +185,27 @@ impl Role {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.lock().expect("nobody panics while holding it")
+        self.shared.lock().expect("no holder panics")
     }
 
-    /// False when it does not run just now.
+    /// Sends a signal; false if the process is not running.
     pub fn signal(&self, signal: Signal) -> bool {
         let mut state = self.state();
         state.asked_to_end |= signal == Signal::SIGTERM;
         state.signal(signal)
     }
 
-    /// If it runs just now.
+    /// Kills the process if it is running.
     pub fn kill9(&self) {
         self.signal(Signal::SIGKILL);
     }
 
-    /// In good order. It is started again.
+    /// Sends SIGTERM; the supervisor starts it again.
     pub fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
 
-    /// From the next start on.
+    /// Sets the executable of the next start.
     pub fn use_program(&self, program: &Path) {
         program.clone_into(&mut self.state().program);
     }
@@ -218,7 +218,7 @@ impl Role {
     pub async fn started_since(&self, starts: u64) {
         let until = Instant::now() + STOP_LIMIT;
         while self.starts() == starts && Instant::now() < until {
-            sleep(LOOK).await;
+            sleep(INTERVAL).await;
         }
     }
 
@@ -230,12 +230,12 @@ impl Role {
         self.state().woken
     }
 
-    /// What it did that it must not do.
+    /// Unexpected ends.
     pub fn complaints(&self) -> Vec<String> {
         self.state().complaints.clone()
     }
 
-    /// Ends it in good order and for good; what it did wrong.
+    /// Ends it with SIGTERM, without a restart; returns its unexpected ends.
     pub async fn end(self) -> Vec<String> {
         let asked = Instant::now();
         {
@@ -252,7 +252,7 @@ impl Role {
                 self.state().complaints.push(complaint);
                 break;
             }
-            sleep(LOOK).await;
+            sleep(INTERVAL).await;
         }
         self.complaints()
     }
@@ -275,12 +275,12 @@ impl Drop for Role {
     }
 }
 
-async fn watch_over(shared: Arc<Mutex<State>>, name: String) {
+async fn supervise(shared: Arc<Mutex<State>>, name: String) {
     loop {
         {
-            let mut state = shared.lock().expect("nobody panics while holding it");
+            let mut state = shared.lock().expect("no holder panics");
             if state.reap(&name) {
-                let millis = state.dice.below(usize::try_from(REST.as_millis()).unwrap_or(1));
+                let millis = state.dice.below(usize::try_from(MAX_RESTART_DELAY.as_millis()).unwrap_or(1));
                 let rest = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
                 state.start_at = Some(Instant::now() + rest);
             }
@@ -290,7 +290,7 @@ async fn watch_over(shared: Arc<Mutex<State>>, name: String) {
             }
             state.wake();
         }
-        sleep(LOOK).await;
+        sleep(INTERVAL).await;
     }
 }
 
@@ -311,13 +311,13 @@ impl State {
         self.child = Some(child.expect("the program can be started"));
     }
 
-    /// What all its lives have in common, by the settings.
+    /// Crash points of every life, from the settings.
     fn more_faults(&self) -> String {
         let own = self.env.iter().find(|(name, _)| name == "FILESYS_FAULTS");
         own.map(|(_, value)| value.clone()).unwrap_or_default()
     }
 
-    /// At which step this life ends, one after the other.
+    /// Crash point of this life, in turns.
     fn faults(&mut self) -> String {
         let mut text = format!("seed={}", self.dice.roll() % 1_000_000);
         let points = if self.args[0] == "serve" { &SERVE_POINTS[..] } else { &WORKER_POINTS[..] };
@@ -347,7 +347,7 @@ impl State {
         kill(Pid::from_raw(pid), signal).is_ok()
     }
 
-    /// True when it has ended since the last look.
+    /// Whether the process has ended since the last call.
     fn reap(&mut self, name: &str) -> bool {
         let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) else {
             return false;
@@ -366,7 +366,7 @@ impl State {
     fn wake(&mut self) {
         if !self.is_stopped() {
             self.stopped_since = None;
-        } else if self.stopped_since.get_or_insert_with(Instant::now).elapsed() > SLEEP {
+        } else if self.stopped_since.get_or_insert_with(Instant::now).elapsed() > WAKE_AFTER {
             self.woken += 1;
             self.stopped_since = None;
             self.signal(Signal::SIGCONT);
@@ -381,14 +381,14 @@ impl State {
 }
 
 fn complaint(name: &str, status: ExitStatus) -> String {
-    format!("{name} ended by itself: {status}")
+    format!("{name} ended unexpectedly: {status}")
 }
 
-/// Steps that are passed too seldom to wait for one of them.
+/// Crash points that are passed too seldom to wait for one of them.
 const RARE: &str = ";worker.failed=kill@0.03;put.aside=kill@0.03;letters.kept=kill@0.05;object.removed=kill@0.03;\
      worker.generated=panic@0.002";
 
-/// Where lives end, and how often that step is passed, in percent of a worker's requests.
+/// Crash points of workers, and how often each is passed, in percent of a worker's requests.
 const WORKER_POINTS: [(Point, usize); 7] = [
     (Point::WorkerFetched, 100),
     (Point::WorkerGenerated, 100),

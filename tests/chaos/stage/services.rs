@@ -1,4 +1,4 @@
-//! PostgreSQL, Kafka and S3 of a run's own, each behind a proxy that can be told to misbehave.
+//! PostgreSQL, Kafka and S3 of a run, each behind a proxy that injects faults.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -125,7 +125,7 @@ impl Services {
         self.s3.endpoint()
     }
 
-    /// What a role reads of its environment to find them, through the proxies.
+    /// Environment of a role: addresses of the proxies and credentials.
     pub fn settings(&self) -> Vec<(String, String)> {
         let mut database = url::Url::parse(&self.ground.database_url).unwrap();
         database.set_port(Some(self.postgres_proxy.address().port())).unwrap();
@@ -145,8 +145,8 @@ impl Services {
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The next run finds nothing of the one before.
-    pub async fn move_on(&mut self, name: &str) {
+    /// Switches to a new database, topics and bucket for the next run.
+    pub async fn switch_to(&mut self, name: &str) {
         let name = name.replace('-', "_");
         let client = self.client().await.expect("PostgreSQL answers");
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
@@ -177,7 +177,7 @@ impl Services {
         rows.unwrap_or_default().iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// All but our own.
+    /// Terminates every session but this one.
     pub async fn terminate_backends(&self) {
         const SQL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -195,7 +195,7 @@ impl Services {
         Some(client)
     }
 
-    /// The proxies let everything through.
+    /// Lets everything through the proxies.
     pub fn pass(&self) {
         self.postgres_proxy.set(Mode::Pass);
         self.kafka_proxy.set(Mode::Pass);
@@ -203,7 +203,7 @@ impl Services {
         self.s3_proxy.set(S3Mode::Pass, 0);
     }
 
-    /// Kafka comes back without anything that it knew.
+    /// Restarts Kafka with an empty log.
     pub async fn wipe_kafka(&mut self) {
         self.kafka.run(&["stop", "--wipe"]).await;
         let properties = self.properties.to_str().unwrap().to_owned();
@@ -211,7 +211,7 @@ impl Services {
     }
 }
 
-/// Clients are sent to the proxy; the verifier comes in by a door of its own.
+/// Listeners of Kafka: one that advertises the proxy to clients, and one for the verifier.
 fn listeners(kafka: &Own, proxy: &TcpProxy, direct: &str) -> String {
     let (port, controller) = (kafka.port(), kafka.port() + 1);
     let proxy = proxy.address();

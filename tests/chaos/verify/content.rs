@@ -1,8 +1,8 @@
-//! What a file must be, computed from the documents alone: its bytes and its key (docs/EVENTS.md, the contract).
+//! Bytes and key that a file must have, computed from the documents alone (docs/EVENTS.md).
 
 use sha2::{Digest, Sha256};
 
-/// The only thing that may be read of the time is how the API writes it.
+/// Returns the bytes of a file; `created_at` as the API writes it.
 pub fn content(title: &str, description: Option<&str>, created_at: &str) -> Vec<u8> {
     let rule = "=".repeat(19);
     let lines = [

@@ -1,26 +1,28 @@
-//! Waiting until nothing is left to do, and telling what was left when that took too long (I2, I7, I8, I10).
+//! Waiting until nothing is left to do; reports what was left when that took too long (I2, I7, I8, I10).
 
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
 use super::log::{Log, groups};
-use super::{Failure, Violation, rows};
+use super::violations::Violation;
+use super::{Failure, rows};
 use crate::evidence::Evidence;
 
-const EVERY: Duration = Duration::from_millis(500);
+/// Interval of looks.
+const INTERVAL: Duration = Duration::from_millis(500);
 /// Time limit of one look.
-const LIMIT: Duration = Duration::from_secs(45);
+const LOOK_LIMIT: Duration = Duration::from_secs(45);
 
 pub async fn drained(evidence: &Evidence, limit: Duration) -> Result<Duration, Vec<Violation>> {
     let started = Instant::now();
     loop {
         let took = started.elapsed();
-        let looked = tokio::time::timeout(LIMIT, look(evidence)).await;
+        let looked = tokio::time::timeout(LOOK_LIMIT, look(evidence)).await;
         let left = match looked {
             Ok(Ok(left)) => left,
             Ok(Err(error)) => vec![violation("I10", "not-reachable", error.to_string())],
-            Err(_) => vec![violation("I10", "not-reachable", format!("no answer within {LIMIT:?}"))],
+            Err(_) => vec![violation("I10", "not-reachable", format!("no answer within {LOOK_LIMIT:?}"))],
         };
         if left.is_empty() {
             return Ok(took);
@@ -28,7 +30,7 @@ pub async fn drained(evidence: &Evidence, limit: Duration) -> Result<Duration, V
         if took > limit {
             return Err(left);
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
@@ -44,7 +46,7 @@ async fn look(evidence: &Evidence) -> Result<Vec<Violation>, Failure> {
         let lag = log.lag(&group, topic).await?;
         left.extend(lag.into_iter().map(|behind| violation("I8", "not-committed", behind)));
     }
-    // What was under way in Kafka may have left work in the database.
+    // Records that were consumed meanwhile may have left work in the database.
     left.extend(in_database(&client).await?);
     Ok(left)
 }

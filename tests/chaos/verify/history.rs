@@ -1,7 +1,7 @@
-//! I5: one file's history against the drawing in docs/STATES.md, which is written down here once more.
+//! I5: the history of one file against the transition table of docs/STATES.md, written here once more.
 
-use super::findings::Findings;
-use super::stories::{Moves, Story};
+use super::journal::{ClientTransitions, SentRequest};
+use super::violations::Violations;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -29,114 +29,116 @@ impl Status {
     }
 }
 
-/// A line of table `transitions`.
+/// History entry, a row of table `transitions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line {
+pub struct Entry {
     pub from: Option<Status>,
     pub to: Status,
     pub attempt: i32,
-    /// A worker is named.
+    /// Whether it names a worker.
     pub by_worker: bool,
 }
 
-/// Who or what draws an edge.
+/// Transition of a file, by its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edge {
+pub enum Transition {
     Accepted,
     Started,
     Completed,
-    /// By a worker, or by the deadline.
+    /// By a worker or by the deadline.
     Failed,
     Cancelled,
     Deleted,
     Retried,
-    Rescued,
+    Republished,
 }
 
-/// `None`: the drawing has no such edge.
-pub fn edge(before: Option<(Status, i32)>, line: Line) -> Option<Edge> {
+/// Returns the transition that an entry is; `None` if the table has no such row.
+pub fn transition(before: Option<(Status, i32)>, entry: Entry) -> Option<Transition> {
     let Some((status, attempt)) = before else {
-        return (line.from.is_none() && line.to == Pending && line.attempt == 1).then_some(Edge::Accepted);
+        return (entry.from.is_none() && entry.to == Pending && entry.attempt == 1)
+            .then_some(Transition::Accepted);
     };
-    let raised = line.attempt.checked_sub(attempt)?;
-    if line.from != Some(status) {
+    let raised = entry.attempt.checked_sub(attempt)?;
+    if entry.from != Some(status) {
         return None;
     }
-    match (status, line.to, raised) {
-        (Pending, Processing, 0) => Some(Edge::Started),
-        (Pending | Processing, Completed, 0) => Some(Edge::Completed),
-        (Pending | Processing, Failed, 0) => Some(Edge::Failed),
-        (Pending | Processing, Cancelled, 0) => Some(Edge::Cancelled),
-        (Pending | Processing | Completed | Failed | Cancelled, Deleted, 0) => Some(Edge::Deleted),
-        (Pending, Pending, 1) | (Processing, Processing, 1) => Some(Edge::Rescued),
-        (Failed | Cancelled, Pending, 1) => Some(Edge::Retried),
+    match (status, entry.to, raised) {
+        (Pending, Processing, 0) => Some(Transition::Started),
+        (Pending | Processing, Completed, 0) => Some(Transition::Completed),
+        (Pending | Processing, Failed, 0) => Some(Transition::Failed),
+        (Pending | Processing, Cancelled, 0) => Some(Transition::Cancelled),
+        (Pending | Processing | Completed | Failed | Cancelled, Deleted, 0) => Some(Transition::Deleted),
+        (Pending, Pending, 1) | (Processing, Processing, 1) => Some(Transition::Republished),
+        (Failed | Cancelled, Pending, 1) => Some(Transition::Retried),
         _ => None,
     }
 }
 
-/// The edges of a history whose lines are all legal.
-pub fn edges(lines: &[Line]) -> impl Iterator<Item = (Line, Option<Edge>)> {
-    let before = std::iter::once(None).chain(lines.iter().map(|line| Some((line.to, line.attempt))));
-    before.zip(lines).map(|(before, line)| (*line, edge(before, *line)))
+/// Each entry of a history with its transition.
+pub fn transitions(entries: &[Entry]) -> impl Iterator<Item = (Entry, Option<Transition>)> {
+    let before = std::iter::once(None).chain(entries.iter().map(|entry| Some((entry.to, entry.attempt))));
+    before.zip(entries).map(|(before, entry)| (*entry, transition(before, *entry)))
 }
 
-/// A file as its row has it.
+/// State of a file in its row.
 #[derive(Debug, Clone, Copy)]
-pub struct End {
+pub struct RowState {
     pub id: i64,
     pub status: Status,
     pub attempt: i32,
     pub sequence: i64,
 }
 
-pub fn check(end: End, lines: &[Line], findings: &mut Findings) {
-    let id = end.id;
-    for (line, edge) in edges(lines) {
-        if edge.is_none() {
-            findings.add("I5", "illegal-edge", || format!("file {id}: {line:?} in {lines:?}"));
+pub fn check(row: RowState, entries: &[Entry], violations: &mut Violations) {
+    let id = row.id;
+    for (entry, transition) in transitions(entries) {
+        if transition.is_none() {
+            violations.add("I5", "illegal-transition", || format!("file {id}: {entry:?} in {entries:?}"));
         }
     }
-    for attempt in 1..=end.attempt {
+    for attempt in 1..=row.attempt {
         let ends =
-            |line: &&Line| line.attempt == attempt && matches!(line.to, Completed | Failed | Cancelled);
-        if lines.iter().filter(ends).count() > 1 {
-            findings.add("I5", "two-outcomes", || format!("file {id}, attempt {attempt}: {lines:?}"));
+            |entry: &&Entry| entry.attempt == attempt && matches!(entry.to, Completed | Failed | Cancelled);
+        if entries.iter().filter(ends).count() > 1 {
+            violations.add("I5", "two-outcomes", || format!("file {id}, attempt {attempt}: {entries:?}"));
         }
     }
-    let last = lines.last().map(|line| (line.to, line.attempt));
-    if last != Some((end.status, end.attempt)) {
-        findings.add("I5", "row-is-not-last-line", || format!("{end:?}: {lines:?}"));
+    let last = entries.last().map(|entry| (entry.to, entry.attempt));
+    if last != Some((row.status, row.attempt)) {
+        violations.add("I5", "row-is-not-last-entry", || format!("{row:?}: {entries:?}"));
     }
-    if usize::try_from(end.sequence) != Ok(lines.len()) {
-        findings.add("I5", "sequence-is-not-lines", || format!("{end:?}: {lines:?}"));
+    if usize::try_from(row.sequence) != Ok(entries.len()) {
+        violations.add("I5", "sequence-is-not-entries", || format!("{row:?}: {entries:?}"));
     }
 }
 
-/// Whether people's moves and the history tell the same, and nothing was asked for twice without a reason.
-pub fn check_moves(id: i64, lines: &[Line], story: &Story, findings: &mut Findings) {
-    let count = |wanted| edges(lines).filter(|(_, edge)| *edge == Some(wanted)).count();
-    let mut compare = |what, moves: Moves, made: usize, needed: u32| {
+/// Compares the transitions that clients asked for with those in the history.
+pub fn check_client_transitions(id: i64, entries: &[Entry], sent: &SentRequest, violations: &mut Violations) {
+    let count = |wanted| transitions(entries).filter(|(_, transition)| *transition == Some(wanted)).count();
+    let mut compare = |what, asked: ClientTransitions, made: usize, needed: u32| {
         let made = u32::try_from(made).unwrap_or(u32::MAX);
-        if made > moves.possible {
-            findings.add("I5", "moved-by-nobody", || format!("file {id}: {what}: {made} of {moves:?}"));
+        if made > asked.possible {
+            violations
+                .add("I5", "unrequested-transition", || format!("file {id}: {what}: {made} of {asked:?}"));
         }
         if made < needed {
-            findings.add("I1", "move-lost", || format!("file {id}: {what}: {made} of {moves:?}"));
+            violations.add("I1", "transition-lost", || format!("file {id}: {what}: {made} of {asked:?}"));
         }
     };
     // Cancelling and deleting again is answered alike and changes nothing; a retry is answered 202 only if it does.
-    let (cancels, retries, deletes) = (story.cancels, story.retries, story.deletes);
-    compare("cancel", cancels, count(Edge::Cancelled), cancels.done.min(1));
-    compare("retry", retries, count(Edge::Retried), retries.done);
-    compare("delete", deletes, count(Edge::Deleted), deletes.done.min(1));
+    let (cancels, retries, deletes) = (sent.cancels, sent.retries, sent.deletes);
+    compare("cancel", cancels, count(Transition::Cancelled), cancels.done.min(1));
+    compare("retry", retries, count(Transition::Retried), retries.done);
+    compare("delete", deletes, count(Transition::Deleted), deletes.done.min(1));
 }
 
-/// Failed, and no worker said so: its deadline passed, or its request could not be published.
-pub fn expired(lines: &[Line]) -> bool {
-    edges(lines).any(|(line, edge)| edge == Some(Edge::Failed) && !line.by_worker)
+/// Whether it failed without a result: its deadline passed, or its request could not be published.
+pub fn failed_without_result(entries: &[Entry]) -> bool {
+    transitions(entries).any(|(entry, transition)| transition == Some(Transition::Failed) && !entry.by_worker)
 }
 
-/// Asked for again, and no person did.
-pub fn rescued(lines: &[Line]) -> bool {
-    edges(lines).any(|(_, edge)| edge == Some(Edge::Rescued))
+/// Whether its request was published again without a client's retry.
+pub fn was_republished(entries: &[Entry]) -> bool {
+    transitions(entries).any(|(_, transition)| transition == Some(Transition::Republished))
 }

@@ -1,4 +1,4 @@
-//! Kafka, past the product: whole topics from the low to the high watermark, and what groups have committed.
+//! Kafka, past the product: whole topics from the low to the high watermark, and the offsets that groups committed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,10 +23,10 @@ pub const CREATED: &str = "file.created";
 pub const EVENTS: &str = "file.events";
 pub const DEAD_LETTERS: &str = "file.create.dlq";
 
-/// Where a record lies.
+/// Partition and offset of a record.
 pub type Place = (i32, i64);
 
-/// A cluster as it is.
+/// Client of the cluster.
 pub struct Log {
     client: Client,
     prefix: String,
@@ -65,7 +65,7 @@ impl Log {
         Ok(timeout(LIMIT, asking).await.map_err(|_| "Kafka names no leader")??)
     }
 
-    /// Milliseconds since 1970. Of files that were created from then on, every record that was ever published is there.
+    /// Time since which the log is complete, in milliseconds since 1970: records of files created later are all there.
     pub async fn is_whole_since(&self, log_lost: bool) -> Result<i64, Failure> {
         /// Margin for clocks that differ.
         const MARGIN: i64 = 2000;
@@ -95,8 +95,8 @@ impl Log {
         Ok(ends)
     }
 
-    /// Every record that the topic has, each partition in its order. `read` runs for several partitions at once; what
-    /// it makes of a record is given to `take`. The number of records.
+    /// Reads every record of the topic, each partition in order, and returns their number. `read` runs for several
+    /// partitions at once; its results are passed to `take`.
     pub async fn read<T: Send + 'static>(
         &self,
         topic: &str,
@@ -117,7 +117,7 @@ impl Log {
                     next = last.offset + 1;
                     let read = |at: RecordAndOffset| read((partition, at.offset), at.record);
                     let batch = records.into_iter().map(read).collect();
-                    send.send(batch).await.map_err(|_| "nobody takes the records")?;
+                    send.send(batch).await.map_err(|_| "the checker has ended")?;
                 }
                 Ok::<(), Failure>(())
             });
@@ -134,7 +134,7 @@ impl Log {
         Ok(count)
     }
 
-    /// What `group` has committed of the topic, by partition; nothing for partitions without a commit.
+    /// Committed offsets of `group` by partition, where there are any.
     pub async fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, Failure> {
         let partitions = self.partitions(topic)?.to_vec();
         let (topic, group) = (format!("{}{topic}", self.prefix), format!("{}{group}", self.prefix));
@@ -160,7 +160,7 @@ impl Log {
         asking.await?
     }
 
-    /// Partitions of the topic where the group hasn't committed everything, each with what is missing.
+    /// Describes the partitions of the topic that the group has not committed to their end.
     pub async fn lag(&self, group: &str, topic: &str) -> Result<Vec<String>, Failure> {
         let committed = self.committed(group, topic).await?;
         let ends = self.ends(topic).await?;
@@ -184,7 +184,7 @@ async fn ends_of(client: &PartitionClient) -> Result<Ends, Failure> {
     timeout(LIMIT, asking).await.map_err(|_| "Kafka tells no offsets")?
 }
 
-/// At least one record, unless there is none left.
+/// Fetches at least one record, unless there is none left.
 async fn fetch(client: &PartitionClient, from: i64, until: i64) -> Result<Vec<RecordAndOffset>, Failure> {
     let fetching = client.fetch_records(from, 1..FETCH_BYTES, 1000);
     let (records, _) = timeout(LIMIT, fetching).await.map_err(|_| "Kafka gives no records")??;
@@ -193,16 +193,16 @@ async fn fetch(client: &PartitionClient, from: i64, until: i64) -> Result<Vec<Re
 }
 
 /// Returns the group that reads `file.create.dlq`, named after the group of serve.
-pub fn letters_group(evidence: &Evidence) -> String {
+pub fn dead_letters_group(evidence: &Evidence) -> String {
     let group = &evidence.serve_group;
     format!("{}-dead-letters", group.strip_suffix("-group").unwrap_or(group))
 }
 
-/// Every group and what it reads.
+/// Groups with the topics that they read.
 pub fn groups(evidence: &Evidence) -> [(String, &'static str); 3] {
     [
         (evidence.worker_group.clone(), CREATE),
         (evidence.serve_group.clone(), CREATED),
-        (letters_group(evidence), DEAD_LETTERS),
+        (dead_letters_group(evidence), DEAD_LETTERS),
     ]
 }

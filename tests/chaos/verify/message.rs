@@ -1,4 +1,4 @@
-//! Values of records as docs/EVENTS.md has them, read by rules of our own.
+//! Values of records as docs/EVENTS.md defines them, parsed independently of the product.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -27,16 +27,16 @@ pub enum Outcome {
 
 /// A result on `file.created` that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct FileResult {
     pub file_id: i64,
     pub attempt: Option<i32>,
     pub outcome: Outcome,
     pub location: Option<String>,
 }
 
-/// A fact on `file.events`.
+/// An event on `file.events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
+pub struct FileEvent {
     pub id: String,
     pub kind: String,
     pub sequence: i64,
@@ -49,14 +49,14 @@ pub fn header<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
     std::str::from_utf8(record.headers.get(name)?).ok()
 }
 
-/// Enough to recognise a value: its length and a hash.
-pub fn mark(value: Option<&[u8]>) -> (usize, u64) {
+/// Fingerprint of a value: its length and a hash.
+pub fn fingerprint(value: Option<&[u8]>) -> (usize, u64) {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     (value.map_or(0, <[u8]>::len), hasher.finish())
 }
 
-/// `Err`: it belongs among the dead letters.
+/// Parses a request; `Err` if it has to become a dead letter.
 pub fn request(value: Option<&[u8]>) -> Result<Request, String> {
     let object = object(value)?;
     let attempt = object.get("attempt").map_or(Ok(1), |attempt| positive(attempt, "attempt"))?;
@@ -72,8 +72,8 @@ pub fn request(value: Option<&[u8]>) -> Result<Request, String> {
     })
 }
 
-/// `Err`: it belongs among the dead letters, whatever it speaks of.
-pub fn report(value: Option<&[u8]>) -> Result<Report, String> {
+/// Parses a result; `Err` if it has to become a dead letter.
+pub fn result(value: Option<&[u8]>) -> Result<FileResult, String> {
     let object = object(value)?;
     let outcome = match object.get("status").and_then(Value::as_str) {
         Some("processing") => Outcome::Processing,
@@ -96,16 +96,16 @@ pub fn report(value: Option<&[u8]>) -> Result<Report, String> {
     if text_or_null(&object, "sha256")?.is_some_and(|text| !is_hex(&text)) {
         return Err("sha256".to_owned());
     }
-    Ok(Report { file_id: file_id(&object)?, attempt, outcome, location })
+    Ok(FileResult { file_id: file_id(&object)?, attempt, outcome, location })
 }
 
-pub fn fact(value: Option<&[u8]>) -> Result<Fact, String> {
+pub fn file_event(value: Option<&[u8]>) -> Result<FileEvent, String> {
     let object = object(value)?;
     let file = object.get("file").and_then(Value::as_object).ok_or("file")?;
     let text = |of: &Map<String, Value>, name: &'static str| {
         of.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(name)
     };
-    Ok(Fact {
+    Ok(FileEvent {
         id: text(&object, "id")?,
         kind: text(&object, "type")?,
         sequence: object.get("sequence").and_then(Value::as_i64).ok_or("sequence")?,
@@ -119,8 +119,8 @@ pub fn fact(value: Option<&[u8]>) -> Result<Fact, String> {
     })
 }
 
-/// Reads the file and attempt that a value names, even when the rest of it is unusable. Without an attempt it is the first.
-pub fn named(value: Option<&[u8]>) -> Option<(i64, i32)> {
+/// Reads the file and attempt that a value names, even if the rest of it is unusable; attempt 1 if it names none.
+pub fn named_attempt(value: Option<&[u8]>) -> Option<(i64, i32)> {
     /// The other members may be anything that has an end.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

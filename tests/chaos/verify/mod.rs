@@ -1,41 +1,34 @@
-//! The judge: compares the journal, PostgreSQL, S3 and Kafka after a run, with queries of its own (I1–I10).
+//! The verifier: compares the journal, PostgreSQL, S3 and Kafka after a run, with queries of its own (I1–I10).
 
+mod answers;
 pub mod content;
+mod dead_letters;
 mod drained;
-mod findings;
 mod history;
-mod letters;
+mod journal;
 mod log;
 mod message;
 mod objects;
 mod records;
 mod rows;
 pub mod self_test;
-mod stories;
+mod topics;
+mod violations;
 
 use std::time::{Duration, Instant};
 
-use self::findings::Findings;
+use self::journal::Journal;
 use self::log::Log;
 use self::objects::{Objects, Store};
-use self::records::Judge;
-use self::rows::Reading;
-use self::stories::Stories;
+use self::rows::RowReader;
+use self::topics::TopicChecker;
+pub use self::violations::Violation;
+use self::violations::Violations;
 use crate::evidence::Evidence;
 
-/// Violation: one thing that is not as it must be.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Violation {
-    /// Name in the list of invariants, such as `I4`.
-    pub invariant: &'static str,
-    /// Short name of the check.
-    pub check: &'static str,
-    pub detail: String,
-}
-
-/// What `verify` found.
+/// Result of `verify`.
 #[derive(Debug, Clone, Default, serde::Serialize)]
-pub struct Verdict {
+pub struct Verified {
     pub violations: Vec<Violation>,
     pub counted: Counted,
 }
@@ -52,9 +45,9 @@ pub struct Counted {
     pub objects: u64,
     /// Objects read whole and compared byte by byte.
     pub objects_read: u64,
-    /// Answered 201 and without a row, or completed and without the object.
+    /// Files that were answered 201 and have no row, or are completed and have no object.
     pub lost: u64,
-    /// More than one row for one request, or a second outcome of one attempt that was applied.
+    /// Requests with more than one row, and second outcomes of one attempt that were applied.
     pub duplicate_effects: u64,
     /// Objects that no live row names.
     pub orphans: u64,
@@ -65,62 +58,72 @@ pub struct Counted {
     /// Records that came more than once under one event id, or as a repeated outcome of one attempt.
     pub duplicate_deliveries: u64,
     pub dead_letters: u64,
-    /// How long the verifying took.
+    /// Time that verification took.
     pub took: Duration,
 }
 
-/// Why something could not be looked at.
+/// Why something could not be read.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Waits until nothing is left to do: no unfinished file, outbox and `object_removals` empty, no lag of any group.
-/// The time that it took, or what was still left at the end of `limit` (I2, I4, I7, I8, I10).
+/// Returns the time that took, or what was left after `limit` (I2, I4, I7, I8, I10).
 pub async fn drained(evidence: &Evidence, limit: Duration) -> Result<Duration, Vec<Violation>> {
     drained::drained(evidence, limit).await
 }
 
-/// Compares everything with everything. Meant for after `drained`; takes the services as they are. What can't be
-/// looked at is a violation too, `not-verified`.
-pub async fn verify(evidence: &Evidence) -> Verdict {
+/// Compares the journal, rows, objects and records, after `drained`. What can't be read is a violation too, `not-verified`.
+pub async fn verify(evidence: &Evidence) -> Verified {
     let started = Instant::now();
-    let (mut findings, mut counted) = (Findings::default(), Counted::default());
-    if let Err(error) = compare(evidence, &mut findings, &mut counted).await {
-        findings.add("I8", "not-verified", || error.to_string());
+    let (mut violations, mut counted) = (Violations::default(), Counted::default());
+    if let Err(error) = compare(evidence, &mut violations, &mut counted).await {
+        violations.add("I8", "not-verified", || error.to_string());
     }
-    let count = |checks: &[&str]| checks.iter().map(|check| findings.count(check)).sum::<u64>();
-    counted.lost = count(&["accepted-lost", "object-missing", "move-lost"]);
+    let count = |checks: &[&str]| checks.iter().map(|check| violations.count(check)).sum::<u64>();
+    counted.lost = count(&["accepted-lost", "object-missing", "transition-lost"]);
     counted.orphans = count(&["orphan"]);
     counted.duplicate_effects =
-        count(&["row-twice", "one-key-two-files", "two-outcomes", "request-twice", "fact-twice"]);
+        count(&["row-twice", "one-key-two-files", "two-outcomes", "request-twice", "event-twice"]);
     counted.took = started.elapsed();
-    Verdict { violations: findings.into_violations(), counted }
+    Verified { violations: violations.into_list(), counted }
 }
 
-async fn compare(evidence: &Evidence, findings: &mut Findings, counted: &mut Counted) -> Result<(), Failure> {
-    let stories = Stories::read(&evidence.journal)?;
+async fn compare(
+    evidence: &Evidence,
+    violations: &mut Violations,
+    counted: &mut Counted,
+) -> Result<(), Failure> {
+    let journal = Journal::read(&evidence.journal)?;
     let store = Store::of(evidence)?;
     let client = rows::connect(evidence).await?;
-    let mut objects = Objects::list(&store, counted, findings).await?;
+    let mut objects = Objects::list(&store, counted, violations).await?;
     let log = Log::open(evidence).await?;
     let whole_since = log.is_whole_since(evidence.log_lost).await?;
-    let reading = Reading {
-        stories: &stories,
+    let reader = RowReader {
+        journal: &journal,
         objects: &mut objects,
-        findings,
+        violations,
         counted,
         whole_since,
         bucket: &evidence.bucket,
     };
-    let rows = reading.read(&client).await?;
-    objects.settle(&store, counted, findings).await?;
+    let rows = reader.read(&client).await?;
+    objects.check_contents(&store, counted, violations).await?;
     for left in drained::in_database(&client).await? {
-        // Said for each file already.
+        // Reported for each file already.
         if left.check != "unfinished" {
-            findings.add(left.invariant, left.check, || left.detail);
+            violations.add(left.invariant, left.check, || left.detail);
         }
     }
-    let mut judge =
-        Judge { evidence, log: &log, whole_since, rows: &rows, stories: &stories, findings, counted };
-    let records = judge.read().await?;
-    let letters = judge.read_letters(&client, &records).await?;
-    judge.settle(&records, &letters).await
+    let mut checker = TopicChecker {
+        evidence,
+        log: &log,
+        whole_since,
+        rows: &rows,
+        journal: &journal,
+        violations,
+        counted,
+    };
+    let records = checker.read_records().await?;
+    let dead_letters = checker.read_dead_letters(&client, &records).await?;
+    checker.check_answers(&records, &dead_letters).await
 }

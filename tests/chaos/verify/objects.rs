@@ -10,19 +10,20 @@ use s3::{Bucket, Region};
 use serde::Deserialize;
 
 use super::content::sha256;
-use super::findings::Findings;
+use super::violations::Violations;
 use super::{Counted, Failure};
 use crate::evidence::Evidence;
 
 const LIMIT: Duration = Duration::from_mins(1);
 const SIGNATURE_SECS: u32 = 300;
-/// Up to so many objects are all read.
-const ALL: usize = 5000;
-/// Number of objects that are read where there are more.
+/// Largest number of objects that are all read.
+const READ_ALL: usize = 5000;
+/// Number of objects that are read otherwise.
 const SAMPLE: usize = 2000;
+/// Objects read at once.
 const AT_ONCE: usize = 8;
 
-/// The store by itself.
+/// Client of the store.
 pub struct Store {
     bucket: Box<Bucket>,
     client: Client,
@@ -39,7 +40,7 @@ impl Store {
         Ok(Self { bucket, client })
     }
 
-    async fn ask(&self, key: &str, query: &[(&str, &str)]) -> Result<(u16, Vec<u8>), Failure> {
+    async fn get_with(&self, key: &str, query: &[(&str, &str)]) -> Result<(u16, Vec<u8>), Failure> {
         let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let url = self.bucket.presign_get(key, SIGNATURE_SECS, Some(query)).await?;
         let answer = self.client.get(url).send().await?;
@@ -48,7 +49,7 @@ impl Store {
 
     /// `None`: there is no such object.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
-        match self.ask(key, &[]).await? {
+        match self.get_with(key, &[]).await? {
             (200, bytes) => Ok(Some(bytes)),
             (404, _) => Ok(None),
             (status, _) => Err(format!("GET {key}: {status}").into()),
@@ -67,7 +68,7 @@ impl Store {
         Ok(())
     }
 
-    /// Begins an upload in parts and leaves it. Its id.
+    /// Begins a multipart upload and returns its id.
     pub async fn begin_upload(&self, key: &str) -> Result<String, Failure> {
         Ok(self.bucket.initiate_multipart_upload(key, "text/plain").await?.upload_id)
     }
@@ -83,7 +84,7 @@ impl Store {
         loop {
             let mut query = vec![("list-type", "2"), ("max-keys", "1000")];
             query.extend(token.as_deref().map(|token| ("continuation-token", token)));
-            let (status, body) = self.ask("", &query).await?;
+            let (status, body) = self.get_with("", &query).await?;
             if status != 200 {
                 return Err(format!("listing the bucket: {status}").into());
             }
@@ -96,9 +97,9 @@ impl Store {
         }
     }
 
-    /// Keys of uploads that nobody completed. `None`: this store can't tell.
+    /// Keys of multipart uploads that were not completed; `None` if the store can't list them.
     pub async fn uploads(&self) -> Result<Option<Vec<String>>, Failure> {
-        match self.ask("", &[("uploads", "")]).await? {
+        match self.get_with("", &[("uploads", "")]).await? {
             (200, body) => {
                 let page: UploadPage = quick_xml::de::from_reader(body.as_slice())?;
                 Ok(Some(page.upload.into_iter().map(|upload| upload.key).collect()))
@@ -140,62 +141,65 @@ struct Upload {
 /// Size and SHA-256 that an object must have.
 pub type Expected = (usize, String);
 
-/// What the bucket has, and what of it rows have claimed.
+/// Objects of the bucket: those that rows refer to and the others.
 pub struct Objects {
-    unclaimed: HashMap<String, usize>,
-    claimed: Vec<(i64, String, Expected)>,
+    unreferenced: HashMap<String, usize>,
+    referenced: Vec<(i64, String, Expected)>,
 }
 
 impl Objects {
     pub async fn list(
         store: &Store,
         counted: &mut Counted,
-        findings: &mut Findings,
+        violations: &mut Violations,
     ) -> Result<Self, Failure> {
-        let unclaimed = store.list().await?;
-        counted.objects = u64::try_from(unclaimed.len()).unwrap_or_default();
+        let unreferenced = store.list().await?;
+        counted.objects = u64::try_from(unreferenced.len()).unwrap_or_default();
         for key in store.uploads().await?.unwrap_or_default() {
-            findings.add("I4", "upload-left", || key);
+            violations.add("I4", "upload-left", || key);
         }
-        Ok(Self { unclaimed, claimed: Vec::new() })
+        Ok(Self { unreferenced, referenced: Vec::new() })
     }
 
-    /// A completed row says that this is its object.
-    pub fn claim(&mut self, id: i64, key: &str, expected: Expected, findings: &mut Findings) {
-        match self.unclaimed.remove(key) {
-            None => findings.add("I3", "object-missing", || format!("file {id}: {key}, or it is another's")),
+    /// Takes the object of a completed row.
+    pub fn reference(&mut self, id: i64, key: &str, expected: Expected, violations: &mut Violations) {
+        match self.unreferenced.remove(key) {
+            None => {
+                violations.add("I3", "object-missing", || format!("file {id}: {key}, or it is another's"));
+            }
             Some(size) if size != expected.0 => {
-                findings.add("I3", "object-differs", || {
+                violations.add("I3", "object-differs", || {
                     format!("file {id}: {key} has {size} bytes, not {}", expected.0)
                 });
             }
-            Some(_) => self.claimed.push((id, key.to_owned(), expected)),
+            Some(_) => self.referenced.push((id, key.to_owned(), expected)),
         }
     }
 
-    /// Once all rows have claimed theirs: what is left belongs to nobody, and what was claimed has the right bytes.
-    pub async fn settle(
+    /// Checks, once every row has been read, that no object is an orphan and that referenced ones have the right bytes.
+    pub async fn check_contents(
         self,
         store: &Store,
         counted: &mut Counted,
-        findings: &mut Findings,
+        violations: &mut Violations,
     ) -> Result<(), Failure> {
-        for (key, size) in self.unclaimed {
-            findings.add("I4", "orphan", || format!("{key}, {size} bytes"));
+        for (key, size) in self.unreferenced {
+            violations.add("I4", "orphan", || format!("{key}, {size} bytes"));
         }
-        let total = self.claimed.len();
-        let chosen = self.claimed.into_iter().filter(|(id, ..)| total <= ALL || is_in_sample(*id, total));
+        let total = self.referenced.len();
+        let chosen =
+            self.referenced.into_iter().filter(|(id, ..)| total <= READ_ALL || is_in_sample(*id, total));
         let mut reads = futures_util::stream::iter(chosen)
             .map(|(id, key, expected)| async move { (id, store.get(&key).await, key, expected) })
             .buffer_unordered(AT_ONCE);
         while let Some((id, bytes, key, expected)) = reads.next().await {
             counted.objects_read += 1;
             match bytes? {
-                None => findings.add("I3", "object-missing", || format!("file {id}: {key} is only listed")),
+                None => violations.add("I3", "object-missing", || format!("file {id}: {key} is only listed")),
                 Some(bytes) => {
                     let found = (bytes.len(), sha256(&bytes));
                     if found != expected {
-                        findings.add("I3", "object-differs", || {
+                        violations.add("I3", "object-differs", || {
                             format!("file {id}: {key} is {found:?}, not {expected:?}")
                         });
                     }

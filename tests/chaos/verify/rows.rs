@@ -1,4 +1,4 @@
-//! PostgreSQL, past the product: rows and histories, batch by batch, held against the journal (I1, I2, I3, I5).
+//! PostgreSQL, past the product: rows and histories, read in batches and compared with the journal (I1, I2, I3, I5).
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -7,17 +7,17 @@ use chrono::{DateTime, SecondsFormat};
 use tokio_postgres::{Client, NoTls};
 
 use super::content::{content, key, sha256};
-use super::findings::Findings;
-use super::history::{self, End, Line, Status};
+use super::history::{self, Entry, RowState, Status};
+use super::journal::{Digest, Journal, Number};
 use super::objects::Objects;
-use super::stories::{Digest, Number, Stories};
+use super::violations::Violations;
 use super::{Counted, Failure};
 use crate::evidence::Evidence;
 
 const BATCH: i64 = 2000;
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// What the other checks need of a file.
+/// Row of a file, as far as the other checks need it.
 #[derive(Debug)]
 pub struct Row {
     /// Number of its request; `None` when there was none.
@@ -25,7 +25,7 @@ pub struct Row {
     pub attempt: i32,
     pub sequence: i64,
     pub created_at: i64,
-    pub lines: Vec<Line>,
+    pub entries: Vec<Entry>,
 }
 
 #[derive(Debug, Default)]
@@ -62,11 +62,11 @@ pub fn written(millis: i64) -> String {
 /// In the place of texts of a deleted file.
 pub(super) const ERASED: &str = "(deleted)";
 
-/// Everything that rows alone can tell, and objects for those that are completed: these are taken out of `objects`.
-pub struct Reading<'a> {
-    pub stories: &'a Stories,
+/// Reads and checks rows, and takes the objects of completed ones out of `objects`.
+pub struct RowReader<'a> {
+    pub journal: &'a Journal,
     pub objects: &'a mut Objects,
-    pub findings: &'a mut Findings,
+    pub violations: &'a mut Violations,
     pub counted: &'a mut Counted,
     /// Time like `Log::is_whole_since`.
     pub whole_since: i64,
@@ -90,10 +90,10 @@ struct Stored {
     sequence: i64,
 }
 
-/// A line with what only its row is compared with.
-type FullLine = (Line, i64, Option<String>);
+/// History entry with the columns that only its row is compared with: time and error.
+type FullEntry = (Entry, i64, Option<String>);
 
-impl Reading<'_> {
+impl RowReader<'_> {
     pub async fn read(mut self, client: &Client) -> Result<Rows, Failure> {
         let mut rows = Rows::default();
         let parked = client.query("SELECT file_id FROM outbox WHERE parked_at IS NOT NULL", &[]).await?;
@@ -104,11 +104,11 @@ impl Reading<'_> {
             let batch = files(client, after).await?;
             let (Some(first), Some(last)) = (batch.first(), batch.last()) else { break };
             after = last.id;
-            let mut lines = transitions(client, first.id, last.id).await?;
+            let mut entries = transitions(client, first.id, last.id).await?;
             for stored in batch {
-                let lines = lines.remove(&stored.id).unwrap_or_default();
+                let entries = entries.remove(&stored.id).unwrap_or_default();
                 let number = self.compare_with_journal(&stored, &mut with_row);
-                rows.by_id.insert(stored.id, self.check(&stored, number, &lines, &rows.parked));
+                rows.by_id.insert(stored.id, self.check(&stored, number, &entries, &rows.parked));
             }
         }
         self.counted.rows = u64::try_from(rows.by_id.len()).unwrap_or_default();
@@ -117,33 +117,33 @@ impl Reading<'_> {
         Ok(rows)
     }
 
-    /// The number of its request.
+    /// Returns the number of its request.
     fn compare_with_journal(&mut self, stored: &Stored, with_row: &mut HashSet<Number>) -> Option<Number> {
         let (id, title) = (stored.id, &stored.title);
         let is_erased = stored.status == Status::Deleted && title == ERASED;
-        let found = if is_erased { self.stories.with_id(id) } else { self.stories.with_title(title) };
-        let Some((number, story)) = found else {
-            self.findings.add("I1", "row-without-request", || format!("file {id}: {title:?}"));
+        let found = if is_erased { self.journal.with_id(id) } else { self.journal.with_title(title) };
+        let Some((number, sent)) = found else {
+            self.violations.add("I1", "row-without-request", || format!("file {id}: {title:?}"));
             return None;
         };
         if !with_row.insert(number) {
-            self.findings
+            self.violations
                 .add("I1", "row-twice", || format!("request {number:?}: file {id} is one of several"));
         }
-        if !story.good || (story.refused.is_some() && story.ids.is_empty()) {
-            let refused = story.refused;
-            self.findings
+        if !sent.good || (sent.refused.is_some() && sent.ids.is_empty()) {
+            let refused = sent.refused;
+            self.violations
                 .add("I1", "refused-has-row", || format!("request {number:?} ({refused:?}): file {id}"));
         }
-        if story.ids.iter().any(|answered| *answered != id) {
-            let ids = &story.ids;
-            self.findings
+        if sent.ids.iter().any(|answered| *answered != id) {
+            let ids = &sent.ids;
+            self.violations
                 .add("I1", "other-id", || format!("request {number:?}: file {id}, answered {ids:?}"));
         }
         let description = stored.description.as_deref().map(Digest::of);
-        let wanted = story.description.clone().filter(|_| !is_erased);
+        let wanted = sent.description.clone().filter(|_| !is_erased);
         if description != wanted {
-            self.findings.add("I1", "other-content", || format!("request {number:?}: file {id}"));
+            self.violations.add("I1", "other-content", || format!("request {number:?}: file {id}"));
         }
         Some(number)
     }
@@ -152,7 +152,7 @@ impl Reading<'_> {
         &mut self,
         stored: &Stored,
         number: Option<Number>,
-        lines: &[FullLine],
+        entries: &[FullEntry],
         parked: &HashSet<i64>,
     ) -> Row {
         let Stored { id, status, attempt, sequence, created_at, .. } = *stored;
@@ -162,36 +162,40 @@ impl Reading<'_> {
             Status::Cancelled => &mut self.counted.cancelled,
             Status::Deleted => &mut self.counted.deleted,
             Status::Pending | Status::Processing => {
-                self.findings.add("I2", "unfinished", || format!("file {id}: {status:?}, attempt {attempt}"));
+                self.violations
+                    .add("I2", "unfinished", || format!("file {id}: {status:?}, attempt {attempt}"));
                 &mut self.counted.stuck
             }
         };
         *counted += 1;
-        if let Some((_, at, error)) = lines.last()
+        if let Some((_, at, error)) = entries.last()
             && (*at, error) != (stored.updated_at, &stored.error)
         {
-            self.findings.add("I5", "row-is-not-last-line", || format!("file {id}: time or error"));
+            self.violations.add("I5", "row-is-not-last-entry", || format!("file {id}: time or error"));
         }
-        let lines: Vec<Line> = lines.iter().map(|(line, ..)| *line).collect();
-        history::check(End { id, status, attempt, sequence }, &lines, self.findings);
-        if let Some(story) = number.and_then(|number| self.stories.by_number.get(&number)) {
-            history::check_moves(id, &lines, story, self.findings);
+        let entries: Vec<Entry> = entries.iter().map(|(entry, ..)| *entry).collect();
+        history::check(RowState { id, status, attempt, sequence }, &entries, self.violations);
+        if let Some(sent) = number.and_then(|number| self.journal.by_number.get(&number)) {
+            history::check_client_transitions(id, &entries, sent, self.violations);
         }
-        if created_at >= self.whole_since && history::rescued(&lines) {
-            self.findings.add("I8", "rescued", || format!("file {id}: a record was lost: {lines:?}"));
+        if created_at >= self.whole_since && history::was_republished(&entries) {
+            self.violations.add("I8", "republished", || {
+                format!("file {id}: its request was published again: {entries:?}")
+            });
         }
-        if !parked.contains(&id) && history::expired(&lines) {
-            self.findings
-                .add("I2", "failed-by-nobody", || format!("file {id}: no worker said so: {lines:?}"));
+        if !parked.contains(&id) && history::failed_without_result(&entries) {
+            self.violations.add("I2", "failed-without-result", || {
+                format!("file {id}: no worker reported it: {entries:?}")
+            });
         }
         if status == Status::Completed {
             self.check_object(stored);
         } else if stored.location.is_some()
             || status != Status::Deleted && (stored.size, &stored.sha256) != (None, &None)
         {
-            self.findings.add("I3", "object-of-unfinished", || format!("file {id}: {:?}", stored.location));
+            self.violations.add("I3", "object-of-unfinished", || format!("file {id}: {:?}", stored.location));
         }
-        Row { number, attempt, sequence, created_at, lines }
+        Row { number, attempt, sequence, created_at, entries }
     }
 
     fn check_object(&mut self, stored: &Stored) {
@@ -200,7 +204,7 @@ impl Reading<'_> {
         let location = format!("s3://{}/{key}", self.bucket);
         if stored.location.as_ref() != Some(&location) {
             let found = &stored.location;
-            self.findings
+            self.violations
                 .add("I3", "location-not-its-own", || format!("file {id}: {found:?}, not {location}"));
         }
         let expected = content(title, stored.description.as_deref(), &written(*created_at));
@@ -208,44 +212,45 @@ impl Reading<'_> {
         let row_size = stored.size.and_then(|size| usize::try_from(size).ok());
         if (row_size, stored.sha256.as_ref()) != (Some(size), Some(&digest)) {
             let found = (&stored.size, &stored.sha256);
-            self.findings.add("I3", "row-differs", || format!("file {id}: {found:?}, not {size}, {digest}"));
+            self.violations
+                .add("I3", "row-differs", || format!("file {id}: {found:?}, not {size}, {digest}"));
         }
         if stored.kind != "txt text/plain; charset=utf-8" {
-            self.findings.add("I3", "row-differs", || format!("file {id}: {}", stored.kind));
+            self.violations.add("I3", "row-differs", || format!("file {id}: {}", stored.kind));
         }
-        // Where the row says that it is; that it should be elsewhere is told above.
+        // At the place that the row names; a wrong place is reported above.
         let prefix = format!("s3://{}/", self.bucket);
         let named = stored.location.as_deref().and_then(|location| location.strip_prefix(&prefix));
-        self.objects.claim(*id, named.unwrap_or(&key), (size, digest), self.findings);
+        self.objects.reference(*id, named.unwrap_or(&key), (size, digest), self.violations);
     }
 
     fn find_lost(&mut self, with_row: &HashSet<Number>) {
-        for (number, story) in &self.stories.by_number {
-            let title = &story.title;
-            if !story.ids.is_empty() && !with_row.contains(number) {
-                self.findings.add("I1", "accepted-lost", || {
-                    format!("request {number:?}, answered 201 as file {:?}: {title:?}", story.ids)
+        for (number, sent) in &self.journal.by_number {
+            let title = &sent.title;
+            if !sent.ids.is_empty() && !with_row.contains(number) {
+                self.violations.add("I1", "accepted-lost", || {
+                    format!("request {number:?}, answered 201 as file {:?}: {title:?}", sent.ids)
                 });
             }
-            if story.ids.len() > 1 {
-                self.findings
-                    .add("I1", "one-key-two-files", || format!("request {number:?}: {:?}", story.ids));
+            if sent.ids.len() > 1 {
+                self.violations
+                    .add("I1", "one-key-two-files", || format!("request {number:?}: {:?}", sent.ids));
             }
-            if !story.good && !story.ids.is_empty() {
-                self.findings.add("I1", "bad-accepted", || format!("request {number:?}: {title:?}"));
+            if !sent.good && !sent.ids.is_empty() {
+                self.violations.add("I1", "bad-accepted", || format!("request {number:?}: {title:?}"));
             }
-            if let (true, Some(status)) = (story.good, story.refused) {
-                self.findings
+            if let (true, Some(status)) = (sent.good, sent.refused) {
+                self.violations
                     .add("I1", "good-refused", || format!("request {number:?}: {status}: {title:?}"));
             }
-            for wrong in &story.wrong {
-                self.findings.add("I1", "answer-differs", || format!("request {number:?}: {wrong}"));
+            for wrong in &sent.wrong {
+                self.violations.add("I1", "answer-differs", || format!("request {number:?}: {wrong}"));
             }
         }
-        self.counted.requests = u64::try_from(self.stories.by_number.len()).unwrap_or_default();
+        self.counted.requests = u64::try_from(self.journal.by_number.len()).unwrap_or_default();
     }
 
-    /// Keys lead to the rows of the requests that had them.
+    /// Checks that idempotency keys lead to the rows of the requests that had them.
     async fn check_keys(&mut self, client: &Client, rows: &Rows) -> Result<(), Failure> {
         let mut after = String::new();
         let mut keys: HashMap<i64, String> = HashMap::new();
@@ -257,12 +262,12 @@ impl Reading<'_> {
             keys.extend(batch.iter().map(|row| (row.get::<_, i64>(1), row.get(0))));
         }
         for (id, row) in &rows.by_id {
-            let story = row.number.and_then(|number| self.stories.by_number.get(&number));
-            if let Some(story) = story
-                && story.key.as_ref() != keys.get(id)
+            let sent = row.number.and_then(|number| self.journal.by_number.get(&number));
+            if let Some(sent) = sent
+                && sent.key.as_ref() != keys.get(id)
             {
-                self.findings.add("I1", "key-differs", || {
-                    format!("file {id}: {:?}, asked for with {:?}", keys.get(id), story.key)
+                self.violations.add("I1", "key-differs", || {
+                    format!("file {id}: {:?}, asked for with {:?}", keys.get(id), sent.key)
                 });
             }
         }
@@ -296,19 +301,19 @@ async fn files(client: &Client, after: i64) -> Result<Vec<Stored>, Failure> {
     rows.iter().map(stored).collect()
 }
 
-async fn transitions(client: &Client, from: i64, to: i64) -> Result<HashMap<i64, Vec<FullLine>>, Failure> {
+async fn transitions(client: &Client, from: i64, to: i64) -> Result<HashMap<i64, Vec<FullEntry>>, Failure> {
     let sql = "SELECT file_id, from_status, to_status, attempt, worker IS NOT NULL,
                       (extract(epoch FROM at) * 1000)::bigint, error
                FROM transitions WHERE file_id BETWEEN $1 AND $2 ORDER BY file_id, id";
-    let mut lines: HashMap<i64, Vec<FullLine>> = HashMap::new();
+    let mut entries: HashMap<i64, Vec<FullEntry>> = HashMap::new();
     for row in client.query(sql, &[&from, &to]).await? {
-        let line = Line {
+        let entry = Entry {
             from: row.get::<_, Option<&str>>(1).map(Status::read).transpose()?,
             to: Status::read(row.get(2))?,
             attempt: row.get(3),
             by_worker: row.get(4),
         };
-        lines.entry(row.get(0)).or_default().push((line, row.get(5), row.get(6)));
+        entries.entry(row.get(0)).or_default().push((entry, row.get(5), row.get(6)));
     }
-    Ok(lines)
+    Ok(entries)
 }

@@ -1,11 +1,11 @@
-//! Trials in PostgreSQL: rows, histories, keys, outbox, removals and letters are altered by statements.
+//! Trials in PostgreSQL: rows, histories, keys, outbox, removals and dead letters are altered by statements.
 
 use std::time::Duration;
 
-use super::{Failure, Lab, Trial};
+use super::{Failure, SelfTest, Trial};
 use crate::verify::drained;
 
-/// What is broken, how, and who must see it. `$one`, `$other` and `$cancelled` are files.
+/// What is broken, by which statements, and the checks that must report it. `$one`, `$other` and `$cancelled` are files.
 const TRIALS: [(&str, &str, &[&str]); 22] = [
     (
         "a row is gone",
@@ -13,21 +13,21 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
         &[
             "accepted-lost",
             "orphan",
-            "request-of-nobody",
+            "request-without-file",
             "request-unanswered",
-            "poison-without-letter",
-            "fact-without-change",
+            "poison-without-dead-letter",
+            "event-without-change",
         ],
     ),
     (
-        "a row that nobody asked for",
+        "a row without a request",
         "INSERT INTO files (id, title, status, created_at, updated_at, deadline_at, sequence)
-         SELECT 900000, 'nobody asked for this', 'cancelled', created_at, created_at, deadline_at, 2
+         SELECT 900000, 'without a request', 'cancelled', created_at, created_at, deadline_at, 2
          FROM files WHERE id = $one;
          INSERT INTO transitions (file_id, at, from_status, to_status, attempt)
          SELECT 900000, created_at, v.f, v.t, 1
          FROM files, (VALUES (NULL, 'pending'), ('pending', 'cancelled')) v (f, t) WHERE id = $one",
-        &["row-without-request", "fact-missing", "request-missing"],
+        &["row-without-request", "event-missing", "request-missing"],
     ),
     (
         "a request has two rows",
@@ -41,10 +41,10 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
             "row-twice",
             "other-id",
             "key-differs",
-            "fact-missing",
+            "event-missing",
             "request-missing",
-            "outcome-unheard",
-            "failed-without-letter",
+            "outcome-unpublished",
+            "failed-without-dead-letter",
         ],
     ),
     (
@@ -58,12 +58,12 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
                 updated_at = (SELECT at FROM transitions WHERE file_id = $one AND to_status = 'processing')
          WHERE id = $one;
          DELETE FROM transitions WHERE file_id = $one AND to_status = 'completed'",
-        &["unfinished", "orphan", "fact-without-change"],
+        &["unfinished", "orphan", "event-without-change"],
     ),
     (
         "a row went back and its history did not",
         "UPDATE files SET status = 'processing', s3_location = NULL, size = NULL, sha256 = NULL WHERE id = $one",
-        &["unfinished", "orphan", "row-is-not-last-line"],
+        &["unfinished", "orphan", "row-is-not-last-entry"],
     ),
     (
         "a status went back in the history",
@@ -72,27 +72,27 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
          INSERT INTO transitions (file_id, at, from_status, to_status, attempt, worker)
          SELECT id, updated_at, 'processing', 'completed', 1, 'w' FROM files WHERE id = $one;
          UPDATE files SET sequence = 5 WHERE id = $one",
-        &["illegal-edge", "two-outcomes", "fact-missing"],
+        &["illegal-transition", "two-outcomes", "event-missing"],
     ),
     (
         "a second outcome was recorded",
         "INSERT INTO transitions (file_id, at, from_status, to_status, attempt, worker)
          SELECT id, updated_at, 'completed', 'completed', 1, 'w' FROM files WHERE id = $one",
-        &["illegal-edge", "two-outcomes", "sequence-is-not-lines"],
+        &["illegal-transition", "two-outcomes", "sequence-is-not-entries"],
     ),
     (
         "an attempt fell",
         "UPDATE transitions SET attempt = 2 WHERE file_id = $one AND to_status = 'processing'",
-        &["illegal-edge", "fact-differs"],
+        &["illegal-transition", "event-differs"],
     ),
     (
-        "the first line is missing",
+        "the first entry is missing",
         "DELETE FROM transitions WHERE file_id = $one AND from_status IS NULL;
          UPDATE files SET sequence = 2 WHERE id = $one",
-        &["illegal-edge", "fact-differs", "fact-without-change"],
+        &["illegal-transition", "event-differs", "event-without-change"],
     ),
     (
-        "a file was rescued, though no log was lost",
+        "a request was published again, though no log was lost",
         "INSERT INTO transitions (file_id, at, from_status, to_status, attempt)
          SELECT id, updated_at, 'processing', 'processing', 2 FROM files WHERE id = $one;
          INSERT INTO transitions (file_id, at, from_status, to_status, attempt, worker, error)
@@ -100,27 +100,27 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
          WHERE file_id = $one AND to_status = 'completed';
          DELETE FROM transitions WHERE file_id = $one AND to_status = 'completed' AND attempt = 1;
          UPDATE files SET sequence = 4, attempt = 2 WHERE id = $one",
-        &["rescued", "fact-differs", "fact-missing", "request-missing", "outcome-unheard"],
+        &["republished", "event-differs", "event-missing", "request-missing", "outcome-unpublished"],
     ),
     (
-        "a file failed and no worker said so",
+        "a file failed without a result",
         "UPDATE transitions SET to_status = 'failed', worker = NULL, error = 'e'
          WHERE file_id = $one AND to_status = 'completed';
          UPDATE files SET status = 'failed', error = 'e', s3_location = NULL, size = NULL, sha256 = NULL
          WHERE id = $one",
-        &["failed-by-nobody", "orphan", "fact-differs"],
+        &["failed-without-result", "orphan", "event-differs"],
     ),
     (
         "a file failed that its worker had completed",
         "UPDATE transitions SET to_status = 'failed', error = 'e' WHERE file_id = $one AND to_status = 'completed';
          UPDATE files SET status = 'failed', error = 'e', s3_location = NULL, size = NULL, sha256 = NULL
          WHERE id = $one",
-        &["outcome-unheard", "failed-without-letter", "orphan", "fact-differs"],
+        &["outcome-unpublished", "failed-without-dead-letter", "orphan", "event-differs"],
     ),
     (
-        "a row has another time than its last line",
+        "a row has another time than its last entry",
         "UPDATE files SET updated_at = updated_at + interval '1 second' WHERE id = $one",
-        &["row-is-not-last-line"],
+        &["row-is-not-last-entry"],
     ),
     (
         "a location is that of another file",
@@ -148,11 +148,11 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
         &["removal-left"],
     ),
     (
-        "a dead letter is kept that never was",
+        "a row of a dead letter that was never published",
         "INSERT INTO dead_letters (letter_id, kafka_partition, kafka_offset, original_topic, original_partition,
                 original_offset, value, headers, error, received_at)
          VALUES (gen_random_uuid(), 0, 0, 'file.create', 0, 0, 'x', '{}', 'why', now())",
-        &["letter-row-of-nothing"],
+        &["dead-letter-row-without-record"],
     ),
     (
         "a key leads to another file",
@@ -166,37 +166,37 @@ const TRIALS: [(&str, &str, &[&str]); 22] = [
     ),
 ];
 
-/// What the trials alter.
+/// Tables that the trials alter.
 const TABLES: [&str; 6] =
     ["files", "transitions", "outbox", "object_removals", "idempotency_keys", "dead_letters"];
 
-/// What has drained has none of these.
+/// Checks of unfinished work.
 const LEFT_TO_DO: [&str; 3] = ["unfinished", "outbox-left", "removal-left"];
 
-pub(super) async fn trials(lab: &mut Lab<'_>) -> Result<(), Failure> {
+pub(super) async fn trials(test: &mut SelfTest<'_>) -> Result<(), Failure> {
     let save = |table| format!("CREATE TEMP TABLE saved_{table} AS TABLE {table};");
-    lab.client.batch_execute(&TABLES.map(save).concat()).await?;
+    test.client.batch_execute(&TABLES.map(save).concat()).await?;
     let restore = |table| format!("INSERT INTO {table} SELECT * FROM saved_{table};");
-    let mend = format!("TRUNCATE {}; {}", TABLES.join(", "), TABLES.map(restore).concat());
+    let restore_tables = format!("TRUNCATE {}; {}", TABLES.join(", "), TABLES.map(restore).concat());
     for (broke, sql, expected) in TRIALS {
         let sql = sql
-            .replace("$one", &lab.victims.one.id.to_string())
-            .replace("$other", &lab.victims.other.id.to_string())
-            .replace("$cancelled", &lab.victims.cancelled.to_string());
-        lab.client.batch_execute(&sql).await?;
-        lab.see(broke, expected).await;
+            .replace("$one", &test.subjects.one.id.to_string())
+            .replace("$other", &test.subjects.other.id.to_string())
+            .replace("$cancelled", &test.subjects.cancelled.to_string());
+        test.client.batch_execute(&sql).await?;
+        test.expect(broke, expected).await;
         if expected.iter().any(|check| LEFT_TO_DO.contains(check)) {
-            lab.wait(expected).await;
+            test.wait(expected).await;
         }
-        lab.client.batch_execute(&mend).await?;
+        test.client.batch_execute(&restore_tables).await?;
     }
-    lab.wait(&[]).await;
-    lab.see("nothing, once the rows are mended", &[]).await;
+    test.wait(&[]).await;
+    test.expect("nothing, once the rows are restored", &[]).await;
     Ok(())
 }
 
-impl Lab<'_> {
-    /// Whether what is left to do is waited for, and nothing else.
+impl SelfTest<'_> {
+    /// Checks that `drained` waits for unfinished work and for nothing else.
     async fn wait(&mut self, expected: &[&str]) {
         let left = drained(&self.evidence, Duration::ZERO).await.err().unwrap_or_default();
         let reported: Vec<String> = left.iter().map(|found| found.check.to_owned()).collect();

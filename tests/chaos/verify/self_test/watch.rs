@@ -1,4 +1,4 @@
-//! Trials of the readers: a service that lies in one way each time.
+//! Trials of the readers: a service with one defect each time.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,14 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Lab, Trial};
+use super::{Failure, SelfTest, Trial};
 use crate::load::watch::Watch;
 use crate::load::{Load, Plan};
 use crate::verify::content::{content, sha256};
 
 /// What the service does wrong, from its second answer about a file on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lie {
+enum Defect {
     Nothing,
     StatusGoesBack,
     OutcomeChanges,
@@ -29,22 +29,22 @@ enum Lie {
     OtherBytes,
     OtherDigest,
     ObjectMissing,
-    /// Which is no lie.
+    /// Which is no defect.
     Unavailable,
 }
 
-const TRIALS: [(&str, Lie, &[&str]); 11] = [
-    ("an honest service", Lie::Nothing, &[]),
-    ("a status goes back", Lie::StatusGoesBack, &["status-went-back"]),
-    ("an outcome becomes another", Lie::OutcomeChanges, &["status-went-back"]),
-    ("an attempt falls", Lie::AttemptFalls, &["status-went-back"]),
-    ("a deleted file comes back", Lie::DeletedComesBack, &["status-went-back"]),
-    ("a record changes its title", Lie::OtherTitle, &["record-changed"]),
-    ("an accepted file is not found", Lie::NotFound, &["accepted-not-found"]),
-    ("a download has other bytes", Lie::OtherBytes, &["download-differs"]),
-    ("a record has another digest", Lie::OtherDigest, &["record-differs"]),
-    ("a completed file can't be downloaded", Lie::ObjectMissing, &["completed-not-there"]),
-    ("a service that is away", Lie::Unavailable, &[]),
+const TRIALS: [(&str, Defect, &[&str]); 11] = [
+    ("an honest service", Defect::Nothing, &[]),
+    ("a status goes back", Defect::StatusGoesBack, &["status-went-back"]),
+    ("an outcome becomes another", Defect::OutcomeChanges, &["status-went-back"]),
+    ("an attempt falls", Defect::AttemptFalls, &["status-went-back"]),
+    ("a deleted file comes back", Defect::DeletedComesBack, &["status-went-back"]),
+    ("a record changes its title", Defect::OtherTitle, &["record-changed"]),
+    ("an accepted file is not found", Defect::NotFound, &["accepted-not-found"]),
+    ("a download has other bytes", Defect::OtherBytes, &["download-differs"]),
+    ("a record has another digest", Defect::OtherDigest, &["record-differs"]),
+    ("a completed file can't be downloaded", Defect::ObjectMissing, &["completed-not-there"]),
+    ("a service that is away", Defect::Unavailable, &[]),
 ];
 
 /// Looks of one trial.
@@ -52,28 +52,28 @@ const LOOKS: u64 = 40;
 const LIMIT: Duration = Duration::from_secs(20);
 const CREATED_AT: &str = "2026-01-03T00:00:00.000Z";
 
-pub(super) async fn trials(lab: &mut Lab<'_>) -> Result<(), Failure> {
-    let folder = lab.evidence.journal.with_extension("watched");
+pub(super) async fn trials(test: &mut SelfTest<'_>) -> Result<(), Failure> {
+    let folder = test.evidence.journal.with_extension("watched");
     std::fs::create_dir_all(&folder)?;
-    for (number, (broke, lie, expected)) in TRIALS.into_iter().enumerate() {
-        let mut reported = watch(lie, &folder.join(number.to_string())).await?;
+    for (number, (broke, defect, expected)) in TRIALS.into_iter().enumerate() {
+        let mut reported = watch(defect, &folder.join(number.to_string())).await?;
         reported.sort_unstable();
         reported.dedup();
         let expected: Vec<String> = expected.iter().map(|check| (*check).to_owned()).collect();
         let passed = expected == reported;
-        lab.trials.push(Trial { broke, expected, reported, passed });
+        test.trials.push(Trial { broke, expected, reported, passed });
     }
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
 /// The checks that found something.
-async fn watch(lie: Lie, journal: &Path) -> Result<Vec<String>, Failure> {
+async fn watch(defect: Defect, journal: &Path) -> Result<Vec<String>, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let liar = Arc::new(Liar { lie, files: Mutex::default() });
+    let server = Arc::new(FaultyServer { defect, files: Mutex::default() });
     let addresses = vec![format!("http://{}", listener.local_addr()?)];
     let mut service = JoinSet::new();
-    service.spawn(Arc::clone(&liar).listen(listener));
+    service.spawn(Arc::clone(&server).listen(listener));
 
     let plan =
         Plan { addresses, requests: 12, concurrency: 1, rate: None, seed: 7, journal: journal.to_owned() };
@@ -81,19 +81,19 @@ async fn watch(lie: Lie, journal: &Path) -> Result<Vec<String>, Failure> {
     let load = Load::start(plan, no_more);
     let watch = Watch::start(&load, 2, enough.clone());
     let until = tokio::time::Instant::now() + LIMIT;
-    while liar.looks() < LOOKS && tokio::time::Instant::now() < until {
+    while server.looks() < LOOKS && tokio::time::Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     enough.cancel();
     let watched = watch.finish().await;
-    if liar.looks() < LOOKS {
-        return Err(format!("{lie:?}: only {} looks within {LIMIT:?}", liar.looks()).into());
+    if server.looks() < LOOKS {
+        return Err(format!("{defect:?}: only {} looks within {LIMIT:?}", server.looks()).into());
     }
     Ok(watched.violations.iter().map(|found| found.check.to_owned()).collect())
 }
 
-struct Liar {
-    lie: Lie,
+struct FaultyServer {
+    defect: Defect,
     files: Mutex<Vec<File>>,
 }
 
@@ -107,7 +107,7 @@ struct File {
 
 type Reply = (u16, Vec<u8>);
 
-impl Liar {
+impl FaultyServer {
     fn looks(&self) -> u64 {
         self.files.lock().expect("no connection panics").iter().map(|file| file.looks).sum()
     }
@@ -134,7 +134,7 @@ impl Liar {
         };
         let path = head.split_whitespace().nth(1)?;
         let (status, reply) =
-            if head.starts_with("post /files ") { self.accept(&body)? } else { self.tell(path)? };
+            if head.starts_with("post /files ") { self.accept(&body)? } else { self.file(path)? };
         let head =
             format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", reply.len());
         stream.write_all(&[head.into_bytes(), reply].concat()).await.ok()?;
@@ -154,7 +154,7 @@ impl Liar {
         Some((201, self.record(files.len(), &file, "pending", 1).to_string().into_bytes()))
     }
 
-    fn tell(&self, path: &str) -> Option<Reply> {
+    fn file(&self, path: &str) -> Option<Reply> {
         let mut parts = path.strip_prefix("/files/")?.split('/');
         let id: usize = parts.next()?.parse().ok()?;
         let is_content = parts.next() == Some("content");
@@ -164,13 +164,13 @@ impl Liar {
             return Some(self.content(file));
         }
         file.looks += 1;
-        let (status, attempt) = match (self.lie, file.looks % 2) {
-            (Lie::OutcomeChanges, 0) => ("failed", 1),
-            (Lie::AttemptFalls, 1) => ("processing", 2),
-            (Lie::StatusGoesBack, 0) | (Lie::AttemptFalls, _) => ("processing", 1),
-            (Lie::DeletedComesBack, 1) => ("deleted", 1),
-            (Lie::NotFound, _) => return Some((404, b"{\"code\":\"file_not_found\"}".to_vec())),
-            (Lie::Unavailable, _) => return Some((503, b"{\"code\":\"database_unavailable\"}".to_vec())),
+        let (status, attempt) = match (self.defect, file.looks % 2) {
+            (Defect::OutcomeChanges, 0) => ("failed", 1),
+            (Defect::AttemptFalls, 1) => ("processing", 2),
+            (Defect::StatusGoesBack, 0) | (Defect::AttemptFalls, _) => ("processing", 1),
+            (Defect::DeletedComesBack, 1) => ("deleted", 1),
+            (Defect::NotFound, _) => return Some((404, b"{\"code\":\"file_not_found\"}".to_vec())),
+            (Defect::Unavailable, _) => return Some((503, b"{\"code\":\"database_unavailable\"}".to_vec())),
             _ => ("completed", 1),
         };
         let file = file.clone();
@@ -179,10 +179,10 @@ impl Liar {
 
     fn content(&self, file: &File) -> Reply {
         let mut bytes = content(&file.title, file.description.as_deref(), CREATED_AT);
-        if self.lie == Lie::ObjectMissing {
+        if self.defect == Defect::ObjectMissing {
             return (410, b"{\"code\":\"object_missing\"}".to_vec());
         }
-        if self.lie == Lie::OtherBytes {
+        if self.defect == Defect::OtherBytes {
             bytes[0] ^= 1;
         }
         (200, bytes)
@@ -190,8 +190,8 @@ impl Liar {
 
     fn record(&self, id: usize, file: &File, status: &str, attempt: i32) -> Value {
         let bytes = content(&file.title, file.description.as_deref(), CREATED_AT);
-        let digest = if self.lie == Lie::OtherDigest { "0".repeat(64) } else { sha256(&bytes) };
-        let title = if self.lie == Lie::OtherTitle && file.looks > 0 { "another" } else { &file.title };
+        let digest = if self.defect == Defect::OtherDigest { "0".repeat(64) } else { sha256(&bytes) };
+        let title = if self.defect == Defect::OtherTitle && file.looks > 0 { "another" } else { &file.title };
         json!({"id": id, "title": title, "description": file.description, "status": status, "attempt": attempt,
                "created_at": CREATED_AT, "size": bytes.len(), "sha256": digest})
     }

@@ -12,27 +12,27 @@ use crate::evidence::Evidence;
 use crate::verify::Failure;
 use crate::verify::log::{EVENTS, Log, Place, groups};
 
-/// All trials write here.
+/// Partition that all trials write to.
 const PARTITION: i32 = 0;
 
-pub(super) struct Pen {
+pub(super) struct LogWriter {
     pub log: Log,
     evidence: Evidence,
 }
 
-impl Pen {
+impl LogWriter {
     pub async fn of(evidence: &Evidence) -> Result<Self, Failure> {
         Ok(Self { log: Log::open(evidence).await?, evidence: evidence.clone() })
     }
 
-    /// Where it lies now.
+    /// Appends a record and returns its place.
     pub async fn append(&self, topic: &str, record: Record) -> Result<Place, Failure> {
         let partition = self.log.partition(topic, PARTITION).await?;
         let offsets = partition.produce(vec![record], Compression::NoCompression).await?;
         Ok((PARTITION, *offsets.first().ok_or("no offset")?))
     }
 
-    /// Writes like `append`; then whoever reads the topic has committed it.
+    /// Appends a record that the topic's group has committed.
     pub async fn append_done(&self, topic: &str, record: Record) -> Result<Place, Failure> {
         let place = self.append(topic, record).await?;
         if topic != EVENTS {
@@ -41,10 +41,10 @@ impl Pen {
         Ok(place)
     }
 
-    /// The group that reads the topic has done everything up to this place.
+    /// Commits everything up to this place in the name of the topic's group.
     pub async fn commit(&self, topic: &str, (partition, offset): Place) -> Result<(), Failure> {
         let groups = groups(&self.evidence);
-        let (group, _) = groups.iter().find(|(_, of)| *of == topic).ok_or("nobody reads it")?;
+        let (group, _) = groups.iter().find(|(_, of)| *of == topic).ok_or("no group reads it")?;
         let prefix = &self.evidence.kafka_prefix;
         let (topic, group) = (format!("{prefix}{topic}"), format!("{prefix}{group}"));
         let brokers = self.evidence.kafka.clone();
@@ -61,7 +61,7 @@ impl Pen {
         committing.await?
     }
 
-    /// The first record of the topic that is `wanted`.
+    /// Finds the first record of the topic that is `wanted`.
     pub async fn find(
         &self,
         topic: &str,
