@@ -1,6 +1,10 @@
 //! The rules of the house, checked on the source: who may use whom, where each outside crate lives, how files look.
 
+mod cycle;
+mod mirror;
+mod offenders;
 mod source;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -88,9 +92,7 @@ const MIN_PURPOSE_CHARS: usize = 16;
 
 #[test]
 fn the_source_keeps_the_rules_of_the_house() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut tree = Tree::new();
-    read_tree(&src, &src, &mut tree);
+    let tree = read_tree("src");
     assert!(tree.contains_key("lib.rs") && tree.contains_key("main.rs"));
     let broken: Vec<String> = violations(&tree).iter().map(ToString::to_string).collect();
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
@@ -99,23 +101,28 @@ fn the_source_keeps_the_rules_of_the_house() {
 #[test]
 fn tests_and_benches_say_what_they_are_in_whole_phrases() {
     for folder in ["tests", "benches"] {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let mut tree = Tree::new();
-        read_tree(&root, &root, &mut tree);
-        assert!(!tree.is_empty());
+        let tree = read_tree(folder);
         let broken: Vec<Violation> = tree.iter().flat_map(|(file, text)| word_problems(file, text)).collect();
         assert_eq!(broken, [], "in {folder}");
     }
 }
 
-/// Source text by path below `src`.
+/// Source text by path below a folder.
 type Tree = BTreeMap<String, String>;
 
-fn read_tree(src: &Path, folder: &Path, tree: &mut Tree) {
+fn read_tree(folder: &str) -> Tree {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut tree = Tree::new();
+    read_folder(&root, &root, &mut tree);
+    assert!(!tree.is_empty(), "{folder} has no source");
+    tree
+}
+
+fn read_folder(src: &Path, folder: &Path, tree: &mut Tree) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            read_tree(src, &path, tree);
+            read_folder(src, &path, tree);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let name = path.strip_prefix(src).unwrap().to_str().unwrap().to_owned();
             tree.insert(name, std::fs::read_to_string(&path).unwrap());

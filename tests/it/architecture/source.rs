@@ -23,22 +23,34 @@ pub struct Source {
     /// Modules in files of their own that exist under `#[cfg(test)]` only.
     pub test_modules: Vec<Vec<String>>,
     pub paths: Vec<(Target, usize)>,
+    /// What its `use` lines give a name to: the path of the name, and what it stands for.
+    pub named: Vec<(Vec<String>, Target)>,
 }
 
 impl Source {
+    /// A file of this crate, which calls itself `filesys` too.
     pub fn of(file: &str, text: &str) -> Self {
+        Self::read(file, text, &["crate", "filesys"])
+    }
+
+    /// A file of another program, such as a test, to which this crate is one from outside.
+    pub fn of_program(file: &str, text: &str) -> Self {
+        Self::read(file, text, &["crate"])
+    }
+
+    fn read(file: &str, text: &str, own: &'static [&'static str]) -> Self {
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{file}: {error}"));
         let mut module: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
         if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
             module.pop();
         }
-        let mut reader = Reader { module, ..Reader::default() };
+        let mut reader = Reader { module, own, ..Reader::default() };
         if !is_for_tests(&parsed.attrs) {
             reader.visit_file(&parsed);
         }
-        let paths = reader.resolved();
+        let (paths, named) = reader.resolved();
         let Reader { module, declared, test_modules, .. } = reader;
-        Self { module, declared, test_modules, paths }
+        Self { module, declared, test_modules, paths, named }
     }
 
     /// Other top-level modules that it names, with the line.
@@ -66,14 +78,15 @@ struct Written {
 }
 
 impl Written {
-    fn resolve(&self, declared: &[(String, usize)], aliases: &HashMap<&str, Target>) -> Target {
+    /// `own`: names of the crate itself.
+    fn resolve(&self, own: &[&str], declared: &[(String, usize)], aliases: &HashMap<&str, Target>) -> Target {
         let (first, rest) = self.parts.split_first().expect("a path has parts");
         let below = |base: &[String], rest: &[String]| [base, rest].concat();
         if self.is_global {
             return Target::Outside(self.parts.clone());
         }
         match first.as_str() {
-            "crate" | "filesys" => Target::Inside(rest.to_vec()),
+            name if own.contains(&name) => Target::Inside(rest.to_vec()),
             "self" | "super" => {
                 let ups = self.parts.iter().take_while(|part| *part == "super").count();
                 let base = &self.module[..self.module.len().saturating_sub(ups)];
@@ -94,6 +107,7 @@ impl Written {
 #[derive(Default)]
 struct Reader {
     module: Vec<String>,
+    own: &'static [&'static str],
     declared: Vec<(String, usize)>,
     test_modules: Vec<Vec<String>>,
     written: Vec<Written>,
@@ -106,13 +120,17 @@ impl Reader {
         self.written.push(Written { parts, is_global, module, alias, line });
     }
 
-    fn resolved(&self) -> Vec<(Target, usize)> {
-        let resolve = |path: &Written, aliases| path.resolve(&self.declared, aliases);
+    /// Every path with its line, and the names that `use` lines give.
+    #[expect(clippy::type_complexity, reason = "taken apart at once")]
+    fn resolved(&self) -> (Vec<(Target, usize)>, Vec<(Vec<String>, Target)>) {
+        let resolve = |path: &Written, aliases| path.resolve(self.own, &self.declared, aliases);
         let none = HashMap::new();
-        let named =
-            self.written.iter().filter_map(|path| Some((path.alias.as_deref()?, resolve(path, &none))));
-        let aliases: HashMap<&str, Target> = named.collect();
-        self.written.iter().map(|path| (resolve(path, &aliases), path.line)).collect()
+        let with_alias = || self.written.iter().filter_map(|path| Some((path, path.alias.as_deref()?)));
+        let aliases: HashMap<&str, Target> =
+            with_alias().map(|(path, alias)| (alias, resolve(path, &none))).collect();
+        let name = |path: &Written, alias: &str| [path.module.as_slice(), &[alias.to_owned()]].concat();
+        let named = with_alias().map(|(path, alias)| (name(path, alias), resolve(path, &none)));
+        (self.written.iter().map(|path| (resolve(path, &aliases), path.line)).collect(), named.collect())
     }
 
     fn read_use(&mut self, tree: &UseTree, prefix: &[String], is_global: bool) {
