@@ -58,7 +58,9 @@ pub enum Later {
 /// Numbers of requests that reuse the key of another begin here.
 const REUSE: u64 = 1 << 40;
 
-const COMPOSED: &str = "\u{e9}";
+/// One character in two forms: titles are sent decomposed and stored composed (NFC).
+pub const COMPOSED: &str = "\u{e9}";
+pub const DECOMPOSED: &str = "e\u{301}";
 const WORDS: [&str; 24] = [
     "report",
     "Invoice",
@@ -139,8 +141,7 @@ impl Request {
     }
 
     pub fn body(&self) -> String {
-        // Titles are stored composed (NFC), however they come.
-        let (title, description) = (&self.title.replace(COMPOSED, "e\u{301}"), &self.description);
+        let (title, description) = (&self.title.replace(COMPOSED, DECOMPOSED), &self.description);
         match self.kind {
             Kind::Bad(Bad::UnknownFormat) => json!({"title": title, "format": "exe"}).to_string(),
             Kind::Bad(Bad::DescriptionIsNumber) => json!({"title": title, "description": 7}).to_string(),

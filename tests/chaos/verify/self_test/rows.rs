@@ -174,6 +174,8 @@ const TABLES: [&str; 6] =
 const LEFT_TO_DO: [&str; 3] = ["unfinished", "outbox-left", "removal-left"];
 
 pub(super) async fn trials(test: &mut SelfTest<'_>) -> Result<(), Failure> {
+    // Triggers keep counts and titles beside the rows; TRUNCATE doesn't fire them, so restored titles would be there twice.
+    test.client.batch_execute("ALTER TABLE files DISABLE TRIGGER USER").await?;
     let save = |table| format!("CREATE TEMP TABLE saved_{table} AS TABLE {table};");
     test.client.batch_execute(&TABLES.map(save).concat()).await?;
     let restore = |table| format!("INSERT INTO {table} SELECT * FROM saved_{table};");
@@ -190,6 +192,7 @@ pub(super) async fn trials(test: &mut SelfTest<'_>) -> Result<(), Failure> {
         }
         test.client.batch_execute(&restore_tables).await?;
     }
+    test.client.batch_execute("ALTER TABLE files ENABLE TRIGGER USER").await?;
     test.wait(&[]).await;
     test.expect("nothing, once the rows are restored", &[]).await;
     Ok(())

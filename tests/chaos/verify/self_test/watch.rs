@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, SelfTest, Trial};
+use crate::load::request::{COMPOSED, DECOMPOSED};
 use crate::load::watch::Watch;
 use crate::load::{Load, Plan};
 use crate::verify::content::{content, sha256};
@@ -149,7 +150,9 @@ impl FaultyServer {
         };
         let description = asked.get("description").and_then(Value::as_str).map(str::to_owned);
         let mut files = self.files.lock().expect("no connection panics");
-        files.push(File { title: title.to_owned(), description, looks: 0 });
+        // Stored composed, as the product does.
+        let title = title.replace(DECOMPOSED, COMPOSED);
+        files.push(File { title, description, looks: 0 });
         let file = files.last()?.clone();
         Some((201, self.record(files.len(), &file, "pending", 1).to_string().into_bytes()))
     }
