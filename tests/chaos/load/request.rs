@@ -58,7 +58,7 @@ pub enum Later {
 /// Numbers of requests that reuse the key of another begin here.
 const REUSE: u64 = 1 << 40;
 
-/// One character in two forms: titles are sent decomposed and stored composed (NFC).
+/// Character in two forms: titles are sent decomposed and stored composed (NFC).
 pub const COMPOSED: &str = "\u{e9}";
 pub const DECOMPOSED: &str = "e\u{301}";
 const WORDS: [&str; 24] = [
