@@ -81,15 +81,15 @@ impl Default for SilentDependencies {
 
 /// What use cases about dead letters need: PostgreSQL alone, so that the command line works without a server.
 #[derive(Clone)]
-pub struct LettersContext {
+pub struct DeadLettersContext {
     pub db: Db,
     /// Time from republishing a file's request to the file's deadline.
     pub file_deadline: Duration,
 }
 
 impl ServeContext {
-    pub fn letters(&self) -> LettersContext {
-        LettersContext { db: self.db.clone(), file_deadline: self.file_deadline }
+    pub fn letters(&self) -> DeadLettersContext {
+        DeadLettersContext { db: self.db.clone(), file_deadline: self.file_deadline }
     }
 }
 

@@ -16,5 +16,5 @@ pub(crate) mod publish;
 mod query_cache;
 pub mod topic_settings;
 
-pub use context::{LettersContext, ServeContext, WorkerContext};
+pub use context::{DeadLettersContext, ServeContext, WorkerContext};
 pub use guard::Guard;

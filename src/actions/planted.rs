@@ -10,8 +10,9 @@ use super::{ServeContext, WorkerContext, publish};
 use crate::broker::Record;
 use crate::db::DbError;
 use crate::db::files::NewRow;
-use crate::domain::message::{CreateFile, FileResult, Outcome};
-use crate::domain::status::{State, Verdict};
+use crate::domain::files::status::{Decision, State};
+use crate::domain::messages::file_create::CreateFile;
+use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::{File, Result, Status};
 use crate::storage::{Stored, key};
 use crate::{faults, generators};
@@ -60,11 +61,11 @@ pub(crate) async fn complete_unmade(
 }
 
 /// Whatever a worker says holds.
-pub(crate) fn unjudged(file: &File, result: &FileResult) -> Verdict {
+pub(crate) fn unjudged(file: &File, result: &FileResult) -> Decision {
     let status = match result.status {
         Outcome::Processing => Status::Processing,
         Outcome::Completed => Status::Completed,
         Outcome::Failed => Status::Failed,
     };
-    Verdict::Apply(State { status, attempt: result.attempt.unwrap_or(file.attempt) })
+    Decision::Apply(State { status, attempt: result.attempt.unwrap_or(file.attempt) })
 }

@@ -9,7 +9,7 @@ use crate::broker::{Broker, TopicSpec};
 use crate::config::KafkaConfig;
 use crate::db::migrations;
 use crate::domain::Result;
-use crate::domain::message::topic;
+use crate::domain::messages::topics;
 use crate::domain::shell::quoted;
 use crate::storage::Storage;
 
@@ -23,8 +23,8 @@ pub async fn topics(broker: &dyn Broker, partitions: i32) -> Result<Vec<String>>
     Ok(broker.ensure_topics(&wanted(partitions)).await?)
 }
 
-fn wanted(partitions: i32) -> [TopicSpec; topic::ALL.len()] {
-    topic::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions })
+fn wanted(partitions: i32) -> [TopicSpec; topics::ALL.len()] {
+    topics::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions })
 }
 
 /// State of one topic: what it should be, and what it is in Kafka.
@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn each_topic_is_compared_with_what_is_wanted() {
         let broker = LocalBroker::default();
-        for (name, partitions) in [(topic::CREATE, 2), (topic::CREATED, 3), (topic::EVENTS, 4)] {
+        for (name, partitions) in [(topics::CREATE, 2), (topics::CREATED, 3), (topics::EVENTS, 4)] {
             let spec = TopicSpec { name: name.to_owned(), partitions };
             broker.ensure_topics(&[spec]).await.unwrap();
         }
@@ -94,13 +94,13 @@ mod tests {
         assert_eq!(
             found,
             [
-                (topic::CREATE, Some(2), Agreement::Fewer),
-                (topic::CREATED, Some(3), Agreement::Ok),
-                (topic::EVENTS, Some(4), Agreement::More),
-                (topic::DEAD_LETTERS, None, Agreement::Missing),
+                (topics::CREATE, Some(2), Agreement::Fewer),
+                (topics::CREATED, Some(3), Agreement::Ok),
+                (topics::EVENTS, Some(4), Agreement::More),
+                (topics::DEAD_LETTERS, None, Agreement::Missing),
             ]
         );
-        assert_eq!(topics(&broker, 3).await.unwrap(), [topic::DEAD_LETTERS]);
+        assert_eq!(topics(&broker, 3).await.unwrap(), [topics::DEAD_LETTERS]);
         let after = topic_states(&broker, 3).await.unwrap();
         assert_eq!(after[..3], states[..3], "existing topics stay as they are");
         assert_eq!(after[3].state, Agreement::Ok);

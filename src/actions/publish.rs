@@ -4,14 +4,15 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::{Broker, Headers, Record};
-use crate::domain::message::{FileResult, header, topic};
+use crate::domain::messages::file_created::FileResult;
+use crate::domain::messages::{headers, topics};
 use crate::domain::{Error, EventId, Result};
 
 /// Every record of ours carries these.
 pub(crate) fn headers(event_id: EventId) -> Headers {
     Headers::from([
-        (header::EVENT_ID, Bytes::from(event_id.to_string())),
-        (header::SCHEMA_VERSION, Bytes::from_static(header::SCHEMA_VERSION_1.as_bytes())),
+        (headers::EVENT_ID, Bytes::from(event_id.to_string())),
+        (headers::SCHEMA_VERSION, Bytes::from_static(headers::SCHEMA_VERSION_1.as_bytes())),
     ])
 }
 
@@ -29,7 +30,7 @@ pub(crate) async fn results(
             headers: headers(Uuid::now_v7()),
         })
     };
-    publish(broker, topic::CREATED, results.into_iter().map(record).collect::<Result<_>>()?).await
+    publish(broker, topics::CREATED, results.into_iter().map(record).collect::<Result<_>>()?).await
 }
 
 /// `Ok`: all of them are there.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::Broker;
 use crate::domain::Result;
-use crate::domain::message::topic;
+use crate::domain::messages::topics;
 use crate::domain::topic_settings::{Finding, Severity, evaluate};
 use crate::telemetry::Outage;
 
@@ -15,7 +15,7 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Worst first within each topic. Topics that are missing have no settings.
 pub async fn findings(broker: &dyn Broker, prefix: &str, brokers: &str) -> Result<Vec<Finding>> {
-    let settings = broker.topic_settings(&topic::ALL).await?;
+    let settings = broker.topic_settings(&topics::ALL).await?;
     let of_one = |(name, settings)| evaluate(name, settings, prefix, brokers);
     Ok(settings.iter().map(|(name, settings)| (name.as_str(), settings)).flat_map(of_one).collect())
 }

@@ -7,13 +7,13 @@ use clap::{Subcommand, ValueEnum};
 
 use super::output::{self, Output};
 use super::{CommandError, CommandResult};
-use crate::actions::LettersContext;
+use crate::actions::DeadLettersContext;
 use crate::actions::dead_letters;
 use crate::config::{Env, LettersSettings};
 use crate::db::Db;
-use crate::domain::dead_letter::Value;
-use crate::domain::message::topic;
-use crate::domain::{DeadLetter, Error, Fault, LetterId, LetterPageRequest, LetterState, Result};
+use crate::domain::dead_letters::dead_letter::Value;
+use crate::domain::messages::topics;
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterPageRequest, DeadLetterState, Error, Fault, Result};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,7 +34,7 @@ enum Verb {
     },
     /// Show one with its whole value: text when it is UTF-8, else base64
     Show {
-        id: LetterId,
+        id: DeadLetterId,
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
@@ -55,7 +55,7 @@ enum Which {
 #[derive(Debug, clap::Args)]
 struct Chosen {
     #[arg(value_name = "ID", required_unless_present = "all_open")]
-    ids: Vec<LetterId>,
+    ids: Vec<DeadLetterId>,
     /// All that are open now, the oldest first
     #[arg(long, conflicts_with = "ids")]
     all_open: bool,
@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let LettersSettings { database, file_deadline } = LettersSettings::read(&mut env);
     env.finish()?;
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
-    let ctx = LettersContext { db, file_deadline };
+    let ctx = DeadLettersContext { db, file_deadline };
     match args.verb {
         Verb::List { state, limit, output } => list(&ctx, state, limit, output).await,
         Verb::Show { id, output } => show(&ctx, id, output).await,
@@ -83,17 +83,17 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     }
 }
 
-async fn list(ctx: &LettersContext, which: Which, limit: i64, output: Output) -> CommandResult {
+async fn list(ctx: &DeadLettersContext, which: Which, limit: i64, output: Output) -> CommandResult {
     let state = match which {
-        Which::Open => Some(LetterState::Open),
-        Which::Replayed => Some(LetterState::Replayed),
-        Which::Discarded => Some(LetterState::Discarded),
+        Which::Open => Some(DeadLetterState::Open),
+        Which::Replayed => Some(DeadLetterState::Replayed),
+        Which::Discarded => Some(DeadLetterState::Discarded),
         Which::All => None,
     };
-    let request = LetterPageRequest { limit, cursor: None, state, file_id: None };
+    let request = DeadLetterPageRequest { limit, cursor: None, state, file_id: None };
     let page = dead_letters::list(ctx, &request).await?;
     output.print(
-        &page.letters,
+        &page.dead_letters,
         ["ID", "STATE", "RECEIVED", "ORIGIN", "FILE", "ATTEMPT", "ERROR"],
         |one| {
             [
@@ -113,7 +113,7 @@ async fn list(ctx: &LettersContext, which: Which, limit: i64, output: Output) ->
     Ok(())
 }
 
-async fn show(ctx: &LettersContext, id: LetterId, output: Output) -> CommandResult {
+async fn show(ctx: &DeadLettersContext, id: DeadLetterId, output: Output) -> CommandResult {
     let letter = dead_letters::get(ctx, id).await?;
     match output {
         Output::Table => std::io::stdout().write_all(described(&letter).as_bytes())?,
@@ -125,10 +125,10 @@ async fn show(ctx: &LettersContext, id: LetterId, output: Output) -> CommandResu
 /// Does it for each of them and says so, line by line; those that can't be done are an error at the end, a database
 /// that is away is one at once.
 async fn each(
-    ctx: &LettersContext,
+    ctx: &DeadLettersContext,
     chosen: Chosen,
     done: &str,
-    verb: impl AsyncFn(LetterId) -> Result<String>,
+    verb: impl AsyncFn(DeadLetterId) -> Result<String>,
 ) -> CommandResult {
     let ids = if chosen.all_open { dead_letters::list_open(ctx).await? } else { chosen.ids };
     let mut out = std::io::stdout();
@@ -170,7 +170,7 @@ fn described(letter: &DeadLetter) -> String {
         ("state", Some(format!("{}{settled}", letter.state.name()))),
         ("error", Some(letter.error.clone())),
         ("origin", origin(letter)),
-        ("letter", Some(format!("{}-{}@{}", topic::DEAD_LETTERS, letter.partition, letter.offset))),
+        ("letter", Some(format!("{}-{}@{}", topics::DEAD_LETTERS, letter.partition, letter.offset))),
         ("received", Some(letter.received_at.to_string())),
         ("file", letter.file_id.map(|id| id.to_string())),
         ("attempt", letter.attempt.map(|attempt| attempt.to_string())),

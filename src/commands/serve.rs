@@ -21,7 +21,7 @@ use crate::consumer::results::Results;
 use crate::consumer::{Settings, runner};
 use crate::db::Db;
 use crate::domain::Error;
-use crate::domain::message::topic;
+use crate::domain::messages::topics;
 use crate::http::outer::OuterAddress;
 use crate::http::{AppState, server};
 use crate::jobs::recover_lost_requests::Groups;
@@ -124,9 +124,9 @@ impl Serve {
             session_timeout: self.session_timeout,
         };
         let keeper = format!("{}-dead-letters", self.client_id);
-        let letters = membership(letters_group(&self.group), keeper, topic::DEAD_LETTERS);
+        let letters = membership(letters_group(&self.group), keeper, topics::DEAD_LETTERS);
         let letters = ctx.broker.join(letters).await.map_err(Error::from)?;
-        let results = membership(self.group.clone(), self.client_id, topic::CREATED);
+        let results = membership(self.group.clone(), self.client_id, topics::CREATED);
         let results = ctx.broker.join(results).await.map_err(Error::from)?;
         if self.broker_forgets {
             files::republish_unfinished(&ctx).await?;

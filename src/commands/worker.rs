@@ -19,7 +19,7 @@ use crate::consumer::health::{self, Health};
 use crate::consumer::requests::Requests;
 use crate::consumer::{Settings, runner};
 use crate::domain::Error;
-use crate::domain::message::topic;
+use crate::domain::messages::topics;
 use crate::storage::Storage;
 
 /// Records under way for each file that may be made at once: those that are announced are, too.
@@ -112,7 +112,7 @@ impl Worker {
             let membership = Membership {
                 group: self.group.clone(),
                 client_id,
-                topics: vec![topic::CREATE.to_owned()],
+                topics: vec![topics::CREATE.to_owned()],
                 session_timeout: self.session_timeout,
             };
             let member = self.broker.join(membership).await.map_err(Error::from)?;

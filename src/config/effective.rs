@@ -28,7 +28,7 @@ pub enum Source {
     Default,
     Unset,
     /// Set, but of a service that isn't named, so that `up` runs its own.
-    Ignored,
+    IgnoreReason,
 }
 
 const HIDDEN: &str = "***";
@@ -60,7 +60,7 @@ fn find(env: &mut Env, setting: &Setting, role: Option<Role>) -> Option<Effectiv
     let was_read = role.is_none() || env.asked().contains_key(name);
     let told = |value, source, variable| Some(Effective { group, name, value, source, variable });
     if let Some((variable, source)) = look(env, setting) {
-        let source = if was_read { source } else { Source::Ignored };
+        let source = if was_read { source } else { Source::IgnoreReason };
         return told(Some(shown(env, setting, &variable)), source, Some(variable));
     }
     if !was_read {
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(error.0.len(), 3, "{error}");
         let found = effective(Env::of([("S3_REGION", "eu-1")]), Some(Role::Up)).unwrap();
         assert_eq!(find_in(&found, "WORKER_REPLICAS").unwrap().value.as_deref(), Some("2"));
-        assert_eq!(find_in(&found, "S3_REGION").unwrap().source, Source::Ignored);
+        assert_eq!(find_in(&found, "S3_REGION").unwrap().source, Source::IgnoreReason);
         assert_eq!(find_in(&found, "KAFKA_BROKERS"), None);
     }
 

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 
 use super::requests::value;
 use super::{Handler, Turn};
-use crate::actions::LettersContext;
+use crate::actions::DeadLettersContext;
 use crate::actions::dead_letters;
 use crate::broker::Delivery;
-use crate::domain::message::named_file;
+use crate::domain::messages::named_file;
 use crate::domain::{Error, Result};
 
 pub struct Letters {
-    pub ctx: LettersContext,
+    pub ctx: DeadLettersContext,
 }
 
 #[async_trait]

@@ -10,7 +10,8 @@ use crate::actions::dead_letters;
 use crate::actions::files;
 use crate::actions::files::RequestOrigin;
 use crate::broker::Delivery;
-use crate::domain::message::{CreateFile, MessageError, named_file};
+use crate::domain::messages::file_create::CreateFile;
+use crate::domain::messages::{MessageError, named_file};
 use crate::domain::{Error, ErrorKind, Result};
 use crate::faults;
 

@@ -8,7 +8,8 @@ use crate::actions::ServeContext;
 use crate::actions::dead_letters;
 use crate::actions::files;
 use crate::broker::Delivery;
-use crate::domain::message::{FileResult, named_file};
+use crate::domain::messages::file_created::FileResult;
+use crate::domain::messages::named_file;
 use crate::domain::{Error, Result};
 use crate::faults;
 

@@ -14,7 +14,7 @@ use super::health::MemberHealth;
 use super::turn::{Aside, Turn};
 use super::watermark::Watermark;
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
-use crate::domain::{Error, Pace};
+use crate::domain::{Error, Pacing};
 use crate::faults;
 use crate::telemetry::Outage;
 
@@ -88,7 +88,7 @@ pub async fn run_watched(
     let mut runner = Runner {
         member,
         handler,
-        pace: Pace::new(settings.gather, CROWD),
+        pace: Pacing::new(settings.gather, CROWD),
         settings,
         partitions: HashMap::new(),
         jobs: Jobs::default(),
@@ -127,7 +127,7 @@ struct Runner {
     partitions: HashMap<TopicPartition, Option<Watermark>>,
     jobs: Jobs,
     aside: Aside,
-    pace: Pace,
+    pace: Pacing,
     /// The commit that is in flight.
     committing: Option<Committing>,
     commits: Outage,

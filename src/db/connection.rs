@@ -236,7 +236,7 @@ async fn session_state(
     client: &Client,
     messages: &ServerMessages,
 ) -> Result<SessionState, tokio_postgres::Error> {
-    // Statements lock the rows that they judge, as READ COMMITTED asks for; under a stricter default of the role they
+    // Statements lock the rows that they evaluate, as READ COMMITTED asks for; under a stricter default of the role they
     // would fail for nothing.
     let settings = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \

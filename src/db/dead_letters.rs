@@ -13,10 +13,10 @@ use super::retry::{Progress, retry, retry_read};
 use super::schema::{dead_letters, files};
 use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
 use super::{Db, DbError, clock, erasure};
-use crate::domain::dead_letter::Value;
+use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::{
-    Attempt, DeadLetter, File, FileId, LetterHeader, LetterId, LetterPage, LetterPageRequest, LetterState,
-    Origin, Timestamp,
+    Attempt, DeadLetter, DeadLetterHeader, DeadLetterId, DeadLetterPage, DeadLetterPageRequest,
+    DeadLetterState, File, FileId, Origin, Timestamp,
 };
 
 /// Bytes of each key and value that a list shows.
@@ -24,7 +24,7 @@ const BEGINNING: i32 = 1000;
 
 /// A record of the topic, without U+0000 in its texts, which PostgreSQL does not store.
 #[derive(Debug, Clone)]
-pub struct NewLetter {
+pub struct NewDeadLetter {
     /// Two with the same one are the same letter.
     pub letter_id: Uuid,
     pub partition: i32,
@@ -32,7 +32,7 @@ pub struct NewLetter {
     pub origin: Option<Origin>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<LetterHeader>,
+    pub headers: Vec<DeadLetterHeader>,
     pub file_id: Option<FileId>,
     pub attempt: Option<Attempt>,
     pub error: String,
@@ -41,14 +41,14 @@ pub struct NewLetter {
 /// What becomes of a letter, committed together.
 #[derive(Debug)]
 pub struct Settlement {
-    pub state: LetterState,
+    pub state: DeadLetterState,
     /// Change of its file.
     pub change: Option<Change>,
     pub message: Option<Message>,
 }
 
 #[derive(Queryable)]
-struct LetterRow {
+struct DeadLetterRow {
     id: LetterIdColumn,
     kafka_partition: i32,
     kafka_offset: i64,
@@ -67,13 +67,13 @@ struct LetterRow {
     value: Option<Vec<u8>>,
 }
 
-impl From<LetterRow> for DeadLetter {
-    fn from(row: LetterRow) -> Self {
+impl From<DeadLetterRow> for DeadLetter {
+    fn from(row: DeadLetterRow) -> Self {
         let origin = (row.original_topic, row.original_partition, row.original_offset);
         let size = row.size.map(i64::from);
         let is_cut = |value: &Vec<u8>| size != i64::try_from(value.len()).ok();
         let header_list = headers(row.headers);
-        let text = |header: &LetterHeader| header.as_text().unwrap_or_default().into_owned();
+        let text = |header: &DeadLetterHeader| header.as_text().unwrap_or_default().into_owned();
         Self {
             id: row.id.into(),
             state: row.state.into(),
@@ -101,9 +101,9 @@ impl From<LetterRow> for DeadLetter {
 }
 
 /// Rows of earlier versions have an object, of text alone.
-fn headers(json: Json) -> Vec<LetterHeader> {
+fn headers(json: Json) -> Vec<DeadLetterHeader> {
     if let Json::Object(members) = json {
-        let header = |(name, value): (String, Json)| LetterHeader {
+        let header = |(name, value): (String, Json)| DeadLetterHeader {
             name,
             value: value.as_str().map(str::to_owned),
             value_base64: None,
@@ -120,7 +120,7 @@ extern "SQL" {
     fn substr(bytes: Nullable<Binary>, first: Integer, count: Integer) -> Nullable<Binary>;
 }
 
-/// A [`LetterRow`], with so many bytes of key and value.
+/// A [`DeadLetterRow`], with so many bytes of key and value.
 #[diesel::dsl::auto_type]
 fn columns(first: i32, count: i32) -> _ {
     (
@@ -145,8 +145,8 @@ fn columns(first: i32, count: i32) -> _ {
 
 impl Db {
     /// Keeps those that are not kept yet, all of them or none. Returns how many were new.
-    pub async fn keep_dead_letters(&self, letters: Vec<NewLetter>) -> Result<usize, DbError> {
-        let row = |letter: NewLetter| {
+    pub async fn keep_dead_letters(&self, letters: Vec<NewDeadLetter>) -> Result<usize, DbError> {
+        let row = |letter: NewDeadLetter| {
             let (topic, partition, offset) = match letter.origin {
                 Some(Origin { topic, partition, offset }) => (Some(topic), Some(partition), Some(offset)),
                 None => (None, None, None),
@@ -188,7 +188,7 @@ impl Db {
     }
 
     /// Newest first, with the beginnings of their values.
-    pub async fn dead_letters(&self, request: &LetterPageRequest) -> Result<LetterPage, DbError> {
+    pub async fn dead_letters(&self, request: &DeadLetterPageRequest) -> Result<DeadLetterPage, DbError> {
         let query = || {
             let mut query = dead_letters::table
                 .select(columns(1, BEGINNING))
@@ -206,40 +206,40 @@ impl Db {
             }
             query
         };
-        let rows: Vec<LetterRow> = retry_read!({
+        let rows: Vec<DeadLetterRow> = retry_read!({
             let query = query();
             self.run(async move |conn| query.load(conn).await)
         })?;
         let letters = rows.into_iter().map(DeadLetter::from);
-        Ok(LetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
+        Ok(DeadLetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
     /// Reads one dead letter, with its whole value.
-    pub async fn dead_letter(&self, id: LetterId) -> Result<Option<DeadLetter>, DbError> {
-        let row: Option<LetterRow> = retry_read!(self.run(async move |conn| {
+    pub async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, DbError> {
+        let row: Option<DeadLetterRow> = retry_read!(self.run(async move |conn| {
             dead_letters::table.find(id.0).select(columns(1, i32::MAX)).load_one(conn).await.optional()
         }))?;
         Ok(row.map(DeadLetter::from))
     }
 
     /// Oldest first.
-    pub async fn open_dead_letters(&self) -> Result<Vec<LetterId>, DbError> {
+    pub async fn open_dead_letters(&self) -> Result<Vec<DeadLetterId>, DbError> {
         let rows: Vec<LetterIdColumn> = self
             .run(async |conn| {
                 dead_letters::table
                     .select(dead_letters::id)
-                    .filter(dead_letters::state.eq(LetterState::Open.name()))
+                    .filter(dead_letters::state.eq(DeadLetterState::Open.name()))
                     .order(dead_letters::id)
                     .load(conn)
                     .await
             })
             .await?;
-        Ok(rows.into_iter().map(LetterId::from).collect())
+        Ok(rows.into_iter().map(DeadLetterId::from).collect())
     }
 
     /// Counts the dead letters that are neither replayed nor discarded.
     pub async fn count_open_dead_letters(&self) -> Result<i64, DbError> {
-        let open = dead_letters::table.filter(dead_letters::state.eq(LetterState::Open.name())).count();
+        let open = dead_letters::table.filter(dead_letters::state.eq(DeadLetterState::Open.name())).count();
         self.run(async move |conn| open.load_one(conn).await).await
     }
 
@@ -247,7 +247,7 @@ impl Db {
     pub async fn has_open_dead_letter(&self, file_id: FileId) -> Result<bool, DbError> {
         let open = dead_letters::table
             .filter(dead_letters::file_id.eq(file_id.0))
-            .filter(dead_letters::state.eq(LetterState::Open.name()));
+            .filter(dead_letters::state.eq(DeadLetterState::Open.name()));
         self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).load_one(conn).await).await
     }
 
@@ -255,7 +255,7 @@ impl Db {
     /// answers. All or nothing; `None` when there is no such letter.
     pub async fn settle_dead_letter<R: Send>(
         &self,
-        id: LetterId,
+        id: DeadLetterId,
         decide: impl Fn(DeadLetter, Option<File>, Timestamp) -> (Option<Settlement>, R) + Send + Sync,
     ) -> Result<Option<R>, DbError> {
         let decide = &decide;
@@ -265,7 +265,7 @@ impl Db {
             self.run(async move |conn| {
                 progress.begin();
                 conn.transaction(async move |conn| {
-                    let letter: Option<LetterRow> = dead_letters::table
+                    let letter: Option<DeadLetterRow> = dead_letters::table
                         .find(id.0)
                         .select(columns(1, i32::MAX))
                         .for_update()
@@ -305,7 +305,7 @@ async fn lock_file(conn: &mut AsyncPgConnection, id: FileId) -> QueryResult<Opti
 
 async fn write(
     conn: &mut AsyncPgConnection,
-    id: LetterId,
+    id: DeadLetterId,
     Settlement { state, change, message }: Settlement,
     now: Timestamp,
 ) -> QueryResult<()> {

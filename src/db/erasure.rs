@@ -10,7 +10,7 @@ use super::schema::files;
 use super::types::IdColumn;
 use super::{Db, DbError};
 use crate::domain::FileId;
-use crate::domain::file::ERASED;
+use crate::domain::files::file::ERASED;
 
 /// Letters that are being settled are skipped, so that nobody waits for each other: who settles them erases them. What is
 /// on its way to Kafka is left alone.

@@ -14,7 +14,7 @@ use super::retry::{Progress, retry, retry_read};
 use super::schema::files;
 use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
 use super::{Db, DbError, clock, idempotency, limits, listen};
-use crate::domain::{Attempt, File, FileId, IdempotencyKey, Mark, Status, Timestamp};
+use crate::domain::{Attempt, File, FileId, IdempotencyKey, Revision, Status, Timestamp};
 use crate::faults;
 
 /// A file about to be stored, and what is published once it is.
@@ -179,7 +179,7 @@ impl Db {
         topic: &'static str,
         quiet: Duration,
         limit: i64,
-    ) -> Result<Vec<(FileId, Mark)>, DbError> {
+    ) -> Result<Vec<(FileId, Revision)>, DbError> {
         use super::schema::outbox;
         let rows: Vec<(IdColumn, AttemptColumn, i64)> = self
             .run(async move |conn| {
@@ -196,7 +196,7 @@ impl Db {
                     .await
             })
             .await?;
-        let mark = |attempt: AttemptColumn, sequence| Mark { attempt: attempt.into(), sequence };
+        let mark = |attempt: AttemptColumn, sequence| Revision { attempt: attempt.into(), sequence };
         Ok(rows.into_iter().map(|(id, attempt, sequence)| (id.into(), mark(attempt, sequence))).collect())
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::Db;
 use super::outbox::{LEASE, OutboxRow};
-use crate::domain::message::topic;
+use crate::domain::messages::topics;
 use crate::faults;
 
 /// Beyond, rows are only in the table.
@@ -70,7 +70,7 @@ impl Fresh {
     /// Rows that have committed. When nobody takes them, others do after their lease.
     pub fn offer(&self, committed: Vec<OutboxRow>) {
         let (requests, facts): (Vec<_>, Vec<_>) =
-            committed.into_iter().partition(|row| row.topic != topic::EVENTS);
+            committed.into_iter().partition(|row| row.topic != topics::EVENTS);
         for (lane, committed) in [(Lane::Requests, requests), (Lane::Facts, facts)] {
             if committed.is_empty() {
                 continue;

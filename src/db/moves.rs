@@ -1,4 +1,4 @@
-//! Moving files: lock the rows, let the caller judge, write row, history and messages in one transaction.
+//! Moving files: lock the rows, let the caller evaluate, write row, history and messages in one transaction.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::retry::{Progress, retry};
 use super::schema::files;
 use super::types::{FileRow, TimeColumn};
 use super::{Db, DbError, clock, erasure};
-use crate::domain::{File, FileId, Status, Timestamp, Transition};
+use crate::domain::{File, FileId, HistoryEntry, Status, Timestamp};
 use crate::faults;
 
 /// Applied transition of one file.
@@ -23,7 +23,7 @@ pub struct Change {
     pub file: File,
     /// A new one; `None` keeps the old one.
     pub deadline_at: Option<Timestamp>,
-    pub transition: Transition,
+    pub transition: HistoryEntry,
     pub messages: Vec<Message>,
     /// The key that a worker may still store under, or have stored under, although the file has ended without.
     pub leftover: Option<String>,
@@ -33,7 +33,7 @@ pub struct Change {
 
 /// What to write for the files that were locked.
 #[derive(Debug, Default)]
-pub struct Moves {
+pub struct Transitions {
     /// Several for one file are all in its history; the last one is its row.
     pub changes: Vec<Change>,
     /// Keys of objects that may have no row any more.
@@ -46,7 +46,7 @@ impl Db {
     pub async fn move_files<R: Send>(
         &self,
         ids: Vec<FileId>,
-        decide: impl Fn(Vec<File>, Timestamp) -> (Moves, R) + Send + Sync,
+        decide: impl Fn(Vec<File>, Timestamp) -> (Transitions, R) + Send + Sync,
     ) -> Result<R, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
         let lease = self.fresh.lease();
@@ -71,7 +71,7 @@ impl Db {
                         [now, ..] => *now,
                         [] => clock::now(conn).await?,
                     };
-                    let (Moves { changes, removals }, answer) = decide(files, now);
+                    let (Transitions { changes, removals }, answer) = decide(files, now);
                     removals::insert(conn, removals).await?;
                     let mut written = Vec::new();
                     if !changes.is_empty() {

@@ -5,25 +5,25 @@ use diesel_async::RunQueryDsl;
 
 use super::retry::retry_read;
 use super::schema::transitions;
-use super::types::TransitionRow;
+use super::types::HistoryRow;
 use super::{Db, DbError};
-use crate::domain::{FileId, Transition};
+use crate::domain::{FileId, HistoryEntry};
 
 /// Maximum of one file's history that is read: a file may be cancelled and asked for again without limit.
 const MAX_LINES: i64 = 1000;
 
 impl Db {
     /// The newest ones, oldest of them first.
-    pub async fn transitions(&self, id: FileId) -> Result<Vec<Transition>, DbError> {
-        let rows: Vec<TransitionRow> = retry_read!(self.run(async move |conn| {
+    pub async fn transitions(&self, id: FileId) -> Result<Vec<HistoryEntry>, DbError> {
+        let rows: Vec<HistoryRow> = retry_read!(self.run(async move |conn| {
             transitions::table
-                .select(TransitionRow::as_select())
+                .select(HistoryRow::as_select())
                 .filter(transitions::file_id.eq(id.0))
                 .order((transitions::file_id.desc(), transitions::id.desc()))
                 .limit(MAX_LINES)
                 .load(conn)
                 .await
         }))?;
-        Ok(rows.into_iter().rev().map(Transition::from).collect())
+        Ok(rows.into_iter().rev().map(HistoryEntry::from).collect())
     }
 }

@@ -7,7 +7,9 @@ use diesel::sql_types::{BigInt, Integer, Text, Timestamptz};
 use diesel::{Queryable, Selectable};
 
 use super::schema::{files, transitions};
-use crate::domain::{Attempt, File, FileId, Format, LetterId, LetterState, Status, Timestamp, Transition};
+use crate::domain::{
+    Attempt, DeadLetterId, DeadLetterState, File, FileId, Format, HistoryEntry, Status, Timestamp,
+};
 
 macro_rules! column {
     ($name:ident, $inner:ty, $sql:ty, |$value:ident: $raw:ty| $read:expr) => {
@@ -36,8 +38,8 @@ column!(StatusColumn, Status, Text, |name: String| Status::from_name(&name)
     .ok_or_else(|| format!("unknown status {name}").into()));
 column!(FormatColumn, Format, Text, |name: String| Format::from_name(&name)
     .ok_or_else(|| format!("unknown format {name}").into()));
-column!(LetterIdColumn, LetterId, BigInt, |id: i64| Ok(LetterId(id)));
-column!(LetterStateColumn, LetterState, Text, |name: String| LetterState::from_name(&name)
+column!(LetterIdColumn, DeadLetterId, BigInt, |id: i64| Ok(DeadLetterId(id)));
+column!(LetterStateColumn, DeadLetterState, Text, |name: String| DeadLetterState::from_name(&name)
     .ok_or_else(|| format!("unknown state {name}").into()));
 
 #[derive(Debug, Queryable, Selectable)]
@@ -85,7 +87,7 @@ impl From<FileRow> for File {
 
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = transitions, check_for_backend(Pg))]
-pub(super) struct TransitionRow {
+pub(super) struct HistoryRow {
     at: TimeColumn,
     from_status: Option<StatusColumn>,
     to_status: StatusColumn,
@@ -97,8 +99,8 @@ pub(super) struct TransitionRow {
     error: Option<String>,
 }
 
-impl From<TransitionRow> for Transition {
-    fn from(row: TransitionRow) -> Self {
+impl From<HistoryRow> for HistoryEntry {
+    fn from(row: HistoryRow) -> Self {
         Self {
             at: row.at.into(),
             from: row.from_status.map(Into::into),

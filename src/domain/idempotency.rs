@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct IdempotencyKey(String);
 
 /// How long a key stands for its first request.
-pub const KEPT: Duration = Duration::from_hours(24);
+pub const IDEMPOTENCY_KEY_TTL: Duration = Duration::from_hours(24);
 
 /// Error of a text that is no idempotency key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -39,25 +39,25 @@ fn canonical(text: &str) -> Option<i64> {
 /// A dead letter's number in the list of them: positive, given by PostgreSQL, a JSON number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct LetterId(pub i64);
+pub struct DeadLetterId(pub i64);
 
-impl fmt::Display for LetterId {
+impl fmt::Display for DeadLetterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Error of a text that is no [`LetterId`].
+/// Error of a text that is no [`DeadLetterId`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a dead letter is a whole number from 1 to 9223372036854775807")]
-pub struct InvalidLetterId;
+pub struct InvalidDeadLetterId;
 
-impl FromStr for LetterId {
-    type Err = InvalidLetterId;
+impl FromStr for DeadLetterId {
+    type Err = InvalidDeadLetterId;
 
     /// Parses what is written like a [`FileId`].
-    fn from_str(text: &str) -> Result<Self, InvalidLetterId> {
-        canonical(text).map(Self).ok_or(InvalidLetterId)
+    fn from_str(text: &str) -> Result<Self, InvalidDeadLetterId> {
+        canonical(text).map(Self).ok_or(InvalidDeadLetterId)
     }
 }
 

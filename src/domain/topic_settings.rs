@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::message::topic;
+use super::messages::topics;
 use super::shell::quoted;
 
 /// A topic as its cluster has it.
@@ -109,7 +109,7 @@ fn number(settings: &TopicSettings, setting: &str) -> Option<i64> {
 }
 
 fn is_worked_through(name: &str) -> bool {
-    [topic::CREATE, topic::CREATED].contains(&name)
+    [topics::CREATE, topics::CREATED].contains(&name)
 }
 
 fn deletes(settings: &TopicSettings) -> bool {
@@ -119,15 +119,15 @@ fn deletes(settings: &TopicSettings) -> bool {
 fn cleanup(name: &str, settings: &TopicSettings) -> Option<Rule> {
     let policy = text(settings, "cleanup.policy").filter(|policy| policy.contains("compact"))?;
     let (severity, effect) = match name {
-        topic::CREATE => (
+        topics::CREATE => (
             Severity::Error,
             "Kafka refuses records without a key: no request reaches a worker, and no file is made",
         ),
-        topic::CREATED => (
+        topics::CREATED => (
             Severity::Error,
             "of a file's results only the newest is kept, and only the newest may be read: steps of its history are lost",
         ),
-        topic::DEAD_LETTERS => (
+        topics::DEAD_LETTERS => (
             Severity::Error,
             "a dead letter removes the one before it of the same file, and records that have no key are refused",
         ),
@@ -288,7 +288,7 @@ mod tests {
                 ("unclean.leader.election.enable", "false"),
             ],
         );
-        for name in topic::ALL {
+        for name in topics::ALL {
             assert_eq!(found(name, &usual), [], "{name}");
             // Where settings may not be read, nothing is guessed.
             assert_eq!(found(name, &TopicSettings { configs: BTreeMap::new(), ..usual.clone() }), []);
@@ -299,35 +299,35 @@ mod tests {
     fn every_setting_that_gets_in_the_way_is_found() {
         use Severity::{Error, Warning};
         for (name, replicas, setting, value, severity) in [
-            (topic::CREATE, 1, "cleanup.policy", "compact", Error),
-            (topic::CREATED, 1, "cleanup.policy", "compact,delete", Error),
-            (topic::DEAD_LETTERS, 1, "cleanup.policy", "compact", Error),
-            (topic::EVENTS, 1, "cleanup.policy", "compact", Warning),
-            (topic::CREATE, 3, "min.insync.replicas", "4", Error),
-            (topic::CREATE, 3, "min.insync.replicas", "3", Warning),
-            (topic::CREATE, 3, "min.insync.replicas", "1", Warning),
-            (topic::CREATE, 1, "retention.ms", "1000", Error),
-            (topic::DEAD_LETTERS, 1, "retention.ms", "1000", Warning),
-            (topic::CREATE, 1, "retention.bytes", "1000", Warning),
-            (topic::CREATE, 1, "max.message.bytes", "1000", Error),
-            (topic::CREATE, 1, "max.message.bytes", "500000", Warning),
-            (topic::CREATE, 1, "max.message.bytes", "100000000", Warning),
-            (topic::CREATE, 1, "message.timestamp.after.max.ms", "1", Warning),
-            (topic::CREATE, 1, "unclean.leader.election.enable", "true", Warning),
+            (topics::CREATE, 1, "cleanup.policy", "compact", Error),
+            (topics::CREATED, 1, "cleanup.policy", "compact,delete", Error),
+            (topics::DEAD_LETTERS, 1, "cleanup.policy", "compact", Error),
+            (topics::EVENTS, 1, "cleanup.policy", "compact", Warning),
+            (topics::CREATE, 3, "min.insync.replicas", "4", Error),
+            (topics::CREATE, 3, "min.insync.replicas", "3", Warning),
+            (topics::CREATE, 3, "min.insync.replicas", "1", Warning),
+            (topics::CREATE, 1, "retention.ms", "1000", Error),
+            (topics::DEAD_LETTERS, 1, "retention.ms", "1000", Warning),
+            (topics::CREATE, 1, "retention.bytes", "1000", Warning),
+            (topics::CREATE, 1, "max.message.bytes", "1000", Error),
+            (topics::CREATE, 1, "max.message.bytes", "500000", Warning),
+            (topics::CREATE, 1, "max.message.bytes", "100000000", Warning),
+            (topics::CREATE, 1, "message.timestamp.after.max.ms", "1", Warning),
+            (topics::CREATE, 1, "unclean.leader.election.enable", "true", Warning),
         ] {
             let findings = found(name, &settings(replicas, &[(setting, value)]));
             assert_eq!(findings, [(severity, setting)], "{name} {setting}={value}");
         }
-        let one_of_two = found(topic::CREATE, &settings(1, &[("min.insync.replicas", "2")]));
+        let one_of_two = found(topics::CREATE, &settings(1, &[("min.insync.replicas", "2")]));
         assert_eq!(one_of_two, [(Error, "min.insync.replicas"), (Warning, "replicas")]);
         let for_ever = settings(1, &[("retention.ms", "-1"), ("retention.bytes", "-1")]);
-        assert_eq!(found(topic::CREATE, &for_ever), []);
+        assert_eq!(found(topics::CREATE, &for_ever), []);
     }
 
     #[test]
     fn a_finding_says_how_to_mend_it() {
         let findings =
-            evaluate(topic::CREATE, &settings(1, &[("cleanup.policy", "compact")]), "test.", "a:1,b:2");
+            evaluate(topics::CREATE, &settings(1, &[("cleanup.policy", "compact")]), "test.", "a:1,b:2");
         assert_eq!(findings[0].topic, "test.file.create");
         assert_eq!(
             findings[0].command,

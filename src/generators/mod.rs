@@ -4,7 +4,7 @@ mod text;
 
 use bytes::Bytes;
 
-use crate::domain::message::CreateFile;
+use crate::domain::messages::file_create::CreateFile;
 use crate::domain::{Error, Format};
 
 /// Makes the file's content. An error is permanent: the same request fails the same way.

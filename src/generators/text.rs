@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::domain::message::CreateFile;
+use crate::domain::messages::file_create::CreateFile;
 
 pub(super) fn generate(request: &CreateFile) -> Bytes {
     const RULE: &str = "===================";

@@ -13,8 +13,8 @@ use crate::actions::files::transition;
 use crate::actions::planted;
 use crate::db::DbError;
 use crate::db::files::{NewRow, NextIds};
-use crate::domain::idempotency::KEPT;
-use crate::domain::{Error, ErrorKind, FactType, File, IdempotencyKey, NewFile, Result};
+use crate::domain::idempotency::IDEMPOTENCY_KEY_TTL;
+use crate::domain::{Error, ErrorKind, EventType, File, IdempotencyKey, NewFile, Result};
 use crate::faults;
 
 /// Requests in one commit.
@@ -110,20 +110,20 @@ async fn commit(
     let mut wanted = Vec::with_capacity(requests.len());
     let mut rows = Vec::with_capacity(requests.len());
     for (id, (new, key)) in ids.ids.into_iter().zip(requests) {
-        let file = File::accepted(id, &new, now);
+        let file = new.to_file(id, now);
         rows.push(NewRow {
             deadline_at: now.plus(ctx.file_deadline),
-            messages: vec![transition::request(&file), transition::fact(&file, FactType::Requested)],
+            messages: vec![transition::request(&file), transition::fact(&file, EventType::Requested)],
             file: file.clone(),
             key,
         });
         wanted.push((new, file));
     }
     faults::plant!(ProduceOutsideTransaction {
-        let known = planted::store_then_publish(ctx, rows, KEPT).await?;
+        let known = planted::store_then_publish(ctx, rows, IDEMPOTENCY_KEY_TTL).await?;
         return Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect());
     });
-    let (known, next) = ctx.db.insert_files(rows, KEPT, forecast.batch_size).await?;
+    let (known, next) = ctx.db.insert_files(rows, IDEMPOTENCY_KEY_TTL, forecast.batch_size).await?;
     faults::point!(ServeCommitted);
     forecast.ids = Some(next);
     Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect())

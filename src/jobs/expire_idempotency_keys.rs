@@ -7,13 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::repeat;
 use crate::actions::ServeContext;
-use crate::domain::idempotency::KEPT;
+use crate::domain::idempotency::IDEMPOTENCY_KEY_TTL;
 
 pub(super) const INTERVAL: Duration = Duration::from_mins(10);
 
 /// Removes old keys until `stop`.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    let remove = || ctx.db.forget_idempotency_keys(KEPT).map_ok(drop);
+    let remove = || ctx.db.forget_idempotency_keys(IDEMPOTENCY_KEY_TTL).map_ok(drop);
     repeat(INTERVAL, &stop, "idempotency keys not removed", "idempotency keys are removed again", remove)
         .await;
 }

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::actions::ServeContext;
 use crate::actions::files::transition::{self, Details};
 use crate::broker::{BrokerError, Position, Watermarks};
-use crate::db::moves::Moves;
-use crate::domain::message::topic;
-use crate::domain::status::{Move, State, Verdict, judge};
-use crate::domain::{Attempt, FileId, Mark, Result};
+use crate::db::moves::Transitions;
+use crate::domain::files::status::{Decision, Transition, evaluate};
+use crate::domain::messages::topics;
+use crate::domain::{Attempt, FileId, Result, Revision};
 
 /// How long a file may be quiet before it is a suspect.
 const QUIET: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ struct Found {
 }
 
 /// Suspects, as they were when they became suspects.
-type Suspects = BTreeMap<FileId, Mark>;
+type Suspects = BTreeMap<FileId, Revision>;
 
 impl Search {
     pub fn new(groups: Groups, quiet: Duration) -> Self {
@@ -84,24 +84,24 @@ impl Search {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
                 Stage::Idle => {
-                    let quiet = ctx.db.quiet_files(topic::CREATE, self.quiet, SUSPECTS).await?;
-                    let leftovers = ctx.db.leftovers(topic::CREATE, SUSPECTS).await?;
+                    let quiet = ctx.db.quiet_files(topics::CREATE, self.quiet, SUSPECTS).await?;
+                    let leftovers = ctx.db.leftovers(topics::CREATE, SUSPECTS).await?;
                     if quiet.is_empty() && leftovers.is_empty() {
                         return Ok(0);
                     }
                     let found = Found { suspects: quiet.into_iter().collect(), leftovers };
                     // Not before they are known: their requests must lie below.
-                    Stage::Handled(found, ends(ctx, topic::CREATE).await?)
+                    Stage::Handled(found, ends(ctx, topics::CREATE).await?)
                 }
                 Stage::Handled(found, ends_of_create) => {
-                    if !passed(ctx, &self.groups.workers, topic::CREATE, &ends_of_create).await? {
+                    if !passed(ctx, &self.groups.workers, topics::CREATE, &ends_of_create).await? {
                         self.stage = Stage::Handled(found, ends_of_create);
                         return Ok(0);
                     }
-                    Stage::Recorded(found, ends(ctx, topic::CREATED).await?)
+                    Stage::Recorded(found, ends(ctx, topics::CREATED).await?)
                 }
                 Stage::Recorded(found, ends_of_created) => {
-                    if !passed(ctx, &self.groups.recorders, topic::CREATED, &ends_of_created).await? {
+                    if !passed(ctx, &self.groups.recorders, topics::CREATED, &ends_of_created).await? {
                         self.stage = Stage::Recorded(found, ends_of_created);
                         return Ok(0);
                     }
@@ -166,18 +166,18 @@ async fn ask_again(ctx: &ServeContext, suspects: Suspects) -> Result<usize> {
     let mut count = 0;
     for ids in ids.chunks(BATCH) {
         let moved = ctx.db.move_files(ids.to_vec(), |files, now| {
-            let lost = files.into_iter().filter(|file| suspects.get(&file.id) == Some(&file.mark()));
+            let lost = files.into_iter().filter(|file| suspects.get(&file.id) == Some(&file.revision()));
             let changes: Vec<_> = lost
                 .filter_map(|mut file| {
                     let spent = file.attempt >= ATTEMPTS_MAX;
-                    let by = if spent { Move::Fail } else { Move::Rescue };
-                    let Verdict::Apply(to) = judge(State::of(&file), by, None) else { return None };
+                    let by = if spent { Transition::Fail } else { Transition::Rescue };
+                    let Decision::Apply(to) = evaluate(file.state(), by, None) else { return None };
                     let error = spent.then(|| "its request got lost too often".to_owned());
                     Some(transition::apply(&mut file, by, to, now, Details { error, ..Details::default() }))
                 })
                 .collect();
             let count = changes.len();
-            (Moves { changes, ..Moves::default() }, count)
+            (Transitions { changes, ..Transitions::default() }, count)
         });
         count += moved.await?;
     }

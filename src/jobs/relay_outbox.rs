@@ -13,7 +13,7 @@ use crate::actions::{ServeContext, files, publish};
 use crate::broker::{Broker, BrokerError, Receipt, Record};
 use crate::db::fresh::{FreshRows, Lane};
 use crate::db::outbox::{Fate, Handle, OutboxRow, Round};
-use crate::domain::{Pace, Result};
+use crate::domain::{Pacing, Result};
 use crate::faults;
 use crate::telemetry::Outage;
 
@@ -57,8 +57,8 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
         renewed: Instant::now(),
     };
     let mut requests =
-        lane(Lane::Requests, Pace::new(EVERY, CROWD), Outage::new("outbox waits", "outbox flows again"));
-    let mut facts = lane(Lane::Facts, Pace::new(GATHER, 1), Outage::new("facts wait", "facts flow again"));
+        lane(Lane::Requests, Pacing::new(EVERY, CROWD), Outage::new("outbox waits", "outbox flows again"));
+    let mut facts = lane(Lane::Facts, Pacing::new(GATHER, 1), Outage::new("facts wait", "facts flow again"));
     tokio::join!(requests.run(&stop), facts.run(&stop));
 }
 
@@ -70,7 +70,7 @@ struct Relay<'a> {
     outage: Outage,
     /// When there was nothing more to take from the table.
     looked: Option<Instant>,
-    pace: Pace,
+    pace: Pacing,
     missing: Missing,
     /// Rows whose records were not there when their round ended.
     in_flight: Vec<InFlight>,

@@ -324,7 +324,7 @@ mod tests {
         let allowed = [
             ("main.rs", "fn main() { filesys::commands::run(filesys::config::read()); }"),
             ("lib.rs", "pub mod domain; pub mod db;"),
-            ("domain/file.rs", "use super::Error; pub(crate) struct S; pub(super) struct T;"),
+            ("domain/files/file.rs", "use super::Error; pub(crate) struct S; pub(super) struct T;"),
             ("config/env.rs", "fn f() { std::env::vars_os(); }"),
             ("db/mod.rs", "pub mod files; use crate::{config, domain}; use files::Row; use self::files::Id;"),
             ("db/files.rs", "use super::schema; fn f() { diesel::insert(config::X); }"),

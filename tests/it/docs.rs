@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use filesys::domain::Status;
-use filesys::domain::status::{Move, next};
+use filesys::domain::files::status::{Transition, next};
 
 #[test]
 fn the_drawing_of_the_states_is_the_transition_table() {
@@ -83,7 +83,7 @@ fn diagram() -> String {
     let mut edges: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     let place = |status| Status::ALL.iter().position(|known| *known == status).unwrap();
     for from in Status::ALL {
-        for by in Move::ALL {
+        for by in Transition::ALL {
             if let Some(to) = next(from, by) {
                 edges.entry((place(from), place(to))).or_default().push(by.name());
             }
@@ -100,13 +100,13 @@ fn diagram() -> String {
 
 fn table() -> String {
     let mut text = "| from |".to_owned();
-    for by in Move::ALL {
+    for by in Transition::ALL {
         write!(text, " {} |", by.name()).unwrap();
     }
-    writeln!(text, "\n|---|{}", "---|".repeat(Move::ALL.len())).unwrap();
+    writeln!(text, "\n|---|{}", "---|".repeat(Transition::ALL.len())).unwrap();
     for from in Status::ALL {
         write!(text, "| **{}** |", from.name()).unwrap();
-        for by in Move::ALL {
+        for by in Transition::ALL {
             let raised = if by.raises_attempt() { ", attempt + 1" } else { "" };
             match next(from, by) {
                 Some(to) => write!(text, " {}{raised} |", to.name()).unwrap(),

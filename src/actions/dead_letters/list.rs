@@ -1,33 +1,35 @@
 //! Look at dead letters: one, a page of them, the open ones. Needs PostgreSQL alone.
 
-use crate::actions::LettersContext;
-use crate::domain::{DeadLetter, Error, ErrorKind, FileId, LetterId, LetterPage, LetterPageRequest, Result};
+use crate::actions::DeadLettersContext;
+use crate::domain::{
+    DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterPageRequest, Error, ErrorKind, FileId, Result,
+};
 
 /// Reads a page of dead letters, newest first. Long values are cut.
-pub async fn list(ctx: &LettersContext, request: &LetterPageRequest) -> Result<LetterPage> {
+pub async fn list(ctx: &DeadLettersContext, request: &DeadLetterPageRequest) -> Result<DeadLetterPage> {
     Ok(ctx.db.dead_letters(request).await?)
 }
 
 /// Reads a dead letter.
-pub async fn get(ctx: &LettersContext, id: LetterId) -> Result<DeadLetter> {
+pub async fn get(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<DeadLetter> {
     ctx.db.dead_letter(id).await?.ok_or_else(|| not_found(id))
 }
 
 /// Reads the ids of all open dead letters, oldest first.
-pub async fn list_open(ctx: &LettersContext) -> Result<Vec<LetterId>> {
+pub async fn list_open(ctx: &DeadLettersContext) -> Result<Vec<DeadLetterId>> {
     Ok(ctx.db.open_dead_letters().await?)
 }
 
 /// Counts the open dead letters.
-pub async fn count_open(ctx: &LettersContext) -> Result<i64> {
+pub async fn count_open(ctx: &DeadLettersContext) -> Result<i64> {
     Ok(ctx.db.count_open_dead_letters().await?)
 }
 
 /// Tells whether an open dead letter names the file.
-pub async fn has_open(ctx: &LettersContext, file_id: FileId) -> Result<bool> {
+pub async fn has_open(ctx: &DeadLettersContext, file_id: FileId) -> Result<bool> {
     Ok(ctx.db.has_open_dead_letter(file_id).await?)
 }
 
-pub(super) fn not_found(id: LetterId) -> Error {
+pub(super) fn not_found(id: DeadLetterId) -> Error {
     Error::new(ErrorKind::NotFound, "letter_not_found", format!("there is no dead letter with id {id}"))
 }

@@ -2,7 +2,7 @@
 
 use crate::actions::publish;
 use crate::broker::{Broker, Delivery, dead_letter};
-use crate::domain::message::topic;
+use crate::domain::messages::topics;
 use crate::domain::{Attempt, Error, ErrorKind, FileId, Result};
 use crate::faults;
 
@@ -18,13 +18,13 @@ pub async fn publish(
     let attempt = file.and_then(|(_, attempt)| attempt);
     let id = dead_letter::identity(delivery);
     let record = dead_letter::dead_letter(id, delivery, file_id, attempt, &error.chain());
-    match publish::publish(broker, topic::DEAD_LETTERS, vec![record.clone()]).await {
+    match publish::publish(broker, topics::DEAD_LETTERS, vec![record.clone()]).await {
         Err(refused) if refused.kind != ErrorKind::Unavailable && record.value.is_some() => {
             let size = record.value.map_or(0, |value| value.len());
             let cause = format!("(its value of {size} bytes is too long to be kept here) {}", error.chain());
             let mut record = dead_letter::dead_letter(id, delivery, file_id, attempt, &cause);
             record.value = None;
-            publish::publish(broker, topic::DEAD_LETTERS, vec![record]).await?;
+            publish::publish(broker, topics::DEAD_LETTERS, vec![record]).await?;
         }
         answer => answer?,
     }

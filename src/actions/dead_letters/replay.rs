@@ -7,14 +7,15 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::actions::files::transition::{self, Details};
-use crate::actions::{Guard, LettersContext};
+use crate::actions::{DeadLettersContext, Guard};
 use crate::db::dead_letters::Settlement;
 use crate::db::outbox::Message;
-use crate::domain::dead_letter::Value;
-use crate::domain::message::topic;
-use crate::domain::status::{Move, State, Verdict, judge};
+use crate::domain::dead_letters::dead_letter::Value;
+use crate::domain::files::status::{Decision, Transition, evaluate};
+use crate::domain::messages::topics;
 use crate::domain::{
-    Attempt, DeadLetter, Error, ErrorKind, File, FileId, LetterId, LetterState, Result, Status, Timestamp,
+    Attempt, DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorKind, File, FileId, Result, Status,
+    Timestamp,
 };
 
 /// What a replay came to.
@@ -48,19 +49,23 @@ impl fmt::Display for Replayed {
 
 /// Asks again for what the record asked for, once, however often this is called. A discarded letter may be replayed
 /// all the same; `Conflict` when it can't be.
-pub async fn replay(ctx: &LettersContext, id: LetterId) -> Result<Replayed> {
+pub async fn replay(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<Replayed> {
     replay_if(ctx, id, Guard::none()).await
 }
 
 /// Does what [`replay`] does, if the guard allows it.
-pub async fn replay_if(ctx: &LettersContext, id: LetterId, guard: Guard<DeadLetter>) -> Result<Replayed> {
+pub async fn replay_if(
+    ctx: &DeadLettersContext,
+    id: DeadLetterId,
+    guard: Guard<DeadLetter>,
+) -> Result<Replayed> {
     let deadline = ctx.file_deadline;
     let settled = ctx.db.settle_dead_letter(id, move |letter, file, now| {
-        if letter.state == LetterState::Replayed {
+        if letter.state == DeadLetterState::Replayed {
             return (None, guard.check(&letter).map(|()| Replayed::Before));
         }
         let seen = guard.check(&letter);
-        let is_request = letter.origin.as_ref().is_some_and(|origin| origin.topic == topic::CREATE);
+        let is_request = letter.origin.as_ref().is_some_and(|origin| origin.topic == topics::CREATE);
         let planned = match file.filter(|_| is_request) {
             Some(file) => ask_again(&letter, file, now, deadline),
             None => publish_again(letter),
@@ -82,10 +87,10 @@ type Plan = Result<(Settlement, Replayed)>;
 
 /// A request for a file that is there.
 fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
-    let done = settlement(LetterState::Replayed);
-    if let Verdict::Apply(to) = judge(State::of(&file), Move::Retry, None) {
+    let done = settlement(DeadLetterState::Replayed);
+    if let Decision::Apply(to) = evaluate(file.state(), Transition::Retry, None) {
         let details = Details { deadline: Some(deadline), ..Details::default() };
-        let change = Some(transition::apply(&mut file, Move::Retry, to, now, details));
+        let change = Some(transition::apply(&mut file, Transition::Retry, to, now, details));
         let replayed = Replayed::AskedAgain { file_id: file.id, attempt: file.attempt };
         return Ok((Settlement { change, ..done }, replayed));
     }
@@ -109,8 +114,8 @@ fn publish_again(letter: DeadLetter) -> Plan {
         return Err(not_replayable("the letter does not say where it came from"));
     };
     let (topic, key) = match origin.topic.as_str() {
-        topic::CREATE => (topic::CREATE, None),
-        topic::CREATED => (topic::CREATED, letter.key),
+        topics::CREATE => (topics::CREATE, None),
+        topics::CREATED => (topics::CREATED, letter.key),
         other => {
             return Err(not_replayable(&format!("it came from {other:?}, which filesys does not consume")));
         }
@@ -120,11 +125,11 @@ fn publish_again(letter: DeadLetter) -> Plan {
     };
     let file_id = letter.file_id.unwrap_or(FileId(0));
     let message = Message { event_id: Uuid::now_v7(), topic, key, value, file_id };
-    let settlement = Settlement { message: Some(message), ..settlement(LetterState::Replayed) };
+    let settlement = Settlement { message: Some(message), ..settlement(DeadLetterState::Replayed) };
     Ok((settlement, Replayed::Published { topic }))
 }
 
-pub(super) fn settlement(state: LetterState) -> Settlement {
+pub(super) fn settlement(state: DeadLetterState) -> Settlement {
     Settlement { state, change: None, message: None }
 }
 

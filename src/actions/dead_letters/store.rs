@@ -1,9 +1,9 @@
 //! Keep dead letters as rows, where people see and settle them, whatever becomes of the topic.
 
-use crate::actions::LettersContext;
+use crate::actions::DeadLettersContext;
 use crate::broker::{Delivery, Record, dead_letter};
-use crate::db::dead_letters::NewLetter;
-use crate::domain::{ErrorKind, FileId, LetterHeader, Origin, Result};
+use crate::db::dead_letters::NewDeadLetter;
+use crate::domain::{DeadLetterHeader, ErrorKind, FileId, Origin, Result};
 use crate::faults;
 
 const ERROR_MAX_CHARS: usize = 2000;
@@ -17,7 +17,7 @@ const HEADERS_MAX: usize = 1000;
 pub type StoreRequest<'a> = (&'a Delivery, Option<FileId>);
 
 /// Stores dead letters, with one answer for each, in order. One that is stored already is `Ok` and changes nothing.
-pub async fn store(ctx: &LettersContext, letters: &[StoreRequest<'_>]) -> Vec<Result<()>> {
+pub async fn store(ctx: &DeadLettersContext, letters: &[StoreRequest<'_>]) -> Vec<Result<()>> {
     let error = match store_together(ctx, letters).await {
         Ok(()) => return letters.iter().map(|_| Ok(())).collect(),
         Err(error) => error,
@@ -33,7 +33,7 @@ pub async fn store(ctx: &LettersContext, letters: &[StoreRequest<'_>]) -> Vec<Re
     letters.iter().map(|_| Err(error.copy())).collect()
 }
 
-async fn store_together(ctx: &LettersContext, letters: &[StoreRequest<'_>]) -> Result<()> {
+async fn store_together(ctx: &DeadLettersContext, letters: &[StoreRequest<'_>]) -> Result<()> {
     let rows = letters.iter().map(|(delivery, file_id)| row(delivery, *file_id)).collect();
     let new = ctx.db.keep_dead_letters(rows).await?;
     faults::point!(LettersKept);
@@ -43,10 +43,10 @@ async fn store_together(ctx: &LettersContext, letters: &[StoreRequest<'_>]) -> R
     Ok(())
 }
 
-fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
+fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewDeadLetter {
     let Delivery { position, record, .. } = delivery;
     let said = dead_letter::read(record);
-    NewLetter {
+    NewDeadLetter {
         // Others may put letters there that have none.
         letter_id: said.id.unwrap_or_else(|| dead_letter::identity(delivery)),
         partition: position.partition,
@@ -68,12 +68,12 @@ fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewLetter {
 }
 
 /// Selects the headers that the record had before it was dead-lettered.
-fn own_headers(record: &Record) -> Vec<LetterHeader> {
+fn own_headers(record: &Record) -> Vec<DeadLetterHeader> {
     let added = dead_letter::header::ALL;
     let own = record.headers.iter().filter(|(name, _)| !added.contains(name));
     let own = own.map(|(name, value)| {
         let value = value.map(|value| &value[..value.len().min(HEADER_MAX_BYTES)]);
-        LetterHeader::new(clean(name, TEXT_MAX_CHARS), value)
+        DeadLetterHeader::new(clean(name, TEXT_MAX_CHARS), value)
     });
     own.take(HEADERS_MAX).collect()
 }
@@ -105,7 +105,7 @@ mod tests {
     fn what_a_database_would_refuse_is_replaced() {
         let row = row(&at(3, b"\0\xff"), None);
         assert_eq!(row.error, "why\u{fffd}");
-        let header = LetterHeader::new("trace\u{fffd}parent".to_owned(), Some(b"a\0b\xff"));
+        let header = DeadLetterHeader::new("trace\u{fffd}parent".to_owned(), Some(b"a\0b\xff"));
         assert_eq!(row.headers, std::slice::from_ref(&header));
         assert_eq!((header.value.as_deref(), header.value_base64.as_deref()), (None, Some("YQBi/w==")));
         assert_eq!(header.as_text().as_deref(), Some("a\u{fffd}b\u{fffd}"));

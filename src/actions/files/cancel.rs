@@ -2,7 +2,7 @@
 
 use super::transition::{self, Details};
 use crate::actions::{Guard, ServeContext};
-use crate::domain::status::Move;
+use crate::domain::files::status::Transition;
 use crate::domain::{File, FileId, Result};
 
 /// The file, cancelled; one that was cancelled already is no error. `Conflict` when it has ended otherwise.
@@ -12,5 +12,5 @@ pub async fn cancel(ctx: &ServeContext, id: FileId) -> Result<File> {
 
 /// Does what [`cancel`] does, if the guard allows it.
 pub async fn cancel_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<File> {
-    transition::ask(ctx, id, Move::Cancel, Details::default(), guard).await
+    transition::ask(ctx, id, Transition::Cancel, Details::default(), guard).await
 }

@@ -1,6 +1,6 @@
 //! Compare what a worker says of an object with the object, before a row says so too (docs/adr/0005-results-are-compared.md).
 
-use crate::domain::message::{FileResult, Outcome};
+use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::{Error, ErrorKind, File, Result};
 use crate::storage::{Storage, StorageError, Stored, key};
 

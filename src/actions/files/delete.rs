@@ -2,7 +2,7 @@
 
 use super::transition::{self, Details};
 use crate::actions::{Guard, ServeContext};
-use crate::domain::status::Move;
+use crate::domain::files::status::Transition;
 use crate::domain::{File, FileId, Result};
 
 /// Deletes the file. A file that was deleted already is no error.
@@ -12,6 +12,6 @@ pub async fn delete(ctx: &ServeContext, id: FileId) -> Result<()> {
 
 /// Does what [`delete`] does, if the guard allows it.
 pub async fn delete_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<()> {
-    transition::ask(ctx, id, Move::Delete, Details::default(), guard).await?;
+    transition::ask(ctx, id, Transition::Delete, Details::default(), guard).await?;
     Ok(())
 }

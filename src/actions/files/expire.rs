@@ -3,7 +3,7 @@
 use super::transition::transition_all;
 use crate::actions::ServeContext;
 use crate::db::Db;
-use crate::domain::status::Move;
+use crate::domain::files::status::Transition;
 use crate::domain::{FileId, Result};
 
 const BATCH: i64 = 500;
@@ -16,7 +16,8 @@ pub async fn expire(db: &Db) -> Result<usize> {
         if ids.is_empty() {
             return Ok(count);
         }
-        count += transition_all(db, ids, Move::Expire, Some("not finished before its deadline")).await?;
+        count +=
+            transition_all(db, ids, Transition::Expire, Some("not finished before its deadline")).await?;
     }
 }
 
@@ -24,7 +25,7 @@ pub async fn expire(db: &Db) -> Result<usize> {
 pub(crate) async fn fail_unpublishable(ctx: &ServeContext, files: Vec<(FileId, String)>) -> Result<()> {
     for (id, reason) in files {
         let text = format!("its request could not be published: {reason}");
-        transition_all(&ctx.db, vec![id], Move::Fail, Some(&text)).await?;
+        transition_all(&ctx.db, vec![id], Transition::Fail, Some(&text)).await?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use super::compare_result;
 #[cfg(feature = "chaos")]
 use crate::actions::planted;
 use crate::actions::{WorkerContext, provision, publish};
-use crate::domain::message::{CreateFile, FileResult, Outcome};
+use crate::domain::messages::file_create::CreateFile;
+use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::{Attempt, Error, ErrorKind, FileId, Result, Timestamp};
 use crate::faults;
 use crate::generators;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actions::ServeContext;
-use crate::domain::{Error, ErrorKind, File, FileId, Result, Stats, Transition};
+use crate::domain::{Error, ErrorKind, File, FileId, HistoryEntry, Result, Stats};
 
 /// Reads a file. Deleted files are found, with that status.
 pub async fn get(ctx: &ServeContext, id: FileId) -> Result<File> {
@@ -15,7 +15,7 @@ pub(super) fn not_found(id: FileId) -> Error {
 }
 
 /// Reads the history of a file, oldest entry first; there is at least one.
-pub async fn history(ctx: &ServeContext, id: FileId) -> Result<Vec<Transition>> {
+pub async fn history(ctx: &ServeContext, id: FileId) -> Result<Vec<HistoryEntry>> {
     let entries = ctx.db.transitions(id).await?;
     if entries.is_empty() {
         get(ctx, id).await?;

@@ -9,9 +9,9 @@ use super::transition::{self, Details};
 use crate::actions::ServeContext;
 #[cfg(feature = "chaos")]
 use crate::actions::planted;
-use crate::db::moves::Moves;
-use crate::domain::message::{FileResult, Outcome};
-use crate::domain::status::{Move, State, Verdict, judge};
+use crate::db::moves::Transitions;
+use crate::domain::files::status::{Decision, Transition, evaluate};
+use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::text::has_visible;
 use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
 use crate::faults;
@@ -94,12 +94,12 @@ fn clean(text: &str, max_chars: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(max_chars).collect()
 }
 
-type Decision = (Moves, (Vec<Result<()>>, bool));
+type Recorded = (Transitions, (Vec<Result<()>>, bool));
 
 /// Also tells whether objects are to be removed.
-fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp) -> Decision {
+fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp) -> Recorded {
     let mut files: BTreeMap<FileId, File> = files.into_iter().map(|file| (file.id, file)).collect();
-    let mut moves = Moves::default();
+    let mut moves = Transitions::default();
     let answers = results
         .iter()
         .map(|Compared { result, refusal }| {
@@ -108,20 +108,20 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
                 Error::new(ErrorKind::NotFound, "file_not_found", detail)
             })?;
             let by = match result.status {
-                Outcome::Processing => Move::Start,
-                Outcome::Completed => Move::Complete,
-                Outcome::Failed => Move::Fail,
+                Outcome::Processing => Transition::Start,
+                Outcome::Completed => Transition::Complete,
+                Outcome::Failed => Transition::Fail,
             };
-            let verdict = faults::plant!(UnguardedUpdate, planted::unjudged(file, result), judge(State::of(file), by, result.attempt));
-            if let (Verdict::Apply(_), Some(refusal)) = (verdict, refusal) {
+            let decision = faults::plant!(UnguardedUpdate, planted::unjudged(file, result), evaluate(file.state(), by, result.attempt));
+            if let (Decision::Apply(_), Some(refusal)) = (decision, refusal) {
                 return Err(refusal.copy());
             }
-            match verdict {
-                Verdict::Apply(next) => moves.changes.push(transition::apply(file, by, next, now, details(result))),
-                Verdict::Ignore(why) => {
+            match decision {
+                Decision::Apply(next) => moves.changes.push(transition::apply(file, by, next, now, details(result))),
+                Decision::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
                     // An object that the row may never name: kept if it does by then.
-                    let stored = result.s3_location.as_deref().filter(|_| by == Move::Complete);
+                    let stored = result.s3_location.as_deref().filter(|_| by == Transition::Complete);
                     let key = stored.and_then(|location| key::own_key(bucket, file.id, location));
                     if let Some(key) = key.filter(|_| stored != file.s3_location.as_deref()) {
                         moves.removals.push((file.id, key.to_owned()));

@@ -2,8 +2,8 @@
 
 use super::transition::transition_all;
 use crate::actions::ServeContext;
-use crate::domain::message::topic;
-use crate::domain::status::Move;
+use crate::domain::files::status::Transition;
+use crate::domain::messages::topics;
 use crate::domain::{FileId, Result};
 
 const BATCH: i64 = 500;
@@ -14,10 +14,10 @@ pub async fn republish_unfinished(ctx: &ServeContext) -> Result<usize> {
     let mut count = 0;
     let mut after = FileId(0);
     loop {
-        let ids = ctx.db.files_in_flight(topic::CREATE, after, BATCH).await?;
+        let ids = ctx.db.files_in_flight(topics::CREATE, after, BATCH).await?;
         let Some(last) = ids.last() else { break };
         after = *last;
-        count += transition_all(&ctx.db, ids, Move::Rescue, None).await?;
+        count += transition_all(&ctx.db, ids, Transition::Rescue, None).await?;
     }
     if count > 0 {
         log::info!(files = count; "unfinished files republished");

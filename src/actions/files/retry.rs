@@ -4,7 +4,7 @@ use super::compare_result;
 use super::get::get;
 use super::transition::{self, Details};
 use crate::actions::{Guard, ServeContext};
-use crate::domain::status::Move;
+use crate::domain::files::status::Transition;
 use crate::domain::{File, FileId, Result, Status};
 
 /// The file, pending. `Conflict` when it neither failed nor was cancelled, and its object is as its row says.
@@ -15,7 +15,7 @@ pub async fn retry(ctx: &ServeContext, id: FileId) -> Result<File> {
 /// Does what [`retry`] does, if the guard allows it.
 pub async fn retry_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<File> {
     let deadline = Some(ctx.file_deadline);
-    let by = if needs_remaking(ctx, id).await? { Move::Remake } else { Move::Retry };
+    let by = if needs_remaking(ctx, id).await? { Transition::Remake } else { Transition::Retry };
     transition::ask(ctx, id, by, Details { deadline, ..Details::default() }, guard).await
 }
 

@@ -8,12 +8,13 @@ use uuid::Uuid;
 use super::get;
 use crate::actions::{Guard, ServeContext};
 use crate::db::Db;
-use crate::db::moves::{Change, Moves};
+use crate::db::moves::{Change, Transitions};
 use crate::db::outbox::Message;
-use crate::domain::message::{CreateFile, topic};
-use crate::domain::status::{Ignored, Move, State, Verdict, judge, next};
+use crate::domain::files::status::{Decision, IgnoreReason, State, Transition, evaluate, next};
+use crate::domain::messages::file_create::CreateFile;
+use crate::domain::messages::topics;
 use crate::domain::{
-    Error, ErrorKind, EventId, Fact, FactType, File, FileId, Result, Status, Timestamp, Transition,
+    Error, ErrorKind, EventId, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
 };
 use crate::storage::key;
 
@@ -38,30 +39,32 @@ pub(crate) struct Details {
 pub(crate) async fn ask(
     ctx: &ServeContext,
     id: FileId,
-    by: Move,
+    by: Transition,
     details: Details,
     guard: Guard<File>,
 ) -> Result<File> {
     let bucket = ctx.storage.bucket_name();
     let moved = ctx.db.move_files(vec![id], move |files, now| {
-        let Some(mut file) = files.into_iter().next() else { return (Moves::default(), Ok(None)) };
-        let verdict = judge(State::of(&file), by, None);
-        if !matches!(verdict, Verdict::Ignore(why) if why != Ignored::Repeated || by.raises_attempt())
+        let Some(mut file) = files.into_iter().next() else { return (Transitions::default(), Ok(None)) };
+        let verdict = evaluate(file.state(), by, None);
+        if !matches!(verdict, Decision::Ignore(why) if why != IgnoreReason::Repeated || by.raises_attempt())
             && let Err(error) = guard.check(&file)
         {
-            return (Moves::default(), Err(error));
+            return (Transitions::default(), Err(error));
         }
         match verdict {
-            Verdict::Apply(to) => {
+            Decision::Apply(to) => {
                 let object = object_of(&bucket, &file);
                 // What is made once more may get another name than another program gave it.
-                let goes = by == Move::Delete || (by == Move::Remake && object != key_of(&file));
+                let goes = by == Transition::Delete || (by == Transition::Remake && object != key_of(&file));
                 let removals = if goes { vec![(id, object)] } else { Vec::new() };
                 let changes = vec![apply(&mut file, by, to, now, details.clone())];
-                (Moves { changes, removals }, Ok(Some(file)))
+                (Transitions { changes, removals }, Ok(Some(file)))
             }
-            Verdict::Ignore(Ignored::Repeated) if !by.raises_attempt() => (Moves::default(), Ok(Some(file))),
-            Verdict::Ignore(_) => (Moves::default(), Err(not_allowed(&file, by))),
+            Decision::Ignore(IgnoreReason::Repeated) if !by.raises_attempt() => {
+                (Transitions::default(), Ok(Some(file)))
+            }
+            Decision::Ignore(_) => (Transitions::default(), Err(not_allowed(&file, by))),
         }
     });
     let file = moved.await??.ok_or_else(|| get::not_found(id))?;
@@ -73,7 +76,7 @@ pub(crate) async fn ask(
 pub(super) async fn transition_all(
     db: &Db,
     ids: Vec<FileId>,
-    by: Move,
+    by: Transition,
     error: Option<&str>,
 ) -> Result<usize> {
     let error = error.map(str::to_owned);
@@ -81,18 +84,18 @@ pub(super) async fn transition_all(
         let changes: Vec<Change> = files
             .into_iter()
             .filter_map(|mut file| {
-                let Verdict::Apply(to) = judge(State::of(&file), by, None) else { return None };
+                let Decision::Apply(to) = evaluate(file.state(), by, None) else { return None };
                 let details = Details { error: error.clone(), ..Details::default() };
                 Some(apply(&mut file, by, to, now, details))
             })
             .collect();
         let count = changes.len();
-        (Moves { changes, ..Moves::default() }, count)
+        (Transitions { changes, ..Transitions::default() }, count)
     });
     Ok(moved.await?)
 }
 
-fn not_allowed(file: &File, by: Move) -> Error {
+fn not_allowed(file: &File, by: Transition) -> Error {
     let allowed = Status::ALL.into_iter().filter(|from| next(*from, by).is_some()).map(Status::name);
     let allowed = allowed.collect::<Vec<_>>().join(", ");
     let detail =
@@ -111,7 +114,7 @@ fn key_of(file: &File) -> String {
 }
 
 /// Moves `file` to where the verdict says and tells what to commit for it.
-pub(crate) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, details: Details) -> Change {
+pub(crate) fn apply(file: &mut File, by: Transition, to: State, now: Timestamp, details: Details) -> Change {
     let from = file.status;
     // Before its title is erased.
     let leftover = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
@@ -134,13 +137,13 @@ pub(crate) fn apply(file: &mut File, by: Move, to: State, now: Timestamp, detail
         level, file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
         "file updated"
     );
-    let mut messages = vec![fact(file, FactType::of(by))];
+    let mut messages = vec![fact(file, EventType::of(by))];
     if by.raises_attempt() {
         messages.push(request(file));
     }
     Change {
         deadline_at: details.deadline.map(|deadline| now.plus(deadline)),
-        transition: Transition {
+        transition: HistoryEntry {
             at: now,
             from: Some(from),
             to: file.status,
@@ -168,12 +171,12 @@ const fn ends_without_object(status: Status) -> bool {
 
 /// Asks for the file's current attempt.
 pub(crate) fn request(file: &File) -> Message {
-    message(file, Uuid::now_v7(), topic::CREATE, &CreateFile::of(file))
+    message(file, Uuid::now_v7(), topics::CREATE, &CreateFile::of(file))
 }
 
-pub(crate) fn fact(file: &File, what: FactType) -> Message {
+pub(crate) fn fact(file: &File, what: EventType) -> Message {
     let id = Uuid::now_v7();
-    let message = message(file, id, topic::EVENTS, &Fact::new(id, what, file));
+    let message = message(file, id, topics::EVENTS, &FileEvent::new(id, what, file));
     Message { key: Some(file.id.to_string().into_bytes()), ..message }
 }
 

@@ -18,7 +18,13 @@ pub(super) enum Standing {
 }
 
 /// `last` is the highest id that this database has given out.
-pub(super) fn judge(bucket: &str, object: &str, claim: Option<&Claim>, id: FileId, last: FileId) -> Standing {
+pub(super) fn classify(
+    bucket: &str,
+    object: &str,
+    claim: Option<&Claim>,
+    id: FileId,
+    last: FileId,
+) -> Standing {
     let orphan = |why: String, removable| Standing::Orphan { why, removable };
     let Some(claim) = claim else {
         // A bucket that knows more files than the database: that one is the wrong one, or an old backup.
@@ -134,7 +140,7 @@ mod tests {
     }
 
     fn judged(claim: Option<&Claim>, last: i64) -> Standing {
-        judge("b-1", "files/4_x_1.txt", claim, FileId(4), FileId(last))
+        classify("b-1", "files/4_x_1.txt", claim, FileId(4), FileId(last))
     }
 
     #[test]

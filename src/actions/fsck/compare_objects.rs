@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::classify::{Met, Sample, Sampler, Standing, judge};
+use super::classify::{Met, Sample, Sampler, Standing, classify};
 use super::reads::Reads;
 use super::reads::store;
 use super::recheck::Suspect;
@@ -35,7 +35,7 @@ impl Verifier<'_> {
             let (mut suspects, mut contents) = (Vec::new(), Vec::new());
             for (id, object) in objects {
                 let claim = claims.get(&id);
-                match (judge(&self.bucket, &object.key, claim, id, self.last), claim) {
+                match (classify(&self.bucket, &object.key, claim, id, self.last), claim) {
                     (Standing::Orphan { .. }, _) if object.modified < self.options.before => {
                         suspects.push(Suspect::Orphan(id, object.key));
                     }

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::classify::{Standing, judge, named_key};
+use super::classify::{Standing, classify, named_key};
 use super::report::{Finding, Kind};
 use super::{AT_ONCE, Verifier};
 use crate::db::claims::Claim;
@@ -46,7 +46,7 @@ impl Verifier<'_> {
     /// Row, removals, object, in this order: a removal that the row stands for is in the table, or was carried out.
     async fn orphan(&self, id: FileId, key: &str) -> Result<Option<Finding>> {
         let claim = self.reads.claim(id).await?;
-        let Standing::Orphan { why, .. } = judge(&self.bucket, key, claim.as_ref(), id, self.last) else {
+        let Standing::Orphan { why, .. } = classify(&self.bucket, key, claim.as_ref(), id, self.last) else {
             return Ok(None);
         };
         if self.reads.is_queued(id, key).await? {

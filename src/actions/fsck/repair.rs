@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::classify::{Standing, judge, named_key};
+use super::classify::{Standing, classify, named_key};
 use super::reads::{Reads, store};
 use super::report::Subject;
 use super::{Finding, Kind, Report, Stage, Watch};
@@ -10,9 +10,9 @@ use crate::actions::files;
 use crate::actions::files::transition::{self, Details};
 use crate::db::Db;
 use crate::db::claims::Claim;
-use crate::db::moves::Moves;
-use crate::domain::message::CreateFile;
-use crate::domain::status::{Move, State, Verdict, judge as judge_move};
+use crate::db::moves::Transitions;
+use crate::domain::files::status::{Decision, Transition, evaluate};
+use crate::domain::messages::file_create::CreateFile;
 use crate::domain::{ErrorKind, File, FileId, Result, Status, Timestamp};
 use crate::generators;
 use crate::storage::{Storage, Stored};
@@ -170,14 +170,14 @@ impl Repairer<'_> {
         let (bucket, deadline) = (self.bucket.clone(), self.deadline);
         let moved = self.reads.db.move_files(vec![id], |files, now| {
             let Some(mut file) = files.into_iter().find(|file| names(&bucket, file, key)) else {
-                return (Moves::default(), false);
+                return (Transitions::default(), false);
             };
-            let Verdict::Apply(to) = judge_move(State::of(&file), Move::Remake, None) else {
-                return (Moves::default(), false);
+            let Decision::Apply(to) = evaluate(file.state(), Transition::Remake, None) else {
+                return (Transitions::default(), false);
             };
             let details = Details { deadline: Some(deadline), ..Details::default() };
-            let changes = vec![transition::apply(&mut file, Move::Remake, to, now, details)];
-            (Moves { changes, ..Moves::default() }, true)
+            let changes = vec![transition::apply(&mut file, Transition::Remake, to, now, details)];
+            (Transitions { changes, ..Transitions::default() }, true)
         });
         Ok(if moved.await? {
             Outcome::Repaired("asked for again")
@@ -195,7 +195,7 @@ impl Repairer<'_> {
             .db
             .hold_file(id, |file| async move {
                 let claim = file.as_ref().map(Claim::from);
-                match judge(&bucket, &key, claim.as_ref(), id, last) {
+                match classify(&bucket, &key, claim.as_ref(), id, last) {
                     Standing::Named => return Ok(Outcome::Repaired("a row names it again")),
                     Standing::InFlight => {
                         return Ok(Outcome::Left("its file is unfinished again".to_owned()));

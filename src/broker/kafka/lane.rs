@@ -15,7 +15,7 @@ use super::client::Client;
 use super::producer::Topic;
 use super::{errors, limit, size};
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
-use crate::domain::Pace;
+use crate::domain::Pacing;
 use crate::telemetry::Outage;
 
 pub(super) const BATCH_RECORDS: usize = 1_000;
@@ -103,7 +103,7 @@ pub(super) async fn run(
         queue,
         health,
         waiting: VecDeque::new(),
-        pace: Pace::new(EVERY, CROWD),
+        pace: Pacing::new(EVERY, CROWD),
         pause: FIRST_PAUSE,
         proven: Instant::now(),
         outage: Outage::new("partition unavailable", "partition available again"),
@@ -118,7 +118,7 @@ struct Lane {
     queue: mpsc::Receiver<Pending>,
     health: Arc<Health>,
     waiting: VecDeque<Pending>,
-    pace: Pace,
+    pace: Pacing,
     /// Before the next try, while the partition fails.
     pause: Duration,
     /// When the present connection was last known to be good.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::domain::{Error, ErrorKind, FileId, LetterId};
+use crate::domain::{DeadLetterId, Error, ErrorKind, FileId};
 use crate::http::error::HttpError;
 
 /// Id of a file.
@@ -23,7 +23,7 @@ impl FromRequest for FileIdParam {
 }
 
 /// Id of a dead letter.
-pub(in crate::http) struct DeadLetterIdParam(pub LetterId);
+pub(in crate::http) struct DeadLetterIdParam(pub DeadLetterId);
 
 impl FromRequest for DeadLetterIdParam {
     type Error = HttpError;

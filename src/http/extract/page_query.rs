@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::Deserialize;
 
 use super::query;
-use crate::domain::{LetterPageRequest, PageRequest, Result};
+use crate::domain::{DeadLetterPageRequest, PageRequest, Result};
 use crate::http::error::HttpError;
 
 /// Query of the list of files: `?limit=&cursor=&status=&q=`.
@@ -38,7 +38,7 @@ impl FromRequest for FilePageQuery {
 }
 
 /// Query of the list of dead letters: `?limit=&cursor=&state=&file_id=`.
-pub(in crate::http) struct DeadLetterPageQuery(pub LetterPageRequest);
+pub(in crate::http) struct DeadLetterPageQuery(pub DeadLetterPageRequest);
 
 #[derive(Deserialize)]
 struct DeadLetterParameters {
@@ -51,7 +51,7 @@ struct DeadLetterParameters {
 impl DeadLetterPageQuery {
     fn read(request: &HttpRequest) -> Result<Self> {
         let DeadLetterParameters { limit, cursor, state, file_id } = query::read(request)?;
-        LetterPageRequest::new(limit.as_deref(), cursor.as_deref(), state.as_deref(), file_id.as_deref())
+        DeadLetterPageRequest::new(limit.as_deref(), cursor.as_deref(), state.as_deref(), file_id.as_deref())
             .map(Self)
     }
 }

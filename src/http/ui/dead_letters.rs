@@ -9,7 +9,7 @@ use super::forms::ActionForm;
 use super::html::{self, see_other};
 use super::templates::{DeadLetterNotice, DeadLettersPage};
 use crate::actions::dead_letters;
-use crate::domain::{LetterPageRequest, Result, Timestamp};
+use crate::domain::{DeadLetterPageRequest, Result, Timestamp};
 use crate::http::AppState;
 use crate::http::error::HttpResult;
 use crate::http::extract::{DeadLetterIdParam, FormBody, query};
@@ -26,10 +26,10 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn page_request(&self) -> Result<LetterPageRequest> {
+    fn page_request(&self) -> Result<DeadLetterPageRequest> {
         let cursor = self.cursor.as_deref().filter(|text| !text.is_empty());
         let (state, file_id) = (self.state.as_deref(), self.file_id.as_deref());
-        LetterPageRequest::new(self.limit.as_deref(), cursor, state, file_id)
+        DeadLetterPageRequest::new(self.limit.as_deref(), cursor, state, file_id)
     }
 
     fn notice(&self) -> DeadLetterNotice {

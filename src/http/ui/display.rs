@@ -1,6 +1,6 @@
 //! Sizes, times, counts and labels as people read them. Pure: the time is an argument.
 
-use crate::domain::{LetterState, Status, Timestamp, Transition};
+use crate::domain::{DeadLetterState, HistoryEntry, Status, Timestamp};
 
 /// Formats a size in decimal units with one decimal: `182 bytes`, `1.2 kB`, `12.3 MB`.
 pub fn size(bytes: i64) -> String {
@@ -79,7 +79,7 @@ pub fn duration(milliseconds: i64) -> String {
 }
 
 /// Describes a transition for the timeline.
-pub fn transition(line: &Transition) -> &'static str {
+pub fn transition(line: &HistoryEntry) -> &'static str {
     match (line.from, line.to) {
         (None, Status::Pending) => "Asked for",
         (Some(_), Status::Pending) => "Asked for again",
@@ -105,11 +105,11 @@ pub const fn label(status: Status) -> &'static str {
 }
 
 /// Returns the label of a dead letter's state.
-pub const fn dead_letter_label(state: LetterState) -> &'static str {
+pub const fn dead_letter_label(state: DeadLetterState) -> &'static str {
     match state {
-        LetterState::Open => "Open",
-        LetterState::Replayed => "Replayed",
-        LetterState::Discarded => "Discarded",
+        DeadLetterState::Open => "Open",
+        DeadLetterState::Replayed => "Replayed",
+        DeadLetterState::Discarded => "Discarded",
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_file_that_was_republished_is_shown_as_handed_to_another_worker() {
-        let line = Transition {
+        let line = HistoryEntry {
             at: Timestamp::now(),
             from: Some(Status::Processing),
             to: Status::Processing,
@@ -208,7 +208,7 @@ mod tests {
             error: None,
         };
         assert_eq!(transition(&line), "Handed to another worker");
-        let first = Transition { from: None, to: Status::Pending, ..line };
+        let first = HistoryEntry { from: None, to: Status::Pending, ..line };
         assert_eq!(transition(&first), "Asked for");
     }
 

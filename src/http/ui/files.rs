@@ -13,8 +13,8 @@ use super::html::{self, see_other};
 use super::templates::{FileFragment, FileNotice, FilePage, FilesFragment, FilesPage};
 use crate::actions::{ServeContext, dead_letters, files};
 use crate::domain::{
-    Attempt, Error, ErrorKind, Fault, File, FileId, Page, PageRequest, Result, Stats, Status, Timestamp,
-    Transition,
+    Attempt, Error, ErrorKind, Fault, File, FileId, HistoryEntry, Page, PageRequest, Result, Stats, Status,
+    Timestamp,
 };
 use crate::http::AppState;
 use crate::http::error::{HttpResult, status};
@@ -207,7 +207,7 @@ async fn read_list(app: &AppState, page_request: &PageRequest) -> Result<(Arc<Pa
 /// What the page of one file shows.
 struct FileDetails {
     file: File,
-    timeline: Vec<Transition>,
+    timeline: Vec<HistoryEntry>,
     has_open_dead_letter: bool,
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::domain::file::{DESCRIPTION_MAX_BYTES, TITLE_MAX_CHARS};
+use crate::domain::files::new_file::{DESCRIPTION_MAX_BYTES, TITLE_MAX_CHARS};
 use crate::domain::{FieldError, IdempotencyKey, NewFile, Result};
 
 /// `maxlength` of a title. Browsers count UTF-16 code units, of which a character has up to two; what is between this and the

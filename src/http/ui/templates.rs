@@ -8,12 +8,13 @@ use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH};
 use super::refresh::POLL_INTERVAL;
 use super::urls::Urls;
 use super::{assets, display};
-use crate::domain::dead_letter::{ANY_STATE, Value};
-use crate::domain::page::LIMIT_DEFAULT;
-use crate::domain::status::{Move, next};
+use crate::domain::dead_letters::dead_letter::Value;
+use crate::domain::dead_letters::list::ANY_STATE;
+use crate::domain::files::status::{Transition, next};
+use crate::domain::pagination::LIMIT_DEFAULT;
 use crate::domain::{
-    Cursor, DeadLetter, File, FileId, LetterId, LetterPage, LetterPageRequest, LetterState, Page,
-    PageRequest, Stats, Status, Timestamp, Transition,
+    Cursor, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterPageRequest, DeadLetterState, File, FileId,
+    HistoryEntry, Page, PageRequest, Stats, Status, Timestamp,
 };
 use crate::http::etag;
 
@@ -64,7 +65,7 @@ pub struct FilePage<'a> {
 pub struct FileFragment<'a> {
     pub urls: Urls<'a>,
     pub file: &'a File,
-    pub timeline: &'a [Transition],
+    pub timeline: &'a [HistoryEntry],
     pub has_open_dead_letter: bool,
     pub now: Timestamp,
     /// Token for its buttons.
@@ -76,8 +77,8 @@ pub struct FileFragment<'a> {
 #[template(path = "dead_letters/list.html")]
 pub struct DeadLettersPage<'a> {
     pub urls: Urls<'a>,
-    pub request: &'a LetterPageRequest,
-    pub page: &'a LetterPage,
+    pub request: &'a DeadLetterPageRequest,
+    pub page: &'a DeadLetterPage,
     pub open_dead_letters: i64,
     pub now: Timestamp,
     /// Token for its buttons.
@@ -88,8 +89,8 @@ pub struct DeadLettersPage<'a> {
 /// Notice about what was just done to a dead letter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DeadLetterNotice {
-    pub replayed: Option<LetterId>,
-    pub discarded: Option<LetterId>,
+    pub replayed: Option<DeadLetterId>,
+    pub discarded: Option<DeadLetterId>,
 }
 
 /// Returns the statuses that have a tile, in the order of a file's life, with their counts.
@@ -170,15 +171,15 @@ impl FilesFragment<'_> {
 impl DeadLettersPage<'_> {
     /// Tells whether the list is filtered to anything but the open dead letters.
     pub fn is_filtered(&self) -> bool {
-        self.request.file_id.is_some() || self.request.state != Some(LetterState::Open)
+        self.request.file_id.is_some() || self.request.state != Some(DeadLetterState::Open)
     }
 
     /// Returns the actions that the state allows, each with the label of its button.
     pub fn actions(letter: &DeadLetter) -> &'static [(&'static str, &'static str)] {
         match letter.state {
-            LetterState::Open => &[("replay", "Replay"), ("discard", "Discard")],
-            LetterState::Discarded => &[("replay", "Replay")],
-            LetterState::Replayed => &[],
+            DeadLetterState::Open => &[("replay", "Replay"), ("discard", "Discard")],
+            DeadLetterState::Discarded => &[("replay", "Replay")],
+            DeadLetterState::Replayed => &[],
         }
     }
 
@@ -196,7 +197,7 @@ impl FileFragment<'_> {
     }
 
     /// Tells whether a person may make this transition now.
-    pub fn allows(&self, by: Move) -> bool {
+    pub fn allows(&self, by: Transition) -> bool {
         next(self.file.status, by).is_some()
     }
 

@@ -11,10 +11,10 @@ use super::templates::{
     DeadLetterNotice, DeadLettersPage, FileFragment, FileNotice, FilePage, FilesFragment, FilesPage,
 };
 use super::urls::Urls;
-use crate::domain::dead_letter::Value;
+use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::{
-    Attempt, Cursor, DeadLetter, File, FileId, Format, LetterCursor, LetterId, LetterPage, LetterPageRequest,
-    LetterState, Origin, Page, PageRequest, Stats, Status, Timestamp, Transition,
+    Attempt, Cursor, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage, DeadLetterPageRequest,
+    DeadLetterState, File, FileId, Format, HistoryEntry, Origin, Page, PageRequest, Stats, Status, Timestamp,
 };
 
 const HOSTILE: &str = "</title></textarea><script>alert('x')</script>\"&";
@@ -61,7 +61,7 @@ fn plain() -> PageRequest {
     PageRequest::new(None, None, None, None).unwrap()
 }
 
-fn show(file: &File, timeline: &[Transition]) -> String {
+fn show(file: &File, timeline: &[HistoryEntry]) -> String {
     let fragment = FileFragment {
         urls: Urls::default(),
         file,
@@ -73,9 +73,9 @@ fn show(file: &File, timeline: &[Transition]) -> String {
     FilePage { urls: Urls::default(), fragment, refresh: true }.render().unwrap()
 }
 
-fn letters(page: &LetterPage, state: Option<&str>) -> String {
-    let request = LetterPageRequest::new(None, None, state, None).unwrap();
-    let notice = DeadLetterNotice { replayed: Some(LetterId(1)), discarded: None };
+fn letters(page: &DeadLetterPage, state: Option<&str>) -> String {
+    let request = DeadLetterPageRequest::new(None, None, state, None).unwrap();
+    let notice = DeadLetterNotice { replayed: Some(DeadLetterId(1)), discarded: None };
     let open_dead_letters = 12_345;
     DeadLettersPage {
         urls: Urls::default(),
@@ -90,10 +90,10 @@ fn letters(page: &LetterPage, state: Option<&str>) -> String {
     .unwrap()
 }
 
-fn letter(id: i64, state: LetterState, value: Option<Value>) -> DeadLetter {
+fn letter(id: i64, state: DeadLetterState, value: Option<Value>) -> DeadLetter {
     let origin = Origin { topic: HOSTILE.to_owned(), partition: 1, offset: 42 };
     DeadLetter {
-        id: LetterId(id),
+        id: DeadLetterId(id),
         state,
         error: HOSTILE.to_owned(),
         file_id: Some(FileId(1)),
@@ -111,11 +111,11 @@ fn letter(id: i64, state: LetterState, value: Option<Value>) -> DeadLetter {
     }
 }
 
-fn all_letters() -> LetterPage {
+fn all_letters() -> DeadLetterPage {
     let values = [Some(Value::Text(HOSTILE.to_owned())), Some(Value::Bytes(vec![255])), None];
-    let letters = (1..).zip(LetterState::ALL).zip(values);
+    let letters = (1..).zip(DeadLetterState::ALL).zip(values);
     let letters = letters.map(|((id, state), value)| letter(id, state, value)).collect();
-    LetterPage { letters, next: Some(LetterCursor { before: LetterId(1) }) }
+    DeadLetterPage { dead_letters: letters, next: Some(DeadLetterCursor { before: DeadLetterId(1) }) }
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn each_letter_has_the_buttons_of_its_state() {
     for part in ["12,345", "1.2 kB, the beginning", "in base64", "no value", "/w==", "href=\"/ui/files/1\""] {
         assert!(page.contains(part), "{part}: {page}");
     }
-    let none = LetterPage { letters: Vec::new(), next: None };
+    let none = DeadLetterPage { dead_letters: Vec::new(), next: None };
     assert!(letters(&none, None).contains("No dead letter is open."));
     assert!(letters(&none, Some("discarded")).contains("No dead letter matches."));
 }
@@ -150,7 +150,7 @@ fn every_page() -> Vec<String> {
         letters(&all_letters(), Some("all")),
     ];
     for status in Status::ALL {
-        let line = Transition {
+        let line = HistoryEntry {
             at: now(),
             from: None,
             to: status,

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use url::form_urlencoded::Serializer;
 
-use crate::domain::page::LIMIT_DEFAULT;
-use crate::domain::status::Move;
+use crate::domain::files::status::Transition;
+use crate::domain::pagination::LIMIT_DEFAULT;
 use crate::domain::{
-    Cursor, FileId, LetterCursor, LetterId, LetterPageRequest, LetterState, PageRequest, Status,
+    Cursor, DeadLetterCursor, DeadLetterId, DeadLetterPageRequest, DeadLetterState, FileId, PageRequest,
+    Status,
 };
 
 const DEAD_LETTERS: &str = "/ui/dead-letters";
@@ -69,7 +70,7 @@ impl<'a> Urls<'a> {
     }
 
     /// Target of a button on the page of one file.
-    pub fn file_action(self, id: FileId, by: Move) -> String {
+    pub fn file_action(self, id: FileId, by: Transition) -> String {
         self.to(&format!("/ui/files/{id}/{}", by.name()))
     }
 
@@ -141,17 +142,17 @@ impl<'a> Urls<'a> {
     }
 
     /// List of the open dead letters with a notice that one was just `replayed` or `discarded`.
-    pub fn dead_letters_with_notice(self, done: &str, id: LetterId) -> String {
+    pub fn dead_letters_with_notice(self, done: &str, id: DeadLetterId) -> String {
         self.to(&format!("{DEAD_LETTERS}?{done}={id}"))
     }
 
     /// First page of the same list of dead letters.
-    pub fn first_dead_letters(self, request: &LetterPageRequest) -> String {
+    pub fn first_dead_letters(self, request: &DeadLetterPageRequest) -> String {
         self.dead_letters_url(request, None)
     }
 
     /// Page of the list of dead letters that begins after `cursor`.
-    pub fn older_dead_letters(self, request: &LetterPageRequest, cursor: LetterCursor) -> String {
+    pub fn older_dead_letters(self, request: &DeadLetterPageRequest, cursor: DeadLetterCursor) -> String {
         self.dead_letters_url(request, Some(cursor))
     }
 
@@ -161,18 +162,18 @@ impl<'a> Urls<'a> {
     }
 
     /// Target of a button on the list of dead letters.
-    pub fn dead_letter_action(self, id: LetterId, action: &str) -> String {
+    pub fn dead_letter_action(self, id: DeadLetterId, action: &str) -> String {
         self.to(&format!("{DEAD_LETTERS}/{id}/{action}"))
     }
 
     /// JSON of one dead letter.
-    pub fn dead_letter_json(self, id: LetterId) -> String {
+    pub fn dead_letter_json(self, id: DeadLetterId) -> String {
         self.to(&format!("/dead-letters/{id}"))
     }
 
-    fn dead_letters_url(self, request: &LetterPageRequest, cursor: Option<LetterCursor>) -> String {
+    fn dead_letters_url(self, request: &DeadLetterPageRequest, cursor: Option<DeadLetterCursor>) -> String {
         let mut query = Serializer::new(String::new());
-        if request.state != Some(LetterState::Open) {
+        if request.state != Some(DeadLetterState::Open) {
             query.append_pair("state", request.state_name());
         }
         if let Some(file) = request.file_id {
@@ -211,19 +212,19 @@ mod tests {
     #[test]
     fn every_address_is_below_the_sub_path() {
         let urls = Urls::below("/sub/path");
-        let letters = LetterPageRequest::new(None, None, None, None).unwrap();
+        let letters = DeadLetterPageRequest::new(None, None, None, None).unwrap();
         for address in [
             urls.home(),
             urls.home_with_notice("created", FileId(7)),
             urls.file(FileId(7)),
             urls.file_fragment(FileId(7)),
-            urls.file_action(FileId(7), Move::Cancel),
+            urls.file_action(FileId(7), Transition::Cancel),
             urls.content(FileId(7)),
             urls.first(&request(Some("failed"), None), true),
             urls.list_fragment(&request(None, None), false),
             urls.open_dead_letters(),
             urls.first_dead_letters(&letters),
-            urls.dead_letter_action(LetterId(7), "replay"),
+            urls.dead_letter_action(DeadLetterId(7), "replay"),
             urls.asset("app.css"),
             urls.api("/files"),
         ] {

@@ -1,6 +1,6 @@
 //! Dead letters over HTTP: what could not be processed is seen, replayed and discarded.
 
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{FileId, Status};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_r
     let file = app.broken_file().await;
     let [letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
     assert_eq!((&letter["state"], &letter["file_id"]), (&json!("open"), &json!(file)));
-    assert_eq!(letter["origin"]["topic"], topic::CREATE);
+    assert_eq!(letter["origin"]["topic"], topics::CREATE);
     let value = format!(r#"{{"fileId":{file},"title":7,"timestamp":"<never>"}}"#);
     assert_eq!((&letter["value"], &letter["size"]), (&json!(value), &json!(value.len())));
     assert!(letter["error"].as_str().unwrap().contains("not a file.create message"), "{letter}");
@@ -71,10 +71,10 @@ async fn the_list_is_turned_page_by_page_and_narrowed() {
     let app = TestApp::start().await;
     let long = format!("{{{}", "é".repeat(1000));
     for n in 1..=5 {
-        app.publish(topic::CREATED, &format!(r#"{{"fileId":{n},"status":"?"}}"#)).await;
+        app.publish(topics::CREATED, &format!(r#"{{"fileId":{n},"status":"?"}}"#)).await;
         app.letters("/dead-letters", n).await;
     }
-    app.publish(topic::CREATE, &long).await;
+    app.publish(topics::CREATE, &long).await;
     let all = app.letters("/dead-letters", 6).await;
     let ids: Vec<i64> = all.iter().map(id).collect();
     assert!(ids.is_sorted_by(|a, b| a > b), "newest first: {ids:?}");
@@ -130,7 +130,7 @@ async fn what_is_put_aside_while_stopping_is_in_the_table_afterwards() {
     let sql = format!(
         "INSERT INTO outbox (event_id, topic, value, file_id)
          SELECT gen_random_uuid(), '{}', 'not json', 0 FROM generate_series(1, {COUNT})",
-        topic::CREATED
+        topics::CREATED
     );
     app.ground.database.connect().await.batch_execute(&sql).await.unwrap();
     eventually("they are published", async || {

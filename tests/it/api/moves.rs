@@ -1,6 +1,6 @@
 //! Cancel, retry, delete: what a person may ask of a file that exists.
 
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{File, FileId, Status};
 use reqwest::Method;
 use serde_json::json;
@@ -115,7 +115,7 @@ async fn made_all_the_same(roles: &Roles, file: &File, attempt: i32) {
     let location = format!("s3://{}/{key}", roles.bucket.name());
     let result =
         json!({"fileId": file.id, "status": "completed", "s3Location": location, "attempt": attempt});
-    roles.publish(topic::CREATED, Some(result.to_string().as_bytes())).await;
+    roles.publish(topics::CREATED, Some(result.to_string().as_bytes())).await;
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_result_for_a_file_that_nobody_wants_leaves_no_object() {
     for file in [&cancelled, &deleted] {
         made_all_the_same(&roles, file, 1).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     eventually("the objects are removed", async || {
         let left = (roles.bucket.keys().await, roles.ctx.db.removals_left().await.unwrap());
         holds(left == (Vec::new(), 0), left)
@@ -147,7 +147,7 @@ async fn the_object_of_a_file_that_is_tried_again_is_not_removed() {
     let file = roles.request("changed my mind").await;
     files::cancel(&roles.ctx, file.id).await.unwrap();
     made_all_the_same(&roles, &file, 1).await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.ctx.db.removals_left().await.unwrap(), 1);
 
     // Before the removal is looked at, the file is wanted again, and made under the same key.

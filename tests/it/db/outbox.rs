@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use filesys::actions::files;
 use filesys::broker::Delivery;
-use filesys::domain::message::{CreateFile, header, topic};
+use filesys::domain::messages::file_create::CreateFile;
+use filesys::domain::messages::{headers, topics};
 use filesys::domain::{FileId, Status};
 use filesys::jobs::relay_outbox;
 use tokio_postgres::Client;
@@ -21,7 +22,7 @@ async fn hold(connection: &Client) -> String {
     connection
         .batch_execute(&format!(
             "INSERT INTO outbox (event_id, topic, value, file_id) VALUES ('{event}', '{}', '{{}}', 1)",
-            topic::CREATE
+            topics::CREATE
         ))
         .await
         .unwrap();
@@ -35,7 +36,7 @@ async fn commit(connection: &Client) {
 fn events(deliveries: &[Delivery]) -> BTreeMap<String, usize> {
     let mut events = BTreeMap::new();
     for delivery in deliveries {
-        let id = &delivery.record.headers.get(header::EVENT_ID).unwrap();
+        let id = &delivery.record.headers.get(headers::EVENT_ID).unwrap();
         *events.entry(String::from_utf8(id.to_vec()).unwrap()).or_default() += 1;
     }
     events
@@ -51,12 +52,12 @@ async fn a_row_that_commits_late_is_published_all_the_same() {
 
     let round = relay_outbox::once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published), (1, 1));
-    assert_eq!(events(&roles.records(topic::CREATE).await), BTreeMap::from([(second.clone(), 1)]));
+    assert_eq!(events(&roles.records(topics::CREATE).await), BTreeMap::from([(second.clone(), 1)]));
 
     commit(&late).await;
     let round = relay_outbox::once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published), (1, 1));
-    assert_eq!(events(&roles.records(topic::CREATE).await), BTreeMap::from([(first, 1), (second, 1)]));
+    assert_eq!(events(&roles.records(topics::CREATE).await), BTreeMap::from([(first, 1), (second, 1)]));
     assert_eq!(roles.ctx.db.outbox_size().await.unwrap(), 0);
     roles.stop().await;
 }
@@ -99,7 +100,7 @@ async fn three_relays_publish_each_row_once_while_transactions_commit_in_any_ord
     for relay in relays {
         relay.abort();
     }
-    assert_eq!(events(&roles.records(topic::CREATE).await), expected);
+    assert_eq!(events(&roles.records(topics::CREATE).await), expected);
     roles.stop().await;
 }
 
@@ -128,7 +129,7 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
         let committed = std::time::Instant::now();
         commit(&connection).await;
         eventually("the row is published", async || {
-            let events = events(&roles.records(topic::CREATE).await);
+            let events = events(&roles.records(topics::CREATE).await);
             holds(events.contains_key(&event), events.len())
         })
         .await;
@@ -143,7 +144,7 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
 
 /// The files that workers are asked for, in order.
 async fn asked_for(roles: &Roles) -> Vec<FileId> {
-    let requests = roles.records(topic::CREATE).await;
+    let requests = roles.records(topics::CREATE).await;
     let id = |request: &Delivery| CreateFile::read(request.record.value.as_deref()).unwrap().file_id;
     let mut ids: Vec<FileId> = requests.iter().map(id).collect();
     ids.sort_unstable();
@@ -199,7 +200,7 @@ async fn a_request_too_large_to_be_published_fails_its_file_and_those_behind_it_
 async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_published_when_it_is_there() {
     // More than a relay takes at once.
     const WAITING: i64 = 700;
-    let roles = Roles::without_topics(&[topic::CREATE]).await;
+    let roles = Roles::without_topics(&[topics::CREATE]).await;
     let connection = roles.database.connect().await;
     let rows = "WITH file AS (
             INSERT INTO files (title, deadline_at)
@@ -218,7 +219,7 @@ async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_publishe
     assert_eq!((round.taken, round.published, round.postponed.len()), (500, 0, 500));
     eventually("what is behind them is published", async || {
         let round = relay_outbox::once(&roles.ctx).await.unwrap();
-        let told = roles.records(topic::EVENTS).await.len();
+        let told = roles.records(topics::EVENTS).await.len();
         holds(told == 5, (told, round))
     })
     .await;

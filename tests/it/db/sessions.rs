@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filesys::config::DatabaseTarget;
-use filesys::db::moves::Moves;
+use filesys::db::moves::Transitions;
 use filesys::db::{Db, DbError, migrations};
 use filesys::domain::FileId;
 use secrecy::{ExposeSecret, SecretString};
@@ -51,7 +51,7 @@ async fn a_stricter_isolation_of_the_role_fails_nothing() {
     let db = database.pool();
     let moves = (0..150).map(|_| {
         let db = db.clone();
-        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await })
+        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await })
     });
     for moved in futures_util::future::join_all(moves).await {
         moved.unwrap().unwrap();
@@ -95,7 +95,7 @@ async fn connections_that_a_firewall_has_forgotten_cost_a_second_at_most() {
         let asked = Instant::now();
         db.file(FileId(1)).await.unwrap();
         db.next_file_ids(1).await.unwrap();
-        db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await.unwrap();
+        db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await.unwrap();
         assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     }
 }
@@ -114,7 +114,7 @@ async fn work_that_has_changed_nothing_is_done_once_more_when_its_session_is_end
         db.next_file_ids(1).await.unwrap();
         let cut: i64 = database.one(CUT).await;
         assert!(cut >= 2, "{cut}");
-        db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await.unwrap();
+        db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await.unwrap();
         db.next_file_ids(1).await.unwrap();
         let _cut: i64 = database.one(CUT).await;
         let reads = (0..4).map(|_| db.file(FileId(1)));
@@ -180,7 +180,7 @@ async fn a_pooler_in_session_mode_is_like_no_pooler() {
     within(PATIENCE, "a notification", wake.notified()).await;
     let moves = (0..50).map(|_| {
         let db = db.clone();
-        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Moves::default(), ())).await })
+        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await })
     });
     for moved in futures_util::future::join_all(moves).await {
         moved.unwrap().unwrap();

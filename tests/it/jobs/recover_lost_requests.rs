@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use filesys::actions::files;
 use filesys::broker::{MemberEvent, Membership, Position};
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{FileId, Status};
 use filesys::jobs::recover_lost_requests::{Groups, Search};
 
@@ -13,13 +13,13 @@ use crate::support::roles::{Roles, group_of};
 use crate::support::{PATIENCE, eventually, holds, within};
 
 fn search() -> Search {
-    let groups = Groups { workers: group_of(topic::CREATE), recorders: group_of(topic::CREATED) };
+    let groups = Groups { workers: group_of(topics::CREATE), recorders: group_of(topics::CREATED) };
     Search::new(groups, Duration::ZERO)
 }
 
 /// Takes every request there is and answers none of them.
 async fn lose_every_request(roles: &Roles) {
-    lose_every_record(roles, topic::CREATE).await;
+    lose_every_record(roles, topics::CREATE).await;
 }
 
 /// Takes whatever lies on the topic and does nothing about it.
@@ -112,13 +112,13 @@ async fn a_request_that_waits_for_a_worker_is_left_alone_however_long_it_takes()
 async fn an_outcome_that_is_not_recorded_yet_is_waited_for() {
     let roles = Roles::new().await.with_intake().with_relay().with_worker().await;
     let ids = request(&roles, 3).await;
-    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
     let mut search = search();
     for _ in 0..3 {
         assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
     }
     let roles = roles.with_results().await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
     for id in ids {
         let file = roles.file(id).await;
@@ -160,7 +160,7 @@ async fn what_gets_lost_time_and_again_fails_in_the_end() {
 async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost() {
     let roles = Roles::new().await.with_intake().with_relay().with_removals().with_worker().await;
     let id = request(&roles, 1).await[0];
-    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
     files::cancel(&roles.ctx, id).await.unwrap();
 
     let mut search = search();
@@ -170,7 +170,7 @@ async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost(
     assert_eq!(leftovers(&roles).await, 1, "its result may still come");
     assert_eq!(roles.bucket.keys().await.len(), 1);
 
-    lose_every_record(&roles, topic::CREATED).await;
+    lose_every_record(&roles, topics::CREATED).await;
     assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
     eventually("the object is removed", async || {
         let left = (roles.bucket.keys().await, roles.ctx.db.removals_left().await.unwrap());
@@ -194,8 +194,8 @@ async fn a_cancelled_file_whose_request_is_still_to_be_published_keeps_its_remov
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
     assert_eq!(leftovers(&roles).await, 1, "no worker has had it yet");
     let roles = roles.with_worker().await;
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
     assert_eq!(leftovers(&roles).await, 0);
     roles.stop().await;

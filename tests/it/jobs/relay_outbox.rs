@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use filesys::domain::FactType;
-use filesys::domain::message::{header, topic};
+use filesys::domain::EventType;
+use filesys::domain::messages::{headers, topics};
 use filesys::jobs::relay_outbox;
 use serde_json::{Value, json};
 
@@ -13,11 +13,11 @@ use crate::support::{eventually, holds};
 /// What `file.events` holds, by file, in the order of their sequence.
 async fn facts(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
     let mut facts: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
-    for delivery in roles.records(topic::EVENTS).await {
+    for delivery in roles.records(topics::EVENTS).await {
         let fact: Value = serde_json::from_slice(delivery.record.value.as_deref().unwrap()).unwrap();
         let id = fact["file"]["id"].as_i64().unwrap();
         assert_eq!(delivery.record.key.as_deref(), Some(id.to_string().as_bytes()));
-        assert_eq!(delivery.record.headers.get(header::EVENT_ID).unwrap(), fact["id"].as_str().unwrap());
+        assert_eq!(delivery.record.headers.get(headers::EVENT_ID).unwrap(), fact["id"].as_str().unwrap());
         facts.entry(id).or_default().push(fact);
     }
     for of_one in facts.values_mut() {
@@ -55,13 +55,13 @@ async fn a_file_that_is_made_tells_three_facts_in_one_envelope() {
 
 #[tokio::test]
 async fn facts_wait_for_a_missing_topic_and_hold_nothing_up() {
-    let roles = Roles::without_topics(&[topic::EVENTS]).await.with_intake();
+    let roles = Roles::without_topics(&[topics::EVENTS]).await.with_intake();
     for n in 0..3 {
         roles.request(&format!("file {n}")).await;
     }
     let round = relay_outbox::once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published, round.postponed.len()), (6, 3, 3));
-    assert_eq!(roles.records(topic::CREATE).await.len(), 3);
+    assert_eq!(roles.records(topics::CREATE).await.len(), 3);
 
     // What is postponed is not in the way of what comes after it.
     roles.request("later").await;
@@ -81,7 +81,7 @@ async fn facts_wait_for_a_missing_topic_and_hold_nothing_up() {
 #[test]
 fn every_type_of_fact_is_documented() {
     let text = include_str!("../../../docs/EVENTS.md");
-    for fact in FactType::ALL {
+    for fact in EventType::ALL {
         let name = serde_json::to_value(fact).unwrap();
         assert!(
             text.contains(&format!("| `{}` |", name.as_str().unwrap())),

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use filesys::broker::partitioner::partition_for;
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{File, FileId, Status};
 
 use crate::roles::site::{OUT_OF_LINE, TWICE};
@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// Partition 2 of each topic is on broker 3 alone.
 async fn make_topics_without_replicas(kafka: &Own, prefix: &str) {
-    let make = topic::ALL.map(|name| async move {
+    let make = topics::ALL.map(|name| async move {
         let name = format!("{prefix}{name}");
         let place = ["--replica-assignment", "1,2,3", "--config", "min.insync.replicas=1"];
         let make = ["tool", "topics", "--create", "--topic", &name];

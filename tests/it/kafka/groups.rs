@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use filesys::domain::Status;
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use nix::sys::signal::Signal;
 
 use super::cluster::{
@@ -72,18 +72,18 @@ async fn kafka_shows_who_works_and_how_far() {
     all_completed(&api).await;
     assert_eq!(cluster.no_lag(WORKERS).await, 300);
     assert_eq!(cluster.no_lag(SERVES).await, 600, "a beginning and an end for each");
-    let published = cluster.tools().ends(topic::CREATE).await.unwrap();
+    let published = cluster.tools().ends(topics::CREATE).await.unwrap();
     assert_eq!(published.values().sum::<i64>(), 300);
 
     // A stand-by goes, then one of those that work: nobody waits for either.
     fourth.stop_within(STOP_LIMIT).await;
     let third = workers.pop().unwrap();
     let log = third.log();
-    let is_its = |n: &i32| assignments(&log, &format!("{}-{n}", topic::CREATE)).next().is_some();
+    let is_its = |n: &i32| assignments(&log, &format!("{}-{n}", topics::CREATE)).next().is_some();
     let its: Vec<i32> = (0..3).filter(is_its).collect();
     let since = Utc::now();
     third.stop_within(STOP_LIMIT).await;
-    let after = taken_over(topic::CREATE, &its, &[&workers[0], &workers[1]], since).await;
+    let after = taken_over(topics::CREATE, &its, &[&workers[0], &workers[1]], since).await;
     assert!(after < HANDED_OVER, "{after:?}");
     cluster.shares(WORKERS, &[1, 2]).await;
 
@@ -116,7 +116,7 @@ async fn kafka_gives_added_partitions_to_processes_that_run() {
     ask(&api, 30).await;
     all_completed(&api).await;
 
-    for (topic, process) in [(topic::CREATE, &worker), (topic::CREATED, &serve)] {
+    for (topic, process) in [(topics::CREATE, &worker), (topics::CREATED, &serve)] {
         let since = Utc::now();
         cluster.tools().alter_partitions(topic, 6).await;
         let command = (Utc::now() - since).to_std().unwrap();
@@ -139,7 +139,7 @@ async fn kafka_gives_added_partitions_to_processes_that_run() {
     let files = api.stats().await.total;
     assert_eq!(cluster.no_lag(WORKERS).await, files);
     assert_eq!(cluster.no_lag(SERVES).await, 2 * files);
-    for topic in [topic::CREATE, topic::CREATED] {
+    for topic in [topics::CREATE, topics::CREATED] {
         let ends = cluster.tools().ends(topic).await.unwrap();
         assert!([3, 4, 5].iter().all(|partition| ends[partition] > 0), "{topic}: {ends:?}");
     }
@@ -172,7 +172,7 @@ async fn kafka_gives_a_workers_partitions_to_others_when_it_stops_and_when_it_di
     let since = Utc::now();
     let died = tokio::time::Instant::now();
     tokio::join!(first.kill9(), patient.kill9());
-    let after = taken_over(topic::CREATE, its, &[&second, &third], since).await;
+    let after = taken_over(topics::CREATE, its, &[&second, &third], since).await;
     eprintln!("taken over {after:?} after SIGKILL");
     assert!(after < SESSION + AFTER_SESSION, "{after:?}");
     // Longer than the default.
@@ -188,7 +188,7 @@ async fn kafka_gives_a_workers_partitions_to_others_when_it_stops_and_when_it_di
     let its = partitions_of(&members, "second-1");
     let since = Utc::now();
     second.signal(Signal::SIGTERM);
-    let after = taken_over(topic::CREATE, its, &[&third], since).await;
+    let after = taken_over(topics::CREATE, its, &[&third], since).await;
     eprintln!("taken over {after:?} after SIGTERM");
     assert!(after < HANDED_OVER, "{after:?}");
     let members = cluster.shares(WORKERS, &[3]).await;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use filesys::actions::provision;
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{File, FileId, Status, Timestamp};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn with_peer(reads: &str, writes: &str) -> Option<(Run, Peer)> {
 
 #[tokio::test]
 async fn kafkajs_in_place_of_serve_is_understood_by_our_worker_and_understands_it() {
-    let Some((run, mut peer)) = with_peer(topic::CREATED, topic::CREATE).await else { return };
+    let Some((run, mut peer)) = with_peer(topics::CREATED, topics::CREATE).await else { return };
     let (id, bucket) = (FileId(1), run.ground.bucket.name());
     let worker = run.worker("worker");
     peer.send(&json!({"fileId": id, "title": "Größe & Co", "description": "by kafkajs",
@@ -59,7 +59,7 @@ async fn kafkajs_in_place_of_serve_is_understood_by_our_worker_and_understands_i
 
 #[tokio::test]
 async fn kafkajs_in_place_of_the_worker_understands_our_serve_and_is_understood_by_it() {
-    let Some((run, mut peer)) = with_peer(topic::CREATE, topic::CREATED).await else { return };
+    let Some((run, mut peer)) = with_peer(topics::CREATE, topics::CREATED).await else { return };
     let (serve, api) = run.serve("serve").await;
     let now = "2026-01-04T12:00:00.000Z";
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use nix::sys::signal::Signal;
 
 use super::cluster::{Cluster, PATIENCE, SESSION, SHORT_SESSION, WORKERS, all_completed, ask, assignments};
@@ -72,7 +72,7 @@ async fn kafka_workers_that_sleep_past_their_session_change_nothing_when_they_wa
     let asleep = zombies.each_ref().map(|zombie| zombie.log().len());
     let began = tokio::time::Instant::now();
     for partition in 0..3 {
-        let name = format!("{}-{partition}", topic::CREATE);
+        let name = format!("{}-{partition}", topics::CREATE);
         eventually_within(PATIENCE, &format!("{name} is taken over"), async || {
             let log = awake.log();
             holds(assignments(&log, &name).next().is_some(), &log)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use filesys::broker::{Broker, Delivery, Position, Record};
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{File, FileId, Status};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ impl Run {
     /// The dead letter of the record that lay there.
     async fn dead_letter_of(&self, at: &Position) -> Delivery {
         eventually_within(PATIENCE, "the record is put aside", async || {
-            let letters = records(&self.kafka, topic::DEAD_LETTERS).await;
+            let letters = records(&self.kafka, topics::DEAD_LETTERS).await;
             let mut letters = letters.map_err(|error| error.to_string())?;
             let ours = letters.iter().position(|letter| origin(letter) == *at);
             ours.map(|ours| letters.swap_remove(ours)).ok_or_else(|| format!("{letters:?}"))
@@ -125,14 +125,14 @@ async fn a_worker_of_the_source_system_is_understood(run: &Run, api: &Api, id: F
                "timestamp": "2026-01-04T12:00:00.000Z"})
         .to_string()
     };
-    let refused = run.publish(topic::CREATED, result(&elsewhere)).await;
+    let refused = run.publish(topics::CREATED, result(&elsewhere)).await;
     let letter = run.dead_letter_of(&refused).await;
     assert_eq!(letter.record.value, Some(Bytes::from(result(&elsewhere))));
     assert_eq!(api.file(id).await.status, Status::Pending);
 
     run.ground.bucket.made().await;
     run.ground.bucket.put(key_of(&location), b"made elsewhere").await;
-    run.publish(topic::CREATED, result(&location)).await;
+    run.publish(topics::CREATED, result(&location)).await;
     let file = api.wait_until_completed(id).await;
     assert_eq!(file.s3_location, Some(location));
 }
@@ -140,7 +140,7 @@ async fn a_worker_of_the_source_system_is_understood(run: &Run, api: &Api, id: F
 async fn poison_is_put_aside_and_the_next_one_completes(run: &Run, api: &Api) {
     let marker = unique("poison-");
     for value in [marker.clone(), format!(r#"{{"fileId":"{marker}"}}"#), format!("[\"{marker}\"]")] {
-        let at = run.publish(topic::CREATE, value.clone()).await;
+        let at = run.publish(topics::CREATE, value.clone()).await;
         let file = api.post_file("behind the poison").await;
         let letter = run.dead_letter_of(&at).await;
         assert_eq!(letter.record.value, Some(Bytes::from(value)));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, PATIENCE, SHORT_SESSION, WORKERS, all_completed};
@@ -104,7 +104,7 @@ async fn storm(cluster: &Cluster) -> (Vec<Process>, Vec<String>, Added) {
     for (number, turn) in (1..=MEMBERS).zip(1..) {
         workers.push(cluster.processes.worker(1, &[SHORT_SESSION]));
         if let Some((_, partitions)) = MORE.iter().find(|(at, _)| *at == number) {
-            cluster.tools().alter_partitions(topic::CREATE, *partitions).await;
+            cluster.tools().alter_partitions(topics::CREATE, *partitions).await;
             added.push((*partitions, Utc::now()));
         }
         tokio::time::sleep_until(began + EVERY * turn).await;

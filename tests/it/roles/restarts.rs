@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use filesys::domain::message::{FileResult, Outcome, topic};
+use filesys::domain::messages::file_created::{FileResult, Outcome};
+use filesys::domain::messages::topics;
 use filesys::domain::{Attempt, File, FileId, Status};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -92,7 +93,7 @@ async fn processing(ground: &Ground) -> BTreeSet<FileId> {
 }
 
 async fn completed_by_workers(kafka: &SharedKafka) -> BTreeSet<FileId> {
-    let records = records(&kafka.client(), topic::CREATED).await.unwrap();
+    let records = records(&kafka.client(), topics::CREATED).await.unwrap();
     let results = records.iter().map(|delivery| {
         let value = delivery.record.value.as_deref().expect("a result has a value");
         serde_json::from_slice::<FileResult>(value).unwrap()

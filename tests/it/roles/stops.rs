@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use nix::sys::signal::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -70,7 +70,7 @@ async fn stops(leaving: Process, its: &[i32], staying: &Process) -> String {
     let log = leaving.path();
     leaving.succeed_within(STOP_LIMIT).await;
     let ended = (Utc::now() - asked).to_std().unwrap();
-    let taken = taken_over(topic::CREATE, its, &[staying], asked).await;
+    let taken = taken_over(topics::CREATE, its, &[staying], asked).await;
     eprintln!("ended {ended:?} after SIGTERM, all its partitions are taken over after {taken:?}");
     assert!(taken < ended + TAKEN_OVER, "{taken:?}");
     let log = std::fs::read_to_string(log).unwrap();

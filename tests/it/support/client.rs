@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
-use filesys::domain::{File, FileId, Stats, Status, Transition};
+use filesys::domain::{File, FileId, HistoryEntry, Stats, Status};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde::de::DeserializeOwned;
@@ -101,7 +101,7 @@ impl Api {
         self.get(&format!("/files/{id}/content")).await
     }
 
-    pub async fn timeline(&self, id: FileId) -> Vec<Transition> {
+    pub async fn timeline(&self, id: FileId) -> Vec<HistoryEntry> {
         self.get(&format!("/files/{id}/timeline")).await.ok().json()
     }
 

@@ -14,8 +14,8 @@ use filesys::consumer::letters::Letters;
 use filesys::consumer::requests::Requests;
 use filesys::consumer::results::Results;
 use filesys::consumer::{Handler, Settings, runner};
-use filesys::domain::message::topic;
-use filesys::domain::{DeadLetter, File, FileId, LetterPageRequest, NewFile};
+use filesys::domain::messages::topics;
+use filesys::domain::{DeadLetter, DeadLetterPageRequest, File, FileId, NewFile};
 use filesys::jobs::{commit_requests, relay_outbox, remove_objects};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ impl Roles {
             Some(kafka) => Arc::new(kafka.client()),
             None => Arc::new(LocalBroker::default()),
         };
-        let there = topic::ALL.iter().filter(|name| !missing.contains(name));
+        let there = topics::ALL.iter().filter(|name| !missing.contains(name));
         let specs: Vec<TopicSpec> =
             there.map(|name| TopicSpec { name: (*name).to_owned(), partitions: 3 }).collect();
         broker.ensure_topics(&specs).await.unwrap();
@@ -119,19 +119,19 @@ impl Roles {
         let making = Arc::new(Semaphore::new(concurrency));
         let ctx = WorkerContext { broker, storage, making, processing_delay };
         let worker = "the-worker".to_owned();
-        self.consume(topic::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
+        self.consume(topics::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
     }
 
     /// What workers say is recorded.
     pub async fn with_results(self) -> Self {
         let ctx = self.ctx.clone();
-        self.consume(topic::CREATED, Results { ctx }, (1, 500, 2)).await
+        self.consume(topics::CREATED, Results { ctx }, (1, 500, 2)).await
     }
 
     /// Records that were put aside become rows.
     pub async fn with_letters(self) -> Self {
         let ctx = self.ctx.letters();
-        self.consume(topic::DEAD_LETTERS, Letters { ctx }, (1, 20, 2)).await
+        self.consume(topics::DEAD_LETTERS, Letters { ctx }, (1, 20, 2)).await
     }
 
     /// Consumes as the commands do: so many batches at once of so many records, each tried so often.
@@ -184,10 +184,10 @@ impl Roles {
 
     /// The dead letters in this state, newest first, once there are so many.
     pub async fn letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
-        let request = LetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
+        let request = DeadLetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
         eventually(&format!("{count} dead letters are {state}"), async || {
             let page = dead_letters::list(&self.ctx.letters(), &request).await.unwrap();
-            if page.letters.len() == count { Ok(page.letters) } else { Err(format!("{page:#?}")) }
+            if page.dead_letters.len() == count { Ok(page.dead_letters) } else { Err(format!("{page:#?}")) }
         })
         .await
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filesys::broker::kafka::Kafka;
 use filesys::config::{Env, KafkaConfig};
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -63,7 +63,7 @@ impl SharedKafka {
 impl Drop for SharedKafka {
     fn drop(&mut self) {
         let admin: AdminClient<DefaultClientContext> = self.librdkafka().create().unwrap();
-        let topics = topic::ALL.map(|topic| self.in_cluster(topic));
+        let topics = topics::ALL.map(|topic| self.in_cluster(topic));
         services::finish(async move {
             let topics = topics.each_ref().map(String::as_str);
             let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use filesys::domain::message::{FileResult, Outcome, topic};
+use filesys::domain::messages::file_created::{FileResult, Outcome};
+use filesys::domain::messages::topics;
 
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
 /// What workers have said, in the order of one partition, each with the time of its record.
 async fn said(roles: &Roles) -> Vec<(FileResult, i64, i64)> {
-    let records = roles.records(topic::CREATED).await;
+    let records = roles.records(topics::CREATED).await;
     let said = records.iter().map(|record| {
         let result = serde_json::from_slice(record.record.value.as_deref().unwrap()).unwrap();
         (result, record.position.offset, record.timestamp_ms)

@@ -4,20 +4,20 @@ use bytes::Bytes;
 use filesys::actions::dead_letters::{self, Replayed};
 use filesys::actions::files;
 use filesys::broker::{Headers, Record};
-use filesys::domain::dead_letter::Value;
-use filesys::domain::message::topic;
-use filesys::domain::{Attempt, DeadLetter, File, FileId, LetterId, LetterState, Status};
+use filesys::domain::dead_letters::dead_letter::Value;
+use filesys::domain::messages::topics;
+use filesys::domain::{Attempt, DeadLetter, DeadLetterId, DeadLetterState, File, FileId, Status};
 use serde_json::{Value as Json, json};
 
 use crate::support::records::header;
 use crate::support::roles::{Roles, group_of};
 use crate::support::{eventually, holds};
 
-async fn replay(roles: &Roles, id: LetterId) -> Result<Replayed, &'static str> {
+async fn replay(roles: &Roles, id: DeadLetterId) -> Result<Replayed, &'static str> {
     dead_letters::replay(&roles.ctx.letters(), id).await.map_err(|error| error.code)
 }
 
-async fn discard(roles: &Roles, id: LetterId) -> Result<(), &'static str> {
+async fn discard(roles: &Roles, id: DeadLetterId) -> Result<(), &'static str> {
     dead_letters::discard(&roles.ctx.letters(), id).await.map_err(|error| error.code)
 }
 
@@ -33,7 +33,7 @@ async fn becomes(roles: &Roles, id: FileId, status: Status) -> File {
 async fn failed(roles: &Roles) -> (File, DeadLetter) {
     let file = roles.request("broken").await;
     let value = json!({"fileId": file.id, "attempt": 1, "title": 7, "timestamp": "never"}).to_string();
-    let at = roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    let at = roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     let file = becomes(roles, file.id, Status::Failed).await;
     let letter = roles.letters("open", 1).await.remove(0);
     assert_eq!((letter.file_id, letter.attempt), (Some(file.id), Some(Attempt(1))));
@@ -41,7 +41,7 @@ async fn failed(roles: &Roles) -> (File, DeadLetter) {
     let origin = letter.origin.clone().unwrap();
     assert_eq!(
         (origin.topic.as_str(), origin.partition, origin.offset),
-        (topic::CREATE, at.partition, at.offset)
+        (topics::CREATE, at.partition, at.offset)
     );
     assert!(letter.error.contains("not a file.create message"), "{}", letter.error);
     (file, letter)
@@ -107,8 +107,8 @@ async fn a_request_of_a_file_that_may_still_be_made_stays_open_and_one_of_a_dele
     assert_eq!(discard(&roles, letter.id).await, Ok(()));
     assert_eq!(discard(&roles, letter.id).await, Ok(()));
     assert_eq!(roles.letters("discarded", 1).await.len(), 1);
-    assert_eq!(replay(&roles, LetterId(77)).await, Err("letter_not_found"));
-    assert_eq!(discard(&roles, LetterId(77)).await, Err("letter_not_found"));
+    assert_eq!(replay(&roles, DeadLetterId(77)).await, Err("letter_not_found"));
+    assert_eq!(discard(&roles, DeadLetterId(77)).await, Err("letter_not_found"));
     roles.stop().await;
 }
 
@@ -120,7 +120,7 @@ async fn a_discarded_letter_may_be_replayed_all_the_same() {
     assert_eq!(roles.file(file.id).await.status, Status::Failed);
     let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(2) };
     assert_eq!(replay(&roles, letter.id).await, Ok(asked));
-    assert_eq!(roles.letters("all", 1).await[0].state, LetterState::Replayed);
+    assert_eq!(roles.letters("all", 1).await[0].state, DeadLetterState::Replayed);
     roles.stop().await;
 }
 
@@ -131,7 +131,7 @@ async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
     roles.bucket.put(key, b"made").await;
     let location = format!("s3://{}/{key}", roles.bucket.name());
     let result = json!({"fileId": 1, "status": "completed", "s3Location": location}).to_string();
-    roles.publish(topic::CREATED, Some(result.as_bytes())).await;
+    roles.publish(topics::CREATED, Some(result.as_bytes())).await;
     let letter = roles.letters("open", 1).await.remove(0);
     assert!(letter.error.contains("there is no file with id 1"), "{}", letter.error);
     assert_eq!((letter.file_id, letter.attempt), (Some(FileId(1)), None));
@@ -139,13 +139,13 @@ async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
     let roles = roles.with_intake();
     let file = roles.request("by hand").await;
     assert_eq!(file.id, FileId(1));
-    let published = Replayed::Published { topic: topic::CREATED };
+    let published = Replayed::Published { topic: topics::CREATED };
     assert_eq!(replay(&roles, letter.id).await, Ok(published));
     assert_eq!(replay(&roles, letter.id).await, Ok(Replayed::Before));
     let roles = roles.with_relay();
     let done = becomes(&roles, file.id, Status::Completed).await;
     assert_eq!(done.s3_location, Some(location));
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     let completions = roles.ctx.db.transitions(file.id).await.unwrap();
     assert_eq!(completions.iter().filter(|line| line.to == Status::Completed).count(), 1);
     roles.stop().await;
@@ -159,7 +159,7 @@ async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
     headers.push("bytes", Some(Bytes::from_static(b"\xff\0")));
     headers.push("x-error", Some(Bytes::from_static(b"of another letter")));
     let bad = Record { key: None, value: Some(Bytes::from_static(b"not json")), headers };
-    roles.broker.publish(topic::CREATE, vec![bad]).await.remove(0).unwrap();
+    roles.broker.publish(topics::CREATE, vec![bad]).await.remove(0).unwrap();
     let [letter] = roles.letters("open", 1).await.try_into().unwrap();
     let shown: Vec<Json> = letter.header_list.iter().map(|header| serde_json::json!(header)).collect();
     let expected = serde_json::json!([
@@ -172,7 +172,7 @@ async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
     assert_eq!(Json::from(shown), expected);
     let text = |name: &str| letter.headers.get(name).map(String::as_str);
     assert_eq!((text("a"), text("b"), text("bytes")), (Some("2"), Some(""), Some("\u{fffd}\u{fffd}")));
-    let [on_topic] = roles.records(topic::DEAD_LETTERS).await.try_into().unwrap();
+    let [on_topic] = roles.records(topics::DEAD_LETTERS).await.try_into().unwrap();
     let own: Vec<_> = on_topic.record.headers.iter().take(5).collect();
     let bytes = |text: &'static [u8]| Bytes::from_static(text);
     let (last, one, two, odd) = (bytes(b"last"), bytes(b"1"), bytes(b"2"), bytes(b"\xff\0"));
@@ -188,14 +188,14 @@ async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
 async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     let roles = Roles::new().await.with_worker().await.with_letters().await.with_relay();
     for value in [None, Some(&b"not json"[..]), Some(b"\0\xff\xfe"), Some(br#"{"fileId":7}"#)] {
-        roles.publish(topic::CREATE, value).await;
+        roles.publish(topics::CREATE, value).await;
     }
     // Put there by others, who say nothing, or what can't be stored as it is.
     let odd = [("x-error", "a\0b"), ("na\0me", "\0"), ("x-letter-id", "7"), ("x-attempt", "many")];
     let headers = odd.map(|(name, value)| (name.to_owned(), Bytes::from_static(value.as_bytes())));
     let foreign = Record { value: Some(Bytes::from_static(b"theirs")), headers: headers.into(), key: None };
     for record in [foreign.clone(), Record { headers: Headers::default(), ..foreign }] {
-        roles.broker.publish(topic::DEAD_LETTERS, vec![record]).await.remove(0).unwrap();
+        roles.broker.publish(topics::DEAD_LETTERS, vec![record]).await.remove(0).unwrap();
     }
     let letters = roles.letters("open", 6).await;
     let of = |value: Option<Value>| {
@@ -222,7 +222,7 @@ async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     }
     // What nobody understands now either comes back as another letter.
     let [poison] = of(text("not json")).try_into().unwrap();
-    assert_eq!(replay(&roles, poison.id).await, Ok(Replayed::Published { topic: topic::CREATE }));
+    assert_eq!(replay(&roles, poison.id).await, Ok(Replayed::Published { topic: topics::CREATE }));
     let open = roles.letters("open", 6).await;
     assert_ne!(open[0].id, poison.id);
     assert_eq!((&open[0].value, &open[0].error), (&poison.value, &poison.error));
@@ -232,20 +232,20 @@ async fn letters_that_name_no_file_are_kept_byte_by_byte() {
 #[tokio::test]
 async fn a_letter_read_twice_is_kept_once_and_one_of_a_topic_made_anew_is_kept_too() {
     let roles = Roles::new().await.with_worker().await;
-    let at = roles.publish(topic::CREATE, Some(b"not json")).await;
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    let letter = roles.records(topic::DEAD_LETTERS).await.remove(0).record;
+    let at = roles.publish(topics::CREATE, Some(b"not json")).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    let letter = roles.records(topics::DEAD_LETTERS).await.remove(0).record;
     // As after a crash between the row and the commit of its offset.
-    roles.broker.publish(topic::DEAD_LETTERS, vec![letter]).await.remove(0).unwrap();
+    roles.broker.publish(topics::DEAD_LETTERS, vec![letter]).await.remove(0).unwrap();
     let roles = roles.with_letters().await;
-    roles.wait_until_all_is_committed(topic::DEAD_LETTERS).await;
+    roles.wait_until_all_is_committed(topics::DEAD_LETTERS).await;
     let first = roles.letters("all", 1).await.remove(0);
     let database = roles.stop().await;
 
     // A Kafka that lost everything numbers from the beginning, and gets the same bytes: one for each partition.
     let roles = Roles::on(database, &[]).await.with_worker().await.with_letters().await;
     for _ in 0..3 {
-        roles.publish(topic::CREATE, Some(b"not json")).await;
+        roles.publish(topics::CREATE, Some(b"not json")).await;
     }
     let all = roles.letters("open", 4).await;
     let same: Vec<&DeadLetter> = all.iter().filter(|letter| letter.origin == first.origin).collect();
@@ -257,16 +257,16 @@ async fn a_letter_read_twice_is_kept_once_and_one_of_a_topic_made_anew_is_kept_t
 
 #[tokio::test]
 async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is_dropped() {
-    let roles = Roles::without_topics(&[topic::DEAD_LETTERS]).await;
+    let roles = Roles::without_topics(&[topics::DEAD_LETTERS]).await;
     let roles = roles.with_results().await.with_worker().await.with_intake();
-    let poison = roles.publish(topic::CREATE, Some(b"not json")).await;
+    let poison = roles.publish(topics::CREATE, Some(b"not json")).await;
     // Others of its partition are done, and after that one of another partition: with its offset theirs would be
     // committed too, were there none that waits before them.
     let mut behind = 0;
     let mut file = roles.request("a neighbour").await;
     let beside = loop {
         let value = json!({"fileId": file.id, "title": "a neighbour", "timestamp": file.created_at});
-        let at = roles.publish(topic::CREATE, Some(value.to_string().as_bytes())).await;
+        let at = roles.publish(topics::CREATE, Some(value.to_string().as_bytes())).await;
         becomes(&roles, file.id, Status::Completed).await;
         if at.partition == poison.partition {
             behind += 1;
@@ -275,7 +275,7 @@ async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is
         }
         file = roles.request("a neighbour").await;
     };
-    let committed = async || roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await.unwrap();
+    let committed = async || roles.broker.committed(&group_of(topics::CREATE), topics::CREATE).await.unwrap();
     eventually("the other partition is committed", async || {
         let committed = committed().await;
         holds(committed.get(&beside.partition) == Some(&(beside.offset + 1)), committed)
@@ -285,7 +285,7 @@ async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is
     assert_eq!(waits, poison.offset, "{behind} behind it are done");
 
     roles.make_topics().await;
-    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
     let roles = roles.with_letters().await;
     let letter = roles.letters("open", 1).await.remove(0);
     assert_eq!(letter.value, Some(Value::Text("not json".to_owned())));
@@ -294,25 +294,25 @@ async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is
 
 #[tokio::test]
 async fn a_request_is_put_aside_before_its_file_fails_and_once_however_often_that_is_tried() {
-    let roles = Roles::without_topics(&[topic::CREATED]).await.with_worker().await.with_intake();
+    let roles = Roles::without_topics(&[topics::CREATED]).await.with_worker().await.with_intake();
     let file = roles.request("of which nobody hears").await;
     let value = json!({"fileId": file.id, "title": 7}).to_string();
-    roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     // It can't be said that the file failed, so the request stays open; but it is not lost, whoever has it next.
     let letters = eventually("it is put aside twice", async || {
-        let letters = roles.records(topic::DEAD_LETTERS).await;
+        let letters = roles.records(topics::DEAD_LETTERS).await;
         if letters.len() > 1 { Ok(letters) } else { Err(format!("{letters:#?}")) }
     })
     .await;
     assert_eq!(letters[0].record, letters[1].record);
-    let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await.unwrap();
+    let committed = roles.broker.committed(&group_of(topics::CREATE), topics::CREATE).await.unwrap();
     assert!(committed.values().all(|next| *next == 0), "{committed:?}");
 
     roles.make_topics().await;
     let roles = roles.with_results().await.with_letters().await;
     becomes(&roles, file.id, Status::Failed).await;
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    roles.wait_until_all_is_committed(topic::DEAD_LETTERS).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    roles.wait_until_all_is_committed(topics::DEAD_LETTERS).await;
     assert_eq!(roles.letters("open", 1).await[0].file_id, Some(file.id));
     roles.stop().await;
 }
@@ -321,12 +321,12 @@ async fn a_request_is_put_aside_before_its_file_fails_and_once_however_often_tha
 async fn while_the_database_is_away_letters_wait() {
     let roles = Roles::new().await.with_worker().await.with_letters().await;
     roles.database.cut_off().await;
-    roles.publish(topic::CREATE, Some(b"not json")).await;
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await.len(), 1);
+    roles.publish(topics::CREATE, Some(b"not json")).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await.len(), 1);
     roles.database.let_in().await;
     assert_eq!(roles.letters("open", 1).await.len(), 1);
-    roles.wait_until_all_is_committed(topic::DEAD_LETTERS).await;
+    roles.wait_until_all_is_committed(topics::DEAD_LETTERS).await;
     roles.stop().await;
 }
 
@@ -349,11 +349,11 @@ async fn a_record_too_long_to_be_put_aside_blocks_nobody() {
     let (size, at) = loop {
         let size = longest.next().expect("one of them is not too long");
         let record = Record { value: Some(vec![b'['; size].into()), ..Record::default() };
-        if let Ok(at) = roles.broker.publish(topic::CREATE, vec![record]).await.remove(0) {
+        if let Ok(at) = roles.broker.publish(topics::CREATE, vec![record]).await.remove(0) {
             break (size, at);
         }
     };
-    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
     let letter = roles.letters("open", 1).await.remove(0);
     assert_eq!((letter.value, letter.origin.map(|origin| origin.offset)), (None, Some(at.offset)));
     assert!(letter.error.contains(&format!("{size} bytes is too long")), "{}", letter.error);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use filesys::broker::TopicSpec;
-use filesys::domain::message::{FileResult, Outcome, topic};
+use filesys::domain::messages::file_created::{FileResult, Outcome};
+use filesys::domain::messages::topics;
 use filesys::domain::{File, Status};
 
 use crate::support::records::{header, origin};
@@ -36,7 +37,7 @@ async fn poison_among_good_requests_is_put_aside_once_and_its_neighbours_complet
     let mut asked = Vec::new();
     for (n, (value, cause)) in POISON.iter().enumerate() {
         asked.push(roles.request(&format!("file {n}")).await.id);
-        published.insert(roles.publish(topic::CREATE, *value).await, (*value, *cause));
+        published.insert(roles.publish(topics::CREATE, *value).await, (*value, *cause));
     }
     for id in asked {
         eventually("a neighbour completes", async || {
@@ -45,9 +46,9 @@ async fn poison_among_good_requests_is_put_aside_once_and_its_neighbours_complet
         })
         .await;
     }
-    roles.wait_until_all_is_committed(topic::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
 
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(letters.len(), POISON.len(), "{letters:#?}");
     for letter in &letters {
         let (value, cause) = published.remove(&origin(letter)).expect("put aside once");
@@ -80,7 +81,7 @@ async fn publish_requests(roles: &Roles, titles: impl Iterator<Item = String>) -
 
 /// By offset of the request, when its file was made.
 async fn completions(roles: &Roles) -> BTreeMap<i64, Duration> {
-    let records = roles.records(topic::CREATED).await;
+    let records = roles.records(topics::CREATED).await;
     let results = records.iter().map(|record| {
         let value = record.record.value.as_deref().expect("a result has a value");
         let at = Duration::from_millis(record.timestamp_ms.try_into().unwrap());
@@ -97,8 +98,8 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
     /// Number of files before all poison: they tell what this machine does to a file by itself.
     const FIRST: usize = 200;
     // One partition, so that every good request has poison before it.
-    let roles = Roles::without_topics(&[topic::CREATE]).await.with_intake();
-    let spec = TopicSpec { name: topic::CREATE.to_owned(), partitions: 1 };
+    let roles = Roles::without_topics(&[topics::CREATE]).await.with_intake();
+    let spec = TopicSpec { name: topics::CREATE.to_owned(), partitions: 1 };
     roles.broker.ensure_topics(&[spec]).await.unwrap();
     let deep = vec![b'['; 900_000];
     let mut poison: Vec<Option<&[u8]>> = POISON.iter().map(|(value, _)| *value).collect();
@@ -109,7 +110,7 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
     for (n, value) in poison.iter().enumerate() {
         let numbers = FIRST + n * part..GOOD.min(FIRST + (n + 1) * part);
         publish_requests(&roles, numbers.map(|n| format!("file {n}"))).await;
-        put_aside.insert(roles.publish(topic::CREATE, *value).await);
+        put_aside.insert(roles.publish(topics::CREATE, *value).await);
         // Only this build has a title over which the worker panics.
         if cfg!(feature = "chaos") && n % 3 == 0 {
             panicking.extend(publish_requests(&roles, std::iter::once(format!("[panic] {n}"))).await);
@@ -119,7 +120,7 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
     let roles = roles.with_worker_of(AS_SHIPPED.0, AS_SHIPPED.1).await;
     let all = i64::try_from(GOOD + poison.len() + panicking.len()).unwrap();
     eventually_within(Duration::from_mins(3), "every request is done with", async || {
-        let committed = roles.broker.committed(&group_of(topic::CREATE), topic::CREATE).await;
+        let committed = roles.broker.committed(&group_of(topics::CREATE), topics::CREATE).await;
         let committed = committed.map_err(|error| error.to_string())?;
         holds(committed.get(&0) == Some(&all), committed)
     })
@@ -143,7 +144,7 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
         }
     }
     eprintln!("no file is completed more than {longest:?} after all before it, without poison {usual:?}");
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     let origins: BTreeSet<_> = letters.iter().map(origin).collect();
     assert_eq!(letters.len(), origins.len(), "each once");
     assert!(origins.is_superset(&put_aside));
@@ -166,7 +167,7 @@ async fn an_unusable_request_that_names_its_file_fails_the_file() {
     let file = roles.request("a").await;
     let roles = roles.with_worker().await;
     let value = format!(r#"{{"fileId":{},"attempt":1,"title":"a","timestamp":"never"}}"#, file.id);
-    let at = roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    let at = roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     let failed = eventually("the file fails", async || {
         let file = roles.file(file.id).await;
         if file.status == Status::Failed { Ok(file) } else { Err(format!("{file:?}")) }
@@ -174,8 +175,8 @@ async fn an_unusable_request_that_names_its_file_fails_the_file() {
     .await;
     let reason = failed.error.expect("a reason");
     assert!(reason.contains("not a file.create message"), "{reason}");
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(origin(&letters[0]), at);
     assert_eq!(header(&letters[0], "x-attempt"), "1");
@@ -190,12 +191,12 @@ async fn an_array_names_no_file() {
     let file = roles.request("a").await;
     let roles = roles.with_worker().await;
     for value in [format!("[{}]", file.id), format!("[{},1]", file.id), format!("[[{}]]", file.id)] {
-        roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+        roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(file.id).await, file);
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(
         letters.iter().map(|letter| letter.record.key.clone()).collect::<Vec<_>>(),
         [None, None, None]
@@ -212,7 +213,7 @@ async fn a_request_with_the_source_systems_members_alone_makes_the_file() {
         "\u{feff}{{\"fileId\":{},\"title\":\"A title\",\"description\":\"d\",\"timestamp\":\"{}\",\"attempt\":0,\"format\":\"\"}}",
         file.id, file.created_at
     );
-    roles.publish(topic::CREATE, Some(value.as_bytes())).await;
+    roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     eventually("the file completes", async || {
         let file = roles.file(file.id).await;
         holds(file.status == Status::Completed, file)
@@ -220,7 +221,7 @@ async fn a_request_with_the_source_systems_members_alone_makes_the_file() {
     .await;
     let [key] = roles.bucket.keys().await.try_into().unwrap();
     assert_eq!(key, format!("files/{}_a_title_{}.txt", file.id, file.created_at.epoch_millis()));
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }
 
@@ -233,10 +234,10 @@ async fn a_request_delivered_twice_makes_one_object_and_one_completion() {
         file.id, file.created_at
     );
     for _ in 0..3 {
-        roles.publish(topic::CREATE, Some(message.as_bytes())).await;
+        roles.publish(topics::CREATE, Some(message.as_bytes())).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     let done = eventually("the file completes", async || {
         let file = roles.file(file.id).await;
         if file.status == Status::Completed { Ok(file) } else { Err(format!("{file:?}")) }
@@ -246,6 +247,6 @@ async fn a_request_delivered_twice_makes_one_object_and_one_completion() {
     let lines = roles.ctx.db.transitions(done.id).await.unwrap();
     let completions = lines.iter().filter(|line| line.to == Status::Completed).count();
     assert_eq!((completions, lines.len()), (1, 3), "{lines:#?}");
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use filesys::actions::files;
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{File, FileId, Status};
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ async fn store(roles: &Roles, id: FileId) {
 const CONTENT: &[u8] = b"made elsewhere";
 
 async fn say(roles: &Roles, result: &Value) {
-    roles.publish(topic::CREATED, Some(result.to_string().as_bytes())).await;
+    roles.publish(topics::CREATED, Some(result.to_string().as_bytes())).await;
 }
 
 async fn wait_until(roles: &Roles, id: FileId, status: Status) -> File {
@@ -59,7 +59,7 @@ async fn a_result_with_the_source_systems_members_alone_completes_the_file() {
     assert_eq!(done.s3_location, Some(location));
     let size = i64::try_from(CONTENT.len()).unwrap();
     assert_eq!((done.size, done.sha256, done.attempt.0), (Some(size), None, 1), "its size is the store's");
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }
 
@@ -82,10 +82,10 @@ async fn a_location_that_is_not_the_files_own_changes_nothing() {
     for location in &foreign {
         say(&roles, &json!({"fileId": id, "s3Location": location, "status": "completed"})).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(id).await, file);
     assert_eq!(roles.ctx.db.transitions(id).await.unwrap().len(), 1);
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(letters.len(), foreign.len());
     for letter in &letters {
         assert!(header(letter, "x-error").contains("s3Location is not an object of file"));
@@ -115,7 +115,7 @@ async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_reco
     let mut asked = Vec::new();
     for value in poison {
         let file = roles.request("a").await;
-        published.insert(roles.publish(topic::CREATED, value).await, value);
+        published.insert(roles.publish(topics::CREATED, value).await, value);
         store(&roles, file.id).await;
         say(
             &roles,
@@ -127,8 +127,8 @@ async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_reco
     for id in asked {
         wait_until(&roles, id, Status::Completed).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATED).await;
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(letters.len(), poison.len(), "{letters:#?}");
     for letter in &letters {
         let value = published.remove(&origin(letter)).expect("put aside once");
@@ -171,11 +171,11 @@ async fn a_failure_is_recorded_whatever_else_the_result_says() {
         let file = roles.request("a").await;
         let value =
             format!("\u{feff}{{\"fileId\":{},\"status\":\"failed\",\"error\":\"boom\",{more}}}", file.id);
-        roles.publish(topic::CREATED, Some(value.as_bytes())).await;
+        roles.publish(topics::CREATED, Some(value.as_bytes())).await;
         let failed = wait_until(&roles, file.id, Status::Failed).await;
         assert_eq!(failed.error.as_deref(), Some("boom"), "{more}");
     }
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }
 
@@ -193,7 +193,7 @@ async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
     };
     let missing = completed(json!({"size": i64::MAX, "sha256": zeros}));
     say(&roles, &missing).await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     store(&roles, id).await;
     let wrong = [
         json!({"size": i64::MAX}),
@@ -205,9 +205,9 @@ async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
     for more in &wrong {
         say(&roles, &completed(more.clone())).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(id).await, file);
-    let letters = roles.records(topic::DEAD_LETTERS).await;
+    let letters = roles.records(topics::DEAD_LETTERS).await;
     let mut causes: Vec<&str> = letters.iter().map(|letter| header(letter, "x-error")).collect();
     causes.sort_unstable();
     assert_eq!(causes.len(), wrong.len() + 1, "{causes:?}");
@@ -219,8 +219,8 @@ async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
     assert_eq!((done.size, done.sha256), (i64::try_from(CONTENT.len()).ok(), Some(digest)));
     // Late ones change nothing, whatever they say.
     say(&roles, &missing).await;
-    roles.wait_until_all_is_committed(topic::CREATED).await;
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await.len(), wrong.len() + 1);
+    roles.wait_until_all_is_committed(topics::CREATED).await;
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await.len(), wrong.len() + 1);
     roles.stop().await;
 }
 
@@ -272,14 +272,14 @@ async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
             value: Some(result.to_string().into()),
             ..Default::default()
         };
-        roles.broker.publish(topic::CREATED, vec![record]).await;
+        roles.broker.publish(topics::CREATED, vec![record]).await;
     }
-    roles.wait_until_all_is_committed(topic::CREATED).await;
+    roles.wait_until_all_is_committed(topics::CREATED).await;
     let lines = roles.ctx.db.transitions(file.id).await.unwrap();
     let moves: Vec<Status> = lines.iter().map(|line| line.to).collect();
     assert_eq!(moves, [Status::Pending, Status::Processing, Status::Completed]);
     let done = roles.file(file.id).await;
     assert_eq!((done.status, done.error), (Status::Completed, None));
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }

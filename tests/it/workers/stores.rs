@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use filesys::domain::message::topic;
+use filesys::domain::messages::topics;
 use filesys::domain::{Attempt, File, FileId, Status};
 use filesys::storage::{Storage, Stored, limits};
 use secrecy::ExposeSecret;
@@ -66,7 +66,7 @@ async fn a_store_that_refuses_fails_no_file_and_is_used_again_at_once() {
     for mode in [S3Mode::InternalError, S3Mode::SlowDown, S3Mode::Forbidden, S3Mode::NoBucket] {
         nothing_is_lost_to(&roles, &proxy, mode, RECOVERY).await;
     }
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }
 
@@ -75,7 +75,7 @@ async fn a_store_that_is_silent_fails_no_file_and_is_not_waited_for_long() {
     let (roles, proxy) = roles_behind_a_proxy().await;
     assert!(limits::REQUEST < RECOVERY);
     nothing_is_lost_to(&roles, &proxy, S3Mode::Silence, limits::REQUEST + RECOVERY).await;
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await, []);
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }
 
@@ -116,7 +116,7 @@ async fn a_store_that_confirms_what_it_did_not_keep_is_not_believed() {
         assert_eq!(file.error.as_deref(), Some("the object store did not keep the bytes it was given"));
         proxy.set(S3Mode::Pass, 0);
     }
-    roles.wait_until_all_is_committed(topic::CREATE).await;
-    assert_eq!(roles.records(topic::DEAD_LETTERS).await.len(), 2);
+    roles.wait_until_all_is_committed(topics::CREATE).await;
+    assert_eq!(roles.records(topics::DEAD_LETTERS).await.len(), 2);
     roles.stop().await;
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::actions::dead_letters::Replayed;
-use crate::domain::dead_letter::Value;
+use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::{
-    Attempt, DeadLetter, FileId, LetterHeader, LetterId, LetterState, Origin, Result, Status, Timestamp,
+    Attempt, DeadLetter, DeadLetterHeader, DeadLetterId, DeadLetterState, FileId, Origin, Result, Status,
+    Timestamp,
 };
 use crate::http::json_response;
 use crate::http::validators::Validators;
@@ -16,8 +17,8 @@ use crate::http::validators::Validators;
 /// Record of a dead letter.
 #[derive(Debug, Serialize)]
 pub(super) struct DeadLetterBody<'a> {
-    id: LetterId,
-    state: LetterState,
+    id: DeadLetterId,
+    state: DeadLetterState,
     error: &'a str,
     file_id: Option<FileId>,
     attempt: Option<Attempt>,
@@ -87,8 +88,8 @@ impl<'a> From<&'a Origin> for OriginBody<'a> {
     }
 }
 
-impl<'a> From<&'a LetterHeader> for HeaderBody<'a> {
-    fn from(header: &'a LetterHeader) -> Self {
+impl<'a> From<&'a DeadLetterHeader> for HeaderBody<'a> {
+    fn from(header: &'a DeadLetterHeader) -> Self {
         Self {
             name: &header.name,
             value: header.value.as_deref(),
@@ -115,7 +116,7 @@ impl Serialize for DeadLetterListBody<'_> {
 /// Outcome of a replay, for programs and (`detail`) for people. Each outcome has members of its own.
 #[derive(Debug, Serialize)]
 pub(super) struct ReplayBody {
-    id: LetterId,
+    id: DeadLetterId,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_id: Option<FileId>,
@@ -129,7 +130,7 @@ pub(super) struct ReplayBody {
 }
 
 impl ReplayBody {
-    pub fn new(id: LetterId, replayed: Replayed) -> Self {
+    pub fn new(id: DeadLetterId, replayed: Replayed) -> Self {
         let mut body = Self {
             id,
             outcome: "",
@@ -168,8 +169,8 @@ mod tests {
 
     fn letter() -> DeadLetter {
         DeadLetter {
-            id: LetterId(3),
-            state: LetterState::Replayed,
+            id: DeadLetterId(3),
+            state: DeadLetterState::Replayed,
             error: "not a file.create message".to_owned(),
             file_id: Some(FileId(7)),
             attempt: Some(Attempt(2)),
@@ -179,9 +180,9 @@ mod tests {
             key: Some(b"k\xff".to_vec()),
             headers: [("a".to_owned(), "2".to_owned())].into(),
             header_list: vec![
-                LetterHeader::new("a".to_owned(), Some(b"1")),
-                LetterHeader::new("b".to_owned(), None),
-                LetterHeader::new("c".to_owned(), Some(b"\xff")),
+                DeadLetterHeader::new("a".to_owned(), Some(b"1")),
+                DeadLetterHeader::new("b".to_owned(), None),
+                DeadLetterHeader::new("c".to_owned(), Some(b"\xff")),
             ],
             size: Some(8),
             value: Some(Value::Text("not json".to_owned())),
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn a_dead_letter_has_these_members_in_this_order() {
         let bare = DeadLetter {
-            state: LetterState::Open,
+            state: DeadLetterState::Open,
             file_id: None,
             attempt: None,
             origin: None,
@@ -241,7 +242,7 @@ mod tests {
         ] {
             let detail = serde_json::to_string(&replayed.to_string()).unwrap();
             let expected = format!(r#"{{"id":3,{members},"detail":{detail}}}"#);
-            assert_eq!(json(&ReplayBody::new(LetterId(3), replayed)), expected);
+            assert_eq!(json(&ReplayBody::new(DeadLetterId(3), replayed)), expected);
         }
     }
 }

@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use super::body::DeadLetterListBody;
 use crate::actions::dead_letters;
-use crate::domain::{LetterCursor, LetterPageRequest};
+use crate::domain::{DeadLetterCursor, DeadLetterPageRequest};
 use crate::http::AppState;
 use crate::http::error::HttpResult;
 use crate::http::extract::DeadLetterPageQuery;
@@ -27,10 +27,10 @@ pub(in crate::http) async fn list(
             format!("<{}>; rel=\"next\"", state.outer.address(&next_path(&query, next))),
         ));
     }
-    Json::new(&DeadLetterListBody(&page.letters))?.respond(&request, response)
+    Json::new(&DeadLetterListBody(&page.dead_letters))?.respond(&request, response)
 }
 
-fn next_path(query: &LetterPageRequest, next: LetterCursor) -> String {
+fn next_path(query: &DeadLetterPageRequest, next: DeadLetterCursor) -> String {
     let mut pairs = form_urlencoded::Serializer::new(String::new());
     pairs.append_pair("limit", &query.limit.to_string());
     pairs.append_pair("state", query.state_name());

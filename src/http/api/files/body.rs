@@ -7,8 +7,8 @@ use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::{
-    Attempt, Error, FieldError, File, FileId, Format, NewFile, Object, Result, Stats, Status, Timestamp,
-    Transition,
+    Attempt, Error, FieldError, File, FileId, Format, HistoryEntry, JsonObject, NewFile, Result, Stats,
+    Status, Timestamp,
 };
 use crate::http::error::HttpError;
 use crate::http::extract::json_body;
@@ -81,7 +81,7 @@ impl Serialize for FileListBody<'_> {
 
 /// History of a file, oldest transition first.
 #[derive(Debug)]
-pub(super) struct TimelineBody<'a>(pub &'a [Transition]);
+pub(super) struct TimelineBody<'a>(pub &'a [HistoryEntry]);
 
 impl Serialize for TimelineBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -102,8 +102,8 @@ struct TransitionBody<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> From<&'a Transition> for TransitionBody<'a> {
-    fn from(transition: &'a Transition) -> Self {
+impl<'a> From<&'a HistoryEntry> for TransitionBody<'a> {
+    fn from(transition: &'a HistoryEntry) -> Self {
         Self {
             at: transition.at,
             from: transition.from,
@@ -162,7 +162,7 @@ impl FromRequest for NewFileBody {
     type Future = LocalBoxFuture<'static, Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = json_body::parse::<Object<UncheckedNewFile>>(request, payload);
+        let body = json_body::parse::<JsonObject<UncheckedNewFile>>(request, payload);
         async move { Ok(Self(body.await?.0.check()?)) }.boxed_local()
     }
 }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_transition_has_these_members_in_this_order() {
-        let first = Transition {
+        let first = HistoryEntry {
             at: at("2026-01-03T00:00:00Z"),
             from: None,
             to: Status::Pending,
@@ -266,7 +266,7 @@ mod tests {
             duration_ms: None,
             error: None,
         };
-        let last = Transition {
+        let last = HistoryEntry {
             from: Some(Status::Processing),
             to: Status::Failed,
             worker: Some("w".to_owned()),

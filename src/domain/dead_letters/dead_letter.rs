@@ -7,13 +7,12 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::page::{MAX_BYTES, cursor, malformed, read_cursor, read_limit};
-use super::{Attempt, FileId, LetterId, Result, Timestamp};
+use crate::domain::{Attempt, DeadLetterId, FileId, Result, Timestamp};
 
 /// State of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LetterState {
+pub enum DeadLetterState {
     /// Somebody has to look at it.
     Open,
     /// What it asked for was asked for again.
@@ -22,7 +21,7 @@ pub enum LetterState {
     Discarded,
 }
 
-impl LetterState {
+impl DeadLetterState {
     /// All states, in their order.
     pub const ALL: [Self; 3] = [Self::Open, Self::Replayed, Self::Discarded];
 
@@ -52,8 +51,8 @@ pub struct Origin {
 /// The record of the HTTP API, in the order of its JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    pub id: LetterId,
-    pub state: LetterState,
+    pub id: DeadLetterId,
+    pub state: DeadLetterState,
     /// Why the record could not be processed.
     pub error: String,
     /// The file that the value names, whether there is one or not.
@@ -69,7 +68,7 @@ pub struct DeadLetter {
     /// The record's own, as text; of those with one name the last, and nothing for one without a value.
     pub headers: BTreeMap<String, String>,
     /// The same in their order, those that repeat and those without a value too.
-    pub header_list: Vec<LetterHeader>,
+    pub header_list: Vec<DeadLetterHeader>,
     /// Bytes of the original value; `None`: the record had no value.
     pub size: Option<i64>,
     #[serde(flatten)]
@@ -81,7 +80,7 @@ pub struct DeadLetter {
 
 /// A header as JSON can have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LetterHeader {
+pub struct DeadLetterHeader {
     pub name: String,
     /// Text, unless it is not UTF-8 or has U+0000, which PostgreSQL does not store.
     pub value: Option<String>,
@@ -90,7 +89,7 @@ pub struct LetterHeader {
     pub value_base64: Option<String>,
 }
 
-impl LetterHeader {
+impl DeadLetterHeader {
     /// Makes a header; a value that is no text is kept as bytes.
     pub fn new(name: String, value: Option<&[u8]>) -> Self {
         let Some(bytes) = value else { return Self { name, value: None, value_base64: None } };
@@ -166,90 +165,6 @@ fn as_text<S: Serializer>(key: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok,
     key.as_deref().map(String::from_utf8_lossy).serialize(serializer)
 }
 
-/// Names the last letter of a page; opaque outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LetterCursor {
-    pub before: LetterId,
-}
-
-const CURSOR: &str = "dead-letters:";
-
-impl LetterCursor {
-    /// Writes the cursor as clients pass it back.
-    pub fn encode(self) -> String {
-        cursor(CURSOR, self.before)
-    }
-}
-
-/// A slice of the list, newest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterPageRequest {
-    pub limit: i64,
-    pub cursor: Option<LetterCursor>,
-    /// `None`: every state.
-    pub state: Option<LetterState>,
-    /// Limits the list to one file.
-    pub file_id: Option<FileId>,
-}
-
-/// What stands for every state.
-pub const ANY_STATE: &str = "all";
-
-impl LetterPageRequest {
-    /// Without a state, those that are open.
-    pub fn new(
-        limit: Option<&str>,
-        cursor: Option<&str>,
-        state: Option<&str>,
-        file_id: Option<&str>,
-    ) -> Result<Self> {
-        let state = match state.filter(|name| !name.is_empty()) {
-            None => Some(LetterState::Open),
-            Some(ANY_STATE) => None,
-            Some(name) => Some(LetterState::from_name(name).ok_or_else(|| {
-                let names = LetterState::ALL.map(LetterState::name).join(", ");
-                malformed(format!("state must be one of: {names}, {ANY_STATE}"))
-            })?),
-        };
-        let file_id = file_id.filter(|text| !text.is_empty()).map(str::parse).transpose();
-        let file_id = file_id.map_err(|error: super::ids::InvalidFileId| malformed(error.to_string()))?;
-        let before = cursor.map(|text| read_cursor(CURSOR, text)).transpose()?;
-        let cursor = before.map(|before| LetterCursor { before });
-        Ok(Self { limit: read_limit(limit)?, cursor, state, file_id })
-    }
-
-    /// Returns the name of the state that is asked for.
-    pub fn state_name(&self) -> &'static str {
-        self.state.map_or(ANY_STATE, LetterState::name)
-    }
-}
-
-/// Slice of the list, and where the next begins if there is one. The values may be their beginnings only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LetterPage {
-    pub letters: Vec<DeadLetter>,
-    pub next: Option<LetterCursor>,
-}
-
-impl LetterPage {
-    /// Takes as many of `letters` as fit: up to `limit`, within the bytes of a page, but one at least.
-    pub fn of(letters: impl IntoIterator<Item = DeadLetter>, limit: usize) -> Self {
-        let mut page = Self { letters: Vec::new(), next: None };
-        let mut bytes = 2;
-        for letter in letters {
-            bytes += serde_json::to_vec(&letter).map_or(0, |json| json.len() + 1);
-            if let Some(last) = page.letters.last()
-                && (page.letters.len() >= limit || bytes > MAX_BYTES)
-            {
-                page.next = Some(LetterCursor { before: last.id });
-                break;
-            }
-            page.letters.push(letter);
-        }
-        page
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,25 +180,5 @@ mod tests {
         let json = |value: Value| serde_json::to_value(value).unwrap();
         assert_eq!(json(text("a")), serde_json::json!({"value": "a"}));
         assert_eq!(json(Value::Bytes(vec![255])), serde_json::json!({"value_base64": "/w=="}));
-    }
-
-    #[test]
-    fn the_list_begins_with_what_is_open_and_refuses_what_it_does_not_know() {
-        let plain = LetterPageRequest::new(None, None, None, None).unwrap();
-        assert_eq!((plain.state, plain.limit), (Some(LetterState::Open), 50));
-        assert_eq!(LetterPageRequest::new(None, None, Some("all"), None).unwrap().state, None);
-        let cursor = LetterCursor { before: LetterId(7) };
-        let next = LetterPageRequest::new(None, Some(&cursor.encode()), None, Some("42")).unwrap();
-        assert_eq!((next.cursor, next.file_id), (Some(cursor), Some(FileId(42))));
-        let of_files = super::super::Cursor { before: FileId(7) }.encode();
-        for (limit, cursor, state, file) in [
-            (Some("0"), None, None, None),
-            (None, Some("x"), None, None),
-            (None, Some(&*of_files), None, None),
-            (None, None, Some("Open"), None),
-            (None, None, None, Some("-1")),
-        ] {
-            assert!(LetterPageRequest::new(limit, cursor, state, file).is_err());
-        }
     }
 }

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 /// After a round of a crowd the next one begins no sooner than `every` after it began.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Pacing {
     every: Duration,
     crowd: usize,
     next: Option<Instant>,
 }
 
-impl Pace {
+impl Pacing {
     /// So many in one round are a crowd.
     pub const fn new(every: Duration, crowd: usize) -> Self {
         Self { every, crowd, next: None }
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn only_after_a_crowd_the_next_round_waits_and_no_longer_than_its_turn() {
         let began = Instant::now();
-        let mut pace = Pace::new(EVERY, 8);
+        let mut pace = Pacing::new(EVERY, 8);
         assert_eq!(pace.pause(began), None);
         pace.round(began, 7);
         assert_eq!(pace.pause(began), None);

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::status::Move;
-use super::{Attempt, EventId, File, FileId, Format, Status, Timestamp};
+use crate::domain::files::status::Transition;
+use crate::domain::{Attempt, EventId, File, FileId, Format, Status, Timestamp};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum FactType {
+pub enum EventType {
     #[serde(rename = "file.requested")]
     Requested,
     #[serde(rename = "file.processing_started")]
@@ -24,7 +24,7 @@ pub enum FactType {
     Deleted,
 }
 
-impl FactType {
+impl EventType {
     /// All types.
     pub const ALL: [Self; 7] = [
         Self::Requested,
@@ -37,24 +37,24 @@ impl FactType {
     ];
 
     /// What a move that was applied tells.
-    pub const fn of(by: Move) -> Self {
+    pub const fn of(by: Transition) -> Self {
         match by {
-            Move::Start => Self::ProcessingStarted,
-            Move::Complete => Self::ProcessingCompleted,
-            Move::Fail | Move::Expire => Self::ProcessingFailed,
-            Move::Rescue | Move::Retry | Move::Remake => Self::RequestedAgain,
-            Move::Cancel => Self::Cancelled,
-            Move::Delete => Self::Deleted,
+            Transition::Start => Self::ProcessingStarted,
+            Transition::Complete => Self::ProcessingCompleted,
+            Transition::Fail | Transition::Expire => Self::ProcessingFailed,
+            Transition::Rescue | Transition::Retry | Transition::Remake => Self::RequestedAgain,
+            Transition::Cancel => Self::Cancelled,
+            Transition::Delete => Self::Deleted,
         }
     }
 }
 
 /// The one envelope of all facts.
 #[derive(Debug, Serialize)]
-pub struct Fact<'a> {
+pub struct FileEvent<'a> {
     /// The same on every copy; also the record's `event-id`.
     pub id: EventId,
-    pub r#type: FactType,
+    pub r#type: EventType,
     /// Version of the envelope. Members may be added to a version.
     pub version: u8,
     pub time: Timestamp,
@@ -80,9 +80,9 @@ pub struct Subject<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> Fact<'a> {
+impl<'a> FileEvent<'a> {
     /// Makes the fact that this happened to the file.
-    pub fn new(id: EventId, r#type: FactType, file: &'a File) -> Self {
+    pub fn new(id: EventId, r#type: EventType, file: &'a File) -> Self {
         Self {
             id,
             r#type,

@@ -1,20 +1,20 @@
-//! The transition table: the one place that judges every move of every file (drawn in docs/STATES.md).
+//! The transition table: the one place that decides about every transition of every file (drawn in docs/STATES.md).
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, File};
+use crate::domain::Attempt;
 
 /// Status of a file (docs/STATES.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Accepted; no worker has said that it started.
+    /// Accepted; no worker has reported that it started.
     Pending,
     /// A worker has started the current attempt.
     Processing,
     /// The object is stored and verified.
     Completed,
-    /// It will not be made, and `error` says why.
+    /// It will not be made; `error` tells why.
     Failed,
     Cancelled,
     Deleted,
@@ -42,7 +42,7 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Work may still change it; everything else waits for a person.
+    /// Tells whether a worker may still change it; the other statuses change at a client's request only.
     pub const fn is_unfinished(self) -> bool {
         match self {
             Self::Pending | Self::Processing => true,
@@ -53,7 +53,7 @@ impl Status {
 
 /// Why a file's status may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Move {
+pub enum Transition {
     /// A worker announced that it started the current attempt.
     Start,
     /// A worker stored the object of the current attempt.
@@ -64,18 +64,18 @@ pub enum Move {
     Expire,
     /// The request is published again, with the next attempt number.
     Rescue,
-    /// A person no longer wants it.
+    /// A client cancelled it.
     Cancel,
-    /// A person wants it tried again, with the next attempt number.
+    /// A client asked for another try, with the next attempt number.
     Retry,
     /// The object of a completed file is gone or altered: it is made once more, with the next attempt number.
     Remake,
-    /// A person removed it.
+    /// A client deleted it.
     Delete,
 }
 
-impl Move {
-    /// All moves.
+impl Transition {
+    /// All transitions.
     pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Complete,
@@ -103,7 +103,7 @@ impl Move {
         }
     }
 
-    /// The move asks for the work once more, so older attempts are fenced off.
+    /// Tells whether the file is requested once more: results of older attempts are ignored from then on.
     pub const fn raises_attempt(self) -> bool {
         match self {
             Self::Rescue | Self::Retry | Self::Remake => true,
@@ -112,79 +112,77 @@ impl Move {
     }
 }
 
-/// The table. `None`: the move is not allowed from there and changes nothing.
-pub const fn next(from: Status, by: Move) -> Option<Status> {
+/// The table: the status after a transition, or `None` if it is not allowed and changes nothing.
+pub const fn next(from: Status, by: Transition) -> Option<Status> {
     use Status::{Cancelled, Completed, Deleted, Failed, Pending, Processing};
     match (from, by) {
-        (Pending, Move::Start) => Some(Processing),
-        (Pending | Processing, Move::Complete) => Some(Completed),
-        (Pending | Processing, Move::Fail | Move::Expire) => Some(Failed),
+        (Pending, Transition::Start) => Some(Processing),
+        (Pending | Processing, Transition::Complete) => Some(Completed),
+        (Pending | Processing, Transition::Fail | Transition::Expire) => Some(Failed),
         // The status stays, so that no reader ever sees it go back.
-        (Pending | Processing, Move::Rescue) => Some(from),
-        (Pending | Processing, Move::Cancel) => Some(Cancelled),
-        (Failed | Cancelled, Move::Retry) | (Completed, Move::Remake) => Some(Pending),
-        (Pending | Processing | Completed | Failed | Cancelled, Move::Delete) => Some(Deleted),
-        (Processing, Move::Start)
+        (Pending | Processing, Transition::Rescue) => Some(from),
+        (Pending | Processing, Transition::Cancel) => Some(Cancelled),
+        (Failed | Cancelled, Transition::Retry) | (Completed, Transition::Remake) => Some(Pending),
+        (Pending | Processing | Completed | Failed | Cancelled, Transition::Delete) => Some(Deleted),
+        (Processing, Transition::Start)
         | (
             Completed | Failed | Cancelled | Deleted,
-            Move::Start | Move::Complete | Move::Fail | Move::Expire | Move::Rescue | Move::Cancel,
+            Transition::Start
+            | Transition::Complete
+            | Transition::Fail
+            | Transition::Expire
+            | Transition::Rescue
+            | Transition::Cancel,
         )
-        | (Pending | Processing | Completed | Deleted, Move::Retry)
-        | (Pending | Processing | Failed | Cancelled | Deleted, Move::Remake)
-        | (Deleted, Move::Delete) => None,
+        | (Pending | Processing | Completed | Deleted, Transition::Retry)
+        | (Pending | Processing | Failed | Cancelled | Deleted, Transition::Remake)
+        | (Deleted, Transition::Delete) => None,
     }
 }
 
-/// The part of a file that the table looks at.
+/// Part of a file's record that the table looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub status: Status,
     pub attempt: Attempt,
 }
 
-impl State {
-    /// Returns the state of a file.
-    pub const fn of(file: &File) -> Self {
-        Self { status: file.status, attempt: file.attempt }
-    }
-}
-
-/// Decision of the transition table about one move.
+/// Decision of the transition table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     Apply(State),
-    Ignore(Ignored),
+    Ignore(IgnoreReason),
 }
 
 /// Why a message changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ignored {
+pub enum IgnoreReason {
     /// It belongs to an attempt that has been superseded.
     Late,
-    /// It belongs to an attempt that nobody asked for.
+    /// It belongs to an attempt that was never requested.
     UnknownAttempt,
-    /// The file already is where the message wants it.
+    /// The file already has the status that the message asks for.
     Repeated,
-    /// The table has no such edge.
+    /// The table does not allow the transition.
     NotAllowed,
 }
 
-/// Judges one move. `attempt` is the one that the message names; a message without one speaks of the current.
-pub fn judge(state: State, by: Move, attempt: Option<Attempt>) -> Verdict {
+/// Decides about one transition. `attempt` is the one that the message names; a message without one is about the current.
+pub fn evaluate(state: State, by: Transition, attempt: Option<Attempt>) -> Decision {
     let attempt = attempt.unwrap_or(state.attempt);
     if attempt < state.attempt {
-        return Verdict::Ignore(Ignored::Late);
+        return Decision::Ignore(IgnoreReason::Late);
     }
     if attempt > state.attempt {
-        return Verdict::Ignore(Ignored::UnknownAttempt);
+        return Decision::Ignore(IgnoreReason::UnknownAttempt);
     }
     match next(state.status, by) {
-        Some(status) if by.raises_attempt() => Verdict::Apply(State { status, attempt: attempt.next() }),
-        Some(status) => Verdict::Apply(State { status, attempt }),
+        Some(status) if by.raises_attempt() => Decision::Apply(State { status, attempt: attempt.next() }),
+        Some(status) => Decision::Apply(State { status, attempt }),
         None if Status::ALL.into_iter().any(|from| next(from, by) == Some(state.status)) => {
-            Verdict::Ignore(Ignored::Repeated)
+            Decision::Ignore(IgnoreReason::Repeated)
         }
-        None => Verdict::Ignore(Ignored::NotAllowed),
+        None => Decision::Ignore(IgnoreReason::NotAllowed),
     }
 }
 
@@ -194,17 +192,17 @@ mod tests {
 
     use super::*;
 
-    fn apply(state: State, by: Move, attempt: Option<Attempt>) -> State {
-        match judge(state, by, attempt) {
-            Verdict::Apply(next) => next,
-            Verdict::Ignore(_) => state,
+    fn apply(state: State, by: Transition, attempt: Option<Attempt>) -> State {
+        match evaluate(state, by, attempt) {
+            Decision::Apply(next) => next,
+            Decision::Ignore(_) => state,
         }
     }
 
     /// What one attempt's worker may say: maybe that it started, then at most one outcome.
-    fn outcomes() -> impl Strategy<Value = Vec<Option<Move>>> {
+    fn outcomes() -> impl Strategy<Value = Vec<Option<Transition>>> {
         proptest::collection::vec(
-            proptest::option::of(prop_oneof![Just(Move::Complete), Just(Move::Fail)]),
+            proptest::option::of(prop_oneof![Just(Transition::Complete), Just(Transition::Fail)]),
             1..5,
         )
     }
@@ -220,7 +218,7 @@ mod tests {
             let start = State { status: Status::Pending, attempt: Attempt(current) };
             let mut messages = Vec::new();
             for (number, outcome) in (1..).zip(&outcomes) {
-                messages.push((Move::Start, Attempt(number)));
+                messages.push((Transition::Start, Attempt(number)));
                 messages.extend(outcome.map(|by| (by, Attempt(number))));
             }
             let expected = messages.iter().fold(start, |s, (by, a)| apply(s, *by, Some(*a)));
@@ -238,15 +236,15 @@ mod tests {
 
         #[test]
         fn attempts_never_fall_and_a_finished_file_is_only_moved_by_a_person(
-            moves in proptest::collection::vec((0..Move::ALL.len(), proptest::option::of(0..4_i32)), 0..40),
+            moves in proptest::collection::vec((0..Transition::ALL.len(), proptest::option::of(0..4_i32)), 0..40),
         ) {
             let mut state = State { status: Status::Pending, attempt: Attempt::FIRST };
             for (index, attempt) in moves {
-                let by = Move::ALL[index];
+                let by = Transition::ALL[index];
                 let after = apply(state, by, attempt.map(Attempt));
                 prop_assert!(after.attempt >= state.attempt);
                 if !state.status.is_unfinished() && after != state {
-                    prop_assert!(matches!(by, Move::Retry | Move::Remake | Move::Delete));
+                    prop_assert!(matches!(by, Transition::Retry | Transition::Remake | Transition::Delete));
                 }
                 state = after;
             }
@@ -267,7 +265,7 @@ mod tests {
 
     #[test]
     fn six_results_give_the_same_final_row_in_each_of_their_720_orders() {
-        use Move::{Complete, Fail, Start};
+        use Transition::{Complete, Fail, Start};
         let late_and_early = [(Start, 1), (Complete, 1), (Start, 2), (Fail, 2), (Start, 3), (Complete, 3)];
         let repeated = [(Start, 2), (Start, 2), (Complete, 2), (Complete, 2), (Fail, 1), (Fail, 3)];
         let unanswered = [(Start, 1), (Fail, 1), (Start, 2), (Start, 2), (Start, 3), (Fail, 3)];
@@ -291,23 +289,29 @@ mod tests {
     #[test]
     fn a_result_of_an_older_attempt_changes_nothing() {
         let state = State { status: Status::Processing, attempt: Attempt(2) };
-        assert_eq!(judge(state, Move::Complete, Some(Attempt(1))), Verdict::Ignore(Ignored::Late));
-        assert_eq!(judge(state, Move::Complete, Some(Attempt(3))), Verdict::Ignore(Ignored::UnknownAttempt));
+        assert_eq!(
+            evaluate(state, Transition::Complete, Some(Attempt(1))),
+            Decision::Ignore(IgnoreReason::Late)
+        );
+        assert_eq!(
+            evaluate(state, Transition::Complete, Some(Attempt(3))),
+            Decision::Ignore(IgnoreReason::UnknownAttempt)
+        );
     }
 
     #[test]
     fn a_result_without_an_attempt_speaks_of_the_current_one() {
         let state = State { status: Status::Pending, attempt: Attempt(4) };
         let done = State { status: Status::Completed, attempt: Attempt(4) };
-        assert_eq!(judge(state, Move::Complete, None), Verdict::Apply(done));
-        assert_eq!(judge(done, Move::Complete, None), Verdict::Ignore(Ignored::Repeated));
-        assert_eq!(judge(done, Move::Cancel, None), Verdict::Ignore(Ignored::NotAllowed));
+        assert_eq!(evaluate(state, Transition::Complete, None), Decision::Apply(done));
+        assert_eq!(evaluate(done, Transition::Complete, None), Decision::Ignore(IgnoreReason::Repeated));
+        assert_eq!(evaluate(done, Transition::Cancel, None), Decision::Ignore(IgnoreReason::NotAllowed));
     }
 
     #[test]
     fn a_rescue_keeps_the_status_and_raises_the_attempt() {
         let state = State { status: Status::Processing, attempt: Attempt(1) };
         let rescued = State { status: Status::Processing, attempt: Attempt(2) };
-        assert_eq!(judge(state, Move::Rescue, None), Verdict::Apply(rescued));
+        assert_eq!(evaluate(state, Transition::Rescue, None), Decision::Apply(rescued));
     }
 }

@@ -1,0 +1,72 @@
+//! The record of a file.
+
+use serde::{Deserialize, Serialize};
+
+use super::Format;
+use super::status::{State, Status};
+use crate::domain::{Attempt, FileId, Timestamp};
+
+/// The record of the HTTP API, in the order of its JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    pub id: FileId,
+    pub title: String,
+    pub description: Option<String>,
+    pub status: Status,
+    /// `s3://bucket/key` once completed.
+    pub s3_location: Option<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub format: Format,
+    pub content_type: String,
+    /// Size of the object in bytes; `None` until completed, or when a foreign worker did not report it.
+    pub size: Option<i64>,
+    /// Lower-case hexadecimal SHA-256 of the object.
+    pub sha256: Option<String>,
+    pub attempt: Attempt,
+    pub error: Option<String>,
+    /// Time at which its texts were erased; only id, times, size and digest are left of a deleted file then.
+    pub erased_at: Option<Timestamp>,
+    /// True in lists when the description is cut.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub description_truncated: bool,
+    /// Number of the latest event about it; not part of the record.
+    #[serde(skip)]
+    pub sequence: i64,
+}
+
+/// Revision of a file: reads that give the same one have no transition between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    pub attempt: Attempt,
+    pub sequence: i64,
+}
+
+impl File {
+    /// Returns the part of the record that the transition table looks at.
+    pub const fn state(&self) -> State {
+        State { status: self.status, attempt: self.attempt }
+    }
+
+    /// Returns what distinguishes this revision of the file from others.
+    pub const fn revision(&self) -> Revision {
+        Revision { attempt: self.attempt, sequence: self.sequence }
+    }
+
+    /// Removes its texts and where its object was.
+    pub fn erase(&mut self, now: Timestamp) {
+        ERASED.clone_into(&mut self.title);
+        self.description = None;
+        self.s3_location = None;
+        self.error = None;
+        self.erased_at = Some(now);
+    }
+}
+
+/// Title of a file whose texts were erased.
+pub const ERASED: &str = "(deleted)";
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
