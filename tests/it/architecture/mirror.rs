@@ -32,6 +32,7 @@ const TREES: [(&str, &[&str]); 9] = [
             "error",
             "idempotency",
             "ids",
+            "json_object",
             "mod",
             "pacing",
             "pagination",
