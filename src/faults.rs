@@ -1,4 +1,4 @@
-//! Crash points and planted bugs, for the chaos tests. Without the cargo feature `chaos` these macros are nothing.
+//! Crash points for the chaos tests. Without the cargo feature `chaos` these macros expand to nothing.
 
 #[cfg(feature = "chaos")]
 pub mod armed;
@@ -11,25 +11,6 @@ macro_rules! point {
     };
 }
 
-/// A bug: what is done in addition, or what is used instead of the right thing, when it is planted.
-macro_rules! plant {
-    ($bug:ident $body:block) => {
-        #[cfg(feature = "chaos")]
-        if $crate::faults::armed::is_planted($crate::config::faults::Plant::$bug) $body
-    };
-    ($bug:ident, $wrong:expr, $right:expr) => {{
-        #[cfg(not(feature = "chaos"))]
-        let value = $right;
-        #[cfg(feature = "chaos")]
-        let value = if $crate::faults::armed::is_planted($crate::config::faults::Plant::$bug) {
-            $wrong
-        } else {
-            $right
-        };
-        value
-    }};
-}
-
 /// Panics over a title with a certain mark.
 macro_rules! panic_over {
     ($title:expr) => {
@@ -38,4 +19,4 @@ macro_rules! panic_over {
     };
 }
 
-pub(crate) use {panic_over, plant, point};
+pub(crate) use {panic_over, point};

@@ -9,8 +9,6 @@ pub mod files;
 pub mod fsck;
 pub mod guard;
 pub mod health;
-#[cfg(feature = "chaos")]
-pub(crate) mod planted;
 pub mod provision;
 pub(crate) mod publish;
 mod query_cache;

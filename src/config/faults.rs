@@ -1,4 +1,4 @@
-//! What the chaos tests ask of a process: where it dies or stalls, and which bug it has.
+//! Crash points of a process in the chaos tests: where it dies, stops or stalls.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,12 +6,11 @@ use std::time::Duration;
 use super::Env;
 
 /// `FILESYS_FAULTS` is `seed=7;worker.stored=kill@0.01;serve.committed=delay:200@0.05;relay.published=stop@#3`:
-/// at a step an action, with a probability or at the n-th pass. `FILESYS_PLANT` names a bug.
+/// at a step an action, with a probability or at the n-th pass.
 #[derive(Debug, Default)]
 pub struct FaultsConfig {
     pub seed: u64,
     pub rules: Vec<Rule>,
-    pub plant: Option<Plant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,52 +115,11 @@ impl Point {
     }
 }
 
-/// Bugs that such systems have had; each must be found by the chaos tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plant {
-    CommitBeforeDone,
-    ProduceOutsideTransaction,
-    LastSeenRelay,
-    ClockInKey,
-    CompletedBeforePut,
-    UnguardedUpdate,
-    PoisonSkipped,
-    RetryForEver,
-    LocationTrusted,
-}
-
-impl Plant {
-    pub const ALL: [Self; 9] = [
-        Self::CommitBeforeDone,
-        Self::ProduceOutsideTransaction,
-        Self::LastSeenRelay,
-        Self::ClockInKey,
-        Self::CompletedBeforePut,
-        Self::UnguardedUpdate,
-        Self::PoisonSkipped,
-        Self::RetryForEver,
-        Self::LocationTrusted,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CommitBeforeDone => "commit-before-done",
-            Self::ProduceOutsideTransaction => "produce-outside-transaction",
-            Self::LastSeenRelay => "last-seen-relay",
-            Self::ClockInKey => "clock-in-key",
-            Self::CompletedBeforePut => "completed-before-put",
-            Self::UnguardedUpdate => "unguarded-update",
-            Self::PoisonSkipped => "poison-skipped",
-            Self::RetryForEver => "retry-for-ever",
-            Self::LocationTrusted => "location-trusted",
-        }
-    }
-}
-
 impl FaultsConfig {
     pub fn read(env: &mut Env) -> Self {
         let mut config = Self::default();
-        for part in owned(env, "FILESYS_FAULTS").split(';').filter(|part| !part.is_empty()) {
+        let specification = env.peek("FILESYS_FAULTS").unwrap_or_default().to_owned();
+        for part in specification.split(';').filter(|part| !part.is_empty()) {
             let read = match part.split_once('=') {
                 Some(("seed", seed)) => seed.parse().map(|seed| config.seed = seed).map_err(drop),
                 _ => part.parse().map(|rule| config.rules.push(rule)),
@@ -170,17 +128,8 @@ impl FaultsConfig {
                 env.problem(format!("FILESYS_FAULTS can't be read at {part:?}"));
             }
         }
-        let plant = owned(env, "FILESYS_PLANT");
-        config.plant = Plant::ALL.into_iter().find(|bug| bug.name() == plant);
-        if config.plant.is_none() && !plant.is_empty() {
-            env.problem(format!("FILESYS_PLANT names no bug: {plant:?}"));
-        }
         config
     }
-}
-
-fn owned(env: &Env, name: &str) -> String {
-    env.peek(name).unwrap_or_default().to_owned()
 }
 
 impl FromStr for Rule {
@@ -235,10 +184,10 @@ mod tests {
     #[test]
     fn a_specification_is_read_in_all_its_parts() {
         let text = "seed=7;worker.stored=kill@0.01;serve.committed=delay:200@1;worker.storing=kill:9@#3";
-        let config = read(&[("FILESYS_FAULTS", text), ("FILESYS_PLANT", "last-seen-relay")]).unwrap();
+        let config = read(&[("FILESYS_FAULTS", text)]).unwrap();
         let rule = |point, action, when| Rule { point, action, when };
         let ms = Duration::from_millis;
-        assert_eq!((config.seed, config.plant), (7, Some(Plant::LastSeenRelay)));
+        assert_eq!(config.seed, 7);
         assert_eq!(
             config.rules,
             [
@@ -263,6 +212,5 @@ mod tests {
         ] {
             assert!(read(&[("FILESYS_FAULTS", bad)]).is_err(), "{bad}");
         }
-        assert!(read(&[("FILESYS_PLANT", "none")]).is_err());
     }
 }

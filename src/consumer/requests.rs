@@ -61,7 +61,6 @@ impl Handler for Requests {
     /// The record is put aside; then the file, if it names one, fails with the reason. In this order, because a request
     /// whose file has failed is nobody's work any more: who comes after a crash in between puts aside once more.
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
-        faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
         dead_letters::publish(&*self.ctx.broker, delivery, file, error).await?;
         if let Some((file_id, attempt)) = file {

@@ -11,7 +11,6 @@ use crate::broker::Delivery;
 use crate::domain::messages::file_created::FileResult;
 use crate::domain::messages::named_file;
 use crate::domain::{Error, Result};
-use crate::faults;
 
 pub struct Results {
     pub ctx: ServeContext,
@@ -38,7 +37,6 @@ impl Handler for Results {
     }
 
     async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<()> {
-        faults::plant!(PoisonSkipped { return Ok(()) });
         let file = named_file(value(delivery));
         dead_letters::publish(&*self.ctx.broker, delivery, file, error).await
     }

@@ -185,7 +185,6 @@ impl Runner {
             if let Some(batch) = &delivery.undecodable {
                 mark.pass(batch.next_offset);
             }
-            faults::plant!(CommitBeforeDone { mark.finish(offset) });
             let batch = batches.entry(partition.clone()).or_default();
             batch.push(delivery);
             if batch.len() == self.settings.batch {

@@ -13,7 +13,6 @@ use super::schema::outbox;
 use super::types::{IdColumn, TimeColumn};
 use super::{Db, DbError, clock, limits, listen};
 use crate::domain::{EventId, FileId, Status, Timestamp};
-use crate::faults;
 
 /// Row of the outbox: a message that has committed and is to be published.
 #[derive(Debug, Queryable, Selectable)]
@@ -158,16 +157,6 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// How long a postponed row steps aside.
 const POSTPONED: Duration = Duration::from_secs(1);
 
-/// The planted bug: rows that commit behind one with a higher id are never seen.
-#[cfg(feature = "chaos")]
-fn unseen(rows: Vec<OutboxRow>) -> Vec<OutboxRow> {
-    use std::sync::atomic::{AtomicI64, Ordering};
-    static LAST_SEEN: AtomicI64 = AtomicI64::new(0);
-    let last = rows.last().map_or(0, |row| row.id);
-    let seen = LAST_SEEN.fetch_max(last, Ordering::Relaxed);
-    rows.into_iter().filter(|row| row.id > seen).collect()
-}
-
 /// What is left of a row when its record is on its way.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -258,7 +247,6 @@ impl Db {
                     .skip_locked()
                     .load(conn)
                     .await?;
-                let rows = faults::plant!(LastSeenRelay, unseen(rows), rows);
                 if rows.is_empty() {
                     return Ok(Round::default());
                 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::signal::{Signal, raise};
 
-use crate::config::faults::{Action, FaultsConfig, Plant, Point, When};
+use crate::config::faults::{Action, FaultsConfig, Point, When};
 
 /// Mark of titles over which the generator panics.
 pub const PANIC_MARK: &str = "[panic]";
@@ -22,10 +22,6 @@ static ARMED: OnceLock<Armed> = OnceLock::new();
 /// Once, before anything runs; later calls change nothing.
 pub fn arm(config: FaultsConfig) {
     ARMED.get_or_init(|| Armed { config, ..Armed::default() });
-}
-
-pub fn is_planted(bug: Plant) -> bool {
-    ARMED.get().is_some_and(|armed| armed.config.plant == Some(bug))
 }
 
 /// Goes past a point, unless something is to happen there.

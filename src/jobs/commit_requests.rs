@@ -9,8 +9,6 @@ use tokio_util::sync::CancellationToken;
 use crate::actions::ServeContext;
 use crate::actions::create_queue::{CreateRequest, Created};
 use crate::actions::files::transition;
-#[cfg(feature = "chaos")]
-use crate::actions::planted;
 use crate::db::DbError;
 use crate::db::files::{NewRow, NextIds};
 use crate::domain::idempotency::IDEMPOTENCY_KEY_TTL;
@@ -119,10 +117,6 @@ async fn commit(
         });
         wanted.push((new, file));
     }
-    faults::plant!(ProduceOutsideTransaction {
-        let known = planted::store_then_publish(ctx, rows, IDEMPOTENCY_KEY_TTL).await?;
-        return Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect());
-    });
     let (known, next) = ctx.db.insert_files(rows, IDEMPOTENCY_KEY_TTL, forecast.batch_size).await?;
     faults::point!(ServeCommitted);
     forecast.ids = Some(next);

@@ -23,10 +23,10 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use filesys::config::faults::Plant;
 
 use faults::Kind;
 use mixed::Options;
+use planted::Bug;
 use special::{Service, Special};
 use stage::{Services, Setup};
 
@@ -55,9 +55,9 @@ struct Args {
     /// A role dies at some step after about so many requests; 0: none does
     #[arg(long, default_value_t = 400)]
     crash_every: usize,
-    /// Plant this bug
+    /// Bug this bug
     #[arg(long, value_parser = plant)]
-    plant: Option<Plant>,
+    plant: Option<Bug>,
     /// See each planted bug caught, or the one of --plant
     #[arg(long)]
     planted: bool,
@@ -94,9 +94,9 @@ fn kind(name: &str) -> Result<Kind, String> {
     Kind::named(name).ok_or_else(|| format!("one of {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
-fn plant(name: &str) -> Result<Plant, String> {
-    let found = Plant::ALL.into_iter().find(|bug| bug.name() == name);
-    found.ok_or_else(|| format!("one of {}", Plant::ALL.map(Plant::name).join(", ")))
+fn plant(name: &str) -> Result<Bug, String> {
+    let found = Bug::ALL.into_iter().find(|bug| bug.name() == name);
+    found.ok_or_else(|| format!("one of {}", Bug::ALL.map(Bug::name).join(", ")))
 }
 
 /// Runs the tests so that services and roles have an end when a person interrupts.
@@ -115,12 +115,12 @@ async fn run(args: Args) -> ExitCode {
     let folder = tempfile::Builder::new().prefix("filesys-chaos-").tempdir().unwrap().keep();
     println!("chaos with seed {seed} in {}", folder.display());
     let good = if args.planted {
-        let bugs = args.plant.map_or(Plant::ALL.to_vec(), |bug| vec![bug]);
+        let bugs = args.plant.map_or(Bug::ALL.to_vec(), |bug| vec![bug]);
         planted::run(seed, &bugs, args.controls, &folder).await
     } else if args.self_test {
         planted::self_test(seed, &folder).await
     } else {
-        let options = options(&args, seed);
+        let options = options(&args, seed).await;
         let report = match args.special() {
             _ if args.brokers => brokers::run(&options, &folder).await,
             Some(special) => special::run(&special, &options, &folder).await,
@@ -151,10 +151,13 @@ impl Args {
     }
 }
 
-fn options(args: &Args, seed: u64) -> Options {
+async fn options(args: &Args, seed: u64) -> Options {
     let mut setup = Setup::new(seed);
     setup.crash_every = args.crash_every;
-    setup.settings.extend(args.plant.map(|bug| ("FILESYS_PLANT".to_owned(), bug.name().to_owned())));
+    if let Some(bug) = args.plant {
+        setup.program = planted::build().await;
+        setup.settings.push(planted::setting(bug));
+    }
     Options {
         setup,
         requests: args.requests.unwrap_or(u64::MAX),

@@ -9,6 +9,7 @@ mod docs;
 mod jobs;
 mod kafka;
 mod outer;
+mod planted;
 mod roles;
 mod support;
 mod tls;

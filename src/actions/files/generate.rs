@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::compare_result;
-#[cfg(feature = "chaos")]
-use crate::actions::planted;
 use crate::actions::{WorkerContext, provision, publish};
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::messages::file_created::{FileResult, Outcome};
@@ -56,7 +54,6 @@ pub async fn generate(
     log::debug!(file_id, attempt, partition, offset, again; "processing started");
     let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
     let mut start = Some(start).filter(|_| !again);
-    faults::plant!(CompletedBeforePut { planted::complete_unmade(ctx, request, origin).await? });
     let mut making = std::pin::pin!(make(ctx, request, started));
     let made = match tokio::time::timeout(ANNOUNCE_AFTER, &mut making).await {
         Ok(made @ Ok(_)) => made,
@@ -139,8 +136,7 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
     faults::panic_over!(&request.title);
     let bytes = generators::generate(request)?;
     faults::point!(WorkerGenerated);
-    let created_at = faults::plant!(ClockInKey, Timestamp::now(), request.timestamp);
-    let key = key::object_key(request.file_id, &request.title, created_at, request.format);
+    let key = key::object_key(request.file_id, &request.title, request.timestamp, request.format);
     let put = || ctx.storage.put(&key, request.format.media_type(), &bytes);
     faults::point!(WorkerStoring);
     let stored = match put().await {

@@ -7,8 +7,6 @@ use futures_util::{StreamExt, stream};
 use super::compare_result::{self, Compared};
 use super::transition::{self, Details};
 use crate::actions::ServeContext;
-#[cfg(feature = "chaos")]
-use crate::actions::planted;
 use crate::db::moves::Transitions;
 use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::file_created::{FileResult, Outcome};
@@ -28,7 +26,6 @@ pub async fn record_results(ctx: &ServeContext, results: Vec<FileResult>) -> Vec
     let bucket = ctx.storage.bucket_name();
     let checked = results.into_iter().map(|result| async {
         let result = check(&bucket, result)?;
-        faults::plant!(LocationTrusted { return Ok(Compared { result, refusal: None }) });
         compare_result::compare(&ctx.storage, &bucket, result).await
     });
     // Those of our own workers need no answer of the store.
@@ -80,7 +77,7 @@ async fn record_together(ctx: &ServeContext, results: &[&Compared]) -> Result<Ve
 fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     let refuse = |detail: String| Err(Error::new(ErrorKind::Invalid, "invalid_result", detail));
     if let Some(location) = &result.s3_location
-        && !faults::plant!(LocationTrusted, true, key::own_key(bucket, result.file_id, location).is_some())
+        && key::own_key(bucket, result.file_id, location).is_none()
     {
         return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
     }
@@ -112,7 +109,7 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
                 Outcome::Completed => Transition::Complete,
                 Outcome::Failed => Transition::Fail,
             };
-            let decision = faults::plant!(UnguardedUpdate, planted::unjudged(file, result), evaluate(file.state(), by, result.attempt));
+            let decision = evaluate(file.state(), by, result.attempt);
             if let (Decision::Apply(_), Some(refusal)) = (decision, refusal) {
                 return Err(refusal.copy());
             }

@@ -11,7 +11,6 @@ use super::{Handler, Turn};
 use crate::broker::{Delivery, Position, Undecodable};
 use crate::consumer::disposition::{Disposition, disposition};
 use crate::domain::{Error, ErrorKind, Fault};
-use crate::faults;
 use crate::telemetry::Outage;
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -115,7 +114,6 @@ impl Round<'_> {
 
     /// The record, if it has to be tried again.
     async fn after(&self, error: &Error, delivery: Delivery, tries: u32) -> Option<Item> {
-        faults::plant!(RetryForEver { return Some(Item::new(delivery)) });
         let tries = match disposition(error.kind) {
             Disposition::Wait => {
                 self.waits.fails(format_args!("{}: {}", delivery.position, error.chain()));

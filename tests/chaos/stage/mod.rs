@@ -14,7 +14,8 @@ pub use services::Services;
 use crate::evidence::Evidence;
 use crate::verify::Violation;
 
-const THIS_BUILD: &str = env!("CARGO_BIN_EXE_filesys");
+/// Executable of this build, without planted bugs.
+pub const THIS_BUILD: &str = env!("CARGO_BIN_EXE_filesys");
 /// A role ends when it is asked to, with exit code 0, and not otherwise.
 pub const ENDS: &str = "ends-when-asked";
 
