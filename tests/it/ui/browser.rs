@@ -9,7 +9,7 @@ use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::{PATIENCE, eventually, not_run, within};
+use crate::support::{PATIENCE, eventually, holds, not_run, within};
 
 /// Runs the driver, whose children stay in its group, and kills them all when our end of the pipe is closed, which it
 /// is however we end.
@@ -225,4 +225,23 @@ async fn port_of(driver: &mut Child) -> u16 {
         }
     }
     panic!("chromedriver ended");
+}
+
+/// Waits until the element has the text.
+pub async fn wait_for_text(browser: &Browser, css: &str, text: &str) {
+    eventually(&format!("{css} says {text}"), async || {
+        let seen = browser.run(&format!("return document.querySelector('{css}')?.textContent")).await;
+        holds(seen.as_str().is_some_and(|seen| seen.contains(text)), seen)
+    })
+    .await;
+}
+
+/// Waits until the page shows the status of the file.
+pub async fn wait_for_status(browser: &Browser, id: i64, status: &str) {
+    let script = format!("return document.getElementById('file-{id}')?.dataset.status");
+    eventually(&format!("file {id} is shown as {status}"), async || {
+        let seen = browser.run(&script).await;
+        holds(seen == status, seen)
+    })
+    .await;
 }

@@ -2,6 +2,8 @@
 
 mod accessibility;
 mod browser;
-mod from_elsewhere;
-mod in_a_browser;
-mod without_javascript;
+mod cross_site;
+mod dead_letters;
+mod errors;
+mod files;
+mod visitor;

@@ -1,9 +1,9 @@
-//! What a person does at the page, with a real browser.
+//! The pages of files in a real browser, with its script.
 
 use serde_json::json;
 
-use super::browser::Browser;
 use crate::support::{Ports, TestApp, eventually, holds};
+use crate::ui::browser::{Browser, wait_for_status, wait_for_text};
 
 /// Counts what the page polls, and keeps the timers that are set from now on.
 const WATCH: &str = r"
@@ -17,23 +17,6 @@ const WATCH: &str = r"
         return timer;
     };
     window.clearTimeout = (timer) => { window.timers.delete(timer); clear(timer); };";
-
-pub async fn wait_for_text(browser: &Browser, css: &str, text: &str) {
-    eventually(&format!("{css} says {text}"), async || {
-        let seen = browser.run(&format!("return document.querySelector('{css}')?.textContent")).await;
-        holds(seen.as_str().is_some_and(|seen| seen.contains(text)), seen)
-    })
-    .await;
-}
-
-pub async fn wait_for_status(browser: &Browser, id: i64, status: &str) {
-    let script = format!("return document.getElementById('file-{id}')?.dataset.status");
-    eventually(&format!("file {id} is shown as {status}"), async || {
-        let seen = browser.run(&script).await;
-        holds(seen == status, seen)
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_person_asks_for_a_file_sees_it_completed_without_a_reload_and_downloads_it() {

@@ -1,55 +1,14 @@
-//! The pages by links and forms alone, and who may post a form.
+//! The pages of files by links and forms alone, and who may send a form.
 
 use reqwest::Method;
 
 use crate::support::{Answer, TestApp};
-
-/// What a browser holds after it has loaded the page: the form's token and the cookie that must match it.
-struct Visitor<'a> {
-    app: &'a TestApp,
-    token: String,
-    cookie: String,
-}
-
-impl<'a> Visitor<'a> {
-    async fn of(app: &'a TestApp) -> Self {
-        let page = app.get("/").await.ok();
-        let cookie = page.header("set-cookie").expect("a cookie for the form");
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
-        let cookie = cookie.split(';').next().unwrap().to_owned();
-        let text = page.text();
-        let token = between(&text, "name=\"csrf_token\" value=\"", "\"").to_owned();
-        Self { app, token, cookie }
-    }
-
-    async fn post(&self, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
-        let mut form = vec![("csrf_token", self.token.as_str())];
-        form.extend(fields);
-        self.post_form(&form, headers).await
-    }
-
-    /// Presses one of the buttons of a file's page.
-    async fn press(&self, path: &str) -> Answer {
-        let request = self.app.request(Method::POST, path).header("cookie", &self.cookie);
-        Answer::of(request.form(&[("csrf_token", &self.token)])).await
-    }
-
-    async fn post_form(&self, form: &[(&str, &str)], headers: &[(&str, &str)]) -> Answer {
-        let request = self.app.request(Method::POST, "/ui/files").header("cookie", &self.cookie);
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        Answer::of(request.form(form)).await
-    }
-}
-
-fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
-    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
-    rest.split_once(after).unwrap().0
-}
+use crate::ui::visitor::{Visitor, between};
 
 #[tokio::test]
 async fn a_file_is_asked_for_followed_and_downloaded_by_forms_and_links_alone() {
     let app = TestApp::start().await;
-    let visitor = Visitor::of(&app).await;
+    let visitor = Visitor::new(&app).await;
     let posted = visitor.post(&[("title", " By form "), ("description", "one\r\ntwo")], &[]).await;
     assert_eq!((posted.status, posted.header("location")), (303, Some("/?created=1")), "{}", posted.text());
     let list = app.get("/?created=1").await.ok().text();
@@ -70,7 +29,7 @@ async fn a_file_is_asked_for_followed_and_downloaded_by_forms_and_links_alone() 
 #[tokio::test]
 async fn a_refused_form_comes_back_with_its_text_and_the_reason() {
     let app = TestApp::start().await;
-    let visitor = Visitor::of(&app).await;
+    let visitor = Visitor::new(&app).await;
     for (title, reason) in [("", "1 to 255 characters"), ("a\tb", "control characters")] {
         let refused = visitor.post(&[("title", title), ("description", "<b>kept</b>")], &[]).await;
         let text = refused.text();
@@ -86,7 +45,7 @@ async fn a_refused_form_comes_back_with_its_text_and_the_reason() {
 #[tokio::test]
 async fn a_form_that_another_site_sent_is_refused() {
     let app = TestApp::start().await;
-    let visitor = Visitor::of(&app).await;
+    let visitor = Visitor::new(&app).await;
     let good = &[("title", "a")];
     for (header, cause) in [
         (("sec-fetch-site", "cross-site"), "a page of another site sent this"),
@@ -101,7 +60,7 @@ async fn a_form_that_another_site_sent_is_refused() {
         assert!(text.to_lowercase().contains(cause), "{cause}: {text}");
         assert!(text.contains("name=\"title\" type=\"text\" value=\"a\""), "the text is kept: {text}");
     }
-    let stranger = Visitor::of(&app).await;
+    let stranger = Visitor::new(&app).await;
     for token in ["", "short", stranger.token.as_str()] {
         let refused = visitor.post_form(&[("csrf_token", token), ("title", "a")], &[]).await;
         assert_eq!(refused.status, 403, "{token:?}");
@@ -133,7 +92,7 @@ async fn a_form_that_another_site_sent_is_refused() {
 #[tokio::test]
 async fn a_form_that_is_sent_twice_makes_one_file_and_another_text_makes_another() {
     let app = TestApp::start().await;
-    let visitor = Visitor::of(&app).await;
+    let visitor = Visitor::new(&app).await;
     let page = app.get("/").await.ok().text();
     let key = between(&page, "name=\"key\" value=\"", "\"");
     let twice = [("key", key), ("title", "once"), ("description", "a\r\nb")];
@@ -170,7 +129,7 @@ async fn a_form_that_is_sent_twice_makes_one_file_and_another_text_makes_another
 #[tokio::test]
 async fn a_second_press_of_try_again_does_nothing_and_is_no_error() {
     let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "600000"), ("SHUTDOWN_TIMEOUT", "1")]).await;
-    let visitor = Visitor::of(&app).await;
+    let visitor = Visitor::new(&app).await;
     let file = app.post_file("pressed twice").await;
     let path = format!("/ui/files/{}", file.id);
     assert_eq!(visitor.press(&format!("{path}/cancel")).await.status, 303);
@@ -204,26 +163,9 @@ async fn the_list_is_narrowed_and_turned_by_links() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_on_a_page_is_told_on_a_page() {
-    let app = TestApp::start().await;
-    for (path, status) in
-        [("/ui/files/abc", 400), ("/ui/files/7", 404), ("/?limit=0", 400), ("/?status=x", 400)]
-    {
-        let answer = app.get(path).await;
-        assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
-        let id = answer.header("x-request-id").unwrap();
-        assert!(answer.text().contains(id), "{path} names the request");
-    }
-    let nothing = app.get_with("/nothing", "accept", "text/html,*/*;q=0.8").await;
-    assert_eq!((nothing.status, nothing.header("content-type")), (404, Some("text/html; charset=utf-8")));
-    app.stop().await;
-}
-
-#[tokio::test]
 async fn a_file_is_cancelled_tried_again_and_deleted_by_buttons() {
     let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "600000"), ("SHUTDOWN_TIMEOUT", "1")]).await;
-    let visitor = Visitor::of(&app).await;
+    let visitor = Visitor::new(&app).await;
     let file = app.post_file("moved about").await;
     let page = format!("/ui/files/{}", file.id);
     for (button, offered, afterwards, statuses) in [
@@ -254,62 +196,4 @@ async fn a_file_is_cancelled_tried_again_and_deleted_by_buttons() {
     let forged = Visitor { app: &app, token: "x".to_owned(), cookie: visitor.cookie.clone() };
     assert_eq!(forged.press(&format!("{page}/delete")).await.status, 403);
     app.stop_within(std::time::Duration::from_secs(20)).await;
-}
-
-#[tokio::test]
-async fn dead_letters_are_looked_at_replayed_and_discarded_by_links_and_buttons() {
-    let app = TestApp::start().await;
-    let page = "/ui/dead-letters";
-    let none = app.get(page).await.ok().text();
-    assert!(none.contains("No dead letter is open.") && !none.contains("class=\"count\""), "{none}");
-    let id = app.broken_file().await;
-    app.publish("file.create", "<not json>").await;
-    app.letters("/dead-letters", 2).await;
-    let visitor = Visitor::of(&app).await;
-    assert!(app.get("/").await.text().contains("<span class=\"unseen\">open: </span>2</span>"));
-
-    let file = app.get(&format!("/ui/files/{id}")).await.ok().text();
-    let link =
-        between(&file, "id=\"dead-letters\" href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
-    assert_eq!(link, format!("/ui/dead-letters?state=all&file_id={id}"));
-    let its_own = app.get(&link).await.ok().text();
-    assert!(its_own.contains(&format!("href=\"/ui/files/{id}\"")), "{its_own}");
-    assert!(its_own.contains("not a file.create message") && !its_own.contains("not json"), "{its_own}");
-    let first = between(&its_own, "id=\"dead-letter-", "\"").to_owned();
-
-    let both = app.get(page).await.ok().text();
-    assert!(both.contains("&#60;not json&#62;") && !both.contains("<not"), "{both}");
-    for (letter, verb, words) in
-        [(first.as_str(), "replay", "is replayed"), (other(&both, &first), "discard", "is discarded")]
-    {
-        let action = format!("{page}/{letter}/{verb}");
-        assert!(both.contains(&format!("action=\"{action}\"")), "{action}: {both}");
-        let pressed = visitor.press(&action).await;
-        let location = pressed.header("location").unwrap_or_default().to_owned();
-        assert_eq!((pressed.status, location.as_str()), (303, &*format!("{page}?{verb}ed={letter}")));
-        let after = app.get(&location).await.ok().text();
-        assert!(after.contains(&format!("Dead letter #{letter} {words}")), "{after}");
-        assert!(!after.contains(&action), "{after}");
-    }
-    app.wait_until_completed(id).await;
-    let settled = app.get(&format!("{page}?state=all")).await.ok().text();
-    let buttons = settled.matches("<button id=").count();
-    assert_eq!(buttons, 1, "a discarded one may be replayed: {settled}");
-
-    let refused = visitor.press(&format!("{page}/{first}/discard")).await;
-    assert_eq!((refused.status, refused.header("content-type")), (409, Some("text/html; charset=utf-8")));
-    let forged = Visitor { app: &app, token: "x".to_owned(), cookie: visitor.cookie.clone() };
-    assert_eq!(forged.press(&format!("{page}/{first}/replay")).await.status, 403);
-    let reloaded = app.get(&format!("{page}/{first}/replay")).await;
-    assert_eq!((reloaded.status, reloaded.header("location")), (303, Some(page)));
-    for (path, status) in [("?state=x", 400), ("?file_id=x", 400), ("?limit=0", 400), ("?cursor=x", 400)] {
-        assert_eq!(app.get(&format!("{page}{path}")).await.status, status, "{path}");
-    }
-    app.stop().await;
-}
-
-/// The letter on the page that isn't this one.
-fn other<'t>(page: &'t str, one: &str) -> &'t str {
-    let ids = page.split("id=\"dead-letter-").skip(1).map(|rest| rest.split_once('"').unwrap().0);
-    ids.into_iter().find(|id| *id != one).expect("two letters")
 }

@@ -2,8 +2,7 @@
 
 use filesys::domain::Status;
 
-use super::browser::Browser;
-use super::in_a_browser::{wait_for_status, wait_for_text};
+use super::browser::{Browser, wait_for_status, wait_for_text};
 use crate::support::nginx::Nginx;
 use crate::support::{Ports, TestApp};
 
