@@ -1,11 +1,14 @@
 //! Reading of request bodies: content type, decompression, and a buffer that grows without copying.
 
-use actix_http::encoding::Decoder;
+use std::io::{self, Write};
+
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, ResponseError};
 use bytes::{Bytes, BytesMut};
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt;
 
 use crate::domain::{Error, ErrorKind};
@@ -42,13 +45,53 @@ pub(super) fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, HttpError>> + use<> {
-    let mut body = Decoder::from_headers(payload.take(), request.headers());
-    let mut blocks = Blocks::default();
+    let mut body = payload.take();
+    let mut decoder = Decoder::new(request.headers());
     async move {
         while let Some(bytes) = body.next().await {
-            blocks.push(&bytes.map_err(|error| unreadable(&error))?)?;
+            decoder
+                .write_all(&bytes.map_err(|error| unreadable(&error))?)
+                .map_err(|error| undecodable(&error))?;
         }
-        Ok(blocks.join())
+        Ok(decoder.finish().map_err(|error| undecodable(&error))?.join())
+    }
+}
+
+/// Decoder of a body by its `Content-Encoding`, of which `middleware::body_coding` leaves none or one.
+///
+/// actix-http's decoder reads the first member of a gzip body only, although there may be several (RFC 1952 §2.2), and
+/// decompresses each chunk completely before anything can be refused.
+enum Decoder {
+    None(Blocks),
+    Gzip(MultiGzDecoder<Blocks>),
+    Deflate(ZlibDecoder<Blocks>),
+}
+
+impl Decoder {
+    fn new(headers: &HeaderMap) -> Self {
+        let blocks = Blocks::default();
+        match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            Some(b"gzip") => Self::Gzip(MultiGzDecoder::new(blocks)),
+            Some(b"deflate") => Self::Deflate(ZlibDecoder::new(blocks)),
+            Some(_) | None => Self::None(blocks),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::None(blocks) => blocks.write_all(bytes),
+            Self::Gzip(decoder) => decoder.write_all(bytes),
+            Self::Deflate(decoder) => decoder.write_all(bytes),
+        }
+    }
+
+    /// Fails when the compressed body is cut off.
+    fn finish(self) -> io::Result<Blocks> {
+        match self {
+            Self::None(blocks) => Ok(blocks),
+            Self::Gzip(decoder) => decoder.finish(),
+            Self::Deflate(decoder) => decoder.finish(),
+        }
     }
 }
 
@@ -64,10 +107,11 @@ struct Blocks {
 impl Blocks {
     const SIZE: usize = 16 << 10;
 
-    fn push(&mut self, mut bytes: &[u8]) -> Result<(), HttpError> {
+    /// Fails, as soon as the limit is exceeded, with an error that [`undecodable`] tells from those of a decoder.
+    fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.length += bytes.len();
         if self.length > MAX_BODY_BYTES {
-            return Err(too_large().into());
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         while !bytes.is_empty() {
             let room = match self.last.capacity() - self.last.len() {
@@ -98,6 +142,17 @@ impl Blocks {
     }
 }
 
+impl Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn too_large() -> Error {
     let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
     Error::new(ErrorKind::TooLarge, "body_too_large", detail)
@@ -107,13 +162,15 @@ fn unreadable(error: &PayloadError) -> HttpError {
     if matches!(error, PayloadError::Overflow) {
         return too_large().into();
     }
-    let is_decoder = matches!(error, PayloadError::Incomplete(Some(_)) | PayloadError::Io(_));
-    let detail = if is_decoder {
-        "the body can't be decompressed: it is not what Content-Encoding says, or it is cut off"
-    } else {
-        "the body can't be read to its end"
-    };
-    from_status(error.error_response().status(), detail.to_owned()).into()
+    from_status(error.error_response().status(), "the body can't be read to its end".to_owned()).into()
+}
+
+fn undecodable(error: &io::Error) -> HttpError {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        return too_large().into();
+    }
+    let detail = "the body can't be decompressed: it is not what Content-Encoding says, or it is cut off";
+    from_status(StatusCode::BAD_REQUEST, detail.to_owned()).into()
 }
 
 #[cfg(test)]
@@ -131,6 +188,35 @@ mod tests {
                 assert!(blocks.push(&piece).is_ok());
             }
             assert_eq!(blocks.join(), expected, "{pieces:?}");
+        }
+    }
+
+    /// Decodes a gzip body that arrives in pieces of this size.
+    fn decode(body: &[u8], piece: usize) -> io::Result<Bytes> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let mut decoder = Decoder::new(&headers);
+        for part in body.chunks(piece) {
+            decoder.write_all(part)?;
+        }
+        Ok(decoder.finish()?.join())
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_member_of_a_gzip_body_is_decoded_and_nothing_else() {
+        let members = [gzip(b"{\"title\":"), gzip(b""), gzip(b"\"a\"}")].concat();
+        for piece in [1, 7, members.len()] {
+            assert_eq!(decode(&members, piece).unwrap(), "{\"title\":\"a\"}");
+            assert!(decode(&members[..members.len() - 1], piece).is_err(), "cut off");
+            assert!(decode(&[members.as_slice(), b"more"].concat(), piece).is_err(), "not gzip at the end");
+            let bomb = [gzip(&vec![0; MAX_BODY_BYTES]), gzip(b"0")].concat();
+            assert_eq!(decode(&bomb, piece).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         }
     }
 
