@@ -140,7 +140,7 @@ fn exact(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= LIMIT).then_some(number as i64)
 }
 
-/// A JSON string's text; half of a surrogate pair, which JavaScript may write, becomes U+FFFD.
+/// Reads a JSON string. Half of a surrogate pair, which JavaScript may write, becomes one U+FFFD.
 fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     if json.first() != Some(&b'"') {
         return None;
@@ -148,9 +148,19 @@ fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     if let Ok(text) = serde_json::from_slice::<String>(json) {
         return Some(text.into());
     }
-    // serde_json keeps such halves in bytes, each as three that are not UTF-8.
-    let bytes: serde_bytes_like::Bytes = serde_json::from_slice(json).ok()?;
+    let mut bytes: serde_bytes_like::Bytes = serde_json::from_slice(json).ok()?;
+    replace_surrogates(&mut bytes.0);
     Some(String::from_utf8_lossy(&bytes.0).into_owned().into())
+}
+
+/// Replaces each surrogate by U+FFFD. `serde_json` keeps surrogates as three bytes that are not UTF-8, for each of which
+/// `from_utf8_lossy` would write a U+FFFD of its own.
+fn replace_surrogates(bytes: &mut [u8]) {
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(3).position(|next| matches!(next, [0xed, 0xa0..=0xbf, 0x80..=0xbf])) {
+        rest[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        rest = &mut rest[at + 3..];
+    }
 }
 
 /// `Vec<u8>` that serde reads from a string's bytes.
@@ -310,7 +320,14 @@ mod tests {
             assert_eq!(about(value), None, "{value}");
         }
         let text = |value: &str| members(&format!("{{\"a\":{value}}}")).lossy_text("a");
-        assert_eq!(text("\"b\\u0000o\\ud83d\"").as_deref(), Some("b\0o\u{fffd}\u{fffd}\u{fffd}"));
+        for (value, shown) in [
+            ("\"b\\u0000o\\ud83d\"", "b\0o\u{fffd}"),
+            ("\"\\ude00\\ud83d!\"", "\u{fffd}\u{fffd}!"),
+            ("\"\\ud83d\\ude00\\ud83d\"", "😀\u{fffd}"),
+            ("\"é\\udfff퟿\"", "é\u{fffd}\u{d7ff}"),
+        ] {
+            assert_eq!(text(value).as_deref(), Some(shown), "{value}");
+        }
         assert_eq!(text("{\"code\":1}").as_deref(), Some("{\"code\":1}"));
         assert_eq!(text("1e999").as_deref(), Some("1e999"));
         assert_eq!(text("\"\""), None);
