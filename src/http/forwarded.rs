@@ -1,4 +1,4 @@
-//! What proxies say of the requests that they pass on: `Forwarded` (RFC 7239) and the `X-Forwarded-*` headers.
+//! Headers in which proxies report the original request: `Forwarded` (RFC 7239) and `X-Forwarded-*`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The request as it came to the outermost trusted proxy. `None`: not told.
+/// Request as the outermost trusted proxy received it. `None`: not reported.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Forwarded {
     pub(super) client: Option<IpAddr>,
@@ -19,8 +19,8 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Only for requests whose peer is a trusted proxy. Where `Forwarded` and `X-Forwarded-*` are both there and disagree,
-    /// one of them was sent by the client and passed through, so neither is believed.
+    /// Reads the headers of a request whose peer is a trusted proxy. If `Forwarded` and `X-Forwarded-*` contradict each other,
+    /// neither is believed: a proxy passes on what it does not know, so the client may have sent one of them.
     pub(super) fn read(headers: &HeaderMap, trusted: &Networks) -> Self {
         let standard = standard(headers, trusted);
         let common = common(headers, trusted);
@@ -39,7 +39,7 @@ fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-/// Element of `Forwarded`.
+/// Element of `Forwarded`, added by one proxy.
 #[derive(Debug, Default)]
 struct Hop {
     client: Option<IpAddr>,
@@ -47,6 +47,7 @@ struct Hop {
     is_https: Option<bool>,
 }
 
+/// Reads `Forwarded`.
 fn standard(headers: &HeaderMap, trusted: &Networks) -> Forwarded {
     let values = headers.get_all(header::FORWARDED).map(|value| value.to_str().ok().and_then(hops));
     let Some(lists) = values.collect::<Option<Vec<_>>>() else { return Forwarded::default() };
@@ -57,10 +58,11 @@ fn standard(headers: &HeaderMap, trusted: &Networks) -> Forwarded {
     Forwarded { client, host: hop.host, is_https: hop.is_https }
 }
 
+/// Reads the `X-Forwarded-*` headers.
 fn common(headers: &HeaderMap, trusted: &Networks) -> Forwarded {
     let clients = list(headers, &X_FORWARDED_FOR);
     let (client, depth) = outermost(clients.iter().rev().map(|text| node(text)), trusted);
-    // Some proxies add to these lists as well, others replace them.
+    // Some proxies append to these two lists, as all do to that of the clients, others replace them.
     let at_depth = |name| {
         let mut values = list(headers, &name);
         let index = values.len().saturating_sub(depth + 1);
@@ -73,8 +75,8 @@ fn common(headers: &HeaderMap, trusted: &Networks) -> Forwarded {
     }
 }
 
-/// The rightmost address that is no trusted proxy, or the last one before somebody who isn't known; and how many hops
-/// from the right it stands.
+/// Returns the rightmost address that is not a trusted proxy, and its position from the right. Everything to its left may come
+/// from the client. If an entry is no address, it is the last one before that entry.
 fn outermost(
     from_right: impl Iterator<Item = Option<IpAddr>>,
     trusted: &Networks,
@@ -90,7 +92,7 @@ fn outermost(
     (found, depth)
 }
 
-/// The entries of a header that may come several times.
+/// Splits a header at its commas, over all its lines.
 fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Vec<&'h str> {
     let values = headers.get_all(name).map(|value| value.to_str().unwrap_or_default());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|entry| !entry.is_empty()).collect()
@@ -104,7 +106,7 @@ fn is_https(proto: &str) -> Option<bool> {
     }
 }
 
-/// An address, with or without brackets and port; `unknown` and names that hide it are none.
+/// Parses an address with or without brackets and port. Returns `None` for `unknown` and for names that stand for an address.
 fn node(text: &str) -> Option<IpAddr> {
     let address = text
         .parse::<IpAddr>()
@@ -114,7 +116,7 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// The elements of one `Forwarded` header; `None` when it breaks the grammar of RFC 7239 §4.
+/// Parses one line of `Forwarded`. Returns `None` when it breaks the grammar of RFC 7239 §4.
 fn hops(value: &str) -> Option<Vec<Hop>> {
     let mut hops = Vec::new();
     let mut hop = Hop::default();
@@ -146,7 +148,7 @@ fn hops(value: &str) -> Option<Vec<Hop>> {
     Some(hops)
 }
 
-/// A token or a quoted string, and what follows it.
+/// Parses a token or a quoted string, and returns what follows it as well.
 fn parameter(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ';', ' ', '\t']).unwrap_or(text.len());

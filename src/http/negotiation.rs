@@ -1,4 +1,4 @@
-//! Content negotiation (RFC 9110 §12): which media type and content coding a caller takes, by quality values.
+//! Content negotiation (RFC 9110 §12): the media type and content coding that a client prefers, by quality values.
 
 use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
@@ -6,17 +6,17 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::{Error, ErrorKind};
 
-/// Thousandths; 0 means "not acceptable".
+/// Quality value in thousandths. 0: not acceptable.
 type Quality = u16;
 
 const MAX: Quality = 1000;
 /// Quality of what is acceptable without being listed.
 const MIN: Quality = 1;
 
-/// Chooses the coding of the answer and leaves only that one in `Accept-Encoding`, for the compression to follow. It is a
-/// 406 error when the caller takes none that we have.
+/// Chooses the coding of the answer and leaves only that one in `Accept-Encoding`, by which the compression middleware then goes.
+/// Fails with 406 when the client accepts no coding that the server has.
 pub(super) fn choose_coding(request: &mut ServiceRequest) -> Result<(), Error> {
-    let Codings { gzip, identity } = Codings::of(request.headers());
+    let Codings { gzip, identity } = Codings::read(request.headers());
     if gzip > 0 && gzip >= identity {
         let value = if identity > 0 { GZIP } else { GZIP_ONLY };
         request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
@@ -32,13 +32,13 @@ pub(super) fn choose_coding(request: &mut ServiceRequest) -> Result<(), Error> {
 const GZIP: &str = "gzip";
 const GZIP_ONLY: &str = "gzip, identity;q=0";
 
-/// True when `choose_coding` has chosen gzip.
+/// Tells whether `choose_coding` has chosen gzip.
 pub(super) fn is_gzipped(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ACCEPT_ENCODING)
 }
 
-/// True when the answer may go out without a coding.
-pub(super) fn takes_identity(headers: &HeaderMap) -> bool {
+/// Tells whether the answer may be sent without a coding.
+pub(super) fn accepts_identity(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT_ENCODING).is_none_or(|value| value != GZIP_ONLY)
 }
 
@@ -49,8 +49,7 @@ pub(super) fn wants_page(request: &HttpRequest) -> bool {
     prefers_page(request.headers(), path == "/" || path.starts_with("/ui/"))
 }
 
-/// True when an error is to be a page: the media type with the higher quality, and where both have the same, the one of
-/// the address.
+/// Tells whether HTML has a higher quality than JSON. If both have the same, `is_page` decides.
 fn prefers_page(headers: &HeaderMap, is_page: bool) -> bool {
     let ranges = || elements(headers, &header::ACCEPT).filter_map(Element::parse);
     if ranges().next().is_none() {
@@ -62,7 +61,7 @@ fn prefers_page(headers: &HeaderMap, is_page: bool) -> bool {
     if html == json { is_page } else { html > json }
 }
 
-/// The quality of the most specific range that covers the media type (RFC 9110 §12.5.1).
+/// Returns the quality of the most specific range that includes the media type (RFC 9110 §12.5.1).
 fn media_quality<'a>(ranges: impl Iterator<Item = Element<'a>>, kind: &str, subtype: &str) -> Quality {
     let mut best = (0, 0);
     for Element { value, parameters, quality } in ranges {
@@ -90,8 +89,8 @@ struct Codings {
 }
 
 impl Codings {
-    /// RFC 9110 §12.5.3; an `Accept-Encoding` that can't be read is none.
-    fn of(headers: &HeaderMap) -> Self {
+    /// Reads `Accept-Encoding` by RFC 9110 §12.5.3. A value that can't be parsed is ignored.
+    fn read(headers: &HeaderMap) -> Self {
         if !headers.contains_key(header::ACCEPT_ENCODING) {
             return Self { gzip: 0, identity: MAX };
         }
@@ -123,13 +122,13 @@ struct Element<'a> {
 
 enum Parameters {
     None,
-    /// `charset=utf-8`, which our media types have.
+    /// Only `charset=utf-8`, which the answers of this service have.
     Utf8,
     Other,
 }
 
 impl<'a> Element<'a> {
-    /// `None` when its quality is not one: such an element is left out.
+    /// Parses an element. Returns `None` when its quality is malformed: such an element is ignored.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = split(text, ';', true);
         let value = parts.next().map(str::trim).filter(|value| !value.is_empty())?;
@@ -153,7 +152,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// `0` to `1` with up to three decimals.
+/// Parses a number from 0 to 1 with up to three decimals.
 fn parse_quality(text: &str) -> Option<Quality> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -168,12 +167,12 @@ fn parse_quality(text: &str) -> Option<Quality> {
     }
 }
 
-/// The elements of a comma-separated header over all its lines, as they are written.
+/// Splits a comma-separated header into its elements, over all its lines.
 fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).filter_map(|value| value.to_str().ok()).flat_map(|line| split(line, ',', true))
 }
 
-/// Splits at a separator outside of quoted strings, in which a backslash escapes the next character if `escapes`.
+/// Splits at a separator outside of quoted strings. With `escapes`, a backslash in them escapes the next character.
 pub(super) fn split(text: &str, separator: char, escapes: bool) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |c: char| {
@@ -225,7 +224,7 @@ mod tests {
             (&["gzip;q=1.001"], 0, 1),
             (&["gzip ; q=0.25 , ,"], 250, 1),
         ] {
-            let found = Codings::of(&headers(&header::ACCEPT_ENCODING, lines));
+            let found = Codings::read(&headers(&header::ACCEPT_ENCODING, lines));
             assert_eq!(found, Codings { gzip, identity }, "{lines:?}");
         }
     }

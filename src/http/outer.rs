@@ -1,4 +1,4 @@
-//! The service as it is seen from outside: addresses that it gives out, hosts that it answers to, senders that it takes
+//! The service as it is reached from outside: URLs that it gives out, hosts that it answers to, origins that it accepts
 //! changes from.
 
 use std::net::IpAddr;
@@ -15,25 +15,25 @@ use crate::domain::{Error, ErrorKind, Result};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// First segments of the service's own paths.
+/// First segments of this service's paths.
 const OWN_SEGMENTS: [&str; 6] = ["files", "ui", "dead-letters", "assets", "livez", "readyz"];
 
-/// Made once from the settings.
+/// Settings that describe how the service is reached, and what follows from them.
 pub struct OuterAddress {
     config: OuterConfig,
     listens_on_loopback: bool,
 }
 
-/// Who sent a request, as far as a browser says it.
+/// Sender of a request, as far as a browser tells it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sender<'r> {
-    /// A page of this service, or a person.
+    /// Page of this service, or a person who typed the address.
     Own,
-    /// Neither `Sec-Fetch-Site` nor `Origin`: a program, or a browser from before 2020.
-    Unsaid,
-    /// A page of another site, by `Sec-Fetch-Site`.
+    /// Program, or browser from before 2020: neither `Sec-Fetch-Site` nor `Origin` was sent.
+    Unknown,
+    /// Page of another site, by `Sec-Fetch-Site`.
     OtherSite(&'r str),
-    /// A page of another origin, by `Origin`.
+    /// Page of another origin, by `Origin`.
     OtherOrigin(&'r str),
 }
 
@@ -42,7 +42,7 @@ impl OuterAddress {
         Self { config: http.outer.clone(), listens_on_loopback: http.host.to_canonical().is_loopback() }
     }
 
-    /// `BASE_URL`
+    /// Returns the setting `BASE_URL`.
     pub fn base(&self) -> Option<&BaseUrl> {
         self.config.base_url.as_ref()
     }
@@ -56,12 +56,12 @@ impl OuterAddress {
         Urls::below(self.prefix())
     }
 
-    /// Where cookies are sent: the sub-path and what is below it.
+    /// Returns the path of cookies, so that browsers send them to the sub-path and below it only.
     pub(super) fn cookie_path(&self) -> &str {
         self.base().map(BaseUrl::path).filter(|path| !path.is_empty()).unwrap_or("/")
     }
 
-    /// An address for programs: whole when `BASE_URL` is set, otherwise relative. `path` begins with `/`.
+    /// Makes a URL for programs, absolute if `BASE_URL` is set and otherwise relative, from a path that begins with `/`.
     pub(super) fn address(&self, path: &str) -> String {
         match self.base() {
             Some(base) => format!("{}{}{path}", base.origin(), base.path()),
@@ -69,14 +69,15 @@ impl OuterAddress {
         }
     }
 
-    /// The path below the sub-path, when a proxy has left the sub-path in it.
+    /// Returns the path without the sub-path, if a proxy has left the sub-path in it.
     pub(super) fn below_prefix<'p>(&self, path: &'p str) -> Option<&'p str> {
         let prefix = self.prefix();
         let rest = path.strip_prefix(prefix).filter(|_| !prefix.is_empty())?;
         match rest {
             "" if OWN_SEGMENTS.contains(&&prefix[1..]) => None,
             "" | "/" => Some("/"),
-            // What doesn't go on like one of our paths may be one whose first segment is the sub-path's.
+            // The sub-path may be the first segment of one of the service's paths, such as `/files`: it is only removed if the
+            // rest is one of them as well.
             _ => {
                 let first = rest.strip_prefix('/')?.split('/').next()?;
                 OWN_SEGMENTS.contains(&first).then_some(rest)
@@ -84,13 +85,13 @@ impl OuterAddress {
         }
     }
 
-    /// The client's address: the connection's, or what trusted proxies say.
-    pub(super) fn client(&self, head: &RequestHead) -> Option<IpAddr> {
+    /// Returns the client's address: the peer's, or the one that trusted proxies report.
+    pub(super) fn client_address(&self, head: &RequestHead) -> Option<IpAddr> {
         let peer = head.peer_addr?.ip().to_canonical();
         Some(self.forwarded(head).and_then(|forwarded| forwarded.client).unwrap_or(peer))
     }
 
-    /// Whether the browser speaks TLS to whoever it reaches.
+    /// Tells whether the browser's own connection, to this server or to a proxy, is encrypted.
     pub(super) fn is_https(&self, head: &RequestHead) -> bool {
         match self.base() {
             Some(base) => base.is_https(),
@@ -98,14 +99,15 @@ impl OuterAddress {
         }
     }
 
+    /// Reads what proxies report, if the peer is a trusted one: any client could send these headers.
     fn forwarded(&self, head: &RequestHead) -> Option<Forwarded> {
         let peer = head.peer_addr?.ip().to_canonical();
         let trusted = &self.config.trusted_proxies;
         trusted.contains(peer).then(|| Forwarded::read(&head.headers, trusted))
     }
 
-    /// Fails for a host that isn't ours, which is what DNS rebinding looks like. Probes need only a well-formed one:
-    /// orchestrators ask by names and addresses of their own.
+    /// Fails for a host that is not this service's: a page that has its own name point to this server (DNS rebinding) sends
+    /// such requests. Probes need a well-formed host only, because orchestrators use names and addresses of their own.
     pub(super) fn check_host(&self, head: &RequestHead) -> Result<()> {
         let Some(sent) = sent_host(head)? else { return Ok(()) };
         let forwarded = self.forwarded(head).and_then(|forwarded| forwarded.host);
@@ -134,7 +136,7 @@ impl OuterAddress {
             || self.config.allowed_hosts.contains(host)
     }
 
-    /// `Sec-Fetch-Site` decides; where it is missing, `Origin` compared with our own.
+    /// Finds out who sent the request: by `Sec-Fetch-Site`, or, if that is missing, by comparing `Origin` with this service's.
     pub(super) fn sender<'r>(&self, head: &'r RequestHead) -> Sender<'r> {
         let text = |value: &'r HeaderValue| value.to_str().unwrap_or("unreadable");
         let mut sites = head.headers.get_all(SEC_FETCH_SITE).map(text).peekable();
@@ -144,7 +146,7 @@ impl OuterAddress {
         }
         let mut origins = head.headers.get_all(header::ORIGIN).map(text).peekable();
         if origins.peek().is_none() {
-            return Sender::Unsaid;
+            return Sender::Unknown;
         }
         origins.find(|origin| !self.is_own_origin(head, origin)).map_or(Sender::Own, Sender::OtherOrigin)
     }
@@ -161,7 +163,7 @@ impl OuterAddress {
             (None, None) => return false,
         };
         let (Some(asked), Some(from)) = (asked, Authority::parse(rest)) else { return false };
-        // By the outer address only its own origin, scheme and port included, may send changes.
+        // Who asks by the host of `BASE_URL` must come from its origin, scheme and port included.
         if self.base().is_some_and(|base| base.is_at(asked)) {
             return false;
         }
@@ -171,10 +173,10 @@ impl OuterAddress {
             && forwarded.is_https.is_none_or(|forwarded| forwarded == is_https)
     }
 
-    /// Why a change from this sender is refused, and what to do about it; `None`: it isn't.
+    /// Returns why changes from this sender are refused and what to do about it, or `None` if they are accepted.
     pub(super) fn refusal(&self, head: &RequestHead, sender: &Sender<'_>) -> Option<String> {
         match sender {
-            Sender::Own | Sender::Unsaid => None,
+            Sender::Own | Sender::Unknown => None,
             Sender::OtherSite(site) => Some(format!(
                 "a page of another site sent this (Sec-Fetch-Site: {}); changes are only taken from pages of this service \
                  and from programs, which send no such header",
@@ -201,8 +203,8 @@ impl OuterAddress {
     }
 }
 
-/// The authority of an absolute target, else `Host` (RFC 9112 §3.2.2), both of which must be well-formed. `None`: an old
-/// client that names neither.
+/// Reads the host from an absolute target or from `Host` (RFC 9112 §3.2.2); both must be well-formed. Returns `None` for a client
+/// of HTTP/1.0 that sends neither.
 fn sent_host(head: &RequestHead) -> Result<Option<Authority<'_>>> {
     let mut hosts = head.headers.get_all(header::HOST);
     let host = match (hosts.next(), hosts.next()) {
@@ -225,7 +227,7 @@ fn sent_host(head: &RequestHead) -> Result<Option<Authority<'_>>> {
     }
 }
 
-/// What [`sent_host`] read.
+/// Returns the text that [`sent_host`] parses.
 fn host_text(head: &RequestHead) -> &str {
     match head.uri.authority() {
         Some(target) => target.as_str(),
@@ -238,7 +240,7 @@ fn invalid_host(what: &str) -> Error {
     Error::new(ErrorKind::Malformed, "invalid_host", detail)
 }
 
-/// A header's value for a message.
+/// Shortens the value of a header for a message.
 fn shortened(text: &str) -> &str {
     text.get(..200).unwrap_or(text)
 }

@@ -27,6 +27,6 @@ pub(super) fn record(response: &ServiceResponse<BoxBody>, started: Instant, requ
 /// Returns the client's address as text. Only called when the line is logged.
 fn client_address(request: &HttpRequest) -> String {
     let state = request.app_data::<Data<AppState>>();
-    let address = state.and_then(|state| state.outer.client(request.head()));
+    let address = state.and_then(|state| state.outer.client_address(request.head()));
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }

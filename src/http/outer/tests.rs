@@ -1,4 +1,4 @@
-//! Hosts, origins and sub-paths, as requests bring them.
+//! Tests of hosts, origins and sub-paths.
 
 use actix_web::HttpRequest;
 use actix_web::http::Version;
@@ -110,7 +110,8 @@ fn only_trusted_proxies_are_believed() {
     let spoofed = &[("host", "localhost"), ("x-forwarded-host", "evil.example")];
     assert_eq!(code(&trusting, "/files", spoofed), "host_not_allowed");
     assert_eq!(code(&outer(&[base]), "/files", spoofed), "");
-    let client = |outer: &OuterAddress| outer.client(request("/", headers).head()).unwrap().to_string();
+    let client =
+        |outer: &OuterAddress| outer.client_address(request("/", headers).head()).unwrap().to_string();
     assert_eq!(client(&trusting), "192.0.2.1");
     assert_eq!(client(&outer(&[base])), "127.0.0.1");
 }
@@ -184,7 +185,7 @@ fn sec_fetch_site_decides_before_the_origin() {
         assert!(!sent(headers), "{site}");
     }
     assert!(!sent(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")]));
-    assert_eq!(outer.sender(request("/", &[]).head()), Sender::Unsaid);
+    assert_eq!(outer.sender(request("/", &[]).head()), Sender::Unknown);
 }
 
 #[test]

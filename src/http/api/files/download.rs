@@ -26,7 +26,7 @@ pub(in crate::http) async fn download(
     let file = state.run(|ctx| async move { files::find_content(&ctx, id).await }).await?;
     let tag = file.sha256.clone().map(EntityTag::new_strong);
     let validators = Validators { tag, modified: Some(http_date(file.updated_at)) };
-    if !negotiation::takes_identity(request.headers()) {
+    if !negotiation::accepts_identity(request.headers()) {
         let detail = "content is sent without a coding; Accept-Encoding must allow identity";
         return Err(Error::new(ErrorKind::NotAcceptable, "not_acceptable", detail).into());
     }
