@@ -129,7 +129,7 @@ pub fn snippet(text: &str) -> String {
 /// Turns the detail of a domain error into a sentence.
 pub fn sentence(detail: &str) -> String {
     let mut rest = detail.chars();
-    let first = rest.next().map(|letter| letter.to_uppercase().collect::<String>());
+    let first = rest.next().map(|c| c.to_uppercase().collect::<String>());
     let stop = if detail.ends_with(['.', '!', '?', '…']) { "" } else { "." };
     format!("{}{}{stop}", first.unwrap_or_default(), rest.as_str())
 }

@@ -8,7 +8,6 @@ pub(super) mod error_page;
 pub(super) mod files;
 mod forms;
 mod html;
-mod refresh;
 mod templates;
 #[cfg(test)]
 mod tests;

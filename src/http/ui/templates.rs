@@ -1,11 +1,12 @@
 //! Arguments of the templates: domain values, the time, and `urls`, which makes all links; `display` has the words.
 
+use std::time::Duration;
+
 use actix_web::http::header::EntityTag;
 use askama::Template;
 use serde::Serialize;
 
 use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH};
-use super::refresh::POLL_INTERVAL;
 use super::urls::Urls;
 use super::{assets, display};
 use crate::domain::dead_letters::dead_letter::Value;
@@ -17,6 +18,10 @@ use crate::domain::{
     HistoryEntry, Page, PageRequest, Stats, Status, Timestamp,
 };
 use crate::http::etag;
+
+/// Time between two refreshes of a page, by its script and, without JavaScript, by reloading. The script waits longer while the
+/// server doesn't answer.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Page `/`: the form, the counts, the list.
 #[derive(Template)]
@@ -162,7 +167,7 @@ impl FilesFragment<'_> {
 
     /// Returns when the oldest unfinished file was asked for.
     pub fn oldest_unfinished(&self) -> Option<Timestamp> {
-        let age = std::time::Duration::try_from_secs_f64(self.stats.oldest_unfinished_seconds?).ok()?;
+        let age = Duration::try_from_secs_f64(self.stats.oldest_unfinished_seconds?).ok()?;
         let at = self.now.as_datetime().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
         Some(Timestamp::from(at))
     }
@@ -175,8 +180,8 @@ impl DeadLettersPage<'_> {
     }
 
     /// Returns the actions that the state allows, each with the label of its button.
-    pub fn actions(letter: &DeadLetter) -> &'static [(&'static str, &'static str)] {
-        match letter.state {
+    pub fn actions(dead_letter: &DeadLetter) -> &'static [(&'static str, &'static str)] {
+        match dead_letter.state {
             DeadLetterState::Open => &[("replay", "Replay"), ("discard", "Discard")],
             DeadLetterState::Discarded => &[("replay", "Replay")],
             DeadLetterState::Replayed => &[],
@@ -184,9 +189,9 @@ impl DeadLettersPage<'_> {
     }
 
     /// Tells whether only the beginning of the value is shown.
-    pub fn is_truncated(letter: &DeadLetter) -> bool {
-        let shown = letter.value.clone().map(Value::into_bytes).unwrap_or_default();
-        i64::try_from(shown.len()).ok() < letter.size
+    pub fn is_truncated(dead_letter: &DeadLetter) -> bool {
+        let shown = dead_letter.value.clone().map(Value::into_bytes).unwrap_or_default();
+        i64::try_from(shown.len()).ok() < dead_letter.size
     }
 }
 

@@ -73,7 +73,7 @@ fn show(file: &File, timeline: &[HistoryEntry]) -> String {
     FilePage { urls: Urls::default(), fragment, refresh: true }.render().unwrap()
 }
 
-fn letters(page: &DeadLetterPage, state: Option<&str>) -> String {
+fn dead_letters_page(page: &DeadLetterPage, state: Option<&str>) -> String {
     let request = DeadLetterPageRequest::new(None, None, state, None).unwrap();
     let notice = DeadLetterNotice { replayed: Some(DeadLetterId(1)), discarded: None };
     let open_dead_letters = 12_345;
@@ -90,7 +90,7 @@ fn letters(page: &DeadLetterPage, state: Option<&str>) -> String {
     .unwrap()
 }
 
-fn letter(id: i64, state: DeadLetterState, value: Option<Value>) -> DeadLetter {
+fn dead_letter(id: i64, state: DeadLetterState, value: Option<Value>) -> DeadLetter {
     let origin = Origin { topic: HOSTILE.to_owned(), partition: 1, offset: 42 };
     DeadLetter {
         id: DeadLetterId(id),
@@ -111,16 +111,16 @@ fn letter(id: i64, state: DeadLetterState, value: Option<Value>) -> DeadLetter {
     }
 }
 
-fn all_letters() -> DeadLetterPage {
+fn all_dead_letters() -> DeadLetterPage {
     let values = [Some(Value::Text(HOSTILE.to_owned())), Some(Value::Bytes(vec![255])), None];
-    let letters = (1..).zip(DeadLetterState::ALL).zip(values);
-    let letters = letters.map(|((id, state), value)| letter(id, state, value)).collect();
-    DeadLetterPage { dead_letters: letters, next: Some(DeadLetterCursor { before: DeadLetterId(1) }) }
+    let dead_letters = (1..).zip(DeadLetterState::ALL).zip(values);
+    let dead_letters = dead_letters.map(|((id, state), value)| dead_letter(id, state, value)).collect();
+    DeadLetterPage { dead_letters, next: Some(DeadLetterCursor { before: DeadLetterId(1) }) }
 }
 
 #[test]
-fn each_letter_has_the_buttons_of_its_state() {
-    let page = letters(&all_letters(), Some("all"));
+fn each_dead_letter_has_the_buttons_of_its_state() {
+    let page = dead_letters_page(&all_dead_letters(), Some("all"));
     for (action, offered) in [
         ("1/replay", true),
         ("1/discard", true),
@@ -135,8 +135,8 @@ fn each_letter_has_the_buttons_of_its_state() {
         assert!(page.contains(part), "{part}: {page}");
     }
     let none = DeadLetterPage { dead_letters: Vec::new(), next: None };
-    assert!(letters(&none, None).contains("No dead letter is open."));
-    assert!(letters(&none, Some("discarded")).contains("No dead letter matches."));
+    assert!(dead_letters_page(&none, None).contains("No dead letter is open."));
+    assert!(dead_letters_page(&none, Some("discarded")).contains("No dead letter matches."));
 }
 
 fn every_page() -> Vec<String> {
@@ -147,7 +147,7 @@ fn every_page() -> Vec<String> {
         list(&all_statuses(), &hostile, &form, false),
         list(&all_statuses(), &hostile, &form, true),
         error_page::render(Urls::default(), StatusCode::NOT_FOUND, HOSTILE, HOSTILE),
-        letters(&all_letters(), Some("all")),
+        dead_letters_page(&all_dead_letters(), Some("all")),
     ];
     for status in Status::ALL {
         let line = HistoryEntry {

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn every_address_is_below_the_sub_path() {
         let urls = Urls::below("/sub/path");
-        let letters = DeadLetterPageRequest::new(None, None, None, None).unwrap();
+        let dead_letters = DeadLetterPageRequest::new(None, None, None, None).unwrap();
         for address in [
             urls.home(),
             urls.home_with_notice("created", FileId(7)),
@@ -223,7 +223,7 @@ mod tests {
             urls.first(&request(Some("failed"), None), true),
             urls.list_fragment(&request(None, None), false),
             urls.open_dead_letters(),
-            urls.first_dead_letters(&letters),
+            urls.first_dead_letters(&dead_letters),
             urls.dead_letter_action(DeadLetterId(7), "replay"),
             urls.asset("app.css"),
             urls.api("/files"),

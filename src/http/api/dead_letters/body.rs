@@ -55,29 +55,29 @@ struct HeaderBody<'a> {
 }
 
 impl<'a> From<&'a DeadLetter> for DeadLetterBody<'a> {
-    fn from(letter: &'a DeadLetter) -> Self {
-        let (value, value_base64) = match &letter.value {
+    fn from(dead_letter: &'a DeadLetter) -> Self {
+        let (value, value_base64) = match &dead_letter.value {
             Some(Value::Text(text)) => (Some(text.as_str()), None),
             Some(bytes @ Value::Bytes(_)) => (None, Some(bytes.as_text())),
             None => (None, None),
         };
         Self {
-            id: letter.id,
-            state: letter.state,
-            error: &letter.error,
-            file_id: letter.file_id,
-            attempt: letter.attempt,
-            origin: letter.origin.as_ref().map(OriginBody::from),
-            partition: letter.partition,
-            offset: letter.offset,
-            key: letter.key.as_deref().map(String::from_utf8_lossy),
-            headers: &letter.headers,
-            header_list: letter.header_list.iter().map(HeaderBody::from).collect(),
-            size: letter.size,
+            id: dead_letter.id,
+            state: dead_letter.state,
+            error: &dead_letter.error,
+            file_id: dead_letter.file_id,
+            attempt: dead_letter.attempt,
+            origin: dead_letter.origin.as_ref().map(OriginBody::from),
+            partition: dead_letter.partition,
+            offset: dead_letter.offset,
+            key: dead_letter.key.as_deref().map(String::from_utf8_lossy),
+            headers: &dead_letter.headers,
+            header_list: dead_letter.header_list.iter().map(HeaderBody::from).collect(),
+            size: dead_letter.size,
             value,
             value_base64,
-            received_at: letter.received_at,
-            settled_at: letter.settled_at,
+            received_at: dead_letter.received_at,
+            settled_at: dead_letter.settled_at,
         }
     }
 }
@@ -99,8 +99,8 @@ impl<'a> From<&'a DeadLetterHeader> for HeaderBody<'a> {
 }
 
 /// Returns what preconditions of a change are compared with: the validators of `GET /dead-letters/{id}`.
-pub(super) fn validators(letter: &DeadLetter) -> Result<Validators> {
-    Ok(Validators::tag_only(json_response::strong_tag(&DeadLetterBody::from(letter))?))
+pub(super) fn validators(dead_letter: &DeadLetter) -> Result<Validators> {
+    Ok(Validators::tag_only(json_response::strong_tag(&DeadLetterBody::from(dead_letter))?))
 }
 
 /// Page of the list.
@@ -167,7 +167,7 @@ mod tests {
         serde_json::to_string(body).unwrap()
     }
 
-    fn letter() -> DeadLetter {
+    fn dead_letter() -> DeadLetter {
         DeadLetter {
             id: DeadLetterId(3),
             state: DeadLetterState::Replayed,
@@ -206,20 +206,20 @@ mod tests {
             size: None,
             value: None,
             settled_at: None,
-            ..letter()
+            ..dead_letter()
         };
         let without_value = r#"{"id":3,"state":"open","error":"not a file.create message","file_id":null,"attempt":null,"origin":null,"partition":0,"offset":5,"key":null,"headers":{},"header_list":[],"size":null,"received_at":"2026-01-03T00:00:00.000Z","settled_at":null}"#;
-        assert_eq!(json(&DeadLetterBody::from(&letter())), FULL);
+        assert_eq!(json(&DeadLetterBody::from(&dead_letter())), FULL);
         assert_eq!(json(&DeadLetterBody::from(&bare)), without_value);
-        assert_eq!(json(&DeadLetterListBody(&[letter(), bare])), format!("[{FULL},{without_value}]"));
-        let bytes = DeadLetter { value: Some(Value::Bytes(vec![255])), ..letter() };
+        assert_eq!(json(&DeadLetterListBody(&[dead_letter(), bare])), format!("[{FULL},{without_value}]"));
+        let bytes = DeadLetter { value: Some(Value::Bytes(vec![255])), ..dead_letter() };
         let expected = FULL.replace(r#""value":"not json""#, r#""value_base64":"/w==""#);
         assert_eq!(json(&DeadLetterBody::from(&bytes)), expected);
     }
 
     #[test]
     fn the_tag_of_a_change_is_that_of_the_record_that_is_sent() {
-        let tag = validators(&letter()).unwrap().tag;
+        let tag = validators(&dead_letter()).unwrap().tag;
         assert_eq!(tag, Some(crate::http::etag::strong(FULL.as_bytes())));
     }
 

@@ -15,6 +15,7 @@ pub(in crate::http) async fn get(
     state: Data<AppState>,
     DeadLetterIdParam(id): DeadLetterIdParam,
 ) -> HttpResult {
-    let letter = state.run(move |ctx| async move { dead_letters::get(&ctx.letters(), id).await }).await?;
-    json_response::changeable(&request, &DeadLetterBody::from(&letter), None)
+    let dead_letter =
+        state.run(move |ctx| async move { dead_letters::get(&ctx.letters(), id).await }).await?;
+    json_response::changeable(&request, &DeadLetterBody::from(&dead_letter), None)
 }
