@@ -1,4 +1,4 @@
-//! Bad input of every kind: always a 4xx that says what is wrong, never a 5xx, and the server goes on.
+//! Bad input of every kind: the answer is a 4xx that says what is wrong, never a 5xx, and the server goes on.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::TestApp;
 use crate::support::raw::{Request, exchange};
 
-/// What is wrong with it, the request, its status and code.
+/// Name of the mistake, the request, and the status and code of the answer.
 type Case = (&'static str, Request, u16, &'static str);
 
 #[tokio::test]
@@ -110,7 +110,7 @@ fn encodings() -> Vec<Case> {
     ]
 }
 
-/// `{"title":"aaa…` with so many bytes of `a`.
+/// Compresses `{"title":"aaa…` with this number of `a`.
 fn gzip(bytes: usize) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(b"{\"title\":\"").unwrap();
@@ -270,7 +270,7 @@ fn paths() -> Vec<Case> {
     cases
 }
 
-/// Below HTTP there is nobody to write a problem document: the connection ends, with or without a bare 4xx.
+/// Sends what can't be parsed as HTTP: it gets no problem document, and its connection ends with or without a bare 4xx.
 #[tokio::test]
 async fn what_is_not_http_ends_its_own_connection_and_nothing_else() {
     let app = TestApp::start().await;

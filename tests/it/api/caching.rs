@@ -1,4 +1,4 @@
-//! Entity tags: what a caller has is not sent again, what changed is.
+//! Entity tags: what the client has is not sent again, what has changed is.
 
 use filesys::domain::Status;
 

@@ -1,4 +1,4 @@
-//! Dead letters over HTTP: what could not be processed is seen, replayed and discarded.
+//! Dead letters over HTTP: listing, looking at one, replaying, discarding.
 
 use filesys::domain::messages::topics;
 use filesys::domain::{FileId, Status};
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{TestApp, eventually, holds};
 
-fn id(letter: &Value) -> i64 {
-    letter["id"].as_i64().expect("an id")
+fn id(dead_letter: &Value) -> i64 {
+    dead_letter["id"].as_i64().expect("an id")
 }
 
 #[tokio::test]
@@ -15,17 +15,17 @@ async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_r
     let app = TestApp::start().await;
     assert_eq!(app.letters("/dead-letters", 0).await, [Value::Null; 0]);
     let file = app.broken_file().await;
-    let [letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
-    assert_eq!((&letter["state"], &letter["file_id"]), (&json!("open"), &json!(file)));
-    assert_eq!(letter["origin"]["topic"], topics::CREATE);
+    let [dead_letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
+    assert_eq!((&dead_letter["state"], &dead_letter["file_id"]), (&json!("open"), &json!(file)));
+    assert_eq!(dead_letter["origin"]["topic"], topics::CREATE);
     let value = format!(r#"{{"fileId":{file},"title":7,"timestamp":"<never>"}}"#);
-    assert_eq!((&letter["value"], &letter["size"]), (&json!(value), &json!(value.len())));
-    assert!(letter["error"].as_str().unwrap().contains("not a file.create message"), "{letter}");
-    assert_eq!(letter["headers"]["schema-version"], "1");
-    assert!(letter["headers"].get("x-error").is_none(), "{letter}");
-    let path = format!("/dead-letters/{}", id(&letter));
+    assert_eq!((&dead_letter["value"], &dead_letter["size"]), (&json!(value), &json!(value.len())));
+    assert!(dead_letter["error"].as_str().unwrap().contains("not a file.create message"), "{dead_letter}");
+    assert_eq!(dead_letter["headers"]["schema-version"], "1");
+    assert!(dead_letter["headers"].get("x-error").is_none(), "{dead_letter}");
+    let path = format!("/dead-letters/{}", id(&dead_letter));
     let shown = app.get(&path).await.ok();
-    assert_eq!(shown.json::<Value>(), letter);
+    assert_eq!(shown.json::<Value>(), dead_letter);
     let tag = shown.header("etag").unwrap().to_owned();
     assert_eq!(app.get_with(&path, "if-none-match", &tag).await.status, 304);
 
@@ -33,16 +33,15 @@ async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_r
     assert_eq!(replayed.status, 202);
     let answer: Value = replayed.json();
     let detail = format!("file {file} is asked for again, as attempt 2");
-    let expected =
-        json!({"id": id(&letter), "outcome": "asked_again", "file_id": file, "attempt": 2, "detail": detail});
+    let expected = json!({"id": id(&dead_letter), "outcome": "asked_again", "file_id": file, "attempt": 2, "detail": detail});
     assert_eq!(answer, expected);
     let done = app.wait_until_completed(file).await;
     let again = app.act(&format!("{path}/replay")).await;
     assert_eq!((again.status, &again.json::<Value>()["outcome"]), (202, &json!("before")));
     assert_eq!(app.file(file).await, done);
-    let settled: Value = app.get(&path).await.ok().json();
-    assert_eq!(settled["state"], "replayed");
-    assert!(settled["settled_at"].is_string());
+    let resolved: Value = app.get(&path).await.ok().json();
+    assert_eq!(resolved["state"], "replayed");
+    assert!(resolved["settled_at"].is_string());
     assert_eq!(app.letters("/dead-letters", 0).await.len(), 0);
     assert_eq!(app.letters("/dead-letters?state=all", 1).await.len(), 1);
     let refused = app.act(&format!("{path}/discard")).await;
@@ -51,11 +50,11 @@ async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_r
 }
 
 #[tokio::test]
-async fn what_nobody_wants_is_discarded() {
+async fn a_dead_letter_is_discarded() {
     let app = TestApp::start().await;
     let file = app.broken_file().await;
-    let [letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
-    let path = format!("/dead-letters/{}/discard", id(&letter));
+    let [dead_letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
+    let path = format!("/dead-letters/{}/discard", id(&dead_letter));
     for _ in 0..2 {
         let discarded = app.act(&path).await;
         assert_eq!((discarded.status, discarded.body.len()), (204, 0), "once more does no harm");
@@ -78,7 +77,7 @@ async fn the_list_is_turned_page_by_page_and_narrowed() {
     let all = app.letters("/dead-letters", 6).await;
     let ids: Vec<i64> = all.iter().map(id).collect();
     assert!(ids.is_sorted_by(|a, b| a > b), "newest first: {ids:?}");
-    // In a list a long value is its beginning, whole characters of it.
+    // In a list a long value is cut off at the end of a character.
     let beginning = all[0]["value"].as_str().unwrap();
     assert!(long.starts_with(beginning) && beginning.len() == 999, "{}", beginning.len());
     assert_eq!(all[0]["size"], long.len());
@@ -100,7 +99,7 @@ async fn the_list_is_turned_page_by_page_and_narrowed() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_told() {
+async fn bad_requests_are_refused_with_their_code() {
     let app = TestApp::start().await;
     for (path, status, code) in [
         ("/dead-letters/0", 400, "invalid_letter_id"),
@@ -116,15 +115,15 @@ async fn bad_requests_are_told() {
         let answer = app.get(path).await;
         assert_eq!((answer.status, &answer.problem()["code"]), (status, &json!(code)), "{path}");
     }
-    for verb in ["replay", "discard"] {
-        let answer = app.act(&format!("/dead-letters/7/{verb}")).await;
+    for action in ["replay", "discard"] {
+        let answer = app.act(&format!("/dead-letters/7/{action}")).await;
         assert_eq!((answer.status, &answer.problem()["code"]), (404, &json!("letter_not_found")));
     }
     app.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_put_aside_while_stopping_is_in_the_table_afterwards() {
+async fn what_is_dead_lettered_while_stopping_is_in_the_table_afterwards() {
     const COUNT: i64 = 200;
     let app = TestApp::start().await;
     let sql = format!(

@@ -1,4 +1,4 @@
-//! Clients that send heads slowly, never read, or write into the log: what they can hold is bounded, and given back.
+//! Clients that send heads slowly, never read, or write into the log: what they take is bounded, and released.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::support::raw::exchange;
 use crate::support::{PATIENCE, TestApp, eventually, holds, within};
 
-/// A connection that has been answered once and then sends another head, a byte at a time.
+/// Sends a second head byte by byte on a connection that has been answered once. Returns how long the connection lasted.
 async fn second_head(address: &str) -> Duration {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\nGET /livez HTTP/1.1\r\nX: ").await.unwrap();
@@ -34,7 +34,7 @@ async fn second_head(address: &str) -> Duration {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_slowly_is_given_up_on_a_connection_that_was_used_before() {
+async fn a_slow_head_is_given_up_on_a_connection_that_was_used_before() {
     let app = TestApp::start().await;
     let held = second_head(app.address()).await;
     assert!(held < Duration::from_secs(14), "{held:?}");
@@ -42,7 +42,7 @@ async fn a_head_that_comes_slowly_is_given_up_on_a_connection_that_was_used_befo
 }
 
 #[tokio::test]
-async fn clients_that_never_read_are_cut_off_and_the_others_notice_nothing() {
+async fn clients_that_never_read_are_disconnected_and_others_are_not_affected() {
     const CLIENTS: usize = 40;
     let app = TestApp::start().await;
     let body = serde_json::json!({"title": "a", "description": "d".repeat(60_000)});
@@ -93,7 +93,7 @@ async fn trickle(address: String, bytes: Vec<u8>) {
 }
 
 #[tokio::test]
-async fn slow_clients_take_little_memory_together_and_it_is_given_back() {
+async fn slow_clients_take_little_memory_together_and_release_it() {
     const OF_EACH: usize = 100;
     let app = TestApp::start().await;
     let idle = app.process.resident();
@@ -173,7 +173,7 @@ async fn pipelined_requests_are_all_answered_in_their_order() {
 }
 
 #[tokio::test]
-async fn clients_that_never_read_do_not_hold_up_the_end() {
+async fn clients_that_never_read_do_not_delay_the_stop() {
     let app = TestApp::start().await;
     let body = serde_json::json!({"title": "a", "description": "d".repeat(60_000)});
     let id = app.post(&body).await.json::<serde_json::Value>()["id"].to_string();
@@ -197,7 +197,7 @@ async fn as_many_files_may_be_open_as_the_system_allows() {
 }
 
 #[tokio::test]
-async fn what_clients_do_wrong_is_counted_and_not_written_line_by_line() {
+async fn client_errors_are_counted_and_not_logged_one_by_one() {
     let app = TestApp::start_with(&[("RUST_LOG", "warn,filesys=info")]).await;
     for _ in 0..50 {
         exchange(app.address(), b"\x16\x03\x01 nonsense\r\n\r\n").await;
@@ -211,7 +211,7 @@ async fn what_clients_do_wrong_is_counted_and_not_written_line_by_line() {
 }
 
 #[tokio::test]
-async fn a_value_of_others_never_begins_a_line_of_the_log() {
+async fn a_value_from_outside_never_begins_a_line_of_the_log() {
     for format in ["text", "json"] {
         let app = TestApp::start_with(&[("LOG_FORMAT", format), ("RUST_LOG", "debug")]).await;
         let id = app.post_file("one").await.id;
@@ -224,8 +224,8 @@ async fn a_value_of_others_never_begins_a_line_of_the_log() {
             app.publish("file.created", &value).await;
         }
         eventually("they are dead letters", async || {
-            let letters: serde_json::Value = app.get("/dead-letters").await.json();
-            holds(letters.as_array().is_some_and(|letters| letters.len() == 3), letters)
+            let dead_letters: serde_json::Value = app.get("/dead-letters").await.json();
+            holds(dead_letters.as_array().is_some_and(|dead_letters| dead_letters.len() == 3), dead_letters)
         })
         .await;
         let ground = app.stop().await;

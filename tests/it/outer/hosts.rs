@@ -1,9 +1,9 @@
-//! Which hosts a server answers to (DNS rebinding), and what it says to others.
+//! Hosts that a server answers to, and what it answers to others (DNS rebinding).
 
 use crate::support::raw::exchange;
 use crate::support::{Answer, Ports, TestApp};
 
-/// GET with this request line and these header lines.
+/// Sends GET with this target and these header lines.
 async fn get(address: &str, target: &str, headers: &str) -> Answer {
     let bytes = format!("GET {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
     exchange(address, bytes.as_bytes()).await.expect("an answer")
@@ -50,7 +50,7 @@ async fn on_loopback_a_foreign_host_reaches_nothing_but_the_probes() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_none_is_a_bad_request() {
+async fn a_malformed_host_is_a_bad_request() {
     let app = TestApp::start().await;
     for host in [
         "",

@@ -1,4 +1,4 @@
-//! The service as strangers reach it: by other names, from other sites' pages, through proxies.
+//! The service as it is reached from outside: by other host names, from other sites' pages, through proxies.
 
 mod hosts;
 mod proxies;

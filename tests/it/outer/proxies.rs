@@ -8,7 +8,7 @@ use crate::support::certificates::Authority;
 use crate::support::nginx::Nginx;
 use crate::support::{Answer, Api, Ports, TestApp, eventually, holds};
 
-/// Each with `proxy_pass`: alone, and with the headers that people set.
+/// Configurations of nginx: `proxy_pass` alone, and with the headers that people set.
 const HEADERS: [&str; 4] = [
     "",
     "proxy_set_header Host $host;",
@@ -17,7 +17,7 @@ const HEADERS: [&str; 4] = [
      proxy_set_header X-Forwarded-Proto $scheme;",
 ];
 
-/// What a browser that sends only `Origin` and keeps no cookies can do at this address.
+/// Checks that a browser that sends only `Origin` and keeps no cookies can use the service at this address.
 async fn can_be_used(outer: &Api, what: &str) {
     let (origin, path) = split(&outer.base);
     let page = outer.get("/").await.ok();
@@ -62,7 +62,7 @@ async fn can_be_used(outer: &Api, what: &str) {
     assert!(nothing.text().contains(&format!("href=\"{path}/\"")), "{what}");
 }
 
-/// Origin and sub-path.
+/// Splits a URL into origin and sub-path.
 fn split(base: &str) -> (&str, &str) {
     let end = base.match_indices('/').nth(2).map_or(base.len(), |(at, _)| at);
     base.split_at(end)
@@ -157,7 +157,7 @@ async fn without_the_outer_address_a_refusal_behind_a_proxy_says_what_to_set() {
     let refused = outer.get("/files").await;
     assert_eq!(refused.status, 421);
     assert!(refused.problem()["detail"].as_str().unwrap().contains("BASE_URL must be set"));
-    // Nobody has said that this proxy is to be believed.
+    // This proxy is not a trusted one.
     let spoofed = app.get_with("/files", "x-forwarded-host", "evil.example").await;
     assert_eq!(spoofed.status, 200);
     nginx.stop().await;

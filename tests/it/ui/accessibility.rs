@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::browser::Browser;
 use crate::support::{TestApp, not_run};
 
-/// A file of each status, with texts, and letters of each state. The times keep them from being asked for again.
+/// Inserts a file of each status and a dead letter of each state. The times keep the files from being republished.
 const FULL: &str = "
     WITH made AS (
         INSERT INTO files (title, description, status, s3_location, size, sha256, error, deadline_at, updated_at, erased_at)
@@ -29,7 +29,7 @@ const FULL: &str = "
     )
     SELECT max(id) FROM made";
 
-/// Runs axe-core and gives each violation as one line. Everything that can be opened is open.
+/// Script that opens everything that can be opened, runs axe-core, and returns each violation as one line.
 fn check(rules: &str) -> String {
     format!(
         "const done = arguments[arguments.length - 1];
@@ -42,10 +42,10 @@ fn check(rules: &str) -> String {
 }
 
 const ALL_RULES: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";
-/// What depends on colours.
+/// Rules that depend on colours.
 const COLOUR_RULES: &str = "{type: 'rule', values: ['color-contrast', 'link-in-text-block']}";
 
-/// `None`, said on stderr, where it isn't installed.
+/// Reads axe-core. Returns `None`, and says so on stderr, where it isn't installed.
 fn axe() -> Option<String> {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/interop");
     let path = Command::new(script).args(["path", "axe-core/axe.min.js"]).output().unwrap();
@@ -56,7 +56,7 @@ fn axe() -> Option<String> {
     Some(std::fs::read_to_string(String::from_utf8(path.stdout).unwrap().trim()).unwrap())
 }
 
-/// What is wrong with the page that the browser shows, in each scheme and width.
+/// Checks the page that the browser shows, in each colour scheme and width.
 async fn violations(browser: &Browser, axe: &str, page: &str, found: &mut Vec<String>) {
     browser.run(axe).await;
     for (scheme, width, rules) in [

@@ -11,11 +11,11 @@ use tokio::process::{Child, Command};
 
 use crate::support::{PATIENCE, eventually, holds, not_run, within};
 
-/// Runs the driver, whose children stay in its group, and kills them all when our end of the pipe is closed, which it
-/// is however we end.
+/// Shell script that runs the driver, whose children stay in its process group, and kills them all when the test's end of the
+/// pipe is closed, which it is however the test ends.
 const LEASH: &str = r#""$@" & exec >&-; read -r _; kill -9 -$$"#;
 
-/// Dropping it kills driver and browser; `quit` ends them in good order.
+/// Driver and browser. Dropping this kills both; `quit` ends them in order.
 pub struct Browser {
     session: WebDriver,
     port: u16,
@@ -24,7 +24,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// On this page. `None`, said on stderr, where there is no browser.
+    /// Opens this page. Returns `None`, and says so on stderr, where no browser is installed.
     pub async fn open(url: &str) -> Option<Self> {
         let (Some(driver), Some(chromium)) =
             (program(&["chromedriver"]), program(&["chromium", "chromium-browser", "google-chrome"]))
@@ -80,7 +80,7 @@ impl Browser {
         self.session.goto(url).await.unwrap();
     }
 
-    /// A second tab, which everything is done in from now on.
+    /// Opens a second tab and goes on in it.
     pub async fn open_tab(&self, url: &str) {
         let tab = self.session.new_tab().await.unwrap();
         self.session.switch_to_window(tab).await.unwrap();
@@ -108,7 +108,7 @@ impl Browser {
         self.session.current_url().await.unwrap().to_string()
     }
 
-    /// There is such an element.
+    /// Tells whether there is such an element.
     pub async fn has(&self, css: &str) -> bool {
         self.session.find(By::Css(css)).await.is_ok()
     }
@@ -124,7 +124,7 @@ impl Browser {
         self.find(css).await.text().await.unwrap()
     }
 
-    /// The current text of a field.
+    /// Returns the current text of a field.
     pub async fn value(&self, css: &str) -> String {
         self.find(css).await.prop("value").await.unwrap().unwrap_or_default()
     }
@@ -141,17 +141,17 @@ impl Browser {
         self.find(css).await.send_keys(text).await.unwrap();
     }
 
-    /// What a script in the page gives back.
+    /// Runs a script in the page and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         self.session.execute(script, Vec::new()).await.unwrap().json().clone()
     }
 
-    /// What a script gives to the function that it is called with last.
+    /// Runs a script in the page and returns what it passes to its callback.
     pub async fn run_async(&self, script: &str) -> Value {
         self.session.execute_async(script, Vec::new()).await.unwrap().json().clone()
     }
 
-    /// Sees pages in this colour scheme, on a screen of this width, from now on.
+    /// Shows pages in this colour scheme, on a screen of this width.
     pub async fn look_with(&self, scheme: &str, width: u32) {
         let scheme = json!({"name": "prefers-color-scheme", "value": scheme});
         // Nothing is still on its way from one colour to the other.
@@ -161,7 +161,7 @@ impl Browser {
         self.command("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
-    /// A command of Chromium's own protocol.
+    /// Sends a command of Chromium's own protocol.
     async fn command(&self, name: &str, parameters: Value) {
         let session = self.session.session_id();
         let url = format!("http://127.0.0.1:{}/session/{session}/goog/cdp/execute", self.port);
@@ -171,7 +171,7 @@ impl Browser {
         assert!(answer.status().is_success(), "{name}: {:?}", answer.text().await);
     }
 
-    /// The only file that was downloaded: its name and its bytes.
+    /// Returns name and bytes of the only file that was downloaded.
     pub async fn download(&self) -> (String, Vec<u8>) {
         let downloads = self.dir.path().join("downloads");
         eventually("a download is finished", async || {

@@ -1,4 +1,4 @@
-//! A real browser that comes from other sites, by other names, and through a proxy.
+//! A real browser that comes from pages of other sites, by other host names, and through a proxy.
 
 use filesys::domain::Status;
 
@@ -6,7 +6,7 @@ use super::browser::{Browser, wait_for_status, wait_for_text};
 use crate::support::nginx::Nginx;
 use crate::support::{Ports, TestApp};
 
-/// A page of another site.
+/// Makes a page of another site.
 fn page(html: &str) -> String {
     format!("data:text/html,{html}")
 }

@@ -26,22 +26,22 @@ async fn dead_letters_are_looked_at_replayed_and_discarded_by_links_and_buttons(
 
     let both = app.get(page).await.ok().text();
     assert!(both.contains("&#60;not json&#62;") && !both.contains("<not"), "{both}");
-    for (letter, verb, words) in
+    for (dead_letter, action, words) in
         [(first.as_str(), "replay", "is replayed"), (other(&both, &first), "discard", "is discarded")]
     {
-        let action = format!("{page}/{letter}/{verb}");
-        assert!(both.contains(&format!("action=\"{action}\"")), "{action}: {both}");
-        let pressed = visitor.press(&action).await;
+        let path = format!("{page}/{dead_letter}/{action}");
+        assert!(both.contains(&format!("action=\"{path}\"")), "{path}: {both}");
+        let pressed = visitor.press(&path).await;
         let location = pressed.header("location").unwrap_or_default().to_owned();
-        assert_eq!((pressed.status, location.as_str()), (303, &*format!("{page}?{verb}ed={letter}")));
+        assert_eq!((pressed.status, location.as_str()), (303, &*format!("{page}?{action}ed={dead_letter}")));
         let after = app.get(&location).await.ok().text();
-        assert!(after.contains(&format!("Dead letter #{letter} {words}")), "{after}");
-        assert!(!after.contains(&action), "{after}");
+        assert!(after.contains(&format!("Dead letter #{dead_letter} {words}")), "{after}");
+        assert!(!after.contains(&path), "{after}");
     }
     app.wait_until_completed(id).await;
-    let settled = app.get(&format!("{page}?state=all")).await.ok().text();
-    let buttons = settled.matches("<button id=").count();
-    assert_eq!(buttons, 1, "a discarded one may be replayed: {settled}");
+    let resolved = app.get(&format!("{page}?state=all")).await.ok().text();
+    let buttons = resolved.matches("<button id=").count();
+    assert_eq!(buttons, 1, "a discarded one may be replayed: {resolved}");
 
     let refused = visitor.press(&format!("{page}/{first}/discard")).await;
     assert_eq!((refused.status, refused.header("content-type")), (409, Some("text/html; charset=utf-8")));
@@ -55,8 +55,8 @@ async fn dead_letters_are_looked_at_replayed_and_discarded_by_links_and_buttons(
     app.stop().await;
 }
 
-/// The letter on the page that isn't this one.
+/// Returns the id of the other of two dead letters on the page.
 fn other<'t>(page: &'t str, one: &str) -> &'t str {
     let ids = page.split("id=\"dead-letter-").skip(1).map(|rest| rest.split_once('"').unwrap().0);
-    ids.into_iter().find(|id| *id != one).expect("two letters")
+    ids.into_iter().find(|id| *id != one).expect("two dead letters")
 }

@@ -47,7 +47,7 @@ async fn a_file_that_does_not_exist_or_is_completed_can_not_be_cancelled() {
 }
 
 #[tokio::test]
-async fn a_result_for_a_file_that_nobody_wants_leaves_no_object() {
+async fn a_result_for_a_cancelled_or_deleted_file_leaves_no_object() {
     use filesys::actions::files;
     let roles = Roles::new().await.with_intake().with_results().await.with_removals();
     let (cancelled, deleted) = (roles.request("cancelled").await, roles.request("deleted").await);

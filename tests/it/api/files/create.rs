@@ -1,4 +1,4 @@
-//! Asking for a file: the answer at once, the file a little later.
+//! Creating files: the request is answered at once, the file is completed later.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Downloads: the bytes, whole or in part, under a safe name, and only when they are there.
+//! Downloads: the content or a range of it, under a safe name, and only if it is what was stored.
 
 use std::time::Duration;
 

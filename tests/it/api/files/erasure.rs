@@ -1,4 +1,4 @@
-//! Deleted means gone: what a file was about is in no table any more; old rows are forgotten by settings.
+//! Erasure and retention: the texts of a deleted file are in no table any more, and old rows are deleted as the settings say.
 
 use filesys::domain::{File, FileId, Status};
 use reqwest::Method;
@@ -10,7 +10,7 @@ async fn delete(app: &TestApp, id: FileId) {
     assert_eq!(Answer::of(app.request(Method::DELETE, &format!("/files/{id}"))).await.status, 204);
 }
 
-/// Every row of every table, as text.
+/// Returns all rows of all tables as text.
 async fn all_rows(app: &TestApp) -> String {
     const ROWS: &str = "
         SELECT string_agg(line, E'\\n') FROM (
@@ -67,10 +67,10 @@ async fn what_a_deleted_file_was_about_is_in_no_table() {
     let again = app.request(Method::POST, "/files").header("idempotency-key", "once").json(&body);
     let again = Answer::of(again).await;
     assert_eq!((again.status, again.json::<File>().id), (201, file.id));
-    // A letter that comes after the deletion is erased as well.
+    // A dead letter that is stored after the deletion is erased as well.
     app.publish("file.create", &format!(r#"{{"fileId":{broken},"title":"Ludwig again"}}"#)).await;
-    let letters = format!("/dead-letters?state=all&file_id={broken}");
-    app.letters(&letters, 3).await;
+    let path = format!("/dead-letters?state=all&file_id={broken}");
+    app.letters(&path, 3).await;
     assert!(!all_rows(&app).await.contains("Ludwig"));
     assert_eq!(app.file(kept.id).await.title, "kept");
     app.stop().await;
@@ -106,8 +106,8 @@ async fn what_is_older_than_the_settings_want_it_kept_is_forgotten() {
     eventually("old rows are forgotten", async || {
         let gone = app.get(&format!("/files/{deleted}")).await.status;
         let lines = app.timeline(finished).await.len() + app.timeline(broken).await.len();
-        let letter = app.get(&format!("/dead-letters/{discarded}")).await.status;
-        holds((gone, lines, letter) == (404, 0, 404), (gone, lines, letter))
+        let dead_letter = app.get(&format!("/dead-letters/{discarded}")).await.status;
+        holds((gone, lines, dead_letter) == (404, 0, 404), (gone, lines, dead_letter))
     })
     .await;
     assert_eq!(app.get(&format!("/dead-letters/{open}")).await.status, 200, "what is open stays");

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: asking twice makes one file.
+//! `Idempotency-Key`: a repeated request makes one file.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The list: newest first, page by page while it grows, narrowed by status and title.
+//! The list: newest first, page by page while it grows, filtered by status and title.
 
 use std::collections::BTreeSet;
 

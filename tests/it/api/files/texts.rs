@@ -1,4 +1,4 @@
-//! Texts of other people's programs: byte order marks, other spellings of one character, names for downloads.
+//! Texts from other programs: byte order marks, different spellings of one character, names of downloads.
 
 use filesys::domain::File;
 use serde_json::json;
