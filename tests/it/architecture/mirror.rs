@@ -70,26 +70,22 @@ const TREES: [(&str, &[&str]); 9] = [
     ("src/http/api", &["mod"]),
     (
         "src/http/ui",
-        &[
-            "assets",
-            "csrf",
-            "display",
-            "error_page",
-            "forms",
-            "html",
-            "mod",
-            "refresh",
-            "templates",
-            "tests",
-            "urls",
-        ],
+        &["assets", "csrf", "display", "error_page", "forms", "html", "mod", "templates", "tests", "urls"],
     ),
     ("templates", &["_macros", "assets", "base", "error"]),
     (
         "tests/it/api",
-        &["bad_requests", "caching", "connections", "hostile_clients", "idempotency", "mod", "preconditions"],
+        &[
+            "bad_requests",
+            "caching",
+            "connections",
+            "hostile_clients",
+            "mod",
+            "preconditions",
+            "response_headers",
+        ],
     ),
-    ("tests/it/ui", &["accessibility", "browser", "from_elsewhere", "mod"]),
+    ("tests/it/ui", &["accessibility", "browser", "cross_site", "errors", "mod", "visitor"]),
     ("tests/it/cli", &["config", "doctor", "exit_codes", "mod", "topics", "up"]),
 ];
 
