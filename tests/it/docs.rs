@@ -1,4 +1,4 @@
-//! Documents that repeat what the code knows, compared with the code. `UPDATE_DOCS=1` writes them anew.
+//! Documents that repeat what the code knows, compared with the code. `UPDATE_DOCS=1` rewrites them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

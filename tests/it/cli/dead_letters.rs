@@ -45,12 +45,12 @@ impl Case {
 
     fn ids(&self, args: &[&str]) -> Vec<i64> {
         let list = self.json(&[&["list"], args].concat());
-        list.as_array().unwrap().iter().map(|letter| letter["id"].as_i64().unwrap()).collect()
+        list.as_array().unwrap().iter().map(|dead_letter| dead_letter["id"].as_i64().unwrap()).collect()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_are_listed_and_shown_for_people_and_for_programs() {
+async fn dead_letters_are_listed_and_shown_for_people_and_for_programs() {
     let case = Case::new().await;
     assert_eq!(case.ids(&[]), [3, 2, 1]);
     assert_eq!(case.ids(&["--state", "replayed"]), [4]);

@@ -1,4 +1,4 @@
-//! A commit that fails after the rows of its statement were answered: nothing is stored, and nobody is told that it is.
+//! A commit that fails after the rows of its statement were answered: nothing is stored, and no client is told that it is.
 
 use std::collections::BTreeSet;
 

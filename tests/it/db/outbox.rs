@@ -1,4 +1,4 @@
-//! The relay takes whatever is visible, in whatever order it became visible; what can't be published is in nobody's way.
+//! The relay takes whatever is visible, in whatever order it became visible; what can't be published blocks nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

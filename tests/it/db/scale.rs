@@ -89,12 +89,13 @@ async fn a_page_of_a_large_table_is_planned_once() {
     for _ in 0..10 {
         assert_eq!(connection.query(&page, &[&"deleted", &50_i64]).await.unwrap().len(), 50);
     }
-    let anew = "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM files%'";
-    assert_eq!(connection.query_one(anew, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let custom =
+        "SELECT custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT * FROM files%'";
+    assert_eq!(connection.query_one(custom, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 #[tokio::test]
-async fn the_counts_are_those_of_the_rows_whoever_changes_them() {
+async fn the_counts_are_those_of_the_rows_however_they_change() {
     let app = TestApp::start().await;
     fill(&app.ground.database).await;
     let connection = app.ground.database.connect().await;

@@ -93,7 +93,7 @@ async fn a_rare_text_and_one_that_every_title_has_are_found_without_reading_all_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_that_takes_too_long_is_refused_with_advice_and_in_nobodys_way() {
+async fn a_search_that_takes_too_long_is_refused_with_advice_and_blocks_no_other_request() {
     let app = TestApp::start().await;
     let file = app.completed_file("one").await;
     let holder = app.ground.database.connect().await;
@@ -128,7 +128,7 @@ async fn a_search_that_takes_too_long_is_refused_with_advice_and_in_nobodys_way(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn titles_that_are_searched_are_those_of_the_files_whoever_changes_them() {
+async fn titles_that_are_searched_are_those_of_the_files_however_they_change() {
     let app = TestApp::start().await;
     let [kept, deleted] = ["kept title", "deleted title"].map(|title| app.completed_file(title));
     let (kept, deleted) = tokio::join!(kept, deleted);

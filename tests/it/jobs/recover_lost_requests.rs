@@ -1,4 +1,4 @@
-//! Requests that the broker lost are asked for again; those that only wait are not.
+//! Requests that the broker lost are published again; those that only wait are not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ async fn request(roles: &Roles, count: usize) -> Vec<FileId> {
 }
 
 #[tokio::test]
-async fn a_request_that_was_consumed_without_an_outcome_is_asked_for_again_and_made() {
+async fn a_request_that_was_consumed_without_an_outcome_is_republished_and_made() {
     let roles = Roles::new().await.with_intake().with_relay().with_results().await;
     let ids = request(&roles, 5).await;
     lose_every_request(&roles).await;
@@ -128,7 +128,7 @@ async fn an_outcome_that_is_not_recorded_yet_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_request_in_the_outbox_is_nobodys_loss() {
+async fn a_request_in_the_outbox_is_not_lost() {
     let roles = Roles::new().await.with_intake().with_results().await;
     let id = roles.request("waits in the outbox").await.id;
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
@@ -167,7 +167,7 @@ async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost(
     for _ in 0..3 {
         assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
     }
-    assert_eq!(leftovers(&roles).await, 1, "its result may still come");
+    assert_eq!(removals(&roles).await, 1, "its result may still come");
     assert_eq!(roles.bucket.keys().await.len(), 1);
 
     lose_every_record(&roles, topics::CREATED).await;
@@ -177,7 +177,7 @@ async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost(
         holds(left == (Vec::new(), 0), left)
     })
     .await;
-    assert_eq!((leftovers(&roles).await, roles.file(id).await.status), (0, Status::Cancelled));
+    assert_eq!((removals(&roles).await, roles.file(id).await.status), (0, Status::Cancelled));
     roles.stop().await;
 }
 
@@ -187,22 +187,22 @@ async fn a_cancelled_file_whose_request_is_still_to_be_published_keeps_its_remov
     let id = roles.request("cancelled in the outbox").await.id;
     files::cancel(&roles.ctx, id).await.unwrap();
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
-    assert_eq!(leftovers(&roles).await, 1);
+    assert_eq!(removals(&roles).await, 1);
 
     let roles = roles.with_relay();
     wait_until_published(&roles).await;
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
-    assert_eq!(leftovers(&roles).await, 1, "no worker has had it yet");
+    assert_eq!(removals(&roles).await, 1, "no worker has had it yet");
     let roles = roles.with_worker().await;
     roles.wait_until_all_is_committed(topics::CREATE).await;
     roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(search().step(&roles.ctx).await.unwrap(), 0);
-    assert_eq!(leftovers(&roles).await, 0);
+    assert_eq!(removals(&roles).await, 0);
     roles.stop().await;
 }
 
 /// Removals that wait until nobody can store their objects any more.
-async fn leftovers(roles: &Roles) -> i64 {
+async fn removals(roles: &Roles) -> i64 {
     let sql = "SELECT count(*) FROM object_removals WHERE retry_at = 'infinity'";
     roles.database.connect().await.query_one(sql, &[]).await.unwrap().get(0)
 }

@@ -1,4 +1,4 @@
-//! Every change of a file is told on `file.events`, in order, whatever Kafka was doing at the time.
+//! Every change of a file is published on `file.events`, in order, whatever Kafka was doing at the time.
 
 use std::collections::BTreeMap;
 
@@ -11,50 +11,50 @@ use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
 /// What `file.events` holds, by file, in the order of their sequence.
-async fn facts(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
-    let mut facts: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
+async fn events(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
+    let mut events: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for delivery in roles.records(topics::EVENTS).await {
-        let fact: Value = serde_json::from_slice(delivery.record.value.as_deref().unwrap()).unwrap();
-        let id = fact["file"]["id"].as_i64().unwrap();
+        let event: Value = serde_json::from_slice(delivery.record.value.as_deref().unwrap()).unwrap();
+        let id = event["file"]["id"].as_i64().unwrap();
         assert_eq!(delivery.record.key.as_deref(), Some(id.to_string().as_bytes()));
-        assert_eq!(delivery.record.headers.get(headers::EVENT_ID).unwrap(), fact["id"].as_str().unwrap());
-        facts.entry(id).or_default().push(fact);
+        assert_eq!(delivery.record.headers.get(headers::EVENT_ID).unwrap(), event["id"].as_str().unwrap());
+        events.entry(id).or_default().push(event);
     }
-    for of_one in facts.values_mut() {
-        of_one.sort_by_key(|fact| fact["sequence"].as_i64());
+    for of_one in events.values_mut() {
+        of_one.sort_by_key(|event| event["sequence"].as_i64());
     }
-    facts
+    events
 }
 
-fn types(facts: &[Value]) -> Vec<&str> {
-    facts.iter().map(|fact| fact["type"].as_str().unwrap()).collect()
+fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["type"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn a_file_that_is_made_tells_three_facts_in_one_envelope() {
+async fn a_completed_file_publishes_three_events_in_one_envelope() {
     let roles = Roles::new().await.with_intake().with_relay().with_worker().await.with_results().await;
-    let id = roles.request("told").await.id;
-    let told = eventually("three facts are told", async || {
-        let told = facts(&roles).await.remove(&id.0).unwrap_or_default();
-        if told.len() == 3 { Ok(told) } else { Err(format!("{told:?}")) }
+    let id = roles.request("titled").await.id;
+    let published = eventually("three events are published", async || {
+        let published = events(&roles).await.remove(&id.0).unwrap_or_default();
+        if published.len() == 3 { Ok(published) } else { Err(format!("{published:?}")) }
     })
     .await;
-    assert_eq!(types(&told), ["file.requested", "file.processing_started", "file.processing_completed"]);
+    assert_eq!(types(&published), ["file.requested", "file.processing_started", "file.processing_completed"]);
     let file = roles.file(id).await;
-    for (sequence, fact) in (1..).zip(&told) {
-        assert_eq!((&fact["version"], &fact["sequence"]), (&json!(1), &json!(sequence)));
-        assert_eq!(fact["file"]["title"], "told");
-        assert!(fact["file"].get("description").is_none());
-        assert_eq!(fact["time"], fact["file"]["updated_at"]);
+    for (sequence, event) in (1..).zip(&published) {
+        assert_eq!((&event["version"], &event["sequence"]), (&json!(1), &json!(sequence)));
+        assert_eq!(event["file"]["title"], "titled");
+        assert!(event["file"].get("description").is_none());
+        assert_eq!(event["time"], event["file"]["updated_at"]);
     }
-    assert_eq!(told[0]["file"]["status"], "pending");
-    assert_eq!(told[2]["file"]["sha256"], json!(file.sha256));
-    assert_eq!(told[2]["file"]["s3_location"], json!(file.s3_location));
+    assert_eq!(published[0]["file"]["status"], "pending");
+    assert_eq!(published[2]["file"]["sha256"], json!(file.sha256));
+    assert_eq!(published[2]["file"]["s3_location"], json!(file.s3_location));
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn facts_wait_for_a_missing_topic_and_hold_nothing_up() {
+async fn events_wait_for_a_missing_topic_and_hold_nothing_up() {
     let roles = Roles::without_topics(&[topics::EVENTS]).await.with_intake();
     for n in 0..3 {
         roles.request(&format!("file {n}")).await;
@@ -69,20 +69,20 @@ async fn facts_wait_for_a_missing_topic_and_hold_nothing_up() {
     assert_eq!((round.published, round.postponed.len()), (1, 1));
 
     roles.make_topics().await;
-    eventually("the facts are told", async || {
+    eventually("the events are published", async || {
         relay_outbox::once(&roles.ctx).await.unwrap();
-        let told = facts(&roles).await;
-        holds(told.len() == 4 && roles.ctx.db.outbox_size().await.unwrap() == 0, told)
+        let published = events(&roles).await;
+        holds(published.len() == 4 && roles.ctx.db.outbox_size().await.unwrap() == 0, published)
     })
     .await;
     roles.stop().await;
 }
 
 #[test]
-fn every_type_of_fact_is_documented() {
+fn every_type_of_event_is_documented() {
     let text = include_str!("../../../docs/EVENTS.md");
-    for fact in EventType::ALL {
-        let name = serde_json::to_value(fact).unwrap();
+    for event in EventType::ALL {
+        let name = serde_json::to_value(event).unwrap();
         assert!(
             text.contains(&format!("| `{}` |", name.as_str().unwrap())),
             "{name} is not in docs/EVENTS.md"

@@ -19,11 +19,11 @@ impl Run {
 
     /// The dead letter of the record that lay there.
     async fn dead_letter_of(&self, at: &Position) -> Delivery {
-        eventually_within(PATIENCE, "the record is put aside", async || {
-            let letters = records(&self.kafka, topics::DEAD_LETTERS).await;
-            let mut letters = letters.map_err(|error| error.to_string())?;
-            let ours = letters.iter().position(|letter| origin(letter) == *at);
-            ours.map(|ours| letters.swap_remove(ours)).ok_or_else(|| format!("{letters:?}"))
+        eventually_within(PATIENCE, "the record is dead-lettered", async || {
+            let dead_letters = records(&self.kafka, topics::DEAD_LETTERS).await;
+            let mut dead_letters = dead_letters.map_err(|error| error.to_string())?;
+            let ours = dead_letters.iter().position(|dead_letter| origin(dead_letter) == *at);
+            ours.map(|ours| dead_letters.swap_remove(ours)).ok_or_else(|| format!("{dead_letters:?}"))
         })
         .await
     }
@@ -70,7 +70,7 @@ async fn kafka_carries_every_file_between_processes_that_come_go_and_die() {
         assert!(line.partition.is_some() && line.offset.is_some(), "{line:?}");
     }
 
-    poison_is_put_aside_and_the_next_one_completes(&run, &api).await;
+    poison_is_dead_lettered_and_the_next_one_completes(&run, &api).await;
 
     // A worker that dies is replaced by the rest of its group.
     let second = run.worker("worker-2");
@@ -126,8 +126,8 @@ async fn a_worker_of_the_source_system_is_understood(run: &Run, api: &Api, id: F
         .to_string()
     };
     let refused = run.publish(topics::CREATED, result(&elsewhere)).await;
-    let letter = run.dead_letter_of(&refused).await;
-    assert_eq!(letter.record.value, Some(Bytes::from(result(&elsewhere))));
+    let dead_letter = run.dead_letter_of(&refused).await;
+    assert_eq!(dead_letter.record.value, Some(Bytes::from(result(&elsewhere))));
     assert_eq!(api.file(id).await.status, Status::Pending);
 
     run.ground.bucket.made().await;
@@ -137,14 +137,14 @@ async fn a_worker_of_the_source_system_is_understood(run: &Run, api: &Api, id: F
     assert_eq!(file.s3_location, Some(location));
 }
 
-async fn poison_is_put_aside_and_the_next_one_completes(run: &Run, api: &Api) {
+async fn poison_is_dead_lettered_and_the_next_one_completes(run: &Run, api: &Api) {
     let marker = unique("poison-");
     for value in [marker.clone(), format!(r#"{{"fileId":"{marker}"}}"#), format!("[\"{marker}\"]")] {
         let at = run.publish(topics::CREATE, value.clone()).await;
         let file = api.post_file("behind the poison").await;
-        let letter = run.dead_letter_of(&at).await;
-        assert_eq!(letter.record.value, Some(Bytes::from(value)));
-        let cause = header(&letter, "x-error");
+        let dead_letter = run.dead_letter_of(&at).await;
+        assert_eq!(dead_letter.record.value, Some(Bytes::from(value)));
+        let cause = header(&dead_letter, "x-error");
         assert!(cause.contains("not a file.create message"), "{cause}");
         let same = format!("'{}-{}@{}'", at.topic, at.partition, at.offset);
         let sql = format!(

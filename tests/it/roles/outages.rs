@@ -107,7 +107,7 @@ async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
 }
 
 #[tokio::test]
-async fn s3_that_stops_under_load_fails_no_file_and_a_lost_bucket_is_made_anew() {
+async fn s3_that_stops_under_load_fails_no_file_and_a_lost_bucket_is_recreated() {
     let mut site = Site::new().await;
     let (process, api) = listening(site.spawn_up(&[])).await;
     wait_until_ready(&api, "200 ready up up up").await;
@@ -338,7 +338,7 @@ async fn kafka_that_stops_and_is_killed_and_loses_topics_holds_nothing_up_afterw
 }
 
 #[tokio::test]
-async fn kafka_topics_that_are_deleted_and_made_anew_are_used_without_a_restart() {
+async fn kafka_topics_that_are_deleted_and_recreated_are_used_without_a_restart() {
     let Some(site) = Site::with_kafka().await else { return };
     migrated(&site).await;
     let worker = site.worker();

@@ -1,5 +1,4 @@
-//! Roles that are asked to stop with work under way: they finish it or hand it back, and whoever asks twice waits for
-//! nothing.
+//! Roles that are asked to stop with work in flight: they finish or release it, and a second signal ends them at once.
 
 use std::time::Duration;
 
@@ -79,7 +78,7 @@ async fn stops(leaving: Process, its: &[i32], staying: &Process) -> String {
 }
 
 #[tokio::test]
-async fn kafka_workers_that_stop_finish_what_they_have_begun_and_nobody_does_it_again() {
+async fn kafka_workers_that_stop_finish_what_they_have_begun_and_it_is_not_done_again() {
     let Some(cluster) = Cluster::shared().await else { return };
     let (serve, api) = cluster.processes.serve(&[PARTITIONS]).await;
     let slowly = [("PROCESSING_DELAY_MS", "4000")];
@@ -98,7 +97,7 @@ async fn kafka_workers_that_stop_finish_what_they_have_begun_and_nobody_does_it_
 }
 
 #[tokio::test]
-async fn kafka_workers_that_stop_hand_back_what_takes_too_long_and_others_make_it() {
+async fn kafka_workers_that_stop_release_what_takes_too_long_and_others_make_it() {
     let Some(cluster) = Cluster::shared().await else { return };
     let (serve, api) = cluster.processes.serve(&[PARTITIONS]).await;
     let endless = [("PROCESSING_DELAY_MS", A_DAY), ("SHUTDOWN_TIMEOUT", "1s")];

@@ -1,4 +1,4 @@
-//! `filesys up` on a database, a bucket and, on a Kafka, topics of its own; and what is left of it for the next start.
+//! `filesys up` as a process, with its own database, bucket and topics, which the next start may use again.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use super::process::{Process, STOP_LIMIT};
 use super::{Api, Bucket, Database, SharedKafka};
 
-/// What outlives a process: rows, objects, the log.
+/// Database, bucket and topics, which outlive a process.
 pub struct Ground {
     pub database: Database,
     pub bucket: Bucket,
-    /// `None`: the broker is inside of the process, and forgets with it.
+    /// `None` for the embedded broker, whose records end with the process.
     pub kafka: Option<SharedKafka>,
     dir: TempDir,
 }
@@ -29,7 +29,7 @@ impl Ground {
         }
     }
 
-    /// `filesys up` with these settings besides the usual ones, which they override; ready when this returns.
+    /// Starts `filesys up` with more settings, which override the usual ones; it is ready when this returns.
     pub async fn start(self, settings: &[(&str, &str)]) -> TestApp {
         let data_dir = self.dir.path().join("data");
         let mut process = Process::spawn(
@@ -42,7 +42,7 @@ impl Ground {
         TestApp { api: Api::at(url), process, ground: self }
     }
 
-    /// The whole environment of a process: nothing of ours leaks in.
+    /// Whole environment of a process: nothing is inherited.
     pub fn env(&self, settings: &[(&str, &str)]) -> Vec<(String, String)> {
         let s3 = &self.bucket.config;
         let endpoint = s3.endpoint.as_deref().unwrap();
@@ -84,7 +84,7 @@ impl TestApp {
         Ground::new().await.start(settings).await
     }
 
-    /// With a `BASE_URL` among the settings: the client asks where it listens.
+    /// Starts it with a `BASE_URL` among the settings; the client uses the address that it listens on.
     pub async fn start_at(settings: &[(&str, &str)]) -> Self {
         let mut app = Self::start_with(settings).await;
         let line = app.process.line().await;
@@ -92,7 +92,7 @@ impl TestApp {
         app
     }
 
-    /// Puts a record on a topic, through the outbox: nobody else reaches the broker of `up`.
+    /// Puts a record on a topic, through the outbox: no other process reaches the broker of `up`.
     pub async fn publish(&self, topic: &str, value: &str) {
         let connection = self.ground.database.connect().await;
         let sql =
@@ -100,7 +100,7 @@ impl TestApp {
         connection.execute(sql, &[&topic, &value.as_bytes()]).await.unwrap();
     }
 
-    /// A file that failed because its request can't be read, which is now a dead letter.
+    /// Makes a file fail by an unreadable request, which becomes a dead letter.
     pub async fn broken_file(&self) -> FileId {
         let sql = "INSERT INTO files (title, deadline_at) VALUES ('broken', now() + interval '1 hour') RETURNING id";
         let id = FileId(self.ground.database.one(sql).await);

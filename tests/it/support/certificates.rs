@@ -1,4 +1,4 @@
-//! A certificate authority of the test's own, and the certificates that it signs.
+//! Certificate authority of a test, and the certificates that it signs.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub struct Authority {
     dir: TempDir,
 }
 
-/// In PEM.
+/// Certificate and key in PEM.
 pub struct Pair {
     pub certificate: String,
     pub key: String,
@@ -31,7 +31,7 @@ impl Authority {
         Self { issuer, dir }
     }
 
-    /// A file with its certificate.
+    /// Writes its certificate to a file.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
     }

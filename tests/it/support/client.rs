@@ -1,4 +1,4 @@
-//! A typed client of the HTTP interface.
+//! Typed client of the HTTP interface.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use super::certificates::Authority;
 use super::{PATIENCE, eventually};
 
 pub struct Api {
-    /// Without a slash at the end.
+    /// Base address without a slash at the end.
     pub base: String,
     client: Client,
 }
@@ -26,7 +26,7 @@ impl Api {
         Self { base: url.trim_end_matches('/').to_owned(), client: client.unwrap() }
     }
 
-    /// The same by the address of a proxy on this machine, whose certificate comes from `authority`.
+    /// Client of a proxy on this machine, whose certificate is signed by `authority`.
     pub fn through(url: &str, authority: Option<&Authority>) -> Self {
         let parsed = reqwest::Url::parse(url).unwrap();
         let port = parsed.port_or_known_default().unwrap();
@@ -67,12 +67,12 @@ impl Api {
         Answer::of(self.request(Method::POST, "/files").json(body)).await
     }
 
-    /// A POST without a body.
+    /// Sends a POST without a body.
     pub async fn act(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::POST, path)).await
     }
 
-    /// The dead letters at this address, once there are so many.
+    /// Waits until `path` lists `count` dead letters, and returns them.
     pub async fn letters(&self, path: &str, count: usize) -> Vec<Value> {
         eventually(&format!("{path} has {count} dead letters"), async || {
             let letters: Vec<Value> = self.get(path).await.ok().json();
@@ -81,7 +81,7 @@ impl Api {
         .await
     }
 
-    /// Asks for a file without a description.
+    /// Requests a file without a description.
     pub async fn post_file(&self, title: &str) -> File {
         let answer = self.post(&json!({ "title": title })).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -119,7 +119,7 @@ impl Api {
         (answer.json(), next)
     }
 
-    /// The whole list, page by page.
+    /// Reads the whole list, page by page.
     pub async fn all_files(&self, path: &str) -> Vec<File> {
         let mut files = Vec::new();
         let mut next = Some(path.to_owned());
@@ -152,14 +152,14 @@ impl Api {
         .await
     }
 
-    /// An answered file that is completed already.
+    /// File of an answer, which must be completed.
     pub async fn completed_file(&self, title: &str) -> File {
         let file = self.post_file(title).await;
         self.wait_until_completed(file.id).await
     }
 }
 
-/// A whole answer.
+/// Answer with its whole body.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -178,7 +178,7 @@ impl Answer {
         Self { status, headers, body }
     }
 
-    /// Itself, if it is 200.
+    /// Checks that the status is 200.
     pub fn ok(self) -> Self {
         assert_eq!(self.status, 200, "{}", self.text());
         self
@@ -196,7 +196,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// The problem document that every error must be (RFC 9457).
+    /// Problem document of an error (RFC 9457).
     pub fn problem(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem: Value = self.json();

@@ -1,17 +1,17 @@
-//! What Kafka's own admin tools say of groups and topics. Each call is a Java program of a second or two.
+//! Groups and topics as Kafka's own tools show them. Each call starts a Java program, which takes a second or two.
 
 use std::collections::BTreeMap;
 
 use super::own::Own;
 
-/// Topics and groups by the names that we give them; `prefix` is what stands before those in the cluster.
+/// Tools that take names of topics and groups without `prefix`, which they have in the cluster.
 #[derive(Clone, Copy)]
 pub struct KafkaTools<'a> {
     pub kafka: &'a Own,
     pub prefix: &'a str,
 }
 
-/// A line of `consumer-groups --describe`; `None` is the tool's `-`.
+/// Line of `consumer-groups --describe`; `None` is the tool's `-`.
 #[derive(Debug)]
 pub struct Offsets {
     pub partition: i32,
@@ -20,16 +20,16 @@ pub struct Offsets {
     pub lag: Option<i64>,
 }
 
-/// A line of `consumer-groups --describe --members --verbose`.
+/// Line of `consumer-groups --describe --members --verbose`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
-    /// The client id and what the coordinator adds to it.
+    /// Client id with the coordinator's suffix.
     pub consumer: String,
     pub client: String,
     pub partitions: Vec<i32>,
 }
 
-/// What was seen, or why nothing was: a group that is not there yet, or is in the middle of a rebalance.
+/// Output of a tool, or why there is none: the group does not exist yet, or rebalances.
 pub type Seen<T> = Result<T, String>;
 
 impl KafkaTools<'_> {
@@ -45,7 +45,7 @@ impl KafkaTools<'_> {
         Ok(partitions)
     }
 
-    /// In the order of their consumer ids.
+    /// Members ordered by consumer id.
     pub async fn members(&self, group: &str) -> Seen<Vec<GroupMember>> {
         let member = |line: &Vec<String>| GroupMember {
             consumer: line[1].clone(),
@@ -61,7 +61,7 @@ impl KafkaTools<'_> {
         Ok(members)
     }
 
-    /// Its state and how many members it has.
+    /// State of a group and number of its members.
     pub async fn state(&self, group: &str) -> Seen<(String, usize)> {
         let lines = self.describe(group, &["--state"]).await?;
         // The columns before may be empty.
@@ -71,13 +71,13 @@ impl KafkaTools<'_> {
         }
     }
 
-    /// Every group of the cluster.
+    /// Lists every group of the cluster.
     pub async fn groups(&self) -> Seen<Vec<String>> {
         let said = self.tool(&["consumer-groups", "--list"]).await?;
         Ok(said.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// How many records were ever published, by partition.
+    /// End offsets by partition.
     pub async fn ends(&self, topic: &str) -> Seen<BTreeMap<i32, i64>> {
         let said = self.tool(&["get-offsets", "--topic", &self.name(topic)]).await?;
         let end = |line: &str| {
@@ -88,7 +88,7 @@ impl KafkaTools<'_> {
         Ok(said.lines().filter_map(end).collect())
     }
 
-    /// `topics --describe`: how many there are.
+    /// Number of partitions, by `topics --describe`.
     pub async fn partitions(&self, topic: &str) -> Seen<usize> {
         let said = self.tool(&["topics", "--describe", "--topic", &self.name(topic)]).await?;
         let count = said.split_once("PartitionCount:").and_then(|(_, rest)| rest.split_whitespace().next());
@@ -105,7 +105,7 @@ impl KafkaTools<'_> {
         format!("{}{name}", self.prefix)
     }
 
-    /// The words of each line that speaks of the group.
+    /// Words of each line about the group.
     async fn describe(&self, group: &str, what: &[&str]) -> Seen<Vec<Vec<String>>> {
         let group = self.name(group);
         let args = [&["consumer-groups", "--describe", "--group", &group], what].concat();

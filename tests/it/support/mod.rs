@@ -1,4 +1,4 @@
-//! What tests stand on: services, processes, clients, and the one way to wait.
+//! Fixtures of the tests: services, processes, clients, and the one way to wait.
 
 pub mod app;
 pub mod certificates;
@@ -29,10 +29,10 @@ pub use port::Ports;
 pub use services::{Bucket, Database};
 pub use shared_kafka::SharedKafka;
 
-/// Time limit for whatever a loaded machine may take its time for.
+/// Time limit of waits, with room for a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The only loop that pauses: looks until there is an answer. `Err` tells what was seen instead.
+/// Polls `look` until it answers; every test that waits goes through this. `Err` says what was seen instead.
 pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Result<T, String>) -> T {
     eventually_within(PATIENCE, what, look).await
 }
@@ -58,12 +58,12 @@ pub async fn within<T>(limit: Duration, what: &str, future: impl Future<Output =
     outcome.unwrap_or_else(|_| panic!("{what}: not within {limit:?}"))
 }
 
-/// `Ok` when it holds; otherwise what was seen.
+/// Returns `Ok` if the condition holds, otherwise what was seen.
 pub fn holds(condition: bool, seen: impl std::fmt::Debug) -> Result<(), String> {
     if condition { Ok(()) } else { Err(format!("{seen:?}")) }
 }
 
-/// A name that nobody else uses: letters, digits, at most 63 characters.
+/// Makes a unique name of at most 63 lower-case characters and digits.
 pub fn unique(what: &str) -> String {
     format!("{what}{}", uuid::Uuid::new_v4().simple())
 }

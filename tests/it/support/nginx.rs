@@ -1,4 +1,4 @@
-//! Debian's nginx in front of a server, as a process of the test's own.
+//! Debian's nginx in front of a server, as a process of one test.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use super::certificates::Pair;
 use super::{eventually, not_run};
 
-/// Dropping it kills it.
+/// Process of nginx. Dropping it kills it.
 pub struct Nginx {
     child: Child,
     _dir: TempDir,
@@ -18,7 +18,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts a server on this port of 127.0.0.1, with TLS if it has a certificate; `locations` is what stands in its
-    /// block. `None`, said on stderr, where there is no nginx.
+    /// block. `None` where nginx is not installed, which is reported as not run.
     pub async fn start(port: u16, tls: Option<&Pair>, locations: &str) -> Option<Self> {
         let Some(program) = program() else {
             not_run("nginx is not on the PATH, nor in /usr/sbin");
@@ -48,7 +48,7 @@ impl Nginx {
         Some(Self { child, _dir: dir })
     }
 
-    /// The port is free when this returns.
+    /// Stops it; the port is free when this returns.
     pub async fn stop(mut self) {
         self.child.kill().await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! Services of a test's own, run by `scripts/kafka`, `scripts/postgres` and `scripts/s3`: to be stopped, killed and
-//! started again on the same port.
+//! Services of one test, run by `scripts/kafka`, `scripts/postgres` and `scripts/s3`, which it may stop, kill and start
+//! again on the same port.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,16 +16,16 @@ const START_LIMIT: std::time::Duration = std::time::Duration::from_mins(3);
 pub struct Own {
     script: PathBuf,
     folder: TempDir,
-    /// While it is down nobody else gets them.
+    /// Reserved while it is down.
     ports: Ports,
-    /// Ports of a cluster's other brokers.
+    /// Ports of the other brokers of a cluster.
     more_ports: Vec<Ports>,
-    /// What `start` prints: `host:port`, several with commas, or a URL.
+    /// Output of `start`: `host:port`, several with commas, or a URL.
     pub address: String,
 }
 
 impl Own {
-    /// Apache Kafka. `None`, said on stderr, where `TEST_KAFKA_SCRIPT` does not say that it can be had.
+    /// Starts Apache Kafka; `None` without `TEST_KAFKA_SCRIPT`, which is reported as not run.
     pub async fn kafka() -> Option<Self> {
         if std::env::var("TEST_KAFKA_SCRIPT").is_err() {
             not_run("TEST_KAFKA_SCRIPT is not set to scripts/kafka");
@@ -34,7 +34,7 @@ impl Own {
         Some(Self::start("kafka").await)
     }
 
-    /// Apache Kafka of three brokers, 1 to 3: what is written is on two of them at least. `None` as for `kafka`.
+    /// Starts three brokers of Apache Kafka, numbered 1 to 3, with two in-sync replicas at least; `None` like `kafka`.
     pub async fn kafka_cluster() -> Option<Self> {
         if std::env::var("TEST_KAFKA_SCRIPT").is_err() {
             not_run("TEST_KAFKA_SCRIPT is not set to scripts/kafka");
@@ -43,7 +43,7 @@ impl Own {
         Some(Self::start_cluster().await)
     }
 
-    /// Starts what `kafka_cluster` does, wherever it can be had.
+    /// Starts the cluster without a look at the environment.
     pub async fn start_cluster() -> Self {
         let mut own = Self::reserve("kafka");
         own.more_ports = vec![Ports::reserve(), Ports::reserve()];
@@ -58,13 +58,13 @@ impl Own {
         self.run(&[what, "--broker", &number.to_string()]).await;
     }
 
-    /// PostgreSQL, with an empty database.
+    /// Starts PostgreSQL with an empty database.
     pub async fn postgres() -> Self {
         Self::start("postgres").await
     }
 
-    /// An S3 that forgets everything when it ends. `None`, said on stderr, where `TEST_S3_SCRIPT` does not say
-    /// that it can be had.
+    /// Starts an S3 server that loses its objects when it ends; `None` without `TEST_S3_SCRIPT`, which is reported as not
+    /// run.
     pub async fn s3() -> Option<Self> {
         if std::env::var("TEST_S3_SCRIPT").is_err() {
             not_run("TEST_S3_SCRIPT is not set to scripts/s3");
@@ -73,14 +73,14 @@ impl Own {
         Some(Self::start("s3").await)
     }
 
-    /// PostgreSQL that has what `primary` has, and takes no writes before it is promoted.
+    /// Starts a standby of `primary`.
     pub async fn standby(primary: &Self) -> Self {
         let mut own = Self::reserve("postgres");
         own.first_start(&["--follow", &primary.port().to_string()]).await;
         own
     }
 
-    /// A standby of PostgreSQL takes writes when this returns.
+    /// Promotes a standby; it takes writes when this returns.
     pub async fn promote(&self) {
         self.run(&["promote"]).await;
     }
@@ -91,7 +91,7 @@ impl Own {
         own
     }
 
-    /// Ports and a folder; nothing runs yet. `name` is the script's.
+    /// Reserves ports and a folder for the script `name`, without a start.
     pub fn reserve(name: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         // Root hands PostgreSQL to another user, who must get through to the directory.
@@ -114,7 +114,7 @@ impl Own {
         self.address = self.run(&[&["start", "--port", &port], args].concat()).await;
     }
 
-    /// After `stop` or `kill`; on the same port, with the same data.
+    /// Starts it after `stop` or `kill`, on the same port, with the same data.
     pub async fn start_again(&self) {
         self.run(&["start"]).await;
     }
@@ -123,17 +123,17 @@ impl Own {
         self.run(&["stop"]).await;
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub async fn kill(&self) {
         self.run(&["kill"]).await;
     }
 
-    /// The script's standard output; it must succeed.
+    /// Runs the script, which must succeed, and returns its standard output.
     pub async fn run(&self, args: &[&str]) -> String {
         self.try_run(args).await.unwrap_or_else(|said| panic!("{said}"))
     }
 
-    /// Runs like `run`; the error is what it says when it fails.
+    /// Runs the script; the error is its output if it fails.
     pub async fn try_run(&self, args: &[&str]) -> Result<String, String> {
         let what = format!("{} {args:?}", self.script.display());
         let output = self.command(args).stdin(Stdio::null()).kill_on_drop(true).output();
@@ -144,7 +144,7 @@ impl Own {
         Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
     }
 
-    /// A file of the service, by its path below the folder of services.
+    /// Path of a file of the service.
     pub fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(file)).unwrap()
     }

@@ -18,7 +18,7 @@ pub fn host_of(place: &Place) -> String {
     }
 }
 
-/// The database of a target, on that port of this machine.
+/// Connection string with that port of this machine.
 pub fn url_at(target: &DatabaseTarget, port: u16) -> SecretString {
     let password = target.password.as_ref().map_or("", ExposeSecret::expose_secret);
     SecretString::from(format!(
@@ -28,7 +28,7 @@ pub fn url_at(target: &DatabaseTarget, port: u16) -> SecretString {
     ))
 }
 
-/// Debian's PgBouncer in front of a database.
+/// Process of Debian's PgBouncer in front of a database.
 pub struct PgBouncer {
     child: Child,
     pub url: SecretString,
@@ -37,7 +37,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// `None` where it isn't installed. Listens a little later.
+    /// Starts it; `None` where it isn't installed. It listens a little later.
     pub fn start(database: &Database, mode: &str) -> Option<Self> {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
         let Some(program) = program.into_iter().find(|path| std::path::Path::new(path).exists()) else {

@@ -1,11 +1,11 @@
-//! Ports of servers that stop and come back: nobody else takes them meanwhile. The library's tests use this file too.
+//! Ports of servers that stop and come back: no other process takes them meanwhile. The library's tests use this file too.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-/// A port and the next one up, which Kafka's controller takes; ours until this is dropped.
+/// Reservation of a port and the next one, which Kafka's controller takes, until it is dropped.
 ///
-/// They are below the range from which the system serves clients and those who ask for any port (32768 on). Tests of
-/// all processes keep out of each other's way by the UDP ports of the same numbers: who has those has the pair.
+/// The ports are below the ephemeral range of Linux (from 32768). Test processes reserve a pair by binding the UDP ports
+/// of the same numbers.
 pub struct Ports {
     pub first: u16,
     _held: [UdpSocket; 2],

@@ -1,4 +1,4 @@
-//! The real executable as a child: started with a clean environment, asked to stop, killed, its log shown on failure.
+//! The executable as a child process with a clean environment: stopped, killed, its log shown on failure.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::{PATIENCE, eventually, holds, within};
 
-/// An orderly end with nothing to wait for takes a fraction of this, which is less than the time to drain.
+/// Time limit of a graceful stop without work in flight, less than the time to drain.
 pub const STOP_LIMIT: Duration = Duration::from_secs(15);
 
-/// The contract's: signals within this time of the first one are the same request to stop.
+/// Time within which signals count as one request to stop (the contract).
 const SAME_SIGNAL: Duration = Duration::from_millis(1100);
 
-/// A running `filesys`. Dropping it kills it.
+/// Process of `filesys`. Dropping it kills it.
 pub struct Process {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -26,7 +26,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Its stderr is appended to `log`.
+    /// Starts it, with stderr appended to `log`.
     pub fn spawn(args: &[&str], env: &[(String, String)], log: &Path) -> Self {
         let stderr = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_filesys"))
@@ -43,18 +43,18 @@ impl Process {
         Self { child, stdout, log: log.to_owned() }
     }
 
-    /// The next line on stdout.
+    /// Reads the next line of stdout.
     pub async fn line(&mut self) -> String {
         let line = within(PATIENCE, "a line on stdout", self.stdout.next_line()).await;
         line.unwrap().expect("stdout was closed")
     }
 
-    /// Everything on stderr so far, of every process that has appended to it.
+    /// Log so far, of every process that has appended to it.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Where its log is when it has ended.
+    /// Path of its log after its end.
     pub fn path(&self) -> PathBuf {
         self.log.clone()
     }
@@ -63,7 +63,7 @@ impl Process {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
-    /// Asks it to stop: it must do so in good order and in good time, and nothing may have panicked.
+    /// Stops it gracefully: it must end in time, with exit code 0 and without a panic.
     pub async fn stop_within(mut self, limit: Duration) {
         let asked = Instant::now();
         self.signal(Signal::SIGTERM);
@@ -73,19 +73,19 @@ impl Process {
         assert!(!log.contains("panicked"), "something panicked");
     }
 
-    /// Ends by itself, successfully.
+    /// Waits for its end, which must be a success.
     pub async fn succeed_within(mut self, limit: Duration) {
         let status = within(limit, "ending by itself", self.child.wait()).await.unwrap();
         assert!(status.success(), "{status}");
     }
 
-    /// The second SIGINT ends it without waiting for anything.
+    /// Sends a second SIGINT, which must end it at once.
     pub async fn interrupt_twice(self) {
         self.notices(Signal::SIGINT).await;
         self.ends_at_once(Signal::SIGINT).await;
     }
 
-    /// The first signal that asks it to stop; when this returns it has begun to, and another one is a second request.
+    /// Sends the first signal to stop; after this another one counts as a second request.
     pub async fn notices(&self, signal: Signal) {
         self.signal(signal);
         let another = tokio::time::sleep(SAME_SIGNAL);
@@ -97,7 +97,7 @@ impl Process {
         another.await;
     }
 
-    /// The second one; how long it took.
+    /// Sends the second signal, and returns the time until the end.
     pub async fn ends_at_once(mut self, signal: Signal) -> Duration {
         let asked = Instant::now();
         self.signal(signal);
@@ -106,12 +106,12 @@ impl Process {
         asked.elapsed()
     }
 
-    /// Open file descriptors.
+    /// Number of open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// Open TCP connections of clients to the ports that it listens on, in whatever state.
+    /// Number of TCP connections to its listening ports, in any state.
     pub fn connections(&self) -> usize {
         let (sockets, table) = (self.sockets(), std::fs::read_to_string("/proc/net/tcp").unwrap());
         let lines: Vec<Vec<&str>> =
@@ -122,14 +122,14 @@ impl Process {
         lines.iter().filter(its).filter(|line| !is_listening(line) && ports.contains(&line[1])).count()
     }
 
-    /// Bytes of memory that it has.
+    /// Resident memory in bytes.
     pub fn resident(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    /// The soft and the hard limit of open files.
+    /// Soft and hard limit of open files.
     pub fn open_files(&self) -> (u64, u64) {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid())).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -146,7 +146,7 @@ impl Process {
         links.filter_map(inode).collect()
     }
 
-    /// SIGSTOP has reached all of it.
+    /// Whether every thread has stopped.
     pub fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         // pid (name) state …
@@ -157,7 +157,7 @@ impl Process {
         self.child.id().expect("it has ended").try_into().unwrap()
     }
 
-    /// SIGKILL; gone when this returns.
+    /// Sends SIGKILL and waits for its end.
     pub async fn kill9(mut self) {
         within(STOP_LIMIT, "ending after SIGKILL", self.child.kill()).await.unwrap();
     }

@@ -1,11 +1,11 @@
-//! The roles as processes of their own, on one ground and one Kafka.
+//! The roles as separate processes on one database, bucket and Kafka.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::process::Process;
 use super::{Api, Ground, eventually};
 
-/// Each process logs to a file of its own.
+/// Processes, each with its own log file.
 pub struct Processes {
     pub ground: Ground,
     brokers: String,
@@ -14,7 +14,7 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// An empty prefix leaves topics and groups their own names.
+    /// Starts without a prefix of topics and groups if `prefix` is empty.
     pub async fn new(brokers: &str, prefix: &str) -> Self {
         Self {
             ground: Ground::new().await,
@@ -31,7 +31,7 @@ impl Processes {
         Process::spawn(args, &env, &self.ground.log().with_file_name(name))
     }
 
-    /// Answers when this returns, and topics and bucket exist.
+    /// Starts `serve`; it answers when this returns, and topics and bucket exist.
     pub async fn serve(&self, settings: &[(&str, &str)]) -> (Process, Api) {
         let process = self.spawn(&["serve"], settings);
         let address = eventually("serve listens and everything is there", async || {

@@ -1,4 +1,4 @@
-//! What stands between roles and their services, and can be told to misbehave.
+//! Proxies between roles and services that inject faults.
 
 pub mod s3;
 

@@ -1,4 +1,4 @@
-//! HTTP by hand over TCP: for requests that no client library would send.
+//! HTTP over a plain TCP connection, for requests that no client library sends.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::{Answer, PATIENCE, within};
 
-/// A request as bytes, under construction.
+/// Builder of a request as bytes.
 #[derive(Clone)]
 pub struct Request {
     method: String,
@@ -33,7 +33,7 @@ impl Request {
         Self::new("GET", target)
     }
 
-    /// `POST /files` with the right content type.
+    /// Begins a `POST /files` with a JSON content type.
     pub fn create(body: impl Into<Vec<u8>>) -> Self {
         Self::new("POST", "/files").header("Content-Type", "application/json").body(body)
     }
@@ -48,7 +48,7 @@ impl Request {
         self
     }
 
-    /// Its length is said by itself, unless a header has said one.
+    /// Adds a body, and its length unless a header has one.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
@@ -69,13 +69,13 @@ impl Request {
         bytes
     }
 
-    /// `None` when the server hangs up without a word.
+    /// Sends it; `None` if the server closes without an answer.
     pub async fn send(self, address: &str) -> Option<Answer> {
         exchange(address, &self.bytes()).await
     }
 }
 
-/// Writes the bytes, then reads to the end; the first answer is what counts.
+/// Writes the bytes, reads to the end, and returns the first answer.
 pub async fn exchange(address: &str, bytes: &[u8]) -> Option<Answer> {
     let conversation = async {
         let stream = TcpStream::connect(address).await.unwrap();

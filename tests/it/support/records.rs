@@ -1,8 +1,8 @@
-//! Records as tests look at them: everything that a topic keeps, headers as text, where a dead letter comes from.
+//! Records for assertions: whole topics, headers as text, origins of dead letters.
 
 use filesys::broker::{Broker, BrokerError, Delivery, Position};
 
-/// Every record that the topic still keeps, partition by partition.
+/// Reads every record of a topic, partition by partition.
 pub async fn records(broker: &dyn Broker, topic: &str) -> Result<Vec<Delivery>, BrokerError> {
     let mut records = Vec::new();
     for marks in broker.watermarks(topic).await? {
@@ -18,11 +18,11 @@ pub fn header<'a>(delivery: &'a Delivery, name: &str) -> &'a str {
     std::str::from_utf8(value).unwrap()
 }
 
-/// Where the record lay that became this dead letter.
-pub fn origin(letter: &Delivery) -> Position {
+/// Position of the record that became this dead letter.
+pub fn origin(dead_letter: &Delivery) -> Position {
     Position {
-        topic: header(letter, "x-original-topic").into(),
-        partition: header(letter, "x-original-partition").parse().unwrap(),
-        offset: header(letter, "x-original-offset").parse().unwrap(),
+        topic: header(dead_letter, "x-original-topic").into(),
+        partition: header(dead_letter, "x-original-partition").parse().unwrap(),
+        offset: header(dead_letter, "x-original-offset").parse().unwrap(),
     }
 }

@@ -1,4 +1,4 @@
-//! The roles in this process, for tests that put records on topics by hand.
+//! The parts of `serve` and `worker` in this process, for tests that publish records themselves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use super::{Bucket, Database, SharedKafka, eventually, holds, records};
 const DEADLINE: Duration = Duration::from_hours(1);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What `serve` is made of; which parts run is up to the test.
+/// Parts of the roles; each test starts those it needs.
 pub struct Roles {
     pub ctx: ServeContext,
     pub broker: Arc<dyn Broker>,
@@ -40,17 +40,17 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Nothing runs yet.
+    /// Prepares everything without starting a part.
     pub async fn new() -> Self {
         Self::without_topics(&[]).await
     }
 
-    /// Some topics are missing.
+    /// Prepares everything but some topics.
     pub async fn without_topics(missing: &[&str]) -> Self {
         Self::on(Database::migrated().await, missing).await
     }
 
-    /// What others left in a database, and a broker and a bucket that know nothing of it.
+    /// Prepares a used database with a new broker and bucket.
     pub async fn on(database: Database, missing: &[&str]) -> Self {
         let bucket = Bucket::named_uniquely();
         let kafka = SharedKafka::named();
@@ -80,36 +80,36 @@ impl Roles {
         provision::topics(&*self.broker, 3).await.unwrap();
     }
 
-    /// Requests are stored.
+    /// Starts the job that commits requests.
     pub fn with_intake(mut self) -> Self {
         let queue = self.queue.take().expect("there is one intake");
         self.tasks.spawn(commit_requests::run(self.ctx.clone(), queue, self.stop.clone()));
         self
     }
 
-    /// What is stored is published.
+    /// Starts the relay of the outbox.
     pub fn with_relay(self) -> Self {
         self.tasks.spawn(relay_outbox::run(self.ctx.clone(), self.stop.clone()));
         self
     }
 
-    /// Objects that no row names go.
+    /// Starts the removal of objects.
     pub fn with_removals(self) -> Self {
         self.tasks.spawn(remove_objects::run(self.ctx.clone(), self.stop.clone()));
         self
     }
 
-    /// Requests become files.
+    /// Starts a worker.
     pub async fn with_worker(self) -> Self {
         self.with_worker_of(8, 2).await
     }
 
-    /// Sets how many files are made at once, and the tries of each.
+    /// Starts a worker with this concurrency and number of tries.
     pub async fn with_worker_of(self, concurrency: usize, max_tries: u32) -> Self {
         self.with_any_worker(Duration::ZERO, concurrency, max_tries).await
     }
 
-    /// Requests become files, each after this time.
+    /// Starts a worker with a processing delay.
     pub async fn with_slow_worker(self, delay: Duration) -> Self {
         self.with_any_worker(delay, 8, 2).await
     }
@@ -122,19 +122,19 @@ impl Roles {
         self.consume(topics::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
     }
 
-    /// What workers say is recorded.
+    /// Starts the consumer of results.
     pub async fn with_results(self) -> Self {
         let ctx = self.ctx.clone();
         self.consume(topics::CREATED, Results { ctx }, (1, 500, 2)).await
     }
 
-    /// Records that were put aside become rows.
-    pub async fn with_letters(self) -> Self {
+    /// Starts the consumer that stores dead letters as rows.
+    pub async fn with_dead_letters(self) -> Self {
         let ctx = self.ctx.letters();
         self.consume(topics::DEAD_LETTERS, Letters { ctx }, (1, 20, 2)).await
     }
 
-    /// Consumes as the commands do: so many batches at once of so many records, each tried so often.
+    /// Starts a consumer as the commands do.
     async fn consume(
         self,
         topic: &str,
@@ -177,13 +177,13 @@ impl Roles {
         positions.remove(0).unwrap()
     }
 
-    /// Every record that the topic still keeps.
+    /// Reads every record of a topic.
     pub async fn records(&self, topic: &str) -> Vec<Delivery> {
         records::records(&*self.broker, topic).await.unwrap()
     }
 
-    /// The dead letters in this state, newest first, once there are so many.
-    pub async fn letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
+    /// Waits until there are `count` dead letters in this state, and returns them, newest first.
+    pub async fn dead_letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
         let request = DeadLetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
         eventually(&format!("{count} dead letters are {state}"), async || {
             let page = dead_letters::list(&self.ctx.letters(), &request).await.unwrap();
@@ -205,13 +205,13 @@ impl Roles {
         .await;
     }
 
-    /// Ends what runs and waits for it. The rows are left.
+    /// Stops every part and waits for it; the rows stay.
     pub async fn stop(self) -> Database {
         self.stop_tasks().await;
         self.database
     }
 
-    /// Stops like `stop`; what they stand on stays.
+    /// Stops every part and keeps database, broker and bucket.
     pub async fn stop_tasks(&self) {
         self.stop.cancel();
         self.tasks.close();

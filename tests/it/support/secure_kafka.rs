@@ -1,4 +1,4 @@
-//! An Apache Kafka of the test's own that encrypts, and asks who is there.
+//! Apache Kafka of one test, with encryption and authentication.
 #![cfg_attr(
     not(feature = "kafka-tls"),
     expect(dead_code, reason = "only one listener is of use without TLS")
@@ -16,7 +16,7 @@ use super::{PATIENCE, not_run, within};
 pub const USER: &str = "filesys";
 pub const PASSWORD: &str = "the, right \"password\" = \\x";
 
-/// A broker with several listeners, on a folder and ports of its own.
+/// Broker with several listeners, on its own folder and ports.
 pub struct SecureKafka {
     pub authority: Authority,
     script: PathBuf,
@@ -24,18 +24,18 @@ pub struct SecureKafka {
     ports: [u16; 6],
 }
 
-/// Ways in.
+/// Listeners by their protocol.
 #[derive(Debug, Clone, Copy)]
 pub enum Listener {
     SaslPlaintext = 2,
     Tls = 3,
-    /// Asks for a certificate of the client.
+    /// TLS with a client certificate.
     MutualTls = 4,
     SaslTls = 5,
 }
 
 impl SecureKafka {
-    /// `None`, said on stderr, where there is no script to start one with.
+    /// Starts it; `None` without a script, which is reported as not run.
     pub async fn start() -> Option<Self> {
         let Some(script) = std::env::var_os("TEST_KAFKA_SCRIPT") else {
             not_run("TEST_KAFKA_SCRIPT=scripts/kafka is not set");
@@ -134,7 +134,7 @@ impl Drop for SecureKafka {
     }
 }
 
-/// Below the range that the system gives to clients.
+/// First port, below the ephemeral range.
 async fn free_ports() -> [u16; 6] {
     loop {
         let first = 10_000 + uuid::Uuid::new_v4().as_fields().1 % 10_000;

@@ -1,4 +1,4 @@
-//! PostgreSQL and S3 server for all tests, those that the environment names or embedded ones; a database and a bucket for
+//! PostgreSQL and S3 server shared by all tests, named by the environment or embedded, with a database and a bucket for
 //! each test.
 
 use std::os::unix::fs::PermissionsExt;
@@ -19,13 +19,13 @@ use url::Url;
 
 use super::{PATIENCE, unique, within};
 
-/// Copied for every test: quicker than migrating each time.
+/// Template database: copying it is faster than migrating for each test.
 const TEMPLATE: &str = "migrated";
 
-/// Connections for each test: the pool of its process, its own connections, and what a killed process left behind.
+/// Connections for each test: its process's pool, its own, and those of killed processes.
 const MAX_CONNECTIONS: u16 = 400;
 
-/// Never dropped: embedded servers end with the process, and the janitor removes what they kept.
+/// Servers of the test process. Never dropped: they end with the process, and the janitor removes their data.
 static SERVICES: LazyLock<Services> = LazyLock::new(|| {
     // Off the test's own runtime, which can't be blocked on.
     std::thread::spawn(Services::start).join().unwrap()
@@ -35,7 +35,7 @@ struct Services {
     runtime: Runtime,
     postgres: Postgres,
     s3: S3,
-    /// Its stdin is open as long as we live.
+    /// Child whose stdin stays open as long as this process lives.
     _janitor: Option<Child>,
 }
 
@@ -173,7 +173,7 @@ impl Database {
         connect(&self.url).await
     }
 
-    /// Throws everybody out and lets nobody in.
+    /// Ends every session and refuses new ones.
     pub async fn cut_off(&self) {
         let name = &self.name;
         on_server(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;

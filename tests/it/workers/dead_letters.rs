@@ -1,4 +1,4 @@
-//! Dead letters become rows, each of them once; a replay asks again, once; what can't be put aside is not lost.
+//! Dead letters become rows, each of them once; a replay requests again, once; a record that can't become one is not lost.
 
 use bytes::Bytes;
 use filesys::actions::dead_letters::{self, Replayed};
@@ -29,36 +29,36 @@ async fn becomes(roles: &Roles, id: FileId, status: Status) -> File {
     .await
 }
 
-/// A file whose request could not be read, and the letter of that.
+/// File whose request could not be parsed, and its dead letter.
 async fn failed(roles: &Roles) -> (File, DeadLetter) {
     let file = roles.request("broken").await;
     let value = json!({"fileId": file.id, "attempt": 1, "title": 7, "timestamp": "never"}).to_string();
     let at = roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     let file = becomes(roles, file.id, Status::Failed).await;
-    let letter = roles.letters("open", 1).await.remove(0);
-    assert_eq!((letter.file_id, letter.attempt), (Some(file.id), Some(Attempt(1))));
-    assert_eq!(letter.value, Some(Value::Text(value)));
-    let origin = letter.origin.clone().unwrap();
+    let dead_letter = roles.dead_letters("open", 1).await.remove(0);
+    assert_eq!((dead_letter.file_id, dead_letter.attempt), (Some(file.id), Some(Attempt(1))));
+    assert_eq!(dead_letter.value, Some(Value::Text(value)));
+    let origin = dead_letter.origin.clone().unwrap();
     assert_eq!(
         (origin.topic.as_str(), origin.partition, origin.offset),
         (topics::CREATE, at.partition, at.offset)
     );
-    assert!(letter.error.contains("not a file.create message"), "{}", letter.error);
-    (file, letter)
+    assert!(dead_letter.error.contains("not a file.create message"), "{}", dead_letter.error);
+    (file, dead_letter)
 }
 
 /// Requests wait in the outbox until there is a relay.
 async fn without_relay() -> Roles {
-    Roles::new().await.with_results().await.with_letters().await.with_worker().await.with_intake()
+    Roles::new().await.with_results().await.with_dead_letters().await.with_worker().await.with_intake()
 }
 
 #[tokio::test]
 async fn a_replayed_request_makes_the_file_once_however_often_it_is_replayed() {
     let roles = without_relay().await;
-    let (file, letter) = failed(&roles).await;
+    let (file, dead_letter) = failed(&roles).await;
     // Its own request of attempt 1 is not what makes it.
     roles.database.connect().await.batch_execute("DELETE FROM outbox").await.unwrap();
-    let all = futures_util::future::join_all((0..4).map(|_| replay(&roles, letter.id))).await;
+    let all = futures_util::future::join_all((0..4).map(|_| replay(&roles, dead_letter.id))).await;
     let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(2) };
     assert_eq!(all.iter().filter(|one| **one == Ok(asked)).count(), 1, "{all:?}");
     assert_eq!(all.iter().filter(|one| **one == Ok(Replayed::Before)).count(), 3, "{all:?}");
@@ -69,10 +69,10 @@ async fn a_replayed_request_makes_the_file_once_however_often_it_is_replayed() {
     let done = becomes(&roles, file.id, Status::Completed).await;
     assert_eq!(done.attempt, Attempt(2));
     assert_eq!(roles.bucket.keys().await.len(), 1);
-    assert_eq!(replay(&roles, letter.id).await, Ok(Replayed::Before));
-    let [settled] = roles.letters("replayed", 1).await.try_into().unwrap();
+    assert_eq!(replay(&roles, dead_letter.id).await, Ok(Replayed::Before));
+    let [settled] = roles.dead_letters("replayed", 1).await.try_into().unwrap();
     assert!(settled.settled_at.is_some());
-    assert_eq!(discard(&roles, letter.id).await, Err("letter_settled"));
+    assert_eq!(discard(&roles, dead_letter.id).await, Err("letter_settled"));
     assert_eq!(roles.file(file.id).await, done);
     roles.stop().await;
 }
@@ -80,10 +80,10 @@ async fn a_replayed_request_makes_the_file_once_however_often_it_is_replayed() {
 #[tokio::test]
 async fn a_request_whose_file_got_further_without_it_is_not_made_again() {
     let roles = without_relay().await;
-    let (file, letter) = failed(&roles).await;
+    let (file, dead_letter) = failed(&roles).await;
     files::retry(&roles.ctx, file.id).await.unwrap();
     let superseded = |status| Ok(Replayed::Superseded { file_id: file.id, status });
-    assert_eq!(replay(&roles, letter.id).await, superseded(Status::Pending));
+    assert_eq!(replay(&roles, dead_letter.id).await, superseded(Status::Pending));
     let pending = roles.file(file.id).await;
     assert_eq!((pending.status, pending.attempt), (Status::Pending, Attempt(2)));
     roles.stop().await;
@@ -93,55 +93,55 @@ async fn a_request_whose_file_got_further_without_it_is_not_made_again() {
 async fn a_request_of_a_file_that_may_still_be_made_stays_open_and_one_of_a_deleted_file_is_erased() {
     use filesys::actions::files;
     let roles = without_relay().await;
-    let (file, letter) = failed(&roles).await;
+    let (file, dead_letter) = failed(&roles).await;
     let set = |status: &str| format!("UPDATE files SET status = '{status}' WHERE id = {}", file.id);
     let connection = roles.database.connect().await;
     // As long as the failure is not recorded yet.
     connection.batch_execute(&set("processing")).await.unwrap();
-    assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
-    assert_eq!(roles.letters("open", 1).await.len(), 1);
+    assert_eq!(replay(&roles, dead_letter.id).await, Err("letter_not_replayable"));
+    assert_eq!(roles.dead_letters("open", 1).await.len(), 1);
     files::delete(&roles.ctx, file.id).await.unwrap();
-    assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
-    let erased = roles.letters("discarded", 1).await.remove(0);
+    assert_eq!(replay(&roles, dead_letter.id).await, Err("letter_not_replayable"));
+    let erased = roles.dead_letters("discarded", 1).await.remove(0);
     assert_eq!((erased.value, erased.error.as_str()), (None, "(deleted)"));
-    assert_eq!(discard(&roles, letter.id).await, Ok(()));
-    assert_eq!(discard(&roles, letter.id).await, Ok(()));
-    assert_eq!(roles.letters("discarded", 1).await.len(), 1);
+    assert_eq!(discard(&roles, dead_letter.id).await, Ok(()));
+    assert_eq!(discard(&roles, dead_letter.id).await, Ok(()));
+    assert_eq!(roles.dead_letters("discarded", 1).await.len(), 1);
     assert_eq!(replay(&roles, DeadLetterId(77)).await, Err("letter_not_found"));
     assert_eq!(discard(&roles, DeadLetterId(77)).await, Err("letter_not_found"));
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn a_discarded_letter_may_be_replayed_all_the_same() {
+async fn a_discarded_dead_letter_may_be_replayed_all_the_same() {
     let roles = without_relay().await;
-    let (file, letter) = failed(&roles).await;
-    discard(&roles, letter.id).await.unwrap();
+    let (file, dead_letter) = failed(&roles).await;
+    discard(&roles, dead_letter.id).await.unwrap();
     assert_eq!(roles.file(file.id).await.status, Status::Failed);
     let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(2) };
-    assert_eq!(replay(&roles, letter.id).await, Ok(asked));
-    assert_eq!(roles.letters("all", 1).await[0].state, DeadLetterState::Replayed);
+    assert_eq!(replay(&roles, dead_letter.id).await, Ok(asked));
+    assert_eq!(roles.dead_letters("all", 1).await[0].state, DeadLetterState::Replayed);
     roles.stop().await;
 }
 
 #[tokio::test]
 async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
-    let roles = Roles::new().await.with_results().await.with_letters().await;
+    let roles = Roles::new().await.with_results().await.with_dead_letters().await;
     let key = "files/1_by_hand_1.txt";
     roles.bucket.put(key, b"made").await;
     let location = format!("s3://{}/{key}", roles.bucket.name());
     let result = json!({"fileId": 1, "status": "completed", "s3Location": location}).to_string();
     roles.publish(topics::CREATED, Some(result.as_bytes())).await;
-    let letter = roles.letters("open", 1).await.remove(0);
-    assert!(letter.error.contains("there is no file with id 1"), "{}", letter.error);
-    assert_eq!((letter.file_id, letter.attempt), (Some(FileId(1)), None));
+    let dead_letter = roles.dead_letters("open", 1).await.remove(0);
+    assert!(dead_letter.error.contains("there is no file with id 1"), "{}", dead_letter.error);
+    assert_eq!((dead_letter.file_id, dead_letter.attempt), (Some(FileId(1)), None));
 
     let roles = roles.with_intake();
     let file = roles.request("by hand").await;
     assert_eq!(file.id, FileId(1));
     let published = Replayed::Published { topic: topics::CREATED };
-    assert_eq!(replay(&roles, letter.id).await, Ok(published));
-    assert_eq!(replay(&roles, letter.id).await, Ok(Replayed::Before));
+    assert_eq!(replay(&roles, dead_letter.id).await, Ok(published));
+    assert_eq!(replay(&roles, dead_letter.id).await, Ok(Replayed::Before));
     let roles = roles.with_relay();
     let done = becomes(&roles, file.id, Status::Completed).await;
     assert_eq!(done.s3_location, Some(location));
@@ -152,16 +152,16 @@ async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
 }
 
 #[tokio::test]
-async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
-    let roles = Roles::new().await.with_worker().await.with_letters().await;
+async fn a_dead_letter_keeps_headers_that_repeat_and_those_without_a_value() {
+    let roles = Roles::new().await.with_worker().await.with_dead_letters().await;
     let mut headers = Headers::from([("z", "last"), ("a", "1"), ("a", "2")]);
     headers.push("b", None);
     headers.push("bytes", Some(Bytes::from_static(b"\xff\0")));
     headers.push("x-error", Some(Bytes::from_static(b"of another letter")));
     let bad = Record { key: None, value: Some(Bytes::from_static(b"not json")), headers };
     roles.broker.publish(topics::CREATE, vec![bad]).await.remove(0).unwrap();
-    let [letter] = roles.letters("open", 1).await.try_into().unwrap();
-    let shown: Vec<Json> = letter.header_list.iter().map(|header| serde_json::json!(header)).collect();
+    let [dead_letter] = roles.dead_letters("open", 1).await.try_into().unwrap();
+    let shown: Vec<Json> = dead_letter.header_list.iter().map(|header| serde_json::json!(header)).collect();
     let expected = serde_json::json!([
         {"name": "z", "value": "last"},
         {"name": "a", "value": "1"},
@@ -170,7 +170,7 @@ async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
         {"name": "bytes", "value": null, "value_base64": "/wA="},
     ]);
     assert_eq!(Json::from(shown), expected);
-    let text = |name: &str| letter.headers.get(name).map(String::as_str);
+    let text = |name: &str| dead_letter.headers.get(name).map(String::as_str);
     assert_eq!((text("a"), text("b"), text("bytes")), (Some("2"), Some(""), Some("\u{fffd}\u{fffd}")));
     let [on_topic] = roles.records(topics::DEAD_LETTERS).await.try_into().unwrap();
     let own: Vec<_> = on_topic.record.headers.iter().take(5).collect();
@@ -185,8 +185,8 @@ async fn a_letter_keeps_headers_that_repeat_and_those_without_a_value() {
 }
 
 #[tokio::test]
-async fn letters_that_name_no_file_are_kept_byte_by_byte() {
-    let roles = Roles::new().await.with_worker().await.with_letters().await.with_relay();
+async fn dead_letters_that_name_no_file_are_stored_byte_by_byte() {
+    let roles = Roles::new().await.with_worker().await.with_dead_letters().await.with_relay();
     for value in [None, Some(&b"not json"[..]), Some(b"\0\xff\xfe"), Some(br#"{"fileId":7}"#)] {
         roles.publish(topics::CREATE, value).await;
     }
@@ -197,9 +197,9 @@ async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     for record in [foreign.clone(), Record { headers: Headers::default(), ..foreign }] {
         roles.broker.publish(topics::DEAD_LETTERS, vec![record]).await.remove(0).unwrap();
     }
-    let letters = roles.letters("open", 6).await;
+    let dead_letters = roles.dead_letters("open", 6).await;
     let of = |value: Option<Value>| {
-        letters.iter().filter(|letter| letter.value == value).cloned().collect::<Vec<_>>()
+        dead_letters.iter().filter(|dead_letter| dead_letter.value == value).cloned().collect::<Vec<_>>()
     };
     let text = |text: &str| Some(Value::Text(text.to_owned()));
     let [empty] = of(None).try_into().unwrap();
@@ -210,45 +210,46 @@ async fn letters_that_name_no_file_are_kept_byte_by_byte() {
     assert_eq!(named.file_id, Some(FileId(7)));
     let mut theirs = of(text("theirs"));
     theirs.sort_by(|a, b| a.error.cmp(&b.error));
-    let errors: Vec<&str> = theirs.iter().map(|letter| letter.error.as_str()).collect();
+    let errors: Vec<&str> = theirs.iter().map(|dead_letter| dead_letter.error.as_str()).collect();
     assert_eq!(errors, ["a\u{fffd}b", "the letter does not say why"]);
     assert_eq!((theirs[0].origin.as_ref(), theirs[0].attempt), (None, None));
     // librdkafka ends a name at U+0000.
     let mut headers = theirs[0].headers.iter();
     assert!(headers.any(|(name, value)| name.starts_with("na") && value == "\u{fffd}"), "{:?}", theirs[0]);
 
-    for letter in [&empty, &theirs[0]] {
-        assert_eq!(replay(&roles, letter.id).await, Err("letter_not_replayable"));
+    for dead_letter in [&empty, &theirs[0]] {
+        assert_eq!(replay(&roles, dead_letter.id).await, Err("letter_not_replayable"));
     }
-    // What nobody understands now either comes back as another letter.
+    // What still can't be parsed comes back as another dead letter.
     let [poison] = of(text("not json")).try_into().unwrap();
     assert_eq!(replay(&roles, poison.id).await, Ok(Replayed::Published { topic: topics::CREATE }));
-    let open = roles.letters("open", 6).await;
+    let open = roles.dead_letters("open", 6).await;
     assert_ne!(open[0].id, poison.id);
     assert_eq!((&open[0].value, &open[0].error), (&poison.value, &poison.error));
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn a_letter_read_twice_is_kept_once_and_one_of_a_topic_made_anew_is_kept_too() {
+async fn a_dead_letter_read_twice_is_stored_once_and_one_of_a_recreated_topic_is_stored_too() {
     let roles = Roles::new().await.with_worker().await;
     let at = roles.publish(topics::CREATE, Some(b"not json")).await;
     roles.wait_until_all_is_committed(topics::CREATE).await;
-    let letter = roles.records(topics::DEAD_LETTERS).await.remove(0).record;
+    let dead_letter = roles.records(topics::DEAD_LETTERS).await.remove(0).record;
     // As after a crash between the row and the commit of its offset.
-    roles.broker.publish(topics::DEAD_LETTERS, vec![letter]).await.remove(0).unwrap();
-    let roles = roles.with_letters().await;
+    roles.broker.publish(topics::DEAD_LETTERS, vec![dead_letter]).await.remove(0).unwrap();
+    let roles = roles.with_dead_letters().await;
     roles.wait_until_all_is_committed(topics::DEAD_LETTERS).await;
-    let first = roles.letters("all", 1).await.remove(0);
+    let first = roles.dead_letters("all", 1).await.remove(0);
     let database = roles.stop().await;
 
     // A Kafka that lost everything numbers from the beginning, and gets the same bytes: one for each partition.
-    let roles = Roles::on(database, &[]).await.with_worker().await.with_letters().await;
+    let roles = Roles::on(database, &[]).await.with_worker().await.with_dead_letters().await;
     for _ in 0..3 {
         roles.publish(topics::CREATE, Some(b"not json")).await;
     }
-    let all = roles.letters("open", 4).await;
-    let same: Vec<&DeadLetter> = all.iter().filter(|letter| letter.origin == first.origin).collect();
+    let all = roles.dead_letters("open", 4).await;
+    let same: Vec<&DeadLetter> =
+        all.iter().filter(|dead_letter| dead_letter.origin == first.origin).collect();
     assert_eq!(same.len(), 2, "{all:#?}");
     assert_eq!((same[1], &same[0].value), (&first, &first.value));
     assert_eq!(first.origin.as_ref().map(|origin| origin.offset), Some(at.offset));
@@ -286,64 +287,64 @@ async fn while_dead_letters_can_not_be_written_their_offsets_stay_and_nothing_is
 
     roles.make_topics().await;
     roles.wait_until_all_is_committed(topics::CREATE).await;
-    let roles = roles.with_letters().await;
-    let letter = roles.letters("open", 1).await.remove(0);
-    assert_eq!(letter.value, Some(Value::Text("not json".to_owned())));
+    let roles = roles.with_dead_letters().await;
+    let dead_letter = roles.dead_letters("open", 1).await.remove(0);
+    assert_eq!(dead_letter.value, Some(Value::Text("not json".to_owned())));
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn a_request_is_put_aside_before_its_file_fails_and_once_however_often_that_is_tried() {
+async fn a_request_is_dead_lettered_before_its_file_fails_and_once_however_often_that_is_tried() {
     let roles = Roles::without_topics(&[topics::CREATED]).await.with_worker().await.with_intake();
     let file = roles.request("of which nobody hears").await;
     let value = json!({"fileId": file.id, "title": 7}).to_string();
     roles.publish(topics::CREATE, Some(value.as_bytes())).await;
     // It can't be said that the file failed, so the request stays open; but it is not lost, whoever has it next.
-    let letters = eventually("it is put aside twice", async || {
-        let letters = roles.records(topics::DEAD_LETTERS).await;
-        if letters.len() > 1 { Ok(letters) } else { Err(format!("{letters:#?}")) }
+    let dead_letters = eventually("it is dead-lettered twice", async || {
+        let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+        if dead_letters.len() > 1 { Ok(dead_letters) } else { Err(format!("{dead_letters:#?}")) }
     })
     .await;
-    assert_eq!(letters[0].record, letters[1].record);
+    assert_eq!(dead_letters[0].record, dead_letters[1].record);
     let committed = roles.broker.committed(&group_of(topics::CREATE), topics::CREATE).await.unwrap();
     assert!(committed.values().all(|next| *next == 0), "{committed:?}");
 
     roles.make_topics().await;
-    let roles = roles.with_results().await.with_letters().await;
+    let roles = roles.with_results().await.with_dead_letters().await;
     becomes(&roles, file.id, Status::Failed).await;
     roles.wait_until_all_is_committed(topics::CREATE).await;
     roles.wait_until_all_is_committed(topics::DEAD_LETTERS).await;
-    assert_eq!(roles.letters("open", 1).await[0].file_id, Some(file.id));
+    assert_eq!(roles.dead_letters("open", 1).await[0].file_id, Some(file.id));
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_letters_wait() {
-    let roles = Roles::new().await.with_worker().await.with_letters().await;
+async fn while_the_database_is_unavailable_dead_letters_wait() {
+    let roles = Roles::new().await.with_worker().await.with_dead_letters().await;
     roles.database.cut_off().await;
     roles.publish(topics::CREATE, Some(b"not json")).await;
     roles.wait_until_all_is_committed(topics::CREATE).await;
     assert_eq!(roles.records(topics::DEAD_LETTERS).await.len(), 1);
     roles.database.let_in().await;
-    assert_eq!(roles.letters("open", 1).await.len(), 1);
+    assert_eq!(roles.dead_letters("open", 1).await.len(), 1);
     roles.wait_until_all_is_committed(topics::DEAD_LETTERS).await;
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn a_cancelled_file_is_asked_for_again_by_its_letter() {
+async fn a_cancelled_file_is_requested_again_by_its_dead_letter() {
     let roles = without_relay().await;
-    let (file, letter) = failed(&roles).await;
+    let (file, dead_letter) = failed(&roles).await;
     files::retry(&roles.ctx, file.id).await.unwrap();
     files::cancel(&roles.ctx, file.id).await.unwrap();
     let asked = Replayed::AskedAgain { file_id: file.id, attempt: Attempt(3) };
-    assert_eq!(replay(&roles, letter.id).await, Ok(asked));
+    assert_eq!(replay(&roles, dead_letter.id).await, Ok(asked));
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn a_record_too_long_to_be_put_aside_blocks_nobody() {
-    let roles = Roles::new().await.with_worker().await.with_letters().await;
+async fn a_record_too_long_for_a_dead_letter_blocks_no_other() {
+    let roles = Roles::new().await.with_worker().await.with_dead_letters().await;
     // As long as a record may be, in Kafka or in process: with the cause it would be longer.
     let mut longest = [(1 << 20) - 100, 1_000_000].into_iter();
     let (size, at) = loop {
@@ -354,9 +355,9 @@ async fn a_record_too_long_to_be_put_aside_blocks_nobody() {
         }
     };
     roles.wait_until_all_is_committed(topics::CREATE).await;
-    let letter = roles.letters("open", 1).await.remove(0);
-    assert_eq!((letter.value, letter.origin.map(|origin| origin.offset)), (None, Some(at.offset)));
-    assert!(letter.error.contains(&format!("{size} bytes is too long")), "{}", letter.error);
-    assert!(letter.error.contains("not a file.create message"), "{}", letter.error);
+    let dead_letter = roles.dead_letters("open", 1).await.remove(0);
+    assert_eq!((dead_letter.value, dead_letter.origin.map(|origin| origin.offset)), (None, Some(at.offset)));
+    assert!(dead_letter.error.contains(&format!("{size} bytes is too long")), "{}", dead_letter.error);
+    assert!(dead_letter.error.contains("not a file.create message"), "{}", dead_letter.error);
     roles.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Records on their way through the consumers: what is told when, poison among good ones, results that are not trusted, stores in trouble.
+//! Consumers of requests, results and dead letters: progress, unreadable records, forged results, stores that fail.
 
 mod announcements;
 mod dead_letters;

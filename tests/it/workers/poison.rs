@@ -1,4 +1,4 @@
-//! Requests that can't be processed are put aside once, with their cause; their neighbours don't notice.
+//! Requests that can't be processed are dead-lettered once, with their cause; their neighbours are not affected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,7 +31,7 @@ const POISON: [(Option<&[u8]>, &str); 14] = [
 ];
 
 #[tokio::test]
-async fn poison_among_good_requests_is_put_aside_once_and_its_neighbours_complete() {
+async fn poison_among_good_requests_is_dead_lettered_once_and_its_neighbours_complete() {
     let roles = Roles::new().await.with_results().await.with_worker().await.with_intake().with_relay();
     let mut published = BTreeMap::new();
     let mut asked = Vec::new();
@@ -48,16 +48,16 @@ async fn poison_among_good_requests_is_put_aside_once_and_its_neighbours_complet
     }
     roles.wait_until_all_is_committed(topics::CREATE).await;
 
-    let letters = roles.records(topics::DEAD_LETTERS).await;
-    assert_eq!(letters.len(), POISON.len(), "{letters:#?}");
-    for letter in &letters {
-        let (value, cause) = published.remove(&origin(letter)).expect("put aside once");
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+    assert_eq!(dead_letters.len(), POISON.len(), "{dead_letters:#?}");
+    for dead_letter in &dead_letters {
+        let (value, cause) = published.remove(&origin(dead_letter)).expect("dead-lettered once");
         // A record without a value stays without one.
-        assert_eq!(letter.record.value.as_deref(), value);
+        assert_eq!(dead_letter.record.value.as_deref(), value);
         assert!(
-            header(letter, "x-error").contains(cause),
+            header(dead_letter, "x-error").contains(cause),
             "{cause:?} is not in {:?}",
-            header(letter, "x-error")
+            header(dead_letter, "x-error")
         );
     }
     assert!(published.is_empty());
@@ -144,9 +144,9 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
         }
     }
     eprintln!("no file is completed more than {longest:?} after all before it, without poison {usual:?}");
-    let letters = roles.records(topics::DEAD_LETTERS).await;
-    let origins: BTreeSet<_> = letters.iter().map(origin).collect();
-    assert_eq!(letters.len(), origins.len(), "each once");
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+    let origins: BTreeSet<_> = dead_letters.iter().map(origin).collect();
+    assert_eq!(dead_letters.len(), origins.len(), "each once");
     assert!(origins.is_superset(&put_aside));
     assert_eq!(origins.len(), put_aside.len() + panicking.len());
     let roles = roles.with_results().await;
@@ -176,12 +176,12 @@ async fn an_unusable_request_that_names_its_file_fails_the_file() {
     let reason = failed.error.expect("a reason");
     assert!(reason.contains("not a file.create message"), "{reason}");
     roles.wait_until_all_is_committed(topics::CREATE).await;
-    let letters = roles.records(topics::DEAD_LETTERS).await;
-    assert_eq!(letters.len(), 1);
-    assert_eq!(origin(&letters[0]), at);
-    assert_eq!(header(&letters[0], "x-attempt"), "1");
-    assert_eq!(letters[0].record.key.as_deref(), Some(file.id.to_string().as_bytes()));
-    assert_eq!(letters[0].record.value.as_deref(), Some(value.as_bytes()));
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+    assert_eq!(dead_letters.len(), 1);
+    assert_eq!(origin(&dead_letters[0]), at);
+    assert_eq!(header(&dead_letters[0], "x-attempt"), "1");
+    assert_eq!(dead_letters[0].record.key.as_deref(), Some(file.id.to_string().as_bytes()));
+    assert_eq!(dead_letters[0].record.value.as_deref(), Some(value.as_bytes()));
     roles.stop().await;
 }
 
@@ -196,9 +196,9 @@ async fn an_array_names_no_file() {
     roles.wait_until_all_is_committed(topics::CREATE).await;
     roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(file.id).await, file);
-    let letters = roles.records(topics::DEAD_LETTERS).await;
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(
-        letters.iter().map(|letter| letter.record.key.clone()).collect::<Vec<_>>(),
+        dead_letters.iter().map(|dead_letter| dead_letter.record.key.clone()).collect::<Vec<_>>(),
         [None, None, None]
     );
     roles.stop().await;

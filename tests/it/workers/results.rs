@@ -1,4 +1,4 @@
-//! What workers say: believed as far as it can be checked, put aside otherwise.
+//! Results of workers: accepted as far as they can be checked, dead-lettered otherwise.
 
 use std::collections::BTreeMap;
 
@@ -85,17 +85,17 @@ async fn a_location_that_is_not_the_files_own_changes_nothing() {
     roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(id).await, file);
     assert_eq!(roles.ctx.db.transitions(id).await.unwrap().len(), 1);
-    let letters = roles.records(topics::DEAD_LETTERS).await;
-    assert_eq!(letters.len(), foreign.len());
-    for letter in &letters {
-        assert!(header(letter, "x-error").contains("s3Location is not an object of file"));
-        assert_eq!(letter.record.key.as_deref(), Some(id.to_string().as_bytes()));
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+    assert_eq!(dead_letters.len(), foreign.len());
+    for dead_letter in &dead_letters {
+        assert!(header(dead_letter, "x-error").contains("s3Location is not an object of file"));
+        assert_eq!(dead_letter.record.key.as_deref(), Some(id.to_string().as_bytes()));
     }
     roles.stop().await;
 }
 
 #[tokio::test]
-async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_recorded() {
+async fn poison_among_good_results_is_dead_lettered_once_and_its_neighbours_are_recorded() {
     let roles = recorder().await;
     let poison: [Option<&[u8]>; 12] = [
         None,
@@ -128,12 +128,12 @@ async fn poison_among_good_results_is_put_aside_once_and_its_neighbours_are_reco
         wait_until(&roles, id, Status::Completed).await;
     }
     roles.wait_until_all_is_committed(topics::CREATED).await;
-    let letters = roles.records(topics::DEAD_LETTERS).await;
-    assert_eq!(letters.len(), poison.len(), "{letters:#?}");
-    for letter in &letters {
-        let value = published.remove(&origin(letter)).expect("put aside once");
-        assert_eq!(letter.record.value.as_deref(), value);
-        assert!(!header(letter, "x-error").is_empty());
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+    assert_eq!(dead_letters.len(), poison.len(), "{dead_letters:#?}");
+    for dead_letter in &dead_letters {
+        let value = published.remove(&origin(dead_letter)).expect("dead-lettered once");
+        assert_eq!(dead_letter.record.value.as_deref(), value);
+        assert!(!header(dead_letter, "x-error").is_empty());
     }
     roles.stop().await;
 }
@@ -207,8 +207,9 @@ async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
     }
     roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(id).await, file);
-    let letters = roles.records(topics::DEAD_LETTERS).await;
-    let mut causes: Vec<&str> = letters.iter().map(|letter| header(letter, "x-error")).collect();
+    let dead_letters = roles.records(topics::DEAD_LETTERS).await;
+    let mut causes: Vec<&str> =
+        dead_letters.iter().map(|dead_letter| header(dead_letter, "x-error")).collect();
     causes.sort_unstable();
     assert_eq!(causes.len(), wrong.len() + 1, "{causes:?}");
     assert!(causes[..5].iter().all(|cause| cause.contains("the object has ")), "{causes:?}");

@@ -15,7 +15,7 @@ const FILES: i64 = 2000;
 const MEMORY_MAX_KIB: u64 = 128 * 1024;
 
 /// Makes as many rows and objects as asked for; the rows say that each holds `x`.
-async fn crowd(content: &'static [u8]) -> Roles {
+async fn large_store(content: &'static [u8]) -> Roles {
     let roles = Roles::new().await;
     sql(
         &roles,
@@ -42,7 +42,7 @@ async fn put(storage: &Storage, id: i64, content: &'static [u8]) {
 
 #[tokio::test]
 async fn of_many_objects_each_is_met_once_in_bounded_memory() {
-    let roles = crowd(b"x").await;
+    let roles = large_store(b"x").await;
     // The last of a page and the first of the next one are no exceptions; neither is the last of all.
     let keys = roles.bucket.keys().await;
     for key in [&keys[999], &keys[1000], &keys[1999]] {
@@ -58,7 +58,7 @@ async fn of_many_objects_each_is_met_once_in_bounded_memory() {
 
 #[tokio::test]
 async fn a_sample_is_a_thousand_files_and_the_same_ones_for_the_same_seed() {
-    let roles = crowd(b"y").await;
+    let roles = large_store(b"y").await;
     let run = async |args: &[&str]| {
         fsck(&[&["--output", "json"], args].concat(), env(&roles.database, &roles.bucket)).await
     };

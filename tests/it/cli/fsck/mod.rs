@@ -1,4 +1,4 @@
-//! `filesys fsck`: everything that can be wrong is found, nothing else is, and a repair mends what it says.
+//! `filesys fsck`: everything that can be wrong is found, nothing else is, and a repair changes what it says.
 
 mod findings;
 mod large_stores;

@@ -1,11 +1,11 @@
-//! `--repair`: mends what it says, leaves what it can't be sure of, and may be repeated.
+//! `--repair`: repairs what it says, leaves what it can't be sure of, and may be repeated.
 
 use filesys::domain::Status;
 
 use super::{completed, key_of, look, plant_file, plant_record, sql};
 
 #[tokio::test]
-async fn what_can_be_mended_is_and_then_nothing_is_wrong() {
+async fn what_can_be_repaired_is_and_then_nothing_is_wrong() {
     let (roles, files) = completed(&["missing", "cut", "altered", "sound"]).await;
     let keys: Vec<String> = files.iter().map(|file| key_of(&roles, file)).collect();
     let sound = roles.bucket.keys().await;
@@ -73,7 +73,7 @@ async fn what_can_be_mended_is_and_then_nothing_is_wrong() {
 }
 
 #[tokio::test]
-async fn what_another_program_made_is_asked_for_again() {
+async fn what_another_program_made_is_requested_again() {
     let (roles, files) = completed(&["foreign", "undigested"]).await;
     roles.stop_tasks().await;
     // Made by a worker of other make, from the same request.

@@ -1,4 +1,4 @@
-//! Uploads in parts that nobody completes, on a store that can list them, which the embedded one can't.
+//! Multipart uploads that were never completed, on a store that can list them, which the embedded one can't.
 
 use std::sync::{Arc, Mutex};
 
@@ -89,8 +89,8 @@ async fn abandoned_uploads_are_found_and_aborted_and_young_ones_left() {
     assert_eq!(found.document["notes"], serde_json::json!([]));
     assert_eq!((found.number("read"), front.uploads.lock().unwrap().len()), (files.len() as u64, 3));
 
-    let mended = fsck(&["--output", "json", "--repair"], env.clone()).await;
-    assert_eq!((mended.code, mended.counts()["abandoned_upload"]), (0, (2, 2)), "{}", mended.stderr);
+    let repaired = fsck(&["--output", "json", "--repair"], env.clone()).await;
+    assert_eq!((repaired.code, repaired.counts()["abandoned_upload"]), (0, (2, 2)), "{}", repaired.stderr);
     assert_eq!(*front.uploads.lock().unwrap(), [("files/8_x_1.txt", "young")]);
     assert_eq!(fsck(&["--output", "json"], env).await.code, 0);
     roles.stop().await;
