@@ -1,6 +1,7 @@
 //! Use cases: one folder for each noun, one file for each operation. They use the adapters; the entry points (`http`,
 //! `consumer`, `commands`) and the background `jobs` call them.
 
+pub(crate) mod batch;
 pub mod context;
 pub mod create_queue;
 pub mod dead_letters;

@@ -160,7 +160,7 @@ impl Runner {
             }
             MemberEvent::Revoked(revocation) => self.give_back(revocation).await,
             MemberEvent::Records(deliveries) => {
-                self.pace.round(std::time::Instant::now(), deliveries.len());
+                self.pace.record(std::time::Instant::now(), deliveries.len());
                 self.take(deliveries);
             }
             MemberEvent::Passed(end) => {

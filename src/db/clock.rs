@@ -9,9 +9,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{Interval, Timestamptz};
 use diesel_async::AsyncPgConnection;
 
-use super::load_one::LoadOne;
+use super::columns::TimeColumn;
 use super::retry::retry_read;
-use super::types::TimeColumn;
+use super::statements::load_one::LoadOne;
 use super::{Db, DbError};
 use crate::domain::Timestamp;
 

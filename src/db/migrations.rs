@@ -10,8 +10,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::SecretString;
 
 use super::DbError;
-use super::connection::Connector;
-use super::sessions::{Session, Sessions};
+use super::pool::connection::Connector;
+use super::pool::sessions::{Session, Sessions};
 
 pub(super) const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::connection::{Connector, Opened, cause, closed, driven};
 use super::migrations::MIGRATIONS;
+use super::pool::connection::{Connector, Opened, cause, closed, driven};
 use super::{DbError, limits};
 
 /// What a server said of itself.

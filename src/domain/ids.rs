@@ -90,7 +90,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Names one published fact; the same after a repeated publish. UUID version 7.
+/// Identifies one message; the same after a repeated publish. UUID version 7.
 pub type EventId = uuid::Uuid;
 
 #[cfg(test)]

@@ -1,27 +1,28 @@
-//! Rounds of work under load: fewer and larger, so that each record costs less. A lone record waits for nothing.
+//! Pacing of batches under load: fewer and larger ones, so that each record costs less. A lone record never waits.
 
 use std::time::{Duration, Instant};
 
-/// After a round of a crowd the next one begins no sooner than `every` after it began.
+/// Minimum interval between the starts of batches, which applies after a large batch only.
 #[derive(Debug)]
 pub struct Pacing {
-    every: Duration,
-    crowd: usize,
+    interval: Duration,
+    threshold: usize,
     next: Option<Instant>,
 }
 
 impl Pacing {
-    /// So many in one round are a crowd.
-    pub const fn new(every: Duration, crowd: usize) -> Self {
-        Self { every, crowd, next: None }
+    /// Paces the batch after one of at least `threshold` records.
+    pub const fn new(interval: Duration, threshold: usize) -> Self {
+        Self { interval, threshold, next: None }
     }
 
-    /// A round began at `started` and had `count` of them.
-    pub fn round(&mut self, started: Instant, count: usize) {
-        self.next = (count >= self.crowd).then(|| started + self.every);
+    /// Records that a batch of `count` records began at `started`.
+    pub fn record(&mut self, started: Instant, count: usize) {
+        self.next = (count >= self.threshold).then(|| started + self.interval);
     }
 
-    /// How long to wait for the next round; `None`: not at all. To timers a wait for nothing is one for their next tick.
+    /// Returns the time until the next batch may start; `None` if it may start now. Never zero: a timer of zero waits for its next
+    /// tick.
     pub fn pause(&self, now: Instant) -> Option<Duration> {
         self.next?.checked_duration_since(now).filter(|pause| !pause.is_zero())
     }
@@ -31,19 +32,19 @@ impl Pacing {
 mod tests {
     use super::*;
 
-    const EVERY: Duration = Duration::from_millis(20);
+    const INTERVAL: Duration = Duration::from_millis(20);
 
     #[test]
     fn only_after_a_crowd_the_next_round_waits_and_no_longer_than_its_turn() {
         let began = Instant::now();
-        let mut pace = Pacing::new(EVERY, 8);
+        let mut pace = Pacing::new(INTERVAL, 8);
         assert_eq!(pace.pause(began), None);
-        pace.round(began, 7);
+        pace.record(began, 7);
         assert_eq!(pace.pause(began), None);
-        pace.round(began, 8);
+        pace.record(began, 8);
         assert_eq!(pace.pause(began + Duration::from_millis(5)), Some(Duration::from_millis(15)));
         assert_eq!(pace.pause(began + Duration::from_millis(25)), None);
-        pace.round(began + Duration::from_millis(25), 1);
+        pace.record(began + Duration::from_millis(25), 1);
         assert_eq!(pace.pause(began + Duration::from_millis(25)), None);
     }
 }

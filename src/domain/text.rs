@@ -32,7 +32,7 @@ pub fn has_visible(text: &str) -> bool {
     text.chars().any(is_visible)
 }
 
-/// Marks need a letter to stand on. What a font may not have yet counts as visible.
+/// Combining marks need a base character. What a font may not have yet counts as visible.
 fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_graphic();

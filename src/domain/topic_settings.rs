@@ -13,7 +13,7 @@ pub struct TopicSettings {
     pub partitions: i32,
     /// Copies of each partition; `None` where the cluster doesn't say.
     pub replicas: Option<i32>,
-    /// By Kafka's names: what is in effect, whoever set it. Empty where they can't be read.
+    /// By Kafka's names: the values in effect, wherever they are set. Empty where they can't be read.
     pub configs: BTreeMap<String, String>,
 }
 

@@ -36,17 +36,17 @@ pub async fn run(ctx: ServeContext, config: RetentionConfig, stop: CancellationT
 
 /// Everything that is due, batch by batch.
 pub async fn apply(db: &Db, config: &RetentionConfig) -> Result<(), DbError> {
-    while count("deleted files erased", db.erase_deleted(BATCH).await?) {}
+    while count("deleted files erased", db.files().erase_deleted(BATCH).await?) {}
     if let Some(kept) = config.dead_letters {
-        while count("dead letters forgotten", db.forget_dead_letters(kept, BATCH).await?) {}
+        while count("dead letters forgotten", db.dead_letters().remove_resolved(kept, BATCH).await?) {}
     }
     if let Some(kept) = config.deleted {
-        while count("deleted files forgotten", db.forget_deleted_files(kept, BATCH).await?) {}
+        while count("deleted files forgotten", db.files().remove_deleted(kept, BATCH).await?) {}
     }
     if let Some(kept) = config.history {
         let mut next = Some(FileId(0));
         while let Some(after) = next {
-            let forgotten = db.forget_history(kept, after, BATCH).await?;
+            let forgotten = db.files().remove_history(kept, after, BATCH).await?;
             count("lines of history forgotten", usize::try_from(forgotten.lines).unwrap_or_default());
             next = forgotten.next;
         }

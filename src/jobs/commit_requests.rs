@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::actions::ServeContext;
 use crate::actions::create_queue::{CreateRequest, Created};
 use crate::actions::files::transition;
-use crate::db::DbError;
-use crate::db::files::{NewRow, NextIds};
+use crate::actions::{ServeContext, batch};
+use crate::db::files::{NewFileRow, ReservedIds};
 use crate::domain::idempotency::IDEMPOTENCY_KEY_TTL;
 use crate::domain::{Error, ErrorKind, EventType, File, IdempotencyKey, NewFile, Result};
 use crate::faults;
@@ -28,7 +28,7 @@ const FORECAST_MAX_AGE: Duration = Duration::from_millis(50);
 /// Commits queued requests, one transaction after the other, until `stop`; what is queued by then is still committed. A
 /// lone request never lingers.
 pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<CreateRequest>, stop: CancellationToken) {
-    let mut batch = Vec::new();
+    let mut queued = Vec::new();
     let mut forecast = Forecast::default();
     loop {
         tokio::select! {
@@ -37,22 +37,17 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<CreateRequest>, st
                 queue.close();
                 continue;
             }
-            count = queue.recv_many(&mut batch, MAX_BATCH) => if count == 0 { return },
+            count = queue.recv_many(&mut queued, MAX_BATCH) => if count == 0 { return },
         }
         forecast.expire();
-        linger(&mut queue, &mut batch, forecast.batch_size).await;
-        let (requests, replies): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|request| ((request.new, request.key), request.reply)).unzip();
+        linger(&mut queue, &mut queued, forecast.batch_size).await;
+        let (requests, replies): (Vec<Request>, Vec<_>) =
+            queued.drain(..).map(|request| ((request.new, request.key), request.reply)).unzip();
         forecast.update(replies.len() + queue.len());
-        let answers: Vec<Result<Created>> = match commit(&ctx, &mut forecast, requests).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                let answers: Vec<Result<Created>> =
-                    replies.iter().map(|_| Err(error.clone().into())).collect();
-                log::debug!(requests = replies.len(), error:% = error; "requests not committed");
-                answers
-            }
-        };
+        let together = commit(&ctx, &mut forecast, &requests).await;
+        let ctx = &ctx;
+        let each = |one| async move { commit(ctx, &mut Forecast::default(), one).await }.boxed();
+        let answers = batch::else_each(together, &requests, each).await;
         for (reply, answer) in replies.into_iter().zip(answers) {
             // The client may have hung up; its file is committed all the same.
             let _ = reply.send(answer);
@@ -77,7 +72,7 @@ struct Forecast {
     /// Expected number of requests; 0 while there is no load.
     batch_size: usize,
     /// Ids for these requests, reserved by the last commit to save a round trip.
-    ids: Option<NextIds>,
+    ids: Option<ReservedIds>,
 }
 
 impl Forecast {
@@ -95,32 +90,36 @@ impl Forecast {
     }
 }
 
+/// A request and its idempotency key.
+type Request = (NewFile, Option<IdempotencyKey>);
+
+/// Commits requests in one transaction.
 async fn commit(
     ctx: &ServeContext,
     forecast: &mut Forecast,
-    requests: Vec<(NewFile, Option<IdempotencyKey>)>,
-) -> Result<Vec<Result<Created>>, DbError> {
+    requests: &[Request],
+) -> Result<Vec<Result<Created>>> {
     let ids = match forecast.ids.take() {
         Some(ids) if ids.ids.len() >= requests.len() => ids,
-        _ => ctx.db.next_file_ids(requests.len()).await?,
+        _ => ctx.db.files().reserve_ids(requests.len()).await?,
     };
     let now = ids.now();
     let mut wanted = Vec::with_capacity(requests.len());
     let mut rows = Vec::with_capacity(requests.len());
     for (id, (new, key)) in ids.ids.into_iter().zip(requests) {
         let file = new.to_file(id, now);
-        rows.push(NewRow {
+        rows.push(NewFileRow {
             deadline_at: now.plus(ctx.file_deadline),
-            messages: vec![transition::request(&file), transition::fact(&file, EventType::Requested)],
+            messages: vec![transition::request(&file)?, transition::event(&file, EventType::Requested)?],
             file: file.clone(),
-            key,
+            key: key.clone(),
         });
         wanted.push((new, file));
     }
-    let (known, next) = ctx.db.insert_files(rows, IDEMPOTENCY_KEY_TTL, forecast.batch_size).await?;
+    let (known, next) = ctx.db.files().insert(rows, IDEMPOTENCY_KEY_TTL, forecast.batch_size).await?;
     faults::point!(ServeCommitted);
     forecast.ids = Some(next);
-    Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(&new, file, known)).collect())
+    Ok(wanted.into_iter().zip(known).map(|((new, file), known)| answer(new, file, known)).collect())
 }
 
 fn answer(new: &NewFile, stored: File, known: Option<File>) -> Result<Created> {

@@ -11,6 +11,6 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Adds up the differences until `stop`.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    let compact = || ctx.db.fold_counts();
+    let compact = || ctx.db.files().compact_counts();
     repeat(INTERVAL, &stop, "counts not compacted", "counts are compacted again", compact).await;
 }

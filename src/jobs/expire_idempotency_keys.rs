@@ -13,7 +13,7 @@ pub(super) const INTERVAL: Duration = Duration::from_mins(10);
 
 /// Removes old keys until `stop`.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    let remove = || ctx.db.forget_idempotency_keys(IDEMPOTENCY_KEY_TTL).map_ok(drop);
+    let remove = || ctx.db.idempotency_keys().remove_older_than(IDEMPOTENCY_KEY_TTL).map_ok(drop);
     repeat(INTERVAL, &stop, "idempotency keys not removed", "idempotency keys are removed again", remove)
         .await;
 }

@@ -8,5 +8,5 @@ use crate::actions::ServeContext;
 
 /// Wakes the relay at each notification, until `stop`.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    ctx.db.listen_for_outbox(Arc::clone(&ctx.outbox), stop).await;
+    ctx.db.outbox().listen(Arc::clone(&ctx.outbox), stop).await;
 }

@@ -1,10 +1,10 @@
 //! Find the files whose request Kafka has lost, and ask for them again.
 //!
 //! Time alone can't tell a lost request from one that waits its turn, so nothing is guessed. Files that have been
-//! quiet for a while are suspects. If each of their requests is in Kafka at all, it lies below the end of `file.create`
-//! as read after the suspects. Once the workers' group has come that far, every one of those requests was handled,
+//! idle for a while are candidates. If each of their requests is in Kafka at all, it lies below the end of `file.create`
+//! as read after the candidates. Once the workers' group has come that far, every one of those requests was handled,
 //! and its outcome lies below the end of `file.created` as read then. Once our own group has committed that far too,
-//! a suspect that still is what it was has no request and no outcome left.
+//! a candidate that still is what it was has no request and no outcome left.
 //!
 //! By the same reasoning nobody stores the object of a file that had ended before, without one: what is there is removed.
 
@@ -16,19 +16,18 @@ use tokio_util::sync::CancellationToken;
 use crate::actions::ServeContext;
 use crate::actions::files::transition::{self, Details};
 use crate::broker::{BrokerError, Position, Watermarks};
-use crate::db::moves::Transitions;
-use crate::domain::files::status::{Decision, Transition, evaluate};
+use crate::domain::files::status::Transition;
 use crate::domain::messages::topics;
 use crate::domain::{Attempt, FileId, Result, Revision};
 
-/// How long a file may be quiet before it is a suspect.
-const QUIET: Duration = Duration::from_secs(30);
-/// Between two looks.
+/// Time without a transition after which an unfinished file is a candidate.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+/// Interval of searches.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-/// Suspects of one look; the rest has its turn after them.
-const SUSPECTS: i64 = 5000;
-/// A request that gets lost time and again is not asked for for ever.
-const ATTEMPTS_MAX: Attempt = Attempt(20);
+/// Candidates of one look; the rest has its turn after them.
+const MAX_CANDIDATES: i64 = 5000;
+/// Attempts after which a file whose request keeps getting lost fails.
+const MAX_ATTEMPTS: Attempt = Attempt(20);
 
 /// The groups whose progress counts, as their members call them.
 #[derive(Debug, Clone)]
@@ -37,15 +36,15 @@ pub struct Groups {
     pub recorders: String,
 }
 
-/// Looks now and then until `stop`.
+/// Searches at each interval until `stop`.
 pub async fn run(ctx: ServeContext, groups: Groups, stop: CancellationToken) {
-    let mut search = Search::new(groups, QUIET);
+    let mut search = Search::new(groups, IDLE_AFTER);
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         match search.step(&ctx).await {
             Ok(0) => {}
             Ok(files) => log::warn!(files; "lost requests republished"),
             // Also said, once, by those who have more to do with what is away.
-            Err(error) => log::debug!(error:% = error.chain(); "lost requests not looked for"),
+            Err(error) => log::debug!(error:% = error.chain(); "lost requests not searched for"),
         }
     }
 }
@@ -53,7 +52,7 @@ pub async fn run(ctx: ServeContext, groups: Groups, stop: CancellationToken) {
 /// Where a look has got to. Under a backlog it takes as many steps as that takes to drain.
 pub struct Search {
     groups: Groups,
-    quiet: Duration,
+    idle: Duration,
     stage: Stage,
 }
 
@@ -66,17 +65,17 @@ enum Stage {
 }
 
 struct Found {
-    suspects: Suspects,
-    /// Removals that wait until nobody stores their objects any more.
-    leftovers: Vec<i64>,
+    candidates: Candidates,
+    /// Removals that wait until no worker can store their objects any more.
+    potential_orphans: Vec<i64>,
 }
 
-/// Suspects, as they were when they became suspects.
-type Suspects = BTreeMap<FileId, Revision>;
+/// Candidates, as they were when they became candidates.
+type Candidates = BTreeMap<FileId, Revision>;
 
 impl Search {
-    pub fn new(groups: Groups, quiet: Duration) -> Self {
-        Self { groups, quiet, stage: Stage::Idle }
+    pub fn new(groups: Groups, idle: Duration) -> Self {
+        Self { groups, idle, stage: Stage::Idle }
     }
 
     /// Goes on as far as it can now. Returns how many files were asked for again.
@@ -84,12 +83,14 @@ impl Search {
         loop {
             self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
                 Stage::Idle => {
-                    let quiet = ctx.db.quiet_files(topics::CREATE, self.quiet, SUSPECTS).await?;
-                    let leftovers = ctx.db.leftovers(topics::CREATE, SUSPECTS).await?;
-                    if quiet.is_empty() && leftovers.is_empty() {
+                    let idle =
+                        ctx.db.files().unchanged_for(topics::CREATE, self.idle, MAX_CANDIDATES).await?;
+                    let potential_orphans =
+                        ctx.db.object_removals().potential_orphans(topics::CREATE, MAX_CANDIDATES).await?;
+                    if idle.is_empty() && potential_orphans.is_empty() {
                         return Ok(0);
                     }
-                    let found = Found { suspects: quiet.into_iter().collect(), leftovers };
+                    let found = Found { candidates: idle.into_iter().collect(), potential_orphans };
                     // Not before they are known: their requests must lie below.
                     Stage::Handled(found, ends(ctx, topics::CREATE).await?)
                 }
@@ -105,10 +106,11 @@ impl Search {
                         self.stage = Stage::Recorded(found, ends_of_created);
                         return Ok(0);
                     }
-                    if ctx.db.release_leftovers(found.leftovers).await? > 0 {
+                    if ctx.db.object_removals().release_potential_orphans(found.potential_orphans).await? > 0
+                    {
                         ctx.removals.notify_one();
                     }
-                    return ask_again(ctx, found.suspects).await;
+                    return republish(ctx, found.candidates).await;
                 }
             }
         }
@@ -159,27 +161,23 @@ async fn nothing_is_left(
     Ok(first.first().is_none_or(|record| record.position.offset >= end))
 }
 
-/// Republishes the requests of those suspects that have not changed since.
-async fn ask_again(ctx: &ServeContext, suspects: Suspects) -> Result<usize> {
+/// Republishes the requests of those candidates that have not changed since.
+async fn republish(ctx: &ServeContext, candidates: Candidates) -> Result<usize> {
     const BATCH: usize = 500;
-    let ids: Vec<FileId> = suspects.keys().copied().collect();
+    let ids: Vec<FileId> = candidates.keys().copied().collect();
     let mut count = 0;
     for ids in ids.chunks(BATCH) {
-        let moved = ctx.db.move_files(ids.to_vec(), |files, now| {
-            let lost = files.into_iter().filter(|file| suspects.get(&file.id) == Some(&file.revision()));
-            let changes: Vec<_> = lost
-                .filter_map(|mut file| {
-                    let spent = file.attempt >= ATTEMPTS_MAX;
-                    let by = if spent { Transition::Fail } else { Transition::Rescue };
-                    let Decision::Apply(to) = evaluate(file.state(), by, None) else { return None };
-                    let error = spent.then(|| "its request got lost too often".to_owned());
-                    Some(transition::apply(&mut file, by, to, now, Details { error, ..Details::default() }))
-                })
-                .collect();
-            let count = changes.len();
-            (Transitions { changes, ..Transitions::default() }, count)
-        });
-        count += moved.await?;
+        count += transition::transition_each(&ctx.db, ids.to_vec(), |file| {
+            if candidates.get(&file.id) != Some(&file.revision()) {
+                return None;
+            }
+            if file.attempt < MAX_ATTEMPTS {
+                return Some((Transition::Republish, Details::default()));
+            }
+            let error = Some("its request got lost too often".to_owned());
+            Some((Transition::Fail, Details { error, ..Details::default() }))
+        })
+        .await?;
     }
     Ok(count)
 }

@@ -1,85 +1,93 @@
-//! Publish what has committed: the outbox to Kafka, as many relays at once as there are instances.
+//! Publish the outbox to Kafka. Every process has a relay; they share out the rows by leases and locks.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::{ServeContext, files, publish};
 use crate::broker::{Broker, BrokerError, Receipt, Record};
-use crate::db::fresh::{FreshRows, Lane};
-use crate::db::outbox::{Fate, Handle, OutboxRow, Round};
+use crate::db::outbox::{OutboxRow, PublishOutcome, RelayBatch, RowHandle};
+use crate::db::outbox::{Priority, Publisher};
 use crate::domain::{Pacing, Result};
 use crate::faults;
 use crate::telemetry::Outage;
 
-/// Rows in one round.
-const BATCH: usize = 500;
-/// Interval of looks into the table: a wake-up may get lost, and another relay may have left rows.
+/// Rows in one batch.
+const MAX_BATCH: usize = 500;
+/// Interval of queries of the table: a notification may get lost, and another process may have left rows.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Under load, between the beginnings of two rounds.
-const EVERY: Duration = Duration::from_millis(20);
-/// Rows in a round under load.
-const CROWD: usize = 16;
-/// Nobody's work waits for facts: those of a file that is made at once go out together, out of the way of its request.
-const GATHER: Duration = Duration::from_millis(50);
-/// Between two tries of what fails; jitter adds up to as much again.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How long a round waits for its records. One whose partition doesn't answer by then goes on beside later rounds.
-const ROUND_LIMIT: Duration = Duration::from_millis(300);
-/// Records on their way beside the rounds; with more, nothing new is taken.
-const IN_FLIGHT_MAX: usize = 4000;
-/// Between two looks at them.
+/// Time from the start of one batch to the next under load: fewer, larger batches cost less for each record.
+const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(20);
+/// Rows in one batch from which the next one is paced.
+const BATCHING_THRESHOLD: usize = 16;
+/// Time that events linger. No work waits for them, and those of a file that is made at once go out in one batch.
+const EVENT_LINGER: Duration = Duration::from_millis(50);
+/// Backoff after a failure, with jitter of up to as much again.
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Time that a batch waits for receipts. A record whose partition has not answered by then stays in flight beside later
+/// batches, so that one partition without a leader holds up no other.
+const RECEIPT_TIMEOUT: Duration = Duration::from_millis(300);
+/// Records in flight beside the batches at most; beyond, nothing new is taken.
+const MAX_IN_FLIGHT: usize = 4000;
+/// Interval of checks for their receipts.
 const IN_FLIGHT_POLL: Duration = Duration::from_millis(50);
-/// Their rows' leases are 5 s.
+/// Interval at which the leases of their rows, which last 5 s, are renewed.
 const LEASE_RENEWAL: Duration = Duration::from_secs(2);
 /// Time limit for receipts in flight at shutdown; other processes publish what has none by then.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Relays until `stop`. What this process commits it publishes straight from the commit, to the last; what others leave
-/// in the table is taken when PostgreSQL tells of it, and found by a slow poll.
+/// Relays until `stop`. Rows that this process commits are published by local hand-off, to the last one; rows of other
+/// processes are taken from the table after a notification, or found by polling.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    let fresh = ctx.db.fresh_rows();
-    let lane = |lane, pace, outage| Relay {
+    let publisher = ctx.db.outbox().register_publisher();
+    let relay = |priority, pacing, outage| Relay {
         ctx: &ctx,
-        fresh: &fresh,
-        lane,
+        publisher: &publisher,
+        priority,
         outage,
-        looked: None,
-        pace,
+        polled: None,
+        pacing,
         missing: Missing::default(),
         in_flight: Vec::new(),
         renewed: Instant::now(),
     };
-    let mut requests =
-        lane(Lane::Requests, Pacing::new(EVERY, CROWD), Outage::new("outbox waits", "outbox flows again"));
-    let mut facts = lane(Lane::Facts, Pacing::new(GATHER, 1), Outage::new("facts wait", "facts flow again"));
-    tokio::join!(requests.run(&stop), facts.run(&stop));
+    let mut requests = relay(
+        Priority::Requests,
+        Pacing::new(MIN_BATCH_INTERVAL, BATCHING_THRESHOLD),
+        Outage::new("outbox stalled", "outbox resumed"),
+    );
+    let mut events = relay(
+        Priority::Events,
+        Pacing::new(EVENT_LINGER, 1),
+        Outage::new("events stalled", "events resumed"),
+    );
+    tokio::join!(requests.run(&stop), events.run(&stop));
 }
 
-/// Relay of one lane; the one for requests looks into the table as well.
+/// Relay of one priority; the one for requests polls the table as well.
 struct Relay<'a> {
     ctx: &'a ServeContext,
-    fresh: &'a FreshRows,
-    lane: Lane,
+    publisher: &'a Publisher,
+    priority: Priority,
     outage: Outage,
-    /// When there was nothing more to take from the table.
-    looked: Option<Instant>,
-    pace: Pacing,
+    /// Time of the last query that found nothing more in the table.
+    polled: Option<Instant>,
+    pacing: Pacing,
     missing: Missing,
-    /// Rows whose records were not there when their round ended.
+    /// Rows whose receipts were missing when their batch ended.
     in_flight: Vec<InFlight>,
-    /// When their leases were renewed.
+    /// Time at which their leases were renewed.
     renewed: Instant,
 }
 
 struct InFlight {
-    handle: Handle,
+    handle: RowHandle,
     file_id: i64,
     topic: String,
     receipt: Receipt,
@@ -94,16 +102,16 @@ impl Relay<'_> {
             if stopping && stopping_since.is_none() {
                 stopping_since = Some(Instant::now());
             }
-            let (taken, trouble) = match self.round(!stopping).await {
+            let (taken, trouble) = match self.batch(!stopping).await {
                 Ok(round) => {
-                    self.missing.say(round.postponed);
+                    self.missing.warn(round.postponed);
                     (round.taken, round.kept)
                 }
                 Err(error) => (0, Some(error.chain())),
             };
             if let Some(why) = trouble {
                 self.outage.fails(why);
-                let wait = waits.get_or_insert_with(backoff).next().unwrap_or(LONGEST_WAIT);
+                let wait = waits.get_or_insert_with(backoff).next().unwrap_or(MAX_BACKOFF);
                 stop.run_until_cancelled(tokio::time::sleep(wait)).await;
             } else {
                 self.outage.works();
@@ -121,150 +129,153 @@ impl Relay<'_> {
         }
     }
 
-    /// What there is: fresh rows first, then, if it is time, the table.
-    async fn round(&mut self, look: bool) -> Result<Round> {
-        if let Some(pause) = self.pace.pause(Instant::now()) {
+    /// Publishes one batch: local rows first, then, when it is time, rows of the table.
+    async fn batch(&mut self, poll: bool) -> Result<RelayBatch> {
+        if let Some(pause) = self.pacing.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
-        let arrived = self.settle_in_flight().await?;
-        if self.in_flight.len() >= IN_FLIGHT_MAX {
+        let arrived = self.collect_receipts().await?;
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
             return Ok(arrived);
         }
         let started = Instant::now();
-        let rows = self.fresh.take(self.lane, BATCH);
-        let mut round = if rows.is_empty() { Round::default() } else { self.publish_fresh(rows).await? };
-        if look
-            && self.lane == Lane::Requests
+        let rows = self.publisher.take(self.priority, MAX_BATCH);
+        let mut round =
+            if rows.is_empty() { RelayBatch::default() } else { self.publish_local(rows).await? };
+        if poll
+            && self.priority == Priority::Requests
             && round.kept.is_none()
-            && self.looked.is_none_or(|at| at.elapsed() >= POLL_INTERVAL)
+            && self.polled.is_none_or(|at| at.elapsed() >= POLL_INTERVAL)
         {
-            let (found, in_flight) = look_into_table(self.ctx).await?;
+            let (found, in_flight) = poll_table(self.ctx).await?;
             self.in_flight.extend(in_flight);
-            self.looked = (found.taken == 0).then_some(started);
+            self.polled = (found.taken == 0).then_some(started);
             round = round.and(found);
         }
-        self.pace.round(started, round.taken);
+        self.pacing.record(started, round.taken);
         Ok(round.and(arrived))
     }
 
-    /// Rows that are this process's alone for a while. A crash leaves them in the table.
-    async fn publish_fresh(&mut self, rows: Vec<OutboxRow>) -> Result<Round> {
-        let handles: Vec<Handle> = rows.iter().map(OutboxRow::handle).collect();
-        let (fates, in_flight) = publish(&*self.ctx.broker, rows).await;
+    /// Publishes rows of the local hand-off, which are leased to this process. After a crash they are still in the table.
+    async fn publish_local(&mut self, rows: Vec<OutboxRow>) -> Result<RelayBatch> {
+        let handles: Vec<RowHandle> = rows.iter().map(OutboxRow::handle).collect();
+        let (outcomes, in_flight) = publish(&*self.ctx.broker, rows).await;
         self.in_flight.extend(in_flight);
         faults::point!(RelayPublished);
-        let round = self.ctx.db.settle_outbox(handles.into_iter().zip(fates).collect()).await?;
-        give_up_parked(self.ctx, round).await
+        let round = self.ctx.db.outbox().apply_outcomes(handles.into_iter().zip(outcomes).collect()).await?;
+        fail_parked(self.ctx, round).await
     }
 
-    /// What has become of records that earlier rounds did not wait for. The others' rows stay ours.
-    async fn settle_in_flight(&mut self) -> Result<Round> {
+    /// Applies the receipts that have arrived for records in flight, and renews the leases of the others.
+    async fn collect_receipts(&mut self) -> Result<RelayBatch> {
         if self.in_flight.is_empty() {
-            return Ok(Round::default());
+            return Ok(RelayBatch::default());
         }
-        let mut fates = Vec::new();
+        let mut outcomes = Vec::new();
         for mut row in std::mem::take(&mut self.in_flight) {
             match (&mut row.receipt).now_or_never() {
-                Some(answer) => fates.push((row.handle, fate(&row.topic, row.file_id, answer))),
+                Some(answer) => outcomes.push((row.handle, outcome_of(&row.topic, row.file_id, answer))),
                 None => self.in_flight.push(row),
             }
         }
-        let arrived = fates.len();
+        let arrived = outcomes.len();
         if self.renewed.elapsed() >= LEASE_RENEWAL {
-            fates.extend(self.in_flight.iter().map(|row| (row.handle.clone(), Fate::InFlight)));
+            outcomes.extend(self.in_flight.iter().map(|row| (row.handle.clone(), PublishOutcome::InFlight)));
             self.renewed = Instant::now();
         }
-        if fates.is_empty() {
-            return Ok(Round::default());
+        if outcomes.is_empty() {
+            return Ok(RelayBatch::default());
         }
-        let round = Round { taken: arrived, ..self.ctx.db.settle_outbox(fates).await? };
-        give_up_parked(self.ctx, round).await
+        let round = RelayBatch { taken: arrived, ..self.ctx.db.outbox().apply_outcomes(outcomes).await? };
+        fail_parked(self.ctx, round).await
     }
 
     async fn wait(&mut self, stop: &CancellationToken) {
-        if self.lane == Lane::Facts {
-            self.gather(stop).await;
+        if self.priority == Priority::Events {
+            self.linger(stop).await;
             return;
         }
-        let poll = self.looked.map_or(Duration::ZERO, |at| POLL_INTERVAL.saturating_sub(at.elapsed()));
+        let poll = self.polled.map_or(Duration::ZERO, |at| POLL_INTERVAL.saturating_sub(at.elapsed()));
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.fresh.more(self.lane) => {}
-            () = self.ctx.outbox.notified() => self.looked = None,
+            () = self.publisher.notified(self.priority) => {}
+            () = self.ctx.outbox.notified() => self.polled = None,
             () = tokio::time::sleep(poll) => {}
             () = tokio::time::sleep(IN_FLIGHT_POLL), if !self.in_flight.is_empty() => {}
         }
     }
 
-    /// Waits until there are facts, and a moment more.
-    async fn gather(&self, stop: &CancellationToken) {
-        let gathered = async {
+    /// Waits until there are events, and then lingers for more.
+    async fn linger(&self, stop: &CancellationToken) {
+        let lingering = async {
             tokio::select! {
-                () = self.fresh.more(self.lane) => tokio::time::sleep(GATHER).await,
+                () = self.publisher.notified(self.priority) => tokio::time::sleep(EVENT_LINGER).await,
                 () = tokio::time::sleep(IN_FLIGHT_POLL), if !self.in_flight.is_empty() => {}
             }
         };
-        stop.run_until_cancelled(gathered).await;
+        stop.run_until_cancelled(lingering).await;
     }
 }
 
-/// Looks into the table once, and waits until each of its records has arrived or failed.
-pub async fn once(ctx: &ServeContext) -> Result<Round> {
-    let (round, in_flight) = look_into_table(ctx).await?;
-    let mut fates = Vec::with_capacity(in_flight.len());
+/// Publishes one batch of the table, and waits for every receipt.
+pub async fn relay_once(ctx: &ServeContext) -> Result<RelayBatch> {
+    let (round, in_flight) = poll_table(ctx).await?;
+    let mut outcomes = Vec::with_capacity(in_flight.len());
     for row in in_flight {
-        fates.push((row.handle, fate(&row.topic, row.file_id, row.receipt.await)));
+        outcomes.push((row.handle, outcome_of(&row.topic, row.file_id, row.receipt.await)));
     }
-    if fates.is_empty() {
+    if outcomes.is_empty() {
         return Ok(round);
     }
     let taken = round.taken;
-    let late = give_up_parked(ctx, ctx.db.settle_outbox(fates).await?).await?;
-    Ok(Round { taken, ..round.and(late) })
+    let late = fail_parked(ctx, ctx.db.outbox().apply_outcomes(outcomes).await?).await?;
+    Ok(RelayBatch { taken, ..round.and(late) })
 }
 
-/// Takes rows that nobody publishes. Those whose records are on their way when this returns are leased.
-async fn look_into_table(ctx: &ServeContext) -> Result<(Round, Vec<InFlight>)> {
+/// Takes rows that no process has leased, and publishes them. Rows whose records are in flight when this returns are leased.
+async fn poll_table(ctx: &ServeContext) -> Result<(RelayBatch, Vec<InFlight>)> {
     let broker = ctx.broker.clone();
     let (tell, in_flight) = oneshot::channel();
     let round = ctx
         .db
-        .relay_outbox(BATCH, |rows| async move {
-            let (fates, in_flight) = publish(&*broker, rows).await;
-            // A receiver that is gone has no use for them.
+        .outbox()
+        .relay(MAX_BATCH, |rows| async move {
+            let (outcomes, in_flight) = publish(&*broker, rows).await;
+            // The receiver is gone if the caller was cancelled.
             let _ = tell.send(in_flight);
             faults::point!(RelayPublished);
-            fates
+            outcomes
         })
         .await?;
-    let round = give_up_parked(ctx, round).await?;
-    // Nothing was taken where nothing was told.
+    let round = fail_parked(ctx, round).await?;
+    // The closure did not run if there was nothing to take.
     Ok((round, in_flight.await.unwrap_or_default()))
 }
 
-async fn give_up_parked(ctx: &ServeContext, mut round: Round) -> Result<Round> {
+async fn fail_parked(ctx: &ServeContext, mut round: RelayBatch) -> Result<RelayBatch> {
     if !round.parked.is_empty() {
-        // Settled as far as this relay is concerned.
+        // RemovalOutcome as far as this relay is concerned.
         round.published += round.parked.len();
         files::fail_unpublishable(ctx, std::mem::take(&mut round.parked)).await?;
     }
     Ok(round)
 }
 
-/// Publishes rows within `ROUND_LIMIT`: one fate for each, in order; those that are in flight then also come with their
-/// receipts.
-async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<Fate>, Vec<InFlight>) {
-    let limit = tokio::time::Instant::now() + ROUND_LIMIT;
-    let mut by_topic: BTreeMap<String, Vec<(usize, Handle, Record)>> = BTreeMap::new();
-    let mut fates: Vec<Fate> = rows.iter().map(|_| Fate::Kept("no answer".to_owned())).collect();
+/// Publishes rows and waits `RECEIPT_TIMEOUT` at most. Returns an outcome for each, in order, and the receipts of those that are
+/// still in flight.
+async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<PublishOutcome>, Vec<InFlight>) {
+    let limit = tokio::time::Instant::now() + RECEIPT_TIMEOUT;
+    let mut by_topic: BTreeMap<Cow<'static, str>, Vec<(usize, RowHandle, Record)>> = BTreeMap::new();
+    let mut outcomes: Vec<PublishOutcome> =
+        rows.iter().map(|_| PublishOutcome::Retained("no answer".to_owned())).collect();
     for (index, row) in rows.into_iter().enumerate() {
         let handle = row.handle();
         let record = Record {
-            key: row.record_key.map(Bytes::from),
-            value: Some(Bytes::from(row.value)),
-            headers: publish::headers(row.event_id),
+            value: Some(row.message.value().clone()),
+            key: row.message.key,
+            headers: publish::headers(row.message.event_id),
         };
-        by_topic.entry(row.topic).or_default().push((index, handle, record));
+        by_topic.entry(row.message.topic).or_default().push((index, handle, record));
     }
     let topics = by_topic.into_iter().map(|(topic, rows)| async move {
         let (places, records): (Vec<_>, Vec<_>) =
@@ -280,46 +291,50 @@ async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<Fate>, Vec<I
     for (topic, places, answers) in futures_util::future::join_all(topics).await {
         for ((index, handle), answer) in places.into_iter().zip(answers) {
             let file_id = handle.file_id().0;
-            fates[index] = match answer {
-                Ok(answer) => fate(&topic, file_id, answer),
+            outcomes[index] = match answer {
+                Ok(answer) => outcome_of(&topic, file_id, answer),
                 Err(receipt) => {
-                    in_flight.push(InFlight { handle, file_id, topic: topic.clone(), receipt });
-                    Fate::InFlight
+                    in_flight.push(InFlight { handle, file_id, topic: topic.clone().into_owned(), receipt });
+                    PublishOutcome::InFlight
                 }
             };
         }
     }
-    (fates, in_flight)
+    (outcomes, in_flight)
 }
 
-fn fate(topic: &str, file_id: i64, answer: Result<crate::broker::Position, BrokerError>) -> Fate {
+fn outcome_of(
+    topic: &str,
+    file_id: i64,
+    answer: Result<crate::broker::Position, BrokerError>,
+) -> PublishOutcome {
     match answer {
         Ok(position) => {
             log::debug!(file_id, topic, partition = position.partition, offset = position.offset; "record published");
-            Fate::Published
+            PublishOutcome::Published
         }
         Err(BrokerError::Rejected(reason)) => {
             log::error!(file_id, topic, reason; "record parked");
-            Fate::Parked(reason)
+            PublishOutcome::Parked(reason)
         }
-        Err(BrokerError::UnknownTopic(_)) => Fate::Postponed,
-        Err(BrokerError::PartitionUnavailable(_)) => Fate::Later,
+        Err(BrokerError::UnknownTopic(_)) => PublishOutcome::Postponed,
+        Err(BrokerError::PartitionUnavailable(_)) => PublishOutcome::Later,
         Err(error @ (BrokerError::Unavailable(_) | BrokerError::Configuration(_))) => {
-            Fate::Kept(error.to_string())
+            PublishOutcome::Retained(error.to_string())
         }
     }
 }
 
-/// Says of each missing topic now and then that records wait for it.
+/// Warns of each missing topic, once a minute.
 #[derive(Default)]
 struct Missing(BTreeMap<String, Instant>);
 
 impl Missing {
-    fn say(&mut self, topics: Vec<String>) {
-        const AGAIN: Duration = Duration::from_mins(1);
+    fn warn(&mut self, topics: Vec<String>) {
+        const INTERVAL: Duration = Duration::from_mins(1);
         let now = Instant::now();
         for topic in topics.into_iter().collect::<BTreeSet<_>>() {
-            if self.0.get(&topic).is_none_or(|said| now.duration_since(*said) > AGAIN) {
+            if self.0.get(&topic).is_none_or(|said| now.duration_since(*said) > INTERVAL) {
                 log::warn!(topic:% = topic; "records wait for a missing topic; `filesys topics` makes it");
                 self.0.insert(topic, now);
             }
@@ -329,8 +344,8 @@ impl Missing {
 
 fn backoff() -> backon::ExponentialBackoff {
     ExponentialBuilder::new()
-        .with_min_delay(FIRST_WAIT)
-        .with_max_delay(LONGEST_WAIT)
+        .with_min_delay(MIN_BACKOFF)
+        .with_max_delay(MAX_BACKOFF)
         .with_jitter()
         .without_max_times()
         .build()

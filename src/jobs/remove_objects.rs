@@ -5,26 +5,26 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::ServeContext;
-use crate::db::removals::{Removal, Settled};
+use crate::db::object_removals::{Removal, RemovalOutcome};
 use crate::domain::{Result, Status};
 use crate::faults;
 use crate::storage::{Storage, key};
 use crate::telemetry::Outage;
 
-/// In one transaction, all at once.
-const BATCH: i64 = 16;
-/// Interval of looks for removals that another process asked for, and for those that had to wait.
+/// Removals in one transaction, carried out concurrently.
+const MAX_BATCH: i64 = 16;
+/// Interval of queries for removals that another process has enqueued, and for postponed ones.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// How long an unfinished file keeps its object from being judged.
-const UNDECIDED: Duration = Duration::from_secs(30);
-/// After the store refused or was away.
-const TROUBLE: Duration = Duration::from_secs(10);
+/// Time after which the removal for an unfinished file is looked at again.
+const UNFINISHED_RETRY: Duration = Duration::from_secs(30);
+/// Time after which a failed removal is tried again.
+const FAILURE_RETRY: Duration = Duration::from_secs(10);
 
 /// Removes what is due until `stop`. Woken when this process has asked for a removal.
 pub async fn run(ctx: ServeContext, stop: CancellationToken) {
-    let outage = Outage::new("objects wait to be removed", "objects are removed again");
+    let outage = Outage::new("removal of objects stalled", "removal of objects resumed");
     while !stop.is_cancelled() {
-        match once(&ctx).await {
+        match process_batch(&ctx).await {
             Ok(taken) => {
                 outage.works();
                 if taken > 0 {
@@ -41,23 +41,23 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
     }
 }
 
-/// Runs one round; returns how many removals it looked at.
-pub async fn once(ctx: &ServeContext) -> Result<usize> {
+/// Processes one batch of removals. Returns their number.
+pub async fn process_batch(ctx: &ServeContext) -> Result<usize> {
     let storage = ctx.storage.clone();
-    let taken = ctx.db.take_removals(BATCH, |removals| async move {
+    let taken = ctx.db.object_removals().process(MAX_BATCH, |removals| async move {
         futures_util::future::join_all(removals.iter().map(|removal| remove(&storage, removal))).await
     });
     Ok(taken.await?)
 }
 
-async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> Settled {
+async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> RemovalOutcome {
     match file.status {
-        // The attempt under way writes the same key.
-        Status::Pending | Status::Processing => return Settled::Later(UNDECIDED),
+        // The attempt in flight writes the same key: removing it now could remove its result.
+        Status::Pending | Status::Processing => return RemovalOutcome::Later(UNFINISHED_RETRY),
         Status::Completed
             if file.s3_location.as_deref() == Some(&*key::location(&storage.bucket_name(), key)) =>
         {
-            return Settled::Done;
+            return RemovalOutcome::Done;
         }
         Status::Completed | Status::Failed | Status::Cancelled | Status::Deleted => {}
     }
@@ -65,11 +65,11 @@ async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> Settled {
         Ok(()) => {
             faults::point!(ObjectRemoved);
             log::info!(file_id = file.id.0, key; "object removed");
-            Settled::Done
+            RemovalOutcome::Done
         }
         Err(error) => {
             log::warn!(file_id = file.id.0, key, error:% = error; "object not removed");
-            Settled::Later(TROUBLE)
+            RemovalOutcome::Later(FAILURE_RETRY)
         }
     }
 }

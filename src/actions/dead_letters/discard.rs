@@ -12,7 +12,7 @@ pub async fn discard(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<()> {
 
 /// Does what [`discard`] does, if the guard allows it.
 pub async fn discard_if(ctx: &DeadLettersContext, id: DeadLetterId, guard: Guard<DeadLetter>) -> Result<()> {
-    let settled = ctx.db.settle_dead_letter(id, move |letter, _, _| match letter.state {
+    let settled = ctx.db.dead_letters().resolve(id, move |letter, _, _| match letter.state {
         DeadLetterState::Open => match guard.check(&letter) {
             Ok(()) => (Some(settlement(DeadLetterState::Discarded)), Ok(())),
             Err(error) => (None, Err(error)),

@@ -7,27 +7,27 @@ use crate::domain::{
 
 /// Reads a page of dead letters, newest first. Long values are cut.
 pub async fn list(ctx: &DeadLettersContext, request: &DeadLetterPageRequest) -> Result<DeadLetterPage> {
-    Ok(ctx.db.dead_letters(request).await?)
+    Ok(ctx.db.dead_letters().list(request).await?)
 }
 
 /// Reads a dead letter.
 pub async fn get(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<DeadLetter> {
-    ctx.db.dead_letter(id).await?.ok_or_else(|| not_found(id))
+    ctx.db.dead_letters().get(id).await?.ok_or_else(|| not_found(id))
 }
 
 /// Reads the ids of all open dead letters, oldest first.
 pub async fn list_open(ctx: &DeadLettersContext) -> Result<Vec<DeadLetterId>> {
-    Ok(ctx.db.open_dead_letters().await?)
+    Ok(ctx.db.dead_letters().open_ids().await?)
 }
 
 /// Counts the open dead letters.
 pub async fn count_open(ctx: &DeadLettersContext) -> Result<i64> {
-    Ok(ctx.db.count_open_dead_letters().await?)
+    Ok(ctx.db.dead_letters().count_open().await?)
 }
 
 /// Tells whether an open dead letter names the file.
 pub async fn has_open(ctx: &DeadLettersContext, file_id: FileId) -> Result<bool> {
-    Ok(ctx.db.has_open_dead_letter(file_id).await?)
+    Ok(ctx.db.dead_letters().has_open(file_id).await?)
 }
 
 pub(super) fn not_found(id: DeadLetterId) -> Error {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::actions::files::transition::{self, Details};
 use crate::actions::{DeadLettersContext, Guard};
-use crate::db::dead_letters::Settlement;
-use crate::db::outbox::Message;
+use crate::db::dead_letters::Resolution;
+use crate::db::outbox::OutboxMessage;
 use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::topics;
@@ -60,7 +61,7 @@ pub async fn replay_if(
     guard: Guard<DeadLetter>,
 ) -> Result<Replayed> {
     let deadline = ctx.file_deadline;
-    let settled = ctx.db.settle_dead_letter(id, move |letter, file, now| {
+    let settled = ctx.db.dead_letters().resolve(id, move |letter, file, now| {
         if letter.state == DeadLetterState::Replayed {
             return (None, guard.check(&letter).map(|()| Replayed::Before));
         }
@@ -83,16 +84,16 @@ pub async fn replay_if(
     Ok(replayed)
 }
 
-type Plan = Result<(Settlement, Replayed)>;
+type Plan = Result<(Resolution, Replayed)>;
 
 /// A request for a file that is there.
 fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
     let done = settlement(DeadLetterState::Replayed);
     if let Decision::Apply(to) = evaluate(file.state(), Transition::Retry, None) {
         let details = Details { deadline: Some(deadline), ..Details::default() };
-        let change = Some(transition::apply(&mut file, Transition::Retry, to, now, details));
+        let change = Some(transition::apply(&mut file, Transition::Retry, to, now, details)?);
         let replayed = Replayed::AskedAgain { file_id: file.id, attempt: file.attempt };
-        return Ok((Settlement { change, ..done }, replayed));
+        return Ok((Resolution { change, ..done }, replayed));
     }
     let is_later = file.attempt > letter.attempt.unwrap_or_default();
     match file.status {
@@ -124,13 +125,14 @@ fn publish_again(letter: DeadLetter) -> Plan {
         return Err(not_replayable("the record had no value"));
     };
     let file_id = letter.file_id.unwrap_or(FileId(0));
-    let message = Message { event_id: Uuid::now_v7(), topic, key, value, file_id };
-    let settlement = Settlement { message: Some(message), ..settlement(DeadLetterState::Replayed) };
+    let key = key.map(Bytes::from);
+    let message = OutboxMessage::new(Uuid::now_v7(), topic, key, value.into(), file_id)?;
+    let settlement = Resolution { message: Some(message), ..settlement(DeadLetterState::Replayed) };
     Ok((settlement, Replayed::Published { topic }))
 }
 
-pub(super) fn settlement(state: DeadLetterState) -> Settlement {
-    Settlement { state, change: None, message: None }
+pub(super) fn settlement(state: DeadLetterState) -> Resolution {
+    Resolution { state, change: None, message: None }
 }
 
 fn not_replayable(why: &str) -> Error {

@@ -1,9 +1,11 @@
 //! Keep dead letters as rows, where people see and settle them, whatever becomes of the topic.
 
-use crate::actions::DeadLettersContext;
+use futures_util::FutureExt;
+
+use crate::actions::{DeadLettersContext, batch};
 use crate::broker::{Delivery, Record, dead_letter};
 use crate::db::dead_letters::NewDeadLetter;
-use crate::domain::{DeadLetterHeader, ErrorKind, FileId, Origin, Result};
+use crate::domain::{DeadLetterHeader, FileId, Origin, Result};
 use crate::faults;
 
 const ERROR_MAX_CHARS: usize = 2000;
@@ -17,30 +19,20 @@ const HEADERS_MAX: usize = 1000;
 pub type StoreRequest<'a> = (&'a Delivery, Option<FileId>);
 
 /// Stores dead letters, with one answer for each, in order. One that is stored already is `Ok` and changes nothing.
-pub async fn store(ctx: &DeadLettersContext, letters: &[StoreRequest<'_>]) -> Vec<Result<()>> {
-    let error = match store_together(ctx, letters).await {
-        Ok(()) => return letters.iter().map(|_| Ok(())).collect(),
-        Err(error) => error,
-    };
-    if error.kind != ErrorKind::Unavailable && letters.len() > 1 {
-        // So that only the culprit suffers.
-        let mut answers = Vec::with_capacity(letters.len());
-        for letter in letters {
-            answers.push(store_together(ctx, std::slice::from_ref(letter)).await);
-        }
-        return answers;
-    }
-    letters.iter().map(|_| Err(error.copy())).collect()
+pub async fn store(ctx: &DeadLettersContext, requests: &[StoreRequest<'_>]) -> Vec<Result<()>> {
+    let together = insert(ctx, requests).await;
+    batch::else_each(together, requests, |one| insert(ctx, one).boxed()).await
 }
 
-async fn store_together(ctx: &DeadLettersContext, letters: &[StoreRequest<'_>]) -> Result<()> {
-    let rows = letters.iter().map(|(delivery, file_id)| row(delivery, *file_id)).collect();
-    let new = ctx.db.keep_dead_letters(rows).await?;
+/// Stores dead letters in one transaction.
+async fn insert(ctx: &DeadLettersContext, requests: &[StoreRequest<'_>]) -> Result<Vec<Result<()>>> {
+    let rows = requests.iter().map(|(delivery, file_id)| row(delivery, *file_id)).collect();
+    let new = ctx.db.dead_letters().store(rows).await?;
     faults::point!(LettersKept);
     if new > 0 {
-        log::info!(new; "dead letters kept");
+        log::info!(new; "dead letters stored");
     }
-    Ok(())
+    Ok(requests.iter().map(|_| Ok(())).collect())
 }
 
 fn row(delivery: &Delivery, file_id: Option<FileId>) -> NewDeadLetter {

@@ -12,7 +12,7 @@ const BATCH: i64 = 500;
 pub async fn expire(db: &Db) -> Result<usize> {
     let mut count = 0;
     loop {
-        let ids = db.files_past_deadline(BATCH).await?;
+        let ids = db.files().past_deadline(BATCH).await?;
         if ids.is_empty() {
             return Ok(count);
         }

@@ -23,7 +23,7 @@ pub struct RequestOrigin {
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Work that takes longer is announced when it has taken this long; a start that is over sooner goes out together with
-/// its end, at half the cost for everybody, and nobody could have seen it.
+/// its end, at half the cost for everybody, and no client could have seen it.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a result is announced again before its file is made again.
@@ -142,7 +142,7 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
     let stored = match put().await {
         Err(StorageError::NoBucket(_)) => {
             if provision::bucket(&ctx.storage).await? {
-                log::warn!(bucket = ctx.storage.bucket_name(); "the bucket was gone; made anew");
+                log::warn!(bucket = ctx.storage.bucket_name(); "the bucket was gone; recreated");
             }
             put().await?
         }

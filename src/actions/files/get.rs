@@ -7,7 +7,7 @@ use crate::domain::{Error, ErrorKind, File, FileId, HistoryEntry, Result, Stats}
 
 /// Reads a file. Deleted files are found, with that status.
 pub async fn get(ctx: &ServeContext, id: FileId) -> Result<File> {
-    ctx.db.file(id).await?.ok_or_else(|| not_found(id))
+    ctx.db.files().get(id).await?.ok_or_else(|| not_found(id))
 }
 
 pub(super) fn not_found(id: FileId) -> Error {
@@ -16,7 +16,7 @@ pub(super) fn not_found(id: FileId) -> Error {
 
 /// Reads the history of a file, oldest entry first; there is at least one.
 pub async fn history(ctx: &ServeContext, id: FileId) -> Result<Vec<HistoryEntry>> {
-    let entries = ctx.db.transitions(id).await?;
+    let entries = ctx.db.files().history(id).await?;
     if entries.is_empty() {
         get(ctx, id).await?;
     }
@@ -27,7 +27,7 @@ pub async fn history(ctx: &ServeContext, id: FileId) -> Result<Vec<HistoryEntry>
 pub async fn stats(ctx: &ServeContext) -> Result<Arc<Stats>> {
     let read = || {
         let db = ctx.db.clone();
-        async move { Ok(db.stats().await?) }
+        async move { Ok(db.files().stats().await?) }
     };
     ctx.stats.get(&(), ctx.db.version(), read).await
 }

@@ -10,7 +10,7 @@ use crate::domain::{Page, PageRequest, Result};
 pub async fn list(ctx: &ServeContext, request: &PageRequest) -> Result<Arc<Page>> {
     let read = || {
         let (db, request) = (ctx.db.clone(), request.clone());
-        async move { Ok(db.page(&request).await?) }
+        async move { Ok(db.files().list(&request).await?) }
     };
     ctx.pages.get(request, ctx.db.version(), read).await
 }

@@ -1,13 +1,13 @@
-//! Apply what workers say: judged by the transition table, a whole batch in one transaction.
+//! Record the results of workers, as far as the transition table allows: a whole batch in one transaction.
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::compare_result::{self, Compared};
 use super::transition::{self, Details};
-use crate::actions::ServeContext;
-use crate::db::moves::Transitions;
+use crate::actions::{ServeContext, batch};
+use crate::db::files::Transitions;
 use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::text::has_visible;
@@ -31,32 +31,17 @@ pub async fn record_results(ctx: &ServeContext, results: Vec<FileResult>) -> Vec
     // Those of our own workers need no answer of the store.
     let checked: Vec<Result<Compared>> = stream::iter(checked).buffered(COMPARISONS_AT_ONCE).collect().await;
     let readable: Vec<&Compared> = checked.iter().flatten().collect();
-    let mut answers = record(ctx, &readable).await.into_iter();
+    let together = record(ctx, &readable).await;
+    let each = |one| record(ctx, one).boxed();
+    let mut answers = batch::else_each(together, &readable, each).await.into_iter();
     let mut answer = || answers.next().unwrap_or_else(|| Err(Error::internal("a result without an answer")));
     let places: Vec<Result<()>> =
         checked.iter().map(|result| if result.is_ok() { answer() } else { Ok(()) }).collect();
     checked.into_iter().zip(places).map(|(result, answer)| result.and(answer)).collect()
 }
 
-/// All in one transaction; if the database refuses that, each in its own, so that only the culprit suffers.
-async fn record(ctx: &ServeContext, results: &[&Compared]) -> Vec<Result<()>> {
-    let error = match record_together(ctx, results).await {
-        Ok(answers) => return answers,
-        Err(error) => error,
-    };
-    log::debug!(results = results.len(), error:% = error.chain(); "results not recorded");
-    if error.kind != ErrorKind::Unavailable && results.len() > 1 {
-        let mut answers = Vec::with_capacity(results.len());
-        for result in results {
-            let alone = record_together(ctx, std::slice::from_ref(result)).await;
-            answers.push(alone.and_then(|answers| answers.into_iter().collect()));
-        }
-        return answers;
-    }
-    results.iter().map(|_| Err(error.copy())).collect()
-}
-
-async fn record_together(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<()>>> {
+/// Records results in one transaction.
+async fn record(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<()>>> {
     if results.is_empty() {
         return Ok(Vec::new());
     }
@@ -65,7 +50,7 @@ async fn record_together(ctx: &ServeContext, results: &[&Compared]) -> Result<Ve
     ids.dedup();
     let bucket = ctx.storage.bucket_name();
     let (answers, removes) =
-        ctx.db.move_files(ids, |files, now| decide(files, results, &bucket, now)).await?;
+        ctx.db.files().transition(ids, |files, now| decide(files, results, &bucket, now)).await?;
     faults::point!(ResultsRecorded);
     if removes {
         ctx.removals.notify_one();
@@ -86,7 +71,7 @@ fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     Ok(result)
 }
 
-/// PostgreSQL stores no U+0000, and nobody reads a megabyte.
+/// Removes U+0000, which PostgreSQL does not store, and cuts the text.
 fn clean(text: &str, max_chars: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(max_chars).collect()
 }
@@ -114,7 +99,7 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
                 return Err(refusal.copy());
             }
             match decision {
-                Decision::Apply(next) => moves.changes.push(transition::apply(file, by, next, now, details(result))),
+                Decision::Apply(next) => moves.changes.push(transition::apply(file, by, next, now, details(result))?),
                 Decision::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
                     // An object that the row may never name: kept if it does by then.

@@ -14,10 +14,10 @@ pub async fn republish_unfinished(ctx: &ServeContext) -> Result<usize> {
     let mut count = 0;
     let mut after = FileId(0);
     loop {
-        let ids = ctx.db.files_in_flight(topics::CREATE, after, BATCH).await?;
+        let ids = ctx.db.files().unfinished_after(topics::CREATE, after, BATCH).await?;
         let Some(last) = ids.last() else { break };
         after = *last;
-        count += transition_all(&ctx.db, ids, Transition::Rescue, None).await?;
+        count += transition_all(&ctx.db, ids, Transition::Republish, None).await?;
     }
     if count > 0 {
         log::info!(files = count; "unfinished files republished");

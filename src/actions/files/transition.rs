@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::get;
 use crate::actions::{Guard, ServeContext};
 use crate::db::Db;
-use crate::db::moves::{Change, Transitions};
-use crate::db::outbox::Message;
+use crate::db::files::{Change, Transitions};
+use crate::db::outbox::OutboxMessage;
 use crate::domain::files::status::{Decision, IgnoreReason, State, Transition, evaluate, next};
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::messages::topics;
 use crate::domain::{
-    Error, ErrorKind, EventId, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
+    Error, ErrorKind, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
 };
 use crate::storage::key;
 
@@ -44,22 +44,24 @@ pub(crate) async fn ask(
     guard: Guard<File>,
 ) -> Result<File> {
     let bucket = ctx.storage.bucket_name();
-    let moved = ctx.db.move_files(vec![id], move |files, now| {
+    let moved = ctx.db.files().transition(vec![id], move |files, now| {
         let Some(mut file) = files.into_iter().next() else { return (Transitions::default(), Ok(None)) };
-        let verdict = evaluate(file.state(), by, None);
-        if !matches!(verdict, Decision::Ignore(why) if why != IgnoreReason::Repeated || by.raises_attempt())
+        let decision = evaluate(file.state(), by, None);
+        if !matches!(decision, Decision::Ignore(why) if why != IgnoreReason::Repeated || by.raises_attempt())
             && let Err(error) = guard.check(&file)
         {
             return (Transitions::default(), Err(error));
         }
-        match verdict {
+        match decision {
             Decision::Apply(to) => {
                 let object = object_of(&bucket, &file);
                 // What is made once more may get another name than another program gave it.
                 let goes = by == Transition::Delete || (by == Transition::Remake && object != key_of(&file));
                 let removals = if goes { vec![(id, object)] } else { Vec::new() };
-                let changes = vec![apply(&mut file, by, to, now, details.clone())];
-                (Transitions { changes, removals }, Ok(Some(file)))
+                match apply(&mut file, by, to, now, details.clone()) {
+                    Ok(change) => (Transitions { changes: vec![change], removals }, Ok(Some(file))),
+                    Err(error) => (Transitions::default(), Err(error)),
+                }
             }
             Decision::Ignore(IgnoreReason::Repeated) if !by.raises_attempt() => {
                 (Transitions::default(), Ok(Some(file)))
@@ -79,20 +81,31 @@ pub(super) async fn transition_all(
     by: Transition,
     error: Option<&str>,
 ) -> Result<usize> {
-    let error = error.map(str::to_owned);
-    let moved = db.move_files(ids, move |files, now| {
-        let changes: Vec<Change> = files
-            .into_iter()
-            .filter_map(|mut file| {
-                let Decision::Apply(to) = evaluate(file.state(), by, None) else { return None };
-                let details = Details { error: error.clone(), ..Details::default() };
-                Some(apply(&mut file, by, to, now, details))
-            })
-            .collect();
-        let count = changes.len();
-        (Transitions { changes, ..Transitions::default() }, count)
+    let details = Details { error: error.map(str::to_owned), ..Details::default() };
+    transition_each(db, ids, |_| Some((by, details.clone()))).await
+}
+
+/// Makes the transition that `choose` names for each file whose status allows it. Returns their number.
+pub(crate) async fn transition_each(
+    db: &Db,
+    ids: Vec<FileId>,
+    choose: impl Fn(&File) -> Option<(Transition, Details)> + Send + Sync,
+) -> Result<usize> {
+    let changed = db.files().transition(ids, |files, now| {
+        let change = |mut file: File| {
+            let (by, details) = choose(&file)?;
+            let Decision::Apply(to) = evaluate(file.state(), by, None) else { return None };
+            Some(apply(&mut file, by, to, now, details))
+        };
+        match files.into_iter().filter_map(change).collect::<Result<Vec<Change>>>() {
+            Ok(changes) => {
+                let count = changes.len();
+                (Transitions { changes, ..Transitions::default() }, Ok(count))
+            }
+            Err(error) => (Transitions::default(), Err(error)),
+        }
     });
-    Ok(moved.await?)
+    changed.await?
 }
 
 fn not_allowed(file: &File, by: Transition) -> Error {
@@ -113,11 +126,17 @@ fn key_of(file: &File) -> String {
     key::object_key(file.id, &file.title, file.created_at, file.format)
 }
 
-/// Moves `file` to where the verdict says and tells what to commit for it.
-pub(crate) fn apply(file: &mut File, by: Transition, to: State, now: Timestamp, details: Details) -> Change {
+/// Moves `file` to where the decision says and tells what to commit for it.
+pub(crate) fn apply(
+    file: &mut File,
+    by: Transition,
+    to: State,
+    now: Timestamp,
+    details: Details,
+) -> Result<Change> {
     let from = file.status;
     // Before its title is erased.
-    let leftover = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
+    let potential_orphan = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
     let erases = to.status == Status::Deleted;
     file.status = to.status;
     file.attempt = to.attempt;
@@ -137,11 +156,11 @@ pub(crate) fn apply(file: &mut File, by: Transition, to: State, now: Timestamp, 
         level, file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
         "file updated"
     );
-    let mut messages = vec![fact(file, EventType::of(by))];
+    let mut messages = vec![event(file, EventType::of(by))?];
     if by.raises_attempt() {
-        messages.push(request(file));
+        messages.push(request(file)?);
     }
-    Change {
+    Ok(Change {
         deadline_at: details.deadline.map(|deadline| now.plus(deadline)),
         transition: HistoryEntry {
             at: now,
@@ -155,10 +174,10 @@ pub(crate) fn apply(file: &mut File, by: Transition, to: State, now: Timestamp, 
             error: details.error,
         },
         messages,
-        leftover,
+        potential_orphan,
         erases,
         file: file.clone(),
-    }
+    })
 }
 
 /// A worker may be at it all the same. Its result would tell; but Kafka may lose that.
@@ -169,19 +188,14 @@ const fn ends_without_object(status: Status) -> bool {
     }
 }
 
-/// Asks for the file's current attempt.
-pub(crate) fn request(file: &File) -> Message {
-    message(file, Uuid::now_v7(), topics::CREATE, &CreateFile::of(file))
+/// Makes the request for the file's current attempt. It has no key, so that requests spread over all partitions.
+pub(crate) fn request(file: &File) -> Result<OutboxMessage> {
+    OutboxMessage::json(Uuid::now_v7(), topics::CREATE, None, &CreateFile::of(file), file.id)
 }
 
-pub(crate) fn fact(file: &File, what: EventType) -> Message {
+/// Makes the event, keyed by file so that the events of one file keep their order.
+pub(crate) fn event(file: &File, event_type: EventType) -> Result<OutboxMessage> {
     let id = Uuid::now_v7();
-    let message = message(file, id, topics::EVENTS, &FileEvent::new(id, what, file));
-    Message { key: Some(file.id.to_string().into_bytes()), ..message }
-}
-
-fn message(file: &File, event_id: EventId, topic: &'static str, value: &impl Serialize) -> Message {
-    // Strings, numbers and times: this can't fail.
-    let value = serde_json::to_vec(value).unwrap_or_default();
-    Message { event_id, topic, key: None, value, file_id: file.id }
+    let key = Bytes::from(file.id.to_string());
+    OutboxMessage::json(id, topics::EVENTS, Some(key), &FileEvent::new(id, event_type, file), file.id)
 }

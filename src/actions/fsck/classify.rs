@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::db::claims::Claim;
+use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Status};
 use crate::storage::key;
 
@@ -21,7 +21,7 @@ pub(super) enum Standing {
 pub(super) fn classify(
     bucket: &str,
     object: &str,
-    claim: Option<&Claim>,
+    claim: Option<&ObjectReference>,
     id: FileId,
     last: FileId,
 ) -> Standing {
@@ -48,7 +48,7 @@ pub(super) fn classify(
 }
 
 /// The object that the row names; `None` if it isn't one of this file in this bucket.
-pub(super) fn named_key<'a>(bucket: &str, claim: &'a Claim) -> Option<&'a str> {
+pub(super) fn named_key<'a>(bucket: &str, claim: &'a ObjectReference) -> Option<&'a str> {
     claim.s3_location.as_deref().and_then(|location| key::own_key(bucket, claim.id, location))
 }
 
@@ -135,11 +135,17 @@ mod tests {
 
     use super::*;
 
-    fn claim(status: Status, location: Option<&str>) -> Claim {
-        Claim { id: FileId(4), status, s3_location: location.map(str::to_owned), size: None, sha256: None }
+    fn claim(status: Status, location: Option<&str>) -> ObjectReference {
+        ObjectReference {
+            id: FileId(4),
+            status,
+            s3_location: location.map(str::to_owned),
+            size: None,
+            sha256: None,
+        }
     }
 
-    fn judged(claim: Option<&Claim>, last: i64) -> Standing {
+    fn judged(claim: Option<&ObjectReference>, last: i64) -> Standing {
         classify("b-1", "files/4_x_1.txt", claim, FileId(4), FileId(last))
     }
 

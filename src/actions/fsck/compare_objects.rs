@@ -7,10 +7,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::classify::{Met, Sample, Sampler, Standing, classify};
 use super::reads::Reads;
 use super::reads::store;
-use super::recheck::Suspect;
+use super::recheck::Candidate;
 use super::report::{Finding, Kind, Subject};
 use super::{AT_ONCE, Checksums, Stage, Verifier};
-use crate::db::claims::Claim;
+use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Result};
 use crate::storage::inventory::{Listed, Progress};
 use crate::storage::{Stored, key};
@@ -31,19 +31,20 @@ impl Verifier<'_> {
             self.report.objects += page.objects.len() as u64;
             let objects = self.owned(page.objects);
             let claims = self.reads.claims(objects.iter().map(|(id, _)| *id).collect()).await?;
-            let claims: BTreeMap<FileId, Claim> = claims.into_iter().map(|claim| (claim.id, claim)).collect();
-            let (mut suspects, mut contents) = (Vec::new(), Vec::new());
+            let claims: BTreeMap<FileId, ObjectReference> =
+                claims.into_iter().map(|claim| (claim.id, claim)).collect();
+            let (mut candidates, mut contents) = (Vec::new(), Vec::new());
             for (id, object) in objects {
                 let claim = claims.get(&id);
                 match (classify(&self.bucket, &object.key, claim, id, self.last), claim) {
                     (Standing::Orphan { .. }, _) if object.modified < self.options.before => {
-                        suspects.push(Suspect::Orphan(id, object.key));
+                        candidates.push(Candidate::Orphan(id, object.key));
                     }
                     (Standing::Named, Some(claim)) => {
                         met.insert(id);
                         self.report.named += 1;
                         if claim.size.is_some_and(|size| size != object.size) {
-                            suspects.push(Suspect::Size(id, object.key));
+                            candidates.push(Candidate::Size(id, object.key));
                         } else if let Some(sha256) = claim.sha256.clone() {
                             contents.push(Sample { id, key: object.key, sha256 });
                         } else {
@@ -53,7 +54,7 @@ impl Verifier<'_> {
                     (Standing::Orphan { .. } | Standing::InFlight | Standing::Named, _) => {}
                 }
             }
-            self.look_again(suspects).await?;
+            self.look_again(candidates).await?;
             match self.options.checksums {
                 Checksums::None => {}
                 Checksums::Sample => contents.into_iter().for_each(|one| sampler.offer(one)),
@@ -91,7 +92,7 @@ impl Verifier<'_> {
         owned
     }
 
-    /// Reads the bytes. `total` is for whoever watches, where this is a stage of its own.
+    /// Reads the bytes. `total` is for progress display, where this is a stage of its own.
     async fn contents(&mut self, files: Vec<Sample>, total: Option<u64>) -> Result<()> {
         let reads = self.reads;
         let mut digests = stream::iter(files).map(|file| digest(reads, file)).buffer_unordered(AT_ONCE);
@@ -107,7 +108,7 @@ impl Verifier<'_> {
                     let what = format!("SHA-256 {} instead of {}", stored.sha256, file.sha256);
                     self.report.add(Finding::of_object(Kind::AlteredObject, file.id, &file.key, what));
                 }
-                None => gone.push(Suspect::Missing(file.id)),
+                None => gone.push(Candidate::Missing(file.id)),
             }
         }
         self.look_again(gone).await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::classify::Met;
 use super::reads::rows;
-use super::recheck::Suspect;
+use super::recheck::Candidate;
 use super::report::{Finding, Kind, Subject};
 use super::{BATCH, Stage, Verifier};
 use crate::domain::{FileId, Result};
@@ -17,12 +17,12 @@ impl Verifier<'_> {
     pub(super) async fn completed_rows(&mut self, met: &Met) -> Result<()> {
         let mut after = FileId(0);
         loop {
-            let claims = rows(|| self.reads.db.completed_claims(after, BATCH)).await?;
+            let claims = rows(|| self.reads.db.files().completed_references(after, BATCH)).await?;
             let Some(last) = claims.last() else { return Ok(()) };
             after = last.id;
             self.report.files += claims.len() as u64;
             let others = claims.iter().filter(|claim| !met.contains(claim.id));
-            self.look_again(others.map(|claim| Suspect::Missing(claim.id)).collect()).await?;
+            self.look_again(others.map(|claim| Candidate::Missing(claim.id)).collect()).await?;
             (self.watch)(Stage::Rows, self.report.files, self.expected);
         }
     }
@@ -37,7 +37,7 @@ impl Verifier<'_> {
     async fn overdue_files(&mut self) -> Result<()> {
         let mut after = FileId(0);
         loop {
-            let ids = rows(|| self.reads.db.overdue_files(OVERDUE, after, BATCH)).await?;
+            let ids = rows(|| self.reads.db.files().overdue(OVERDUE, after, BATCH)).await?;
             let Some(last) = ids.last() else { return Ok(()) };
             after = *last;
             for id in ids {
@@ -50,7 +50,8 @@ impl Verifier<'_> {
     async fn waiting_removals(&mut self) -> Result<()> {
         let mut after = 0;
         loop {
-            let removals = rows(|| self.reads.db.overdue_removals(self.options.before, after, BATCH)).await?;
+            let removals =
+                rows(|| self.reads.db.object_removals().overdue(self.options.before, after, BATCH)).await?;
             let Some(last) = removals.last() else { return Ok(()) };
             after = last.id;
             for removal in removals {
@@ -64,7 +65,7 @@ impl Verifier<'_> {
     async fn stuck_records(&mut self) -> Result<()> {
         let mut after = 0;
         loop {
-            let records = rows(|| self.reads.db.stuck_records(self.options.before, after, BATCH)).await?;
+            let records = rows(|| self.reads.db.outbox().stuck(self.options.before, after, BATCH)).await?;
             let Some(last) = records.last() else { return Ok(()) };
             after = last.id;
             for record in records {

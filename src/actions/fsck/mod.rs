@@ -46,7 +46,7 @@ pub struct Options {
     pub seed: u64,
 }
 
-/// What is under way, for whoever watches.
+/// Stage of a run, for progress display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Objects,
@@ -78,13 +78,13 @@ struct Verifier<'a> {
 /// `Unavailable` when PostgreSQL or S3 is away, also halfway.
 pub async fn verify(db: &Db, storage: &Storage, options: Options, watch: Watch<'_>) -> Result<Report> {
     db.ping().await?;
-    let completed = db.stats().await?.completed;
+    let completed = db.files().stats().await?.completed;
     let mut verifier = Verifier {
         reads: Reads { db, storage },
         options,
         watch,
         bucket: storage.bucket_name(),
-        last: db.last_file_id().await?,
+        last: db.files().last_id().await?,
         expected: u64::try_from(completed).unwrap_or_default(),
         report: Report::new(storage.bucket_name(), options.seed),
     };

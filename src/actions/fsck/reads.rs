@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 
-use crate::db::claims::Claim;
+use crate::db::files::ObjectReference;
 use crate::db::{Db, DbError};
 use crate::domain::{FileId, Result};
 use crate::storage::inventory::{Listed, ObjectPage};
@@ -35,16 +35,16 @@ impl Reads<'_> {
         }
     }
 
-    pub async fn claims(&self, ids: Vec<FileId>) -> Result<Vec<Claim>> {
-        rows(|| self.db.claims(ids.clone())).await
+    pub async fn claims(&self, ids: Vec<FileId>) -> Result<Vec<ObjectReference>> {
+        rows(|| self.db.files().object_references(ids.clone())).await
     }
 
-    pub async fn claim(&self, id: FileId) -> Result<Option<Claim>> {
+    pub async fn claim(&self, id: FileId) -> Result<Option<ObjectReference>> {
         Ok(self.claims(vec![id]).await?.pop())
     }
 
     pub async fn is_queued(&self, id: FileId, key: &str) -> Result<bool> {
-        let queued = rows(|| self.db.removals_of(vec![id])).await?;
+        let queued = rows(|| self.db.object_removals().queued_for(vec![id])).await?;
         Ok(queued.iter().any(|(_, queued)| queued == key))
     }
 }

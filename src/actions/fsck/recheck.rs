@@ -5,11 +5,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::classify::{Standing, classify, named_key};
 use super::report::{Finding, Kind};
 use super::{AT_ONCE, Verifier};
-use crate::db::claims::Claim;
+use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Result, Status};
 
 #[derive(Debug)]
-pub(super) enum Suspect {
+pub(super) enum Candidate {
     /// An object of this file that its row doesn't name.
     Orphan(FileId, String),
     /// An object that was listed with another size than its row has.
@@ -19,9 +19,9 @@ pub(super) enum Suspect {
 }
 
 impl Verifier<'_> {
-    pub(super) async fn look_again(&mut self, suspects: Vec<Suspect>) -> Result<()> {
-        let found: Vec<Option<Finding>> = stream::iter(suspects)
-            .map(|suspect| self.look(suspect))
+    pub(super) async fn look_again(&mut self, candidates: Vec<Candidate>) -> Result<()> {
+        let found: Vec<Option<Finding>> = stream::iter(candidates)
+            .map(|candidate| self.look(candidate))
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<_>>()
             .await?;
@@ -29,17 +29,17 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    async fn look(&self, suspect: Suspect) -> Result<Option<Finding>> {
-        match suspect {
-            Suspect::Orphan(id, key) => self.orphan(id, &key).await,
-            Suspect::Size(id, key) => {
+    async fn look(&self, candidate: Candidate) -> Result<Option<Finding>> {
+        match candidate {
+            Candidate::Orphan(id, key) => self.orphan(id, &key).await,
+            Candidate::Size(id, key) => {
                 let claim = self.reads.claim(id).await?.filter(|claim| self.names(claim, &key));
                 match claim {
                     Some(claim) => self.size(&claim, &key).await,
                     None => Ok(None),
                 }
             }
-            Suspect::Missing(id) => self.missing(id).await,
+            Candidate::Missing(id) => self.missing(id).await,
         }
     }
 
@@ -58,7 +58,7 @@ impl Verifier<'_> {
     }
 
     /// Row, then object: a row that names an object got its size after the object was stored.
-    async fn size(&self, claim: &Claim, key: &str) -> Result<Option<Finding>> {
+    async fn size(&self, claim: &ObjectReference, key: &str) -> Result<Option<Finding>> {
         let object = self.reads.head(key).await?;
         let (Some(object), Some(size)) = (object, claim.size) else { return Ok(None) };
         let what = format!("{} bytes instead of {size}", object.size);
@@ -85,7 +85,7 @@ impl Verifier<'_> {
     }
 
     /// Whether the file is completed and this its object.
-    fn names(&self, claim: &Claim, key: &str) -> bool {
+    fn names(&self, claim: &ObjectReference, key: &str) -> bool {
         claim.status == Status::Completed && named_key(&self.bucket, claim) == Some(key)
     }
 }

@@ -1,4 +1,4 @@
-//! Mend what a verification found, each finding looked at again while its file is locked. Repeating it does no harm.
+//! Repair what a comparison found: each finding is checked again while its file is locked. Repeating it does no harm.
 
 use std::time::Duration;
 
@@ -9,9 +9,8 @@ use super::{Finding, Kind, Report, Stage, Watch};
 use crate::actions::files;
 use crate::actions::files::transition::{self, Details};
 use crate::db::Db;
-use crate::db::claims::Claim;
-use crate::db::moves::Transitions;
-use crate::domain::files::status::{Decision, Transition, evaluate};
+use crate::db::files::ObjectReference;
+use crate::domain::files::status::Transition;
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::{ErrorKind, File, FileId, Result, Status, Timestamp};
 use crate::generators;
@@ -43,7 +42,7 @@ struct Repairer<'a> {
     deadline: Duration,
 }
 
-/// Tries to mend each listed finding and says in it what came of that. `Unavailable` when PostgreSQL or S3 is away;
+/// Tries to repair each listed finding and records the outcome in it. `Unavailable` when PostgreSQL or S3 is away;
 /// what was mended by then stays so.
 pub async fn repair(
     db: &Db,
@@ -54,7 +53,7 @@ pub async fn repair(
 ) -> Result<()> {
     let Terms { before, deadline } = terms;
     let bucket = storage.bucket_name();
-    let last = db.last_file_id().await?;
+    let last = db.files().last_id().await?;
     let orphans = report.count(Kind::OrphanObject).found;
     let refusal = foreign(orphans, report.named);
     let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal, deadline };
@@ -66,7 +65,7 @@ pub async fn repair(
     for (done, finding) in (1..).zip(&mut findings) {
         let (kind, file_id, key) =
             (finding.kind.name(), finding.file_id.map(|id| id.0), finding.key.as_deref());
-        let outcome = match repairer.mend(finding).await {
+        let outcome = match repairer.repair(finding).await {
             Err(error) if error.kind != ErrorKind::Unavailable => Outcome::Left(error.chain()),
             outcome => outcome?,
         };
@@ -97,7 +96,7 @@ fn foreign(orphans: u64, named: u64) -> Option<&'static str> {
 }
 
 impl Repairer<'_> {
-    async fn mend(&self, finding: &Finding) -> Result<Outcome> {
+    async fn repair(&self, finding: &Finding) -> Result<Outcome> {
         let (id, key) = (finding.file_id.unwrap_or(FileId(0)), finding.key.as_deref().unwrap_or_default());
         match (finding.kind, &finding.subject) {
             (Kind::MissingObject, _) if finding.key.is_none() => {
@@ -105,7 +104,7 @@ impl Repairer<'_> {
             }
             (Kind::MissingObject | Kind::AlteredObject, _) => match self.make_again(id, key).await? {
                 Some(outcome) => Ok(outcome),
-                None => self.ask_again(id, key).await,
+                None => self.request_again(id, key).await,
             },
             (Kind::OrphanObject, _) => match self.refusal {
                 None => self.remove(id, key).await,
@@ -118,7 +117,7 @@ impl Repairer<'_> {
             (Kind::WaitingRemoval, Subject::Row(row)) => {
                 let outcome = self.remove(id, key).await?;
                 if matches!(outcome, Outcome::Repaired(_)) {
-                    self.reads.db.forget_removal(*row).await?;
+                    self.reads.db.object_removals().remove(*row).await?;
                 }
                 Ok(outcome)
             }
@@ -129,11 +128,13 @@ impl Repairer<'_> {
                     Some(_) => Outcome::Left("it was asked for again meanwhile".to_owned()),
                 })
             }
-            (Kind::ParkedRecord, Subject::Row(row)) => Ok(if self.reads.db.forget_parked(*row).await? {
-                Outcome::Repaired("forgotten")
-            } else {
-                Outcome::Left("its file is unfinished: it fails at its deadline".to_owned())
-            }),
+            (Kind::ParkedRecord, Subject::Row(row)) => {
+                Ok(if self.reads.db.outbox().remove_parked(*row).await? {
+                    Outcome::Repaired("forgotten")
+                } else {
+                    Outcome::Left("its file is unfinished: it fails at its deadline".to_owned())
+                })
+            }
             (Kind::WaitingRecord, _) => Ok(Outcome::Left("serve publishes it".to_owned())),
             (Kind::UnknownObject | Kind::AbandonedUpload | Kind::WaitingRemoval | Kind::ParkedRecord, _) => {
                 Ok(Outcome::Left("nobody knows whose it is".to_owned()))
@@ -149,7 +150,8 @@ impl Repairer<'_> {
         let key = key.to_owned();
         self.reads
             .db
-            .hold_file(id, |file| async move {
+            .files()
+            .with_lock(id, |file| async move {
                 let Some(file) = file.filter(|file| names(&bucket, file, &key)) else {
                     return Ok(Some(Outcome::Left("its row has moved on".to_owned())));
                 };
@@ -165,21 +167,14 @@ impl Repairer<'_> {
             .await?
     }
 
-    /// Another program made it, or said so: whoever works now makes it, as the next attempt.
-    async fn ask_again(&self, id: FileId, key: &str) -> Result<Outcome> {
+    /// Requests the file again, as the next attempt: another program may have made its object.
+    async fn request_again(&self, id: FileId, key: &str) -> Result<Outcome> {
         let (bucket, deadline) = (self.bucket.clone(), self.deadline);
-        let moved = self.reads.db.move_files(vec![id], |files, now| {
-            let Some(mut file) = files.into_iter().find(|file| names(&bucket, file, key)) else {
-                return (Transitions::default(), false);
-            };
-            let Decision::Apply(to) = evaluate(file.state(), Transition::Remake, None) else {
-                return (Transitions::default(), false);
-            };
+        let requested = transition::transition_each(self.reads.db, vec![id], |file| {
             let details = Details { deadline: Some(deadline), ..Details::default() };
-            let changes = vec![transition::apply(&mut file, Transition::Remake, to, now, details)];
-            (Transitions { changes, ..Transitions::default() }, true)
+            names(&bucket, file, key).then_some((Transition::Remake, details))
         });
-        Ok(if moved.await? {
+        Ok(if requested.await? > 0 {
             Outcome::Repaired("asked for again")
         } else {
             Outcome::Left("its row has moved on".to_owned())
@@ -193,8 +188,9 @@ impl Repairer<'_> {
         let key = key.to_owned();
         self.reads
             .db
-            .hold_file(id, |file| async move {
-                let claim = file.as_ref().map(Claim::from);
+            .files()
+            .with_lock(id, |file| async move {
+                let claim = file.as_ref().map(ObjectReference::from);
                 match classify(&bucket, &key, claim.as_ref(), id, last) {
                     Standing::Named => return Ok(Outcome::Repaired("a row names it again")),
                     Standing::InFlight => {
@@ -216,5 +212,5 @@ impl Repairer<'_> {
 }
 
 fn names(bucket: &str, file: &File, key: &str) -> bool {
-    file.status == Status::Completed && named_key(bucket, &Claim::from(file)) == Some(key)
+    file.status == Status::Completed && named_key(bucket, &ObjectReference::from(file)) == Some(key)
 }

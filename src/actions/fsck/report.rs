@@ -16,7 +16,7 @@ pub enum Kind {
     OrphanObject,
     /// An object whose key is none of ours.
     UnknownObject,
-    /// An upload in parts that nobody completes.
+    /// An upload in parts that was abandoned.
     AbandonedUpload,
     /// An object that should have been removed.
     WaitingRemoval,

@@ -145,7 +145,7 @@ impl Lane {
         if batch.is_empty() {
             return true;
         }
-        self.pace.round(std::time::Instant::now(), batch.len());
+        self.pace.record(std::time::Instant::now(), batch.len());
         if let Err((unsent, error)) = self.send(batch).await {
             for pending in unsent.into_iter().rev() {
                 self.waiting.push_front(pending);

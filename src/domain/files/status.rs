@@ -63,7 +63,7 @@ pub enum Transition {
     /// The deadline passed.
     Expire,
     /// The request is published again, with the next attempt number.
-    Rescue,
+    Republish,
     /// A client cancelled it.
     Cancel,
     /// A client asked for another try, with the next attempt number.
@@ -81,7 +81,7 @@ impl Transition {
         Self::Complete,
         Self::Fail,
         Self::Expire,
-        Self::Rescue,
+        Self::Republish,
         Self::Cancel,
         Self::Retry,
         Self::Remake,
@@ -95,7 +95,7 @@ impl Transition {
             Self::Complete => "complete",
             Self::Fail => "fail",
             Self::Expire => "expire",
-            Self::Rescue => "rescue",
+            Self::Republish => "rescue",
             Self::Cancel => "cancel",
             Self::Retry => "retry",
             Self::Remake => "remake",
@@ -106,7 +106,7 @@ impl Transition {
     /// Tells whether the file is requested once more: results of older attempts are ignored from then on.
     pub const fn raises_attempt(self) -> bool {
         match self {
-            Self::Rescue | Self::Retry | Self::Remake => true,
+            Self::Republish | Self::Retry | Self::Remake => true,
             Self::Start | Self::Complete | Self::Fail | Self::Expire | Self::Cancel | Self::Delete => false,
         }
     }
@@ -120,7 +120,7 @@ pub const fn next(from: Status, by: Transition) -> Option<Status> {
         (Pending | Processing, Transition::Complete) => Some(Completed),
         (Pending | Processing, Transition::Fail | Transition::Expire) => Some(Failed),
         // The status stays, so that no reader ever sees it go back.
-        (Pending | Processing, Transition::Rescue) => Some(from),
+        (Pending | Processing, Transition::Republish) => Some(from),
         (Pending | Processing, Transition::Cancel) => Some(Cancelled),
         (Failed | Cancelled, Transition::Retry) | (Completed, Transition::Remake) => Some(Pending),
         (Pending | Processing | Completed | Failed | Cancelled, Transition::Delete) => Some(Deleted),
@@ -131,7 +131,7 @@ pub const fn next(from: Status, by: Transition) -> Option<Status> {
             | Transition::Complete
             | Transition::Fail
             | Transition::Expire
-            | Transition::Rescue
+            | Transition::Republish
             | Transition::Cancel,
         )
         | (Pending | Processing | Completed | Deleted, Transition::Retry)
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_rescue_keeps_the_status_and_raises_the_attempt() {
         let state = State { status: Status::Processing, attempt: Attempt(1) };
-        let rescued = State { status: Status::Processing, attempt: Attempt(2) };
-        assert_eq!(evaluate(state, Transition::Rescue, None), Decision::Apply(rescued));
+        let republished = State { status: Status::Processing, attempt: Attempt(2) };
+        assert_eq!(evaluate(state, Transition::Republish, None), Decision::Apply(republished));
     }
 }

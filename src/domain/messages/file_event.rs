@@ -1,4 +1,4 @@
-//! Lifecycle facts (docs/EVENTS.md): what happened to a file, told on `file.events` to whoever listens.
+//! `file.events`: what happened to a file (docs/EVENTS.md).
 
 use serde::Serialize;
 
@@ -36,20 +36,20 @@ impl EventType {
         Self::Deleted,
     ];
 
-    /// What a move that was applied tells.
+    /// Returns the type of the event that announces a transition.
     pub const fn of(by: Transition) -> Self {
         match by {
             Transition::Start => Self::ProcessingStarted,
             Transition::Complete => Self::ProcessingCompleted,
             Transition::Fail | Transition::Expire => Self::ProcessingFailed,
-            Transition::Rescue | Transition::Retry | Transition::Remake => Self::RequestedAgain,
+            Transition::Republish | Transition::Retry | Transition::Remake => Self::RequestedAgain,
             Transition::Cancel => Self::Cancelled,
             Transition::Delete => Self::Deleted,
         }
     }
 }
 
-/// The one envelope of all facts.
+/// Envelope of all events.
 #[derive(Debug, Serialize)]
 pub struct FileEvent<'a> {
     /// The same on every copy; also the record's `event-id`.
@@ -81,7 +81,7 @@ pub struct Subject<'a> {
 }
 
 impl<'a> FileEvent<'a> {
-    /// Makes the fact that this happened to the file.
+    /// Makes the event that this happened to the file.
     pub fn new(id: EventId, r#type: EventType, file: &'a File) -> Self {
         Self {
             id,

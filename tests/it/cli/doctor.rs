@@ -125,7 +125,7 @@ async fn a_role_that_may_not_make_the_search_index_searches_without_and_is_told(
     assert!(!filesys::db::migrations::migrate(&plain).await.unwrap().is_empty());
     let db = filesys::db::Db::new(&plain, 4).unwrap();
     let page = filesys::domain::PageRequest::new(Some("5"), None, None, Some("zzz")).unwrap();
-    assert!(db.page(&page).await.unwrap().files.is_empty());
+    assert!(db.files().list(&page).await.unwrap().files.is_empty());
     let env = database_only(url.as_str());
     let (findings, _) = doctor("migrate", &env);
     let index =

@@ -50,15 +50,15 @@ async fn a_row_that_commits_late_is_published_all_the_same() {
     let second = hold(&early).await;
     commit(&early).await;
 
-    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published), (1, 1));
     assert_eq!(events(&roles.records(topics::CREATE).await), BTreeMap::from([(second.clone(), 1)]));
 
     commit(&late).await;
-    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published), (1, 1));
     assert_eq!(events(&roles.records(topics::CREATE).await), BTreeMap::from([(first, 1), (second, 1)]));
-    assert_eq!(roles.ctx.db.outbox_size().await.unwrap(), 0);
+    assert_eq!(roles.ctx.db.outbox().size().await.unwrap(), 0);
     roles.stop().await;
 }
 
@@ -73,7 +73,7 @@ async fn three_relays_publish_each_row_once_while_transactions_commit_in_any_ord
             // Never waits, so that two of them look at the same rows again and again.
             tokio::spawn(async move {
                 loop {
-                    relay_outbox::once(&ctx).await.unwrap();
+                    relay_outbox::relay_once(&ctx).await.unwrap();
                 }
             })
         })
@@ -93,7 +93,7 @@ async fn three_relays_publish_each_row_once_while_transactions_commit_in_any_ord
         }
     }
     eventually("the outbox is empty", async || {
-        let left = roles.ctx.db.outbox_size().await.unwrap();
+        let left = roles.ctx.db.outbox().size().await.unwrap();
         holds(left == 0, left)
     })
     .await;
@@ -110,7 +110,7 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
     let listening = tokio::spawn({
         let (db, wake) = (roles.ctx.db.clone(), roles.ctx.outbox.clone());
         async move {
-            db.listen_for_outbox(wake, tokio_util::sync::CancellationToken::new()).await;
+            db.outbox().listen(wake, tokio_util::sync::CancellationToken::new()).await;
         }
     });
     let connection = roles.database.connect().await;
@@ -165,7 +165,7 @@ async fn a_request_too_large_to_be_published_fails_its_file_and_those_behind_it_
     }
 
     // One round, with the facts of all six.
-    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.postponed.len(), round.kept), (12, 0, None));
     assert_eq!(asked_for(&roles).await, behind);
     let failed = roles.file(first.id).await;
@@ -179,17 +179,17 @@ async fn a_request_too_large_to_be_published_fails_its_file_and_those_behind_it_
         roles.database.one("SELECT park_reason FROM outbox WHERE parked_at IS NOT NULL").await;
     assert!(reason.ends_with(&parked), "{parked}");
     for left in [1, 0] {
-        assert_eq!(relay_outbox::once(&roles.ctx).await.unwrap().taken, left);
+        assert_eq!(relay_outbox::relay_once(&roles.ctx).await.unwrap().taken, left);
     }
-    assert_eq!(roles.ctx.db.outbox_size().await.unwrap(), 1);
+    assert_eq!(roles.ctx.db.outbox().size().await.unwrap(), 1);
 
     // Nor is it in the way of the same file's next attempt.
     files::retry(&roles.ctx, first.id).await.unwrap();
-    relay_outbox::once(&roles.ctx).await.unwrap();
+    relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!(asked_for(&roles).await, [&[first.id], &behind[..]].concat());
     let roles = roles.with_results().await.with_worker().await;
     eventually("all six are made", async || {
-        let stats = roles.ctx.db.stats().await.unwrap();
+        let stats = roles.ctx.db.files().stats().await.unwrap();
         holds((stats.completed, stats.total) == (6, 6), stats)
     })
     .await;
@@ -215,10 +215,10 @@ async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_publishe
         SELECT gen_random_uuid(), 'file.events', convert_to('{}', 'UTF8'), 0 FROM generate_series(1, 5)";
     connection.execute(behind, &[]).await.unwrap();
 
-    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published, round.postponed.len()), (500, 0, 500));
     eventually("what is behind them is published", async || {
-        let round = relay_outbox::once(&roles.ctx).await.unwrap();
+        let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
         let told = roles.records(topics::EVENTS).await.len();
         holds(told == 5, (told, round))
     })
@@ -233,8 +233,8 @@ async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_publishe
 
     roles.make_topics().await;
     eventually("every request is published", async || {
-        relay_outbox::once(&roles.ctx).await.unwrap();
-        let left = roles.ctx.db.outbox_size().await.unwrap();
+        relay_outbox::relay_once(&roles.ctx).await.unwrap();
+        let left = roles.ctx.db.outbox().size().await.unwrap();
         holds(left == 0, left)
     })
     .await;

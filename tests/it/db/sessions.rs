@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filesys::config::DatabaseTarget;
-use filesys::db::moves::Transitions;
+use filesys::db::files::Transitions;
 use filesys::db::{Db, DbError, migrations};
 use filesys::domain::FileId;
 use secrecy::{ExposeSecret, SecretString};
@@ -23,7 +23,7 @@ async fn set(database: &Database, setting: &str) {
 
 /// A write that has to reach the database.
 async fn write(db: &Db) -> Result<(), DbError> {
-    db.release_leftovers(vec![1]).await.map(drop)
+    db.object_removals().release_potential_orphans(vec![1]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,11 +33,11 @@ async fn sessions_opened_while_read_only_are_replaced_once_writes_are_taken_agai
     let db = database.pool();
     for _ in 0..3 {
         assert!(matches!(db.ping().await, Err(DbError::ReadOnly)));
-        assert!(matches!(db.next_file_ids(1).await, Err(DbError::ReadOnly)));
-        assert!(db.file(FileId(1)).await.unwrap().is_none(), "questions are answered all the same");
+        assert!(matches!(db.files().reserve_ids(1).await, Err(DbError::ReadOnly)));
+        assert!(db.files().get(FileId(1)).await.unwrap().is_none(), "questions are answered all the same");
     }
     set(&database, "RESET default_transaction_read_only").await;
-    db.next_file_ids(1).await.unwrap();
+    db.files().reserve_ids(1).await.unwrap();
     // One try on an old session; it is the last.
     let _ = write(&db).await;
     write(&db).await.unwrap();
@@ -51,7 +51,9 @@ async fn a_stricter_isolation_of_the_role_fails_nothing() {
     let db = database.pool();
     let moves = (0..150).map(|_| {
         let db = db.clone();
-        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await })
+        tokio::spawn(async move {
+            db.files().transition(vec![FileId(1)], |_, _| (Transitions::default(), ())).await
+        })
     });
     for moved in futures_util::future::join_all(moves).await {
         moved.unwrap().unwrap();
@@ -84,7 +86,7 @@ async fn connections_that_a_firewall_has_forgotten_cost_a_second_at_most() {
     let database = Database::migrated().await;
     let firewall = Forgetful::start(&database).await;
     let db = Db::new(&firewall.url, 5).unwrap();
-    let pings = (0..4).map(|_| db.file(FileId(1)));
+    let pings = (0..4).map(|_| db.files().get(FileId(1)));
     for answer in futures_util::future::join_all(pings).await {
         answer.unwrap();
     }
@@ -93,9 +95,9 @@ async fn connections_that_a_firewall_has_forgotten_cost_a_second_at_most() {
     tokio::time::sleep(filesys::db::limits::ASK_AFTER).await;
     for _ in 0..4 {
         let asked = Instant::now();
-        db.file(FileId(1)).await.unwrap();
-        db.next_file_ids(1).await.unwrap();
-        db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await.unwrap();
+        db.files().get(FileId(1)).await.unwrap();
+        db.files().reserve_ids(1).await.unwrap();
+        db.files().transition(vec![FileId(1)], |_, _| (Transitions::default(), ())).await.unwrap();
         assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     }
 }
@@ -107,17 +109,17 @@ async fn work_that_has_changed_nothing_is_done_once_more_when_its_session_is_end
     let database = Database::migrated().await;
     let db = database.pool();
     for _ in 0..5 {
-        let reads = (0..4).map(|_| db.file(FileId(1)));
+        let reads = (0..4).map(|_| db.files().get(FileId(1)));
         for answer in futures_util::future::join_all(reads).await {
             assert!(answer.unwrap().is_none());
         }
-        db.next_file_ids(1).await.unwrap();
+        db.files().reserve_ids(1).await.unwrap();
         let cut: i64 = database.one(CUT).await;
         assert!(cut >= 2, "{cut}");
-        db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await.unwrap();
-        db.next_file_ids(1).await.unwrap();
+        db.files().transition(vec![FileId(1)], |_, _| (Transitions::default(), ())).await.unwrap();
+        db.files().reserve_ids(1).await.unwrap();
         let _cut: i64 = database.one(CUT).await;
-        let reads = (0..4).map(|_| db.file(FileId(1)));
+        let reads = (0..4).map(|_| db.files().get(FileId(1)));
         for answer in futures_util::future::join_all(reads).await {
             assert!(answer.unwrap().is_none());
         }
@@ -173,14 +175,16 @@ async fn a_pooler_in_session_mode_is_like_no_pooler() {
     let stop = tokio_util::sync::CancellationToken::new();
     let listening = tokio::spawn({
         let (db, wake, stop) = (db.clone(), Arc::clone(&wake), stop.clone());
-        async move { db.listen_for_outbox(wake, stop).await }
+        async move { db.outbox().listen(wake, stop).await }
     });
     within(PATIENCE, "listening", wake.notified()).await;
     database.connect().await.batch_execute("NOTIFY filesys_outbox").await.unwrap();
     within(PATIENCE, "a notification", wake.notified()).await;
     let moves = (0..50).map(|_| {
         let db = db.clone();
-        tokio::spawn(async move { db.move_files(vec![FileId(1)], |_, _| (Transitions::default(), ())).await })
+        tokio::spawn(async move {
+            db.files().transition(vec![FileId(1)], |_, _| (Transitions::default(), ())).await
+        })
     });
     for moved in futures_util::future::join_all(moves).await {
         moved.unwrap().unwrap();

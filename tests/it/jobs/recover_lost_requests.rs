@@ -52,7 +52,7 @@ async fn lose_every_record(roles: &Roles, topic: &str) {
 
 async fn wait_until_published(roles: &Roles) {
     eventually("the outbox is empty", async || {
-        let left = roles.ctx.db.outbox_size().await.unwrap();
+        let left = roles.ctx.db.outbox().size().await.unwrap();
         holds(left == 0, left)
     })
     .await;
@@ -98,7 +98,7 @@ async fn a_request_that_waits_for_a_worker_is_left_alone_however_long_it_takes()
     let roles = roles.with_worker().await;
     eventually("the search ends", async || {
         assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
-        let done = roles.ctx.db.stats().await.unwrap().completed;
+        let done = roles.ctx.db.files().stats().await.unwrap().completed;
         holds(done == 5, done)
     })
     .await;
@@ -173,7 +173,7 @@ async fn the_object_of_a_cancelled_file_is_removed_although_its_result_got_lost(
     lose_every_record(&roles, topics::CREATED).await;
     assert_eq!(search.step(&roles.ctx).await.unwrap(), 0);
     eventually("the object is removed", async || {
-        let left = (roles.bucket.keys().await, roles.ctx.db.removals_left().await.unwrap());
+        let left = (roles.bucket.keys().await, roles.ctx.db.object_removals().count().await.unwrap());
         holds(left == (Vec::new(), 0), left)
     })
     .await;

@@ -59,20 +59,20 @@ async fn events_wait_for_a_missing_topic_and_hold_nothing_up() {
     for n in 0..3 {
         roles.request(&format!("file {n}")).await;
     }
-    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published, round.postponed.len()), (6, 3, 3));
     assert_eq!(roles.records(topics::CREATE).await.len(), 3);
 
     // What is postponed is not in the way of what comes after it.
     roles.request("later").await;
-    let round = relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.published, round.postponed.len()), (1, 1));
 
     roles.make_topics().await;
     eventually("the events are published", async || {
-        relay_outbox::once(&roles.ctx).await.unwrap();
+        relay_outbox::relay_once(&roles.ctx).await.unwrap();
         let published = events(&roles).await;
-        holds(published.len() == 4 && roles.ctx.db.outbox_size().await.unwrap() == 0, published)
+        holds(published.len() == 4 && roles.ctx.db.outbox().size().await.unwrap() == 0, published)
     })
     .await;
     roles.stop().await;

@@ -168,7 +168,7 @@ impl Roles {
     }
 
     pub async fn file(&self, id: FileId) -> File {
-        self.ctx.db.file(id).await.unwrap().expect("the file is in the table")
+        self.ctx.db.files().get(id).await.unwrap().expect("the file is in the table")
     }
 
     pub async fn publish(&self, topic: &str, value: Option<&[u8]>) -> Position {

@@ -121,7 +121,7 @@ async fn every_connection_to_postgresql_is_encrypted_as_asked() {
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let listening = tokio::spawn({
             let (db, wake, stop) = (db.clone(), Arc::clone(&wake), stop.clone());
-            async move { db.listen_for_outbox(wake, stop).await }
+            async move { db.outbox().listen(wake, stop).await }
         });
         within(PATIENCE, "listening", wake.notified()).await;
         server.admin.batch_execute("NOTIFY filesys_outbox").await.unwrap();

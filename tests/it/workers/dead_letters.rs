@@ -146,7 +146,7 @@ async fn a_result_that_came_before_its_file_completes_it_when_replayed() {
     let done = becomes(&roles, file.id, Status::Completed).await;
     assert_eq!(done.s3_location, Some(location));
     roles.wait_until_all_is_committed(topics::CREATED).await;
-    let completions = roles.ctx.db.transitions(file.id).await.unwrap();
+    let completions = roles.ctx.db.files().history(file.id).await.unwrap();
     assert_eq!(completions.iter().filter(|line| line.to == Status::Completed).count(), 1);
     roles.stop().await;
 }

@@ -73,7 +73,7 @@ const DELAY: Duration = Duration::from_secs(1);
 async fn publish_requests(roles: &Roles, titles: impl Iterator<Item = String>) -> Vec<File> {
     let asked = titles.map(|title| async move { roles.request(&title).await });
     let asked = futures_util::future::join_all(asked).await;
-    let round = filesys::jobs::relay_outbox::once(&roles.ctx).await.unwrap();
+    let round = filesys::jobs::relay_outbox::relay_once(&roles.ctx).await.unwrap();
     // With the fact of each.
     assert_eq!(round.published, 2 * asked.len());
     asked
@@ -151,7 +151,7 @@ async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second()
     assert_eq!(origins.len(), put_aside.len() + panicking.len());
     let roles = roles.with_results().await;
     eventually("every file has ended", async || {
-        let stats = roles.ctx.db.stats().await.unwrap();
+        let stats = roles.ctx.db.files().stats().await.unwrap();
         let ended = [stats.completed, stats.failed].map(|count| usize::try_from(count).unwrap());
         holds(ended == [GOOD, panicking.len()], stats)
     })
@@ -244,7 +244,7 @@ async fn a_request_delivered_twice_makes_one_object_and_one_completion() {
     })
     .await;
     assert_eq!(roles.bucket.keys().await.len(), 1);
-    let lines = roles.ctx.db.transitions(done.id).await.unwrap();
+    let lines = roles.ctx.db.files().history(done.id).await.unwrap();
     let completions = lines.iter().filter(|line| line.to == Status::Completed).count();
     assert_eq!((completions, lines.len()), (1, 3), "{lines:#?}");
     assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);

@@ -84,7 +84,7 @@ async fn a_location_that_is_not_the_files_own_changes_nothing() {
     }
     roles.wait_until_all_is_committed(topics::CREATED).await;
     assert_eq!(roles.file(id).await, file);
-    assert_eq!(roles.ctx.db.transitions(id).await.unwrap().len(), 1);
+    assert_eq!(roles.ctx.db.files().history(id).await.unwrap().len(), 1);
     let dead_letters = roles.records(topics::DEAD_LETTERS).await;
     assert_eq!(dead_letters.len(), foreign.len());
     for dead_letter in &dead_letters {
@@ -276,7 +276,7 @@ async fn late_early_and_repeated_results_change_nothing_and_are_no_poison() {
         roles.broker.publish(topics::CREATED, vec![record]).await;
     }
     roles.wait_until_all_is_committed(topics::CREATED).await;
-    let lines = roles.ctx.db.transitions(file.id).await.unwrap();
+    let lines = roles.ctx.db.files().history(file.id).await.unwrap();
     let moves: Vec<Status> = lines.iter().map(|line| line.to).collect();
     assert_eq!(moves, [Status::Pending, Status::Processing, Status::Completed]);
     let done = roles.file(file.id).await;

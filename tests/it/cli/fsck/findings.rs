@@ -77,7 +77,7 @@ async fn everything_that_is_planted_is_found_and_nothing_is_changed() {
         plant_file(&roles, "deleted", 0),
     ];
     let (failed, cancelled, deleted) = (failed.await, cancelled.await, deleted.await);
-    let lost = roles.ctx.db.next_file_ids(1).await.unwrap().ids[0];
+    let lost = roles.ctx.db.files().reserve_ids(1).await.unwrap().ids[0];
     let orphans = [failed, cancelled, deleted, lost].map(|id| (id, format!("files/{id}_planted_1.txt")));
     for (_, key) in &orphans {
         roles.bucket.put(key, b"x").await;

@@ -111,7 +111,7 @@ async fn completed(titles: &[&str]) -> (Roles, Vec<File>) {
         .await;
     }
     eventually("the outbox is empty", async || {
-        let left = roles.ctx.db.outbox_size().await.unwrap();
+        let left = roles.ctx.db.outbox().size().await.unwrap();
         holds(left == 0, left)
     })
     .await;

@@ -19,7 +19,7 @@ async fn what_can_be_repaired_is_and_then_nothing_is_wrong() {
     roles.bucket.put(&keys[1], b"cut").await;
     roles.bucket.put(&keys[2], &vec![b'x'; contents[2].len()]).await;
     let (failed, deleted) = (plant_file(&roles, "failed", 0).await, plant_file(&roles, "deleted", 0).await);
-    let lost = roles.ctx.db.next_file_ids(1).await.unwrap().ids[0];
+    let lost = roles.ctx.db.files().reserve_ids(1).await.unwrap().ids[0];
     for key in [
         format!("files/{failed}_planted_1.txt"),
         format!("files/{deleted}_planted_1.txt"),
@@ -63,7 +63,7 @@ async fn what_can_be_repaired_is_and_then_nothing_is_wrong() {
         (expired.status, expired.error.as_deref()),
         (Status::Failed, Some("not finished before its deadline"))
     );
-    assert_eq!(roles.ctx.db.removals_left().await.unwrap(), 0);
+    assert_eq!(roles.ctx.db.object_removals().count().await.unwrap(), 0);
     // What the expired file has to tell waits for serve.
     sql(&roles, "DELETE FROM outbox").await;
 
@@ -127,7 +127,7 @@ async fn what_is_not_sure_to_be_right_is_left_and_said() {
     ];
     assert_eq!(done, expected.map(|(kind, done)| (kind.to_owned(), done.to_owned())));
     assert_eq!(roles.bucket.keys().await, before);
-    assert_eq!(roles.ctx.db.outbox_size().await.unwrap(), 2);
+    assert_eq!(roles.ctx.db.outbox().size().await.unwrap(), 2);
     roles.stop().await;
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Db;
+use crate::db::Db;
 
 #[derive(Default)]
-pub(super) struct Changes {
+pub(in crate::db) struct Changes {
     count: AtomicU64,
     /// Whether those of others are told as well.
     hears: AtomicBool,

@@ -1,18 +1,24 @@
 //! Table `dead_letters`: keep what is read from the topic, list it, settle one with all that follows from it.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Binary, Integer, Nullable};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::load_one::LoadOne;
-use super::moves::{self, Change};
-use super::outbox::{self, Message};
-use super::retry::{Progress, retry, retry_read};
-use super::schema::{dead_letters, files};
-use super::types::{AttemptColumn, FileRow, IdColumn, LetterIdColumn, LetterStateColumn, TimeColumn};
-use super::{Db, DbError, clock, erasure};
+use super::DeadLetters;
+use crate::db::columns::{
+    AttemptColumn, DeadLetterIdColumn, DeadLetterStateColumn, FileRow, IdColumn, TimeColumn,
+};
+use crate::db::files::erase;
+use crate::db::files::transition::{self, Change};
+use crate::db::outbox::message::{self, OutboxMessage};
+use crate::db::retry::{Progress, retry, retry_read};
+use crate::db::schema::{dead_letters, files};
+use crate::db::statements::load_one::LoadOne;
+use crate::db::{DbError, clock};
 use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::{
     Attempt, DeadLetter, DeadLetterHeader, DeadLetterId, DeadLetterPage, DeadLetterPageRequest,
@@ -40,16 +46,16 @@ pub struct NewDeadLetter {
 
 /// What becomes of a letter, committed together.
 #[derive(Debug)]
-pub struct Settlement {
+pub struct Resolution {
     pub state: DeadLetterState,
     /// Change of its file.
     pub change: Option<Change>,
-    pub message: Option<Message>,
+    pub message: Option<OutboxMessage>,
 }
 
 #[derive(Queryable)]
 struct DeadLetterRow {
-    id: LetterIdColumn,
+    id: DeadLetterIdColumn,
     kafka_partition: i32,
     kafka_offset: i64,
     original_topic: Option<String>,
@@ -60,7 +66,7 @@ struct DeadLetterRow {
     file_id: Option<IdColumn>,
     attempt: Option<AttemptColumn>,
     error: String,
-    state: LetterStateColumn,
+    state: DeadLetterStateColumn,
     received_at: TimeColumn,
     settled_at: Option<TimeColumn>,
     size: Option<i32>,
@@ -143,9 +149,19 @@ fn columns(first: i32, count: i32) -> _ {
     )
 }
 
-impl Db {
+const REMOVE_RESOLVED: &str = "
+DELETE FROM dead_letters WHERE id IN (
+    SELECT id FROM dead_letters WHERE state <> 'open' AND settled_at < now() - $1
+    ORDER BY settled_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)";
+
+impl DeadLetters<'_> {
+    /// Deletes up to `limit` dead letters that were settled longer ago than `kept`. Returns how many.
+    pub async fn remove_resolved(self, kept: Duration, limit: i64) -> Result<usize, DbError> {
+        self.db.delete_batch(REMOVE_RESOLVED, kept, limit).await
+    }
+
     /// Keeps those that are not kept yet, all of them or none. Returns how many were new.
-    pub async fn keep_dead_letters(&self, letters: Vec<NewDeadLetter>) -> Result<usize, DbError> {
+    pub async fn store(self, letters: Vec<NewDeadLetter>) -> Result<usize, DbError> {
         let row = |letter: NewDeadLetter| {
             let (topic, partition, offset) = match letter.origin {
                 Some(Origin { topic, partition, offset }) => (Some(topic), Some(partition), Some(offset)),
@@ -168,27 +184,28 @@ impl Db {
             )
         };
         let rows: Vec<_> = letters.into_iter().map(row).collect();
-        self.run(async move |conn| {
-            conn.transaction(async move |conn| {
-                let new: Vec<i64> = diesel::insert_into(dead_letters::table)
-                    .values(rows)
-                    .on_conflict(dead_letters::letter_id)
-                    .do_nothing()
-                    .returning(dead_letters::id)
-                    .get_results(conn)
-                    .await?;
-                let count = new.len();
-                // One may come after the deletion of the file that it names.
-                erasure::erase_letters(conn, new).await?;
-                Ok(count)
+        self.db
+            .run(async move |conn| {
+                conn.transaction(async move |conn| {
+                    let new: Vec<i64> = diesel::insert_into(dead_letters::table)
+                        .values(rows)
+                        .on_conflict(dead_letters::letter_id)
+                        .do_nothing()
+                        .returning(dead_letters::id)
+                        .get_results(conn)
+                        .await?;
+                    let count = new.len();
+                    // One may come after the deletion of the file that it names.
+                    erase::erase_dead_letters(conn, new).await?;
+                    Ok(count)
+                })
+                .await
             })
             .await
-        })
-        .await
     }
 
     /// Newest first, with the beginnings of their values.
-    pub async fn dead_letters(&self, request: &DeadLetterPageRequest) -> Result<DeadLetterPage, DbError> {
+    pub async fn list(self, request: &DeadLetterPageRequest) -> Result<DeadLetterPage, DbError> {
         let query = || {
             let mut query = dead_letters::table
                 .select(columns(1, BEGINNING))
@@ -208,23 +225,24 @@ impl Db {
         };
         let rows: Vec<DeadLetterRow> = retry_read!({
             let query = query();
-            self.run(async move |conn| query.load(conn).await)
+            self.db.run(async move |conn| query.load(conn).await)
         })?;
         let letters = rows.into_iter().map(DeadLetter::from);
         Ok(DeadLetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
     /// Reads one dead letter, with its whole value.
-    pub async fn dead_letter(&self, id: DeadLetterId) -> Result<Option<DeadLetter>, DbError> {
-        let row: Option<DeadLetterRow> = retry_read!(self.run(async move |conn| {
+    pub async fn get(self, id: DeadLetterId) -> Result<Option<DeadLetter>, DbError> {
+        let row: Option<DeadLetterRow> = retry_read!(self.db.run(async move |conn| {
             dead_letters::table.find(id.0).select(columns(1, i32::MAX)).load_one(conn).await.optional()
         }))?;
         Ok(row.map(DeadLetter::from))
     }
 
     /// Oldest first.
-    pub async fn open_dead_letters(&self) -> Result<Vec<DeadLetterId>, DbError> {
-        let rows: Vec<LetterIdColumn> = self
+    pub async fn open_ids(self) -> Result<Vec<DeadLetterId>, DbError> {
+        let rows: Vec<DeadLetterIdColumn> = self
+            .db
             .run(async |conn| {
                 dead_letters::table
                     .select(dead_letters::id)
@@ -238,31 +256,31 @@ impl Db {
     }
 
     /// Counts the dead letters that are neither replayed nor discarded.
-    pub async fn count_open_dead_letters(&self) -> Result<i64, DbError> {
+    pub async fn count_open(self) -> Result<i64, DbError> {
         let open = dead_letters::table.filter(dead_letters::state.eq(DeadLetterState::Open.name())).count();
-        self.run(async move |conn| open.load_one(conn).await).await
+        self.db.run(async move |conn| open.load_one(conn).await).await
     }
 
     /// Whether one of the open ones names the file.
-    pub async fn has_open_dead_letter(&self, file_id: FileId) -> Result<bool, DbError> {
+    pub async fn has_open(self, file_id: FileId) -> Result<bool, DbError> {
         let open = dead_letters::table
             .filter(dead_letters::file_id.eq(file_id.0))
             .filter(dead_letters::state.eq(DeadLetterState::Open.name()));
-        self.run(async move |conn| diesel::select(diesel::dsl::exists(open)).load_one(conn).await).await
+        self.db.run(async move |conn| diesel::select(diesel::dsl::exists(open)).load_one(conn).await).await
     }
 
     /// Locks the letter and the file that it names, hands them to `decide` with the time and writes what it
     /// answers. All or nothing; `None` when there is no such letter.
-    pub async fn settle_dead_letter<R: Send>(
-        &self,
+    pub async fn resolve<R: Send>(
+        self,
         id: DeadLetterId,
-        decide: impl Fn(DeadLetter, Option<File>, Timestamp) -> (Option<Settlement>, R) + Send + Sync,
+        decide: impl Fn(DeadLetter, Option<File>, Timestamp) -> (Option<Resolution>, R) + Send + Sync,
     ) -> Result<Option<R>, DbError> {
         let decide = &decide;
         let progress = &Progress::of_transaction();
         let settled = retry!(
             *progress,
-            self.run(async move |conn| {
+            self.db.run(async move |conn| {
                 progress.begin();
                 conn.transaction(async move |conn| {
                     let letter: Option<DeadLetterRow> = dead_letters::table
@@ -278,7 +296,7 @@ impl Db {
                         None => None,
                     };
                     if file.as_ref().is_some_and(|file| file.erased_at.is_some()) {
-                        erasure::erase_letters(conn, vec![id.0]).await?;
+                        erase::erase_dead_letters(conn, vec![id.0]).await?;
                     }
                     let now = clock::now(conn).await?;
                     let (settlement, answer) = decide(letter, file, now);
@@ -292,7 +310,7 @@ impl Db {
             })
         );
         let answer = settled?;
-        self.changes.more();
+        self.db.changes.more();
         Ok(answer)
     }
 }
@@ -306,7 +324,7 @@ async fn lock_file(conn: &mut AsyncPgConnection, id: FileId) -> QueryResult<Opti
 async fn write(
     conn: &mut AsyncPgConnection,
     id: DeadLetterId,
-    Settlement { state, change, message }: Settlement,
+    Resolution { state, change, message }: Resolution,
     now: Timestamp,
 ) -> QueryResult<()> {
     diesel::update(dead_letters::table.find(id.0))
@@ -314,8 +332,8 @@ async fn write(
         .execute(conn)
         .await?;
     if let Some(change) = change {
-        moves::write(conn, vec![change], now, None).await?;
+        transition::write(conn, vec![change], now, None).await?;
     }
-    outbox::insert(conn, message.into_iter().collect(), None).await?;
+    message::insert(conn, message.into_iter().collect(), None).await?;
     Ok(())
 }

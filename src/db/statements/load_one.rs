@@ -13,7 +13,7 @@ type FirstOf<Load, U> = Map<Load, fn(Rows<U>) -> QueryResult<U>>;
 
 /// Diesel's `get_result` and `first` return with the first row and don't look at the rest. PostgreSQL sends rows while
 /// a statement runs, before its triggers and before its commit: whatever fails later would be taken for done.
-pub(super) trait LoadOne<Conn: AsyncConnectionCore>: RunQueryDsl<Conn> {
+pub(in crate::db) trait LoadOne<Conn: AsyncConnectionCore>: RunQueryDsl<Conn> {
     /// The first row, once the statement has ended and, outside of a transaction, has committed.
     fn load_one<'query, 'conn, U>(
         self,

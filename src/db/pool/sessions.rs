@@ -11,10 +11,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Connector, Opened};
 use super::transport::ServerMessages;
-use super::{DbError, limits};
+use crate::db::{DbError, limits};
 
 /// A connection with the task that drives it and what its server says.
-pub(super) struct Session {
+pub(in crate::db) struct Session {
     pub connection: AsyncPgConnection,
     pub messages: Arc<ServerMessages>,
     is_pooled: bool,
@@ -58,7 +58,7 @@ impl Session {
 }
 
 /// Opens sessions and decides whether one is used again.
-pub(super) struct Sessions {
+pub(in crate::db) struct Sessions {
     connector: Arc<Connector>,
     /// Sessions that were last used before are taken for broken.
     stale_before: Mutex<Option<Instant>>,
@@ -102,7 +102,7 @@ impl Sessions {
         Session::of(opened).await
     }
 
-    /// While a client of a pooler in session mode is there, its server process is nobody else's.
+    /// As long as a client of a pooler in session mode is connected, its server process serves no other client.
     async fn refuse_transaction_pooling(&self, process: i32) -> Result<(), DbError> {
         match self.connector.open().await {
             Ok(other) if other.state.process == process => Err(DbError::Pooler(TRANSACTION_POOLING)),

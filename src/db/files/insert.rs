@@ -7,35 +7,37 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::load_one::LoadOne;
-use super::outbox::{Message, Written};
-use super::prepared::Prepared;
-use super::retry::{Progress, retry, retry_read};
-use super::schema::files;
-use super::types::{AttemptColumn, FileRow, IdColumn, TimeColumn};
-use super::{Db, DbError, clock, idempotency, limits, listen};
+use super::Files;
+use crate::db::columns::{AttemptColumn, FileRow, IdColumn, TimeColumn};
+use crate::db::outbox::listen;
+use crate::db::outbox::message::{OutboxMessage, Written};
+use crate::db::retry::{Progress, retry, retry_read};
+use crate::db::schema::files;
+use crate::db::statements::load_one::LoadOne;
+use crate::db::statements::prepared::Prepared;
+use crate::db::{DbError, clock, idempotency_keys, limits};
 use crate::domain::{Attempt, File, FileId, IdempotencyKey, Revision, Status, Timestamp};
 use crate::faults;
 
 /// A file about to be stored, and what is published once it is.
 #[derive(Debug)]
-pub struct NewRow {
+pub struct NewFileRow {
     pub file: File,
     pub deadline_at: Timestamp,
-    pub messages: Vec<Message>,
+    pub messages: Vec<OutboxMessage>,
     /// What the client called the request.
     pub key: Option<IdempotencyKey>,
 }
 
 /// Ids that no other row has or will have, with the database's clock when they were taken.
 #[derive(Debug)]
-pub struct NextIds {
+pub struct ReservedIds {
     pub ids: Vec<FileId>,
     now: Timestamp,
     taken: Instant,
 }
 
-impl NextIds {
+impl ReservedIds {
     /// Returns the time since the ids were taken.
     pub fn age(&self) -> Duration {
         self.taken.elapsed()
@@ -48,15 +50,15 @@ impl NextIds {
 }
 
 #[derive(QueryableByName)]
-struct NextIdsRow {
+struct ReservedIdsRow {
     #[diesel(sql_type = Array<BigInt>)]
     next_ids: Vec<i64>,
     #[diesel(sql_type = Timestamptz)]
     now: TimeColumn,
 }
 
-impl From<NextIdsRow> for NextIds {
-    fn from(row: NextIdsRow) -> Self {
+impl From<ReservedIdsRow> for ReservedIds {
+    fn from(row: ReservedIdsRow) -> Self {
         let ids = row.next_ids.into_iter().map(FileId).collect();
         Self { ids, now: row.now.into(), taken: Instant::now() }
     }
@@ -67,7 +69,7 @@ struct Inserted {
     #[diesel(embed)]
     written: Written,
     #[diesel(embed)]
-    next: NextIdsRow,
+    next: ReservedIdsRow,
 }
 
 const NEXT_IDS: &str =
@@ -92,13 +94,13 @@ SELECT COALESCE(array_agg(id), '{}') AS ids, COALESCE(array_agg(event_id), '{}')
     ARRAY(SELECT nextval('files_id_seq') FROM generate_series(1, $18)) AS next_ids, clock_timestamp() AS now
 FROM inserted_outbox";
 
-impl Db {
+impl Files<'_> {
     /// Takes ids for so many files, and tells the time.
-    pub async fn next_file_ids(&self, count: usize) -> Result<NextIds, DbError> {
+    pub async fn reserve_ids(self, count: usize) -> Result<ReservedIds, DbError> {
         // Numbers that nobody got are left out.
-        let next: Result<NextIdsRow, DbError> = retry!(
+        let next: Result<ReservedIdsRow, DbError> = retry!(
             Progress::of_transaction(),
-            self.run_on(&self.intake, limits::WORK, async move |conn| {
+            self.db.run_on(&self.db.intake, limits::WORK, async move |conn| {
                 Prepared(diesel::sql_query(NEXT_IDS).bind::<BigInt, _>(bigint(count))).load_one(conn).await
             })
         );
@@ -108,18 +110,18 @@ impl Db {
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
     /// this returns; whoever listens for the outbox is woken. A row whose key was taken in the last `kept` is left
     /// out; the answer in its place is the file of that key, as it is now. With them come ids for `more` files.
-    pub async fn insert_files(
-        &self,
-        rows: Vec<NewRow>,
+    pub async fn insert(
+        self,
+        rows: Vec<NewFileRow>,
         kept: Duration,
         more: usize,
-    ) -> Result<(Vec<Option<File>>, NextIds), DbError> {
-        let lease = self.fresh.lease();
+    ) -> Result<(Vec<Option<File>>, ReservedIds), DbError> {
+        let lease = self.db.handoff.lease();
         let all = &rows;
         let progress = &Progress::of_statement();
         let inserted = retry!(
             *progress,
-            self.run_on(&self.intake, limits::WORK, async move |conn| {
+            self.db.run_on(&self.db.intake, limits::WORK, async move |conn| {
                 let rows = all;
                 let (known, inserted) = if rows.iter().all(|row| row.key.is_none()) {
                     let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
@@ -138,26 +140,27 @@ impl Db {
             })
         );
         let (known, Inserted { written, next }) = inserted?;
-        self.writes.succeeded();
+        self.db.writes.succeeded();
         let written = written.rows(rows.into_iter().flat_map(|row| row.messages));
-        self.changes.more();
+        self.db.changes.more();
         if lease.is_some() {
-            self.fresh.offer(written);
+            self.db.handoff.enqueue(written);
         }
         Ok((known, next.into()))
     }
 
     /// Reads one file.
-    pub async fn file(&self, id: FileId) -> Result<Option<File>, DbError> {
-        let row: Option<FileRow> = retry_read!(self.run(async move |conn| {
+    pub async fn get(self, id: FileId) -> Result<Option<File>, DbError> {
+        let row: Option<FileRow> = retry_read!(self.db.run(async move |conn| {
             files::table.find(id.0).select(FileRow::as_select()).load_one(conn).await.optional()
         }))?;
         Ok(row.map(File::from))
     }
 
     /// Ids of files whose deadline has passed and that are unfinished all the same, oldest deadline first.
-    pub async fn files_past_deadline(&self, limit: i64) -> Result<Vec<FileId>, DbError> {
+    pub async fn past_deadline(self, limit: i64) -> Result<Vec<FileId>, DbError> {
         let rows: Vec<IdColumn> = self
+            .db
             .run(async move |conn| {
                 files::table
                     .select(files::id)
@@ -174,14 +177,15 @@ impl Db {
 
     /// Unfinished files that have not changed for longer than `quiet` and whose request (on `topic`) is not in the outbox,
     /// those that have been quiet for longest first, each with what changes with every move.
-    pub async fn quiet_files(
-        &self,
+    pub async fn unchanged_for(
+        self,
         topic: &'static str,
         quiet: Duration,
         limit: i64,
     ) -> Result<Vec<(FileId, Revision)>, DbError> {
-        use super::schema::outbox;
+        use crate::db::schema::outbox;
         let rows: Vec<(IdColumn, AttemptColumn, i64)> = self
+            .db
             .run(async move |conn| {
                 files::table
                     .select((files::id, files::attempt, files::sequence))
@@ -201,14 +205,15 @@ impl Db {
     }
 
     /// Ids above `after` of unfinished files whose request (on `topic`) is not in the outbox, in order.
-    pub async fn files_in_flight(
-        &self,
+    pub async fn unfinished_after(
+        self,
         topic: &'static str,
         after: FileId,
         limit: i64,
     ) -> Result<Vec<FileId>, DbError> {
-        use super::schema::outbox;
+        use crate::db::schema::outbox;
         let rows: Vec<IdColumn> = self
+            .db
             .run(async move |conn| {
                 files::table
                     .select(files::id)
@@ -230,7 +235,7 @@ impl Db {
 /// Stores the rows; of several with one key the first.
 async fn insert_once(
     conn: &mut AsyncPgConnection,
-    rows: &[NewRow],
+    rows: &[NewFileRow],
     kept: Duration,
     lease: Option<Duration>,
     more: usize,
@@ -241,22 +246,22 @@ async fn insert_once(
             wanted.entry(key.as_ref()).or_insert(row.file.id);
         }
     }
-    let taken = idempotency::take(conn, &wanted, kept).await?;
-    let is_new = |row: &&NewRow| {
+    let taken = idempotency_keys::take(conn, &wanted, kept).await?;
+    let is_new = |row: &&NewFileRow| {
         let Some(key) = &row.key else { return true };
         wanted.get(key.as_ref()) == Some(&row.file.id) && taken.iter().any(|taken| taken == key.as_ref())
     };
     let inserted = insert(conn, &rows.iter().filter(is_new).collect::<Vec<_>>(), lease, more).await?;
     let known = rows.iter().filter(|row| !is_new(row)).filter_map(|row| row.key.as_ref());
-    let known = idempotency::files_of(conn, known.map(AsRef::as_ref).collect()).await?;
+    let known = idempotency_keys::files_of(conn, known.map(AsRef::as_ref).collect()).await?;
     let answer =
-        |row: &NewRow| row.key.as_ref().filter(|_| !is_new(&row)).and_then(|key| known.get(key.as_ref()));
+        |row: &NewFileRow| row.key.as_ref().filter(|_| !is_new(&row)).and_then(|key| known.get(key.as_ref()));
     Ok((rows.iter().map(|row| answer(row).cloned()).collect(), inserted))
 }
 
 async fn insert(
     conn: &mut AsyncPgConnection,
-    rows: &[&NewRow],
+    rows: &[&NewFileRow],
     lease: Option<Duration>,
     more: usize,
 ) -> QueryResult<Inserted> {
@@ -273,9 +278,9 @@ async fn insert(
         .bind::<Text, _>(Status::Pending.name())
         .bind::<Integer, _>(Attempt::FIRST.0)
         .bind::<Array<Uuid>, _>(messages().map(|m| m.event_id).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(messages().map(|m| m.topic).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(messages().map(|m| &*m.topic).collect::<Vec<_>>())
         .bind::<Array<Nullable<Binary>>, _>(messages().map(|m| m.key.as_deref()).collect::<Vec<_>>())
-        .bind::<Array<Binary>, _>(messages().map(|m| m.value.as_slice()).collect::<Vec<_>>())
+        .bind::<Array<Binary>, _>(messages().map(|m| &**m.value()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)

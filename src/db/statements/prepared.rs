@@ -4,10 +4,10 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 
-/// Diesel prepares `sql_query` and updates anew each time, one round trip more: it can't know whether their text stays
+/// Diesel prepares `sql_query` and updates each time, one round trip more: it can't know whether their text stays
 /// the same. Ours does, so each connection keeps the statement under its text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Prepared<Q>(pub Q);
+pub(in crate::db) struct Prepared<Q>(pub Q);
 
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

@@ -7,15 +7,16 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::load_one::LoadOne;
-use super::schema::files;
-use super::types::{FileRow, IdColumn, StatusColumn};
-use super::{Db, DbError, clock, limits};
+use super::Files;
+use crate::db::columns::{FileRow, IdColumn, StatusColumn};
+use crate::db::schema::files;
+use crate::db::statements::load_one::LoadOne;
+use crate::db::{DbError, clock, limits};
 use crate::domain::{File, FileId, Status};
 
 /// What a row says of its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct ObjectReference {
     pub id: FileId,
     pub status: Status,
     pub s3_location: Option<String>,
@@ -23,7 +24,7 @@ pub struct Claim {
     pub sha256: Option<String>,
 }
 
-impl From<&File> for Claim {
+impl From<&File> for ObjectReference {
     fn from(file: &File) -> Self {
         Self {
             id: file.id,
@@ -37,7 +38,7 @@ impl From<&File> for Claim {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = files, check_for_backend(diesel::pg::Pg))]
-struct ClaimRow {
+struct ObjectReferenceRow {
     id: IdColumn,
     status: StatusColumn,
     s3_location: Option<String>,
@@ -45,8 +46,8 @@ struct ClaimRow {
     sha256: Option<String>,
 }
 
-impl From<ClaimRow> for Claim {
-    fn from(ClaimRow { id, status, s3_location, size, sha256 }: ClaimRow) -> Self {
+impl From<ObjectReferenceRow> for ObjectReference {
+    fn from(ObjectReferenceRow { id, status, s3_location, size, sha256 }: ObjectReferenceRow) -> Self {
         Self { id: id.into(), status: status.into(), s3_location, size, sha256 }
     }
 }
@@ -57,24 +58,34 @@ struct LastValue {
     id: i64,
 }
 
-impl Db {
+impl Files<'_> {
     /// Reads the object references of those of these files that exist, in no order.
-    pub async fn claims(&self, ids: Vec<FileId>) -> Result<Vec<Claim>, DbError> {
+    pub async fn object_references(self, ids: Vec<FileId>) -> Result<Vec<ObjectReference>, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
-        let rows: Vec<ClaimRow> = self
+        let rows: Vec<ObjectReferenceRow> = self
+            .db
             .run(async move |conn| {
-                files::table.select(ClaimRow::as_select()).filter(files::id.eq_any(ids)).load(conn).await
+                files::table
+                    .select(ObjectReferenceRow::as_select())
+                    .filter(files::id.eq_any(ids))
+                    .load(conn)
+                    .await
             })
             .await?;
-        Ok(rows.into_iter().map(Claim::from).collect())
+        Ok(rows.into_iter().map(ObjectReference::from).collect())
     }
 
     /// Reads the object references of completed files with ids above `after`, in order.
-    pub async fn completed_claims(&self, after: FileId, limit: i64) -> Result<Vec<Claim>, DbError> {
-        let rows: Vec<ClaimRow> = self
+    pub async fn completed_references(
+        self,
+        after: FileId,
+        limit: i64,
+    ) -> Result<Vec<ObjectReference>, DbError> {
+        let rows: Vec<ObjectReferenceRow> = self
+            .db
             .run(async move |conn| {
                 files::table
-                    .select(ClaimRow::as_select())
+                    .select(ObjectReferenceRow::as_select())
                     .filter(files::status.eq(Status::Completed.name()))
                     .filter(files::id.gt(after.0))
                     .order(files::id)
@@ -83,17 +94,13 @@ impl Db {
                     .await
             })
             .await?;
-        Ok(rows.into_iter().map(Claim::from).collect())
+        Ok(rows.into_iter().map(ObjectReference::from).collect())
     }
 
     /// Ids above `after` of unfinished files whose deadline passed longer ago than `late`, in order.
-    pub async fn overdue_files(
-        &self,
-        late: Duration,
-        after: FileId,
-        limit: i64,
-    ) -> Result<Vec<FileId>, DbError> {
+    pub async fn overdue(self, late: Duration, after: FileId, limit: i64) -> Result<Vec<FileId>, DbError> {
         let rows: Vec<IdColumn> = self
+            .db
             .run(async move |conn| {
                 files::table
                     .select(files::id)
@@ -110,8 +117,9 @@ impl Db {
     }
 
     /// No file of this database has, or ever had, a higher id.
-    pub async fn last_file_id(&self) -> Result<FileId, DbError> {
+    pub async fn last_id(self) -> Result<FileId, DbError> {
         let (given, highest): (LastValue, Option<i64>) = self
+            .db
             .run(async |conn| {
                 let given = diesel::sql_query(
                     "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS id FROM files_id_seq",
@@ -125,8 +133,8 @@ impl Db {
 
     /// Locks the file, so that no move of it comes in between, while `work` is done with it as it is now. A row
     /// that isn't there can't be locked: then nothing is held.
-    pub async fn hold_file<T, F>(
-        &self,
+    pub async fn with_lock<T, F>(
+        self,
         id: FileId,
         work: impl FnOnce(Option<File>) -> F + Send,
     ) -> Result<T, DbError>
@@ -134,19 +142,20 @@ impl Db {
         T: Send,
         F: Future<Output = T> + Send,
     {
-        self.run_on(&self.pool, limits::RELAY, async move |conn| {
-            conn.transaction(async move |conn| {
-                let row: Option<FileRow> = files::table
-                    .find(id.0)
-                    .select(FileRow::as_select())
-                    .for_update()
-                    .load_one(conn)
-                    .await
-                    .optional()?;
-                Ok(work(row.map(File::from)).await)
+        self.db
+            .run_on(&self.db.pool, limits::RELAY, async move |conn| {
+                conn.transaction(async move |conn| {
+                    let row: Option<FileRow> = files::table
+                        .find(id.0)
+                        .select(FileRow::as_select())
+                        .for_update()
+                        .load_one(conn)
+                        .await
+                        .optional()?;
+                    Ok(work(row.map(File::from)).await)
+                })
+                .await
             })
             .await
-        })
-        .await
     }
 }

@@ -9,17 +9,17 @@ use diesel::{OptionalExtension, QueryableByName};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use tokio::sync::Mutex;
 
-use super::load_one::LoadOne;
-use super::prepared::Prepared;
-use super::retry::retry_read;
-use super::{Db, DbError, migrations};
+use crate::db::retry::retry_read;
+use crate::db::statements::load_one::LoadOne;
+use crate::db::statements::prepared::Prepared;
+use crate::db::{Db, DbError, migrations};
 use crate::telemetry::Outage;
 
 /// Age up to which an earlier write makes a probe unnecessary.
 const RECENT: Duration = Duration::from_secs(1);
 
 /// Outcome of the latest writes.
-pub(super) struct Writes {
+pub(in crate::db) struct Writes {
     began: Instant,
     /// In milliseconds after `began`; zero: never.
     last_success: AtomicU64,

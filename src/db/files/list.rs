@@ -7,10 +7,11 @@ use diesel::sql_types::{Integer, Nullable, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::retry::retry_read;
-use super::schema::{file_titles, files};
-use super::types::FileRow;
-use super::{Db, DbError, attempt, limits};
+use super::Files;
+use crate::db::columns::FileRow;
+use crate::db::retry::retry_read;
+use crate::db::schema::{file_titles, files};
+use crate::db::{DbError, attempt, limits};
 use crate::domain::{File, Page, PageRequest, Status, text};
 
 /// Characters of each description in a list.
@@ -56,9 +57,9 @@ fn beginnings(count: i32) -> _ {
     )
 }
 
-impl Db {
+impl Files<'_> {
     /// Newest first, by id, with the beginnings of descriptions; deleted files only when asked for.
-    pub async fn page(&self, request: &PageRequest) -> Result<Page, DbError> {
+    pub async fn list(self, request: &PageRequest) -> Result<Page, DbError> {
         let query = || {
             let mut query = files::table
                 .select(beginnings(BEGINNING))
@@ -101,7 +102,7 @@ impl Db {
         } else {
             retry_read!({
                 let query = query();
-                self.run(async move |conn| query.load(conn).await)
+                self.db.run(async move |conn| query.load(conn).await)
             })?
         };
         let files = rows.into_iter().map(|(row, is_cut)| File {
@@ -113,18 +114,18 @@ impl Db {
 
     /// Runs like `run` a question that may read many rows to find few: taking too long is its own fault.
     async fn search<T>(
-        &self,
+        self,
         work: impl AsyncFnOnce(&mut AsyncPgConnection) -> QueryResult<T>,
     ) -> Result<T, DbError> {
-        let searched = attempt(&self.pool, limits::WORK, work).await;
+        let searched = attempt(&self.db.pool, limits::WORK, work).await;
         let found = searched
             .map_err(|error| if let DbError::Cancelled(_) = error { DbError::SlowSearch } else { error });
-        self.note(&found);
+        self.db.observe(&found);
         found
     }
 
-    async fn search_permit(&self) -> Result<OwnedSemaphorePermit, DbError> {
-        let permit = tokio::time::timeout(limits::SEARCH_WAIT, Arc::clone(&self.searches).acquire_owned());
+    async fn search_permit(self) -> Result<OwnedSemaphorePermit, DbError> {
+        let permit = tokio::time::timeout(limits::SEARCH_WAIT, Arc::clone(&self.db.searches).acquire_owned());
         permit.await.map_err(|_| DbError::SlowSearch)?.map_err(|error| DbError::Bug(error.to_string()))
     }
 }

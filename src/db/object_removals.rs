@@ -8,9 +8,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::load_one::LoadOne;
+use super::columns::{FileRow, IdColumn, TimeColumn};
 use super::schema::{files, object_removals};
-use super::types::{FileRow, IdColumn, TimeColumn};
+use super::statements::load_one::LoadOne;
 use super::{Db, DbError, clock, limits};
 use crate::domain::{File, FileId, Status, Timestamp};
 
@@ -31,7 +31,7 @@ pub struct Removal {
 
 /// What became of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum RemovalOutcome {
     /// Nothing is left to do.
     Done,
     /// Not now; look again after this long.
@@ -67,14 +67,14 @@ pub(super) async fn insert(conn: &mut AsyncPgConnection, removals: Vec<(FileId, 
 }
 
 /// Part of the caller's transaction. None is due before [`Db::release_leftovers`] says so.
-pub(super) async fn insert_leftovers(
+pub(super) async fn insert_potential_orphans(
     conn: &mut AsyncPgConnection,
-    leftovers: Vec<(FileId, String)>,
+    potential_orphans: Vec<(FileId, String)>,
 ) -> QueryResult<()> {
-    if leftovers.is_empty() {
+    if potential_orphans.is_empty() {
         return Ok(());
     }
-    let rows: Vec<_> = leftovers
+    let rows: Vec<_> = potential_orphans
         .into_iter()
         .map(|(file_id, key)| {
             (
@@ -92,74 +92,83 @@ fn never() -> SqlLiteral<Timestamptz> {
     diesel::dsl::sql("'infinity'::timestamptz")
 }
 
-impl Db {
+/// Statements about objects that are to be removed.
+#[derive(Clone, Copy)]
+pub struct ObjectRemovals<'a> {
+    pub(super) db: &'a Db,
+}
+
+impl ObjectRemovals<'_> {
     /// Leftovers that are not released yet and whose file has no request (on `topic`) in the outbox that is still to
     /// be published, in order.
-    pub async fn leftovers(&self, topic: &'static str, limit: i64) -> Result<Vec<i64>, DbError> {
+    pub async fn potential_orphans(self, topic: &'static str, limit: i64) -> Result<Vec<i64>, DbError> {
         use super::schema::outbox;
-        self.run(async move |conn| {
-            object_removals::table
-                .select(object_removals::id)
-                .filter(object_removals::retry_at.eq(never()))
-                .filter(diesel::dsl::not(diesel::dsl::exists(
-                    outbox::table
-                        .filter(outbox::file_id.eq(object_removals::file_id).and(outbox::topic.eq(topic)))
-                        .filter(outbox::parked_at.is_null()),
-                )))
-                .order(object_removals::id)
-                .limit(limit)
-                .load(conn)
-                .await
-        })
-        .await
+        self.db
+            .run(async move |conn| {
+                object_removals::table
+                    .select(object_removals::id)
+                    .filter(object_removals::retry_at.eq(never()))
+                    .filter(diesel::dsl::not(diesel::dsl::exists(
+                        outbox::table
+                            .filter(outbox::file_id.eq(object_removals::file_id).and(outbox::topic.eq(topic)))
+                            .filter(outbox::parked_at.is_null()),
+                    )))
+                    .order(object_removals::id)
+                    .limit(limit)
+                    .load(conn)
+                    .await
+            })
+            .await
     }
 
     /// Nobody stores them any more: they are due now.
-    pub async fn release_leftovers(&self, ids: Vec<i64>) -> Result<usize, DbError> {
-        self.run(async move |conn| {
-            diesel::update(object_removals::table.filter(object_removals::id.eq_any(ids)))
-                .filter(object_removals::retry_at.eq(never()))
-                .set(object_removals::retry_at.eq(diesel::dsl::now))
-                .execute(conn)
-                .await
-        })
-        .await
+    pub async fn release_potential_orphans(self, ids: Vec<i64>) -> Result<usize, DbError> {
+        self.db
+            .run(async move |conn| {
+                diesel::update(object_removals::table.filter(object_removals::id.eq_any(ids)))
+                    .filter(object_removals::retry_at.eq(never()))
+                    .set(object_removals::retry_at.eq(diesel::dsl::now))
+                    .execute(conn)
+                    .await
+            })
+            .await
     }
 
-    /// Takes up to `limit` due removals that nobody else holds, locks their files, so that no move comes in between,
-    /// and hands them to `remove`, which answers one fate each, in order. Returns how many were taken.
-    pub async fn take_removals<F>(
-        &self,
+    /// Takes up to `limit` due removals that no other process holds, locks their files, so that no transition comes in
+    /// between, and hands them to `remove`, which returns one outcome for each, in order. Returns the number taken.
+    pub async fn process<F>(
+        self,
         limit: i64,
         remove: impl FnOnce(Vec<Removal>) -> F + Send,
     ) -> Result<usize, DbError>
     where
-        F: Future<Output = Vec<Settled>> + Send,
+        F: Future<Output = Vec<RemovalOutcome>> + Send,
     {
-        self.run_on(&self.pool, limits::RELAY, async move |conn| {
-            conn.transaction(async move |conn| {
-                let due: Vec<RemovalRow> = object_removals::table
-                    .select(RemovalRow::as_select())
-                    .filter(object_removals::retry_at.le(diesel::dsl::now))
-                    .order((object_removals::retry_at, object_removals::id))
-                    .limit(limit)
-                    .for_update()
-                    .skip_locked()
-                    .load(conn)
-                    .await?;
-                if due.is_empty() {
-                    return Ok(0);
-                }
-                let rows: Vec<FileRow> = files::table
-                    .select(FileRow::as_select())
-                    .filter(files::id.eq_any(due.iter().map(|row| row.file_id)))
-                    .order(files::id)
-                    .for_update()
-                    .load(conn)
-                    .await?;
-                let files: BTreeMap<i64, File> =
-                    rows.into_iter().map(File::from).map(|file| (file.id.0, file)).collect();
-                let (ids, removals): (Vec<i64>, Vec<Removal>) = due
+        self.db
+            .run_on(&self.db.pool, limits::RELAY, async move |conn| {
+                conn.transaction(async move |conn| {
+                    let due: Vec<RemovalRow> = object_removals::table
+                        .select(RemovalRow::as_select())
+                        .filter(object_removals::retry_at.le(diesel::dsl::now))
+                        .order((object_removals::retry_at, object_removals::id))
+                        .limit(limit)
+                        .for_update()
+                        .skip_locked()
+                        .load(conn)
+                        .await?;
+                    if due.is_empty() {
+                        return Ok(0);
+                    }
+                    let rows: Vec<FileRow> = files::table
+                        .select(FileRow::as_select())
+                        .filter(files::id.eq_any(due.iter().map(|row| row.file_id)))
+                        .order(files::id)
+                        .for_update()
+                        .load(conn)
+                        .await?;
+                    let files: BTreeMap<i64, File> =
+                        rows.into_iter().map(File::from).map(|file| (file.id.0, file)).collect();
+                    let (ids, removals): (Vec<i64>, Vec<Removal>) = due
                     .into_iter()
                     // The foreign key keeps every file there.
                     .filter_map(|row| {
@@ -167,19 +176,20 @@ impl Db {
                         Some((row.id, Removal { key: row.key, file }))
                     })
                     .unzip();
-                let taken = ids.len();
-                settle(conn, ids.into_iter().zip(remove(removals).await)).await?;
-                Ok(taken)
+                    let taken = ids.len();
+                    settle(conn, ids.into_iter().zip(remove(removals).await)).await?;
+                    Ok(taken)
+                })
+                .await
             })
             .await
-        })
-        .await
     }
 
     /// Keys that are to be removed, of these files.
-    pub async fn removals_of(&self, ids: Vec<FileId>) -> Result<Vec<(FileId, String)>, DbError> {
+    pub async fn queued_for(self, ids: Vec<FileId>) -> Result<Vec<(FileId, String)>, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
         let rows: Vec<(IdColumn, String)> = self
+            .db
             .run(async move |conn| {
                 object_removals::table
                     .select((object_removals::file_id, object_removals::key))
@@ -191,15 +201,16 @@ impl Db {
         Ok(rows.into_iter().map(|(id, key)| (id.into(), key)).collect())
     }
 
-    /// Removals above `after` that were asked for before `before` and whose file is finished, in order; no leftovers.
-    pub async fn overdue_removals(
-        &self,
+    /// Removals above `after` that were asked for before `before` and whose file is finished, in order; no potential orphans.
+    pub async fn overdue(
+        self,
         before: Timestamp,
         after: i64,
         limit: i64,
     ) -> Result<Vec<OverdueRemoval>, DbError> {
         let unfinished = [Status::Pending.name(), Status::Processing.name()];
         let rows: Vec<(i64, IdColumn, String, TimeColumn)> = self
+            .db
             .run(async move |conn| {
                 object_removals::table
                     .inner_join(files::table)
@@ -229,28 +240,29 @@ impl Db {
     }
 
     /// It was carried out, or there is nothing to remove.
-    pub async fn forget_removal(&self, id: i64) -> Result<(), DbError> {
-        self.run(async move |conn| diesel::delete(object_removals::table.find(id)).execute(conn).await)
+    pub async fn remove(self, id: i64) -> Result<(), DbError> {
+        self.db
+            .run(async move |conn| diesel::delete(object_removals::table.find(id)).execute(conn).await)
             .await?;
         Ok(())
     }
 
-    /// Objects still to be removed, without leftovers.
-    pub async fn removals_left(&self) -> Result<i64, DbError> {
+    /// Objects still to be removed, without potential orphans.
+    pub async fn count(self) -> Result<i64, DbError> {
         let left = object_removals::table.filter(object_removals::retry_at.lt(never()));
-        self.run(async |conn| left.count().load_one(conn).await).await
+        self.db.run(async |conn| left.count().load_one(conn).await).await
     }
 }
 
 async fn settle(
     conn: &mut AsyncPgConnection,
-    fates: impl Iterator<Item = (i64, Settled)>,
+    outcomes: impl Iterator<Item = (i64, RemovalOutcome)>,
 ) -> QueryResult<()> {
     let mut done = Vec::new();
-    for (id, fate) in fates {
-        match fate {
-            Settled::Done => done.push(id),
-            Settled::Later(wait) => {
+    for (id, outcome) in outcomes {
+        match outcome {
+            RemovalOutcome::Done => done.push(id),
+            RemovalOutcome::Later(wait) => {
                 diesel::update(object_removals::table.find(id))
                     .set(object_removals::retry_at.eq(clock::from_now(wait)))
                     .execute(conn)

@@ -13,15 +13,16 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, Connection, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::sqlstate::SqlState;
+use super::certificate;
 use super::transport::{AlreadyEncrypted, ObservedStream, ServerMessages, Transport};
-use super::{DbError, certificate, limits};
 use crate::config::DatabaseTarget;
 use crate::config::database_url::{ChannelBinding, Place, Server, TcpSettings};
 use crate::config::encryption::Encryption;
+use crate::db::sqlstate::SqlState;
+use crate::db::{DbError, limits};
 
 /// A database and the way to it. The file of an authority is read when this is made, not at each connect.
-pub(super) struct Connector {
+pub(in crate::db) struct Connector {
     target: DatabaseTarget,
     config: Config,
     tls: Tls,
@@ -36,7 +37,7 @@ enum Tls {
 }
 
 /// An open connection, which the caller drives.
-pub(super) struct Opened {
+pub(in crate::db) struct Opened {
     pub client: Client,
     pub connection: Connection<ObservedStream, ObservedStream>,
     pub messages: Arc<ServerMessages>,
@@ -45,7 +46,7 @@ pub(super) struct Opened {
 
 /// Kind of session that was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SessionState {
+pub(in crate::db) struct SessionState {
     /// The server is a standby, or sessions of this role or database are to take no writes.
     pub is_read_only: bool,
     /// Somebody between hands out server processes.
@@ -160,7 +161,7 @@ impl Connector {
 }
 
 /// Drives a connection until `work` on it ends. `None`: the connection ended without a reason.
-pub(super) async fn driven<T>(
+pub(in crate::db) async fn driven<T>(
     connection: &mut Connection<ObservedStream, ObservedStream>,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Option<tokio_postgres::Error>> {
@@ -178,7 +179,7 @@ pub(super) async fn driven<T>(
     }
 }
 
-pub(super) fn closed() -> DbError {
+pub(in crate::db) fn closed() -> DbError {
     DbError::Unavailable("the connection was closed".to_owned())
 }
 
@@ -226,7 +227,7 @@ fn driver_config(target: &DatabaseTarget) -> Config {
 
 /// Each statement looks rows up by an index, and is to go on doing so whatever statistics say: of a table that has just
 /// begun to grow, or whose rows live for milliseconds, they say that it is quicker to read it whole. With that there is
-/// one good plan for each, whatever its parameters: it is made once, where PostgreSQL would make one anew for each look
+/// one good plan for each, whatever its parameters: it is made once, where PostgreSQL would make a new one for each look
 /// at a large table, which takes as long as looking.
 pub const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET plan_cache_mode = force_generic_plan; SET jit = off";
@@ -278,7 +279,7 @@ fn tls_failure(error: &std::io::Error) -> DbError {
 
 /// Why, in one line, and where it is a matter of encryption, which setting to look at. Holds no part of the connection
 /// string but names.
-pub(super) fn cause(error: &tokio_postgres::Error, is_encrypted: bool) -> DbError {
+pub(in crate::db) fn cause(error: &tokio_postgres::Error, is_encrypted: bool) -> DbError {
     if let Some(answer) = error.as_db_error() {
         let message = answer.message();
         let state: Option<SqlState> = answer.code().code().as_bytes().try_into().ok().map(SqlState);

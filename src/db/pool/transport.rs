@@ -11,11 +11,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::sqlstate::SqlState;
+use crate::db::sqlstate::SqlState;
 
 type Encrypted = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
-pub(super) enum Transport {
+pub(in crate::db) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<Encrypted>),
@@ -23,7 +23,7 @@ pub(super) enum Transport {
 
 /// Last error and process id that the server has sent on one connection.
 #[derive(Debug, Default)]
-pub(super) struct ServerMessages {
+pub(in crate::db) struct ServerMessages {
     /// The SQLSTATE of the last error, zero when it was taken.
     error: AtomicU64,
     process: AtomicI32,
@@ -49,7 +49,7 @@ impl ServerMessages {
 }
 
 /// A transport that notes errors on their way to the driver.
-pub(super) struct ObservedStream {
+pub(in crate::db) struct ObservedStream {
     inner: Transport,
     scanner: Scanner,
     messages: Arc<ServerMessages>,
@@ -62,7 +62,7 @@ impl ObservedStream {
     }
 }
 
-/// Cuts what a server sends into messages: a letter, the length of the rest, the rest.
+/// Splits what a server sends into messages: a byte for the type, the length of the rest, the rest.
 #[derive(Default)]
 struct Scanner {
     header: [u8; 5],
@@ -120,7 +120,7 @@ impl Scanner {
     }
 }
 
-/// Fields of an error are a letter and a text that ends with a zero byte.
+/// Reads the fields of an error: each is a byte for the type and a text that ends with a zero byte.
 fn sqlstate_of(body: &[u8]) -> SqlState {
     let field = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"C"));
     SqlState(field.and_then(|code| code.try_into().ok()).unwrap_or(SqlState::UNKNOWN.0))
@@ -173,7 +173,7 @@ impl TlsStream for ObservedStream {
 }
 
 /// Tells the driver that encryption has been taken care of.
-pub(super) struct AlreadyEncrypted;
+pub(in crate::db) struct AlreadyEncrypted;
 
 impl TlsConnect<ObservedStream> for AlreadyEncrypted {
     type Stream = ObservedStream;

@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Interval, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::prepared::Prepared;
+use super::columns::FileRow;
 use super::schema::{files, idempotency_keys};
-use super::types::FileRow;
+use super::statements::prepared::Prepared;
 use super::{Db, DbError, clock};
 use crate::domain::{File, FileId};
 
@@ -19,7 +19,7 @@ struct Taken {
     id: String,
 }
 
-/// In the order of the keys, so that two of these wait for each other without a deadlock.
+/// Statement that takes keys in their order, so that two of these never deadlock.
 const TAKE: &str = "
 INSERT INTO idempotency_keys AS k (id, file_id, created_at)
 SELECT id, file_id, now() FROM UNNEST($1, $2) AS wanted (id, file_id) ORDER BY id
@@ -27,8 +27,8 @@ ON CONFLICT (id) DO UPDATE SET file_id = EXCLUDED.file_id, created_at = EXCLUDED
 WHERE k.created_at < now() - $3
 RETURNING id";
 
-/// Takes those of the keys that nobody has taken in the last `kept`, each for its file. Waits for transactions that are
-/// taking the same ones. Part of the caller's transaction.
+/// Takes those of the keys that were not taken in the last `kept`, each for its file, in the caller's transaction. Waits for
+/// transactions that are taking the same keys.
 pub(super) async fn take(
     conn: &mut AsyncPgConnection,
     wanted: &BTreeMap<&str, FileId>,
@@ -42,7 +42,7 @@ pub(super) async fn take(
     Ok(taken.into_iter().map(|row| row.id).collect())
 }
 
-/// The files of these keys, by key.
+/// Reads the files of these keys, by key.
 pub(super) async fn files_of(
     conn: &mut AsyncPgConnection,
     keys: Vec<&str>,
@@ -56,13 +56,20 @@ pub(super) async fn files_of(
     Ok(rows.into_iter().map(|(key, row)| (key, File::from(row))).collect())
 }
 
-impl Db {
-    /// Forgets keys that were taken longer ago than `kept`. Returns how many.
-    pub async fn forget_idempotency_keys(&self, kept: Duration) -> Result<usize, DbError> {
-        self.run(async move |conn| {
-            let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(clock::ago(kept)));
-            diesel::delete(old).execute(conn).await
-        })
-        .await
+/// Statements about idempotency keys.
+#[derive(Clone, Copy)]
+pub struct IdempotencyKeys<'a> {
+    pub(super) db: &'a Db,
+}
+
+impl IdempotencyKeys<'_> {
+    /// Removes keys that were taken longer ago than `kept`. Returns their number.
+    pub async fn remove_older_than(self, kept: Duration) -> Result<usize, DbError> {
+        self.db
+            .run(async move |conn| {
+                let old = idempotency_keys::table.filter(idempotency_keys::created_at.lt(clock::ago(kept)));
+                diesel::delete(old).execute(conn).await
+            })
+            .await
     }
 }

@@ -3,19 +3,20 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::retry::retry_read;
-use super::schema::transitions;
-use super::types::HistoryRow;
-use super::{Db, DbError};
+use super::Files;
+use crate::db::DbError;
+use crate::db::columns::HistoryRow;
+use crate::db::retry::retry_read;
+use crate::db::schema::transitions;
 use crate::domain::{FileId, HistoryEntry};
 
 /// Maximum of one file's history that is read: a file may be cancelled and asked for again without limit.
 const MAX_LINES: i64 = 1000;
 
-impl Db {
+impl Files<'_> {
     /// The newest ones, oldest of them first.
-    pub async fn transitions(&self, id: FileId) -> Result<Vec<HistoryEntry>, DbError> {
-        let rows: Vec<HistoryRow> = retry_read!(self.run(async move |conn| {
+    pub async fn history(self, id: FileId) -> Result<Vec<HistoryEntry>, DbError> {
+        let rows: Vec<HistoryRow> = retry_read!(self.db.run(async move |conn| {
             transitions::table
                 .select(HistoryRow::as_select())
                 .filter(transitions::file_id.eq(id.0))

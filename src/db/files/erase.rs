@@ -5,10 +5,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::prepared::Prepared;
-use super::schema::files;
-use super::types::IdColumn;
-use super::{Db, DbError};
+use super::Files;
+use crate::db::DbError;
+use crate::db::columns::IdColumn;
+use crate::db::schema::files;
+use crate::db::statements::prepared::Prepared;
 use crate::domain::FileId;
 use crate::domain::files::file::ERASED;
 
@@ -32,7 +33,7 @@ UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
 FROM letters WHERE dead_letters.id = letters.id";
 
 /// Part of the caller's transaction, which has locked the files.
-pub(super) async fn erase(mut conn: &AsyncPgConnection, ids: Vec<i64>) -> QueryResult<()> {
+pub(in crate::db) async fn erase(mut conn: &AsyncPgConnection, ids: Vec<i64>) -> QueryResult<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -47,18 +48,22 @@ UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
 FROM files WHERE files.id = dead_letters.file_id AND files.erased_at IS NOT NULL AND dead_letters.id = ANY($1)";
 
 /// Erases those of these dead letters whose file is erased. Part of the caller's transaction.
-pub(super) async fn erase_letters(conn: &mut AsyncPgConnection, ids: Vec<i64>) -> QueryResult<()> {
+pub(in crate::db) async fn erase_dead_letters(
+    conn: &mut AsyncPgConnection,
+    ids: Vec<i64>,
+) -> QueryResult<()> {
     let erase = diesel::sql_query(ERASE_LETTERS).bind::<Array<BigInt>, _>(ids).bind::<Text, _>(ERASED);
     Prepared(erase).execute(conn).await?;
     Ok(())
 }
 
-impl Db {
+impl Files<'_> {
     /// Erases up to `limit` deleted files that have not been erased. Returns how many.
-    pub async fn erase_deleted(&self, limit: i64) -> Result<usize, DbError> {
-        self.run(async move |conn| {
-            conn.transaction(async move |conn| {
-                let ids: Vec<IdColumn> = files::table
+    pub async fn erase_deleted(self, limit: i64) -> Result<usize, DbError> {
+        self.db
+            .run(async move |conn| {
+                conn.transaction(async move |conn| {
+                    let ids: Vec<IdColumn> = files::table
                     .select(files::id)
                     // As the partial index files_to_erase says it: with a parameter the planner could not use it.
                     .filter(sql::<Bool>("status = 'deleted' AND erased_at IS NULL"))
@@ -68,13 +73,13 @@ impl Db {
                     .skip_locked()
                     .load(conn)
                     .await?;
-                let ids: Vec<i64> = ids.into_iter().map(|id| FileId::from(id).0).collect();
-                let count = ids.len();
-                erase(conn, ids).await?;
-                Ok(count)
+                    let ids: Vec<i64> = ids.into_iter().map(|id| FileId::from(id).0).collect();
+                    let count = ids.len();
+                    erase(conn, ids).await?;
+                    Ok(count)
+                })
+                .await
             })
             .await
-        })
-        .await
     }
 }

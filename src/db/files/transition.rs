@@ -6,13 +6,15 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 
-use super::outbox::{self, Message, OutboxRow};
-use super::prepared::Prepared;
-use super::removals;
-use super::retry::{Progress, retry};
-use super::schema::files;
-use super::types::{FileRow, TimeColumn};
-use super::{Db, DbError, clock, erasure};
+use super::Files;
+use super::erase;
+use crate::db::columns::{FileRow, TimeColumn};
+use crate::db::object_removals;
+use crate::db::outbox::message::{self, OutboxMessage, OutboxRow};
+use crate::db::retry::{Progress, retry};
+use crate::db::schema::files;
+use crate::db::statements::prepared::Prepared;
+use crate::db::{DbError, clock};
 use crate::domain::{File, FileId, HistoryEntry, Status, Timestamp};
 use crate::faults;
 
@@ -24,9 +26,9 @@ pub struct Change {
     /// A new one; `None` keeps the old one.
     pub deadline_at: Option<Timestamp>,
     pub transition: HistoryEntry,
-    pub messages: Vec<Message>,
+    pub messages: Vec<OutboxMessage>,
     /// The key that a worker may still store under, or have stored under, although the file has ended without.
-    pub leftover: Option<String>,
+    pub potential_orphan: Option<String>,
     /// What the file was about goes from every table.
     pub erases: bool,
 }
@@ -40,21 +42,21 @@ pub struct Transitions {
     pub removals: Vec<(FileId, String)>,
 }
 
-impl Db {
+impl Files<'_> {
     /// Locks the files with these ids (absent ones are left out), hands them to `decide` in id order, with the time,
     /// and writes what it answers. All or nothing; `decide` is asked again when others came in between.
-    pub async fn move_files<R: Send>(
-        &self,
+    pub async fn transition<R: Send>(
+        self,
         ids: Vec<FileId>,
         decide: impl Fn(Vec<File>, Timestamp) -> (Transitions, R) + Send + Sync,
     ) -> Result<R, DbError> {
         let ids: Vec<i64> = ids.into_iter().map(|id| id.0).collect();
-        let lease = self.fresh.lease();
+        let lease = self.db.handoff.lease();
         let (ids, decide) = (&ids, &decide);
         let progress = &Progress::of_transaction();
         let moved = retry!(
             *progress,
-            self.run(async move |conn| {
+            self.db.run(async move |conn| {
                 progress.begin();
                 conn.transaction(async move |conn| {
                     let rows: Vec<(FileRow, TimeColumn)> = files::table
@@ -72,7 +74,7 @@ impl Db {
                         [] => clock::now(conn).await?,
                     };
                     let (Transitions { changes, removals }, answer) = decide(files, now);
-                    removals::insert(conn, removals).await?;
+                    object_removals::insert(conn, removals).await?;
                     let mut written = Vec::new();
                     if !changes.is_empty() {
                         written = write(conn, changes, now, lease).await?;
@@ -85,9 +87,9 @@ impl Db {
             })
         );
         let (written, answer) = moved?;
-        self.changes.more();
+        self.db.changes.more();
         if lease.is_some() {
-            self.fresh.offer(written);
+            self.db.handoff.enqueue(written);
         }
         Ok(answer)
     }
@@ -109,25 +111,29 @@ INSERT INTO transitions
 SELECT t.*, $10 FROM UNNEST($1, $2, $3, $4, $5, $6, $7, $8, $9) AS t";
 
 /// Part of the caller's transaction, which has locked the files. The statements go to PostgreSQL together.
-pub(super) async fn write(
+pub(in crate::db) async fn write(
     conn: &mut AsyncPgConnection,
     mut changes: Vec<Change>,
     now: Timestamp,
     lease: Option<Duration>,
 ) -> QueryResult<Vec<OutboxRow>> {
-    let leftover = |change: &mut Change| Some((change.file.id, change.leftover.take()?));
-    removals::insert_leftovers(conn, changes.iter_mut().filter_map(leftover).collect()).await?;
+    let potential_orphan = |change: &mut Change| Some((change.file.id, change.potential_orphan.take()?));
+    object_removals::insert_potential_orphans(
+        conn,
+        changes.iter_mut().filter_map(potential_orphan).collect(),
+    )
+    .await?;
     let messages = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.messages)).collect();
     let conn = &*conn;
     let (updated, told, written) = futures_util::join!(
         update_rows(conn, &changes, now),
         insert_history(conn, &changes, now),
-        outbox::insert(conn, messages, lease)
+        message::insert(conn, messages, lease)
     );
     updated.and(told)?;
     let written = written?;
     let erased = changes.iter().filter(|change| change.erases).map(|change| change.file.id.0);
-    erasure::erase(conn, erased.collect()).await?;
+    erase::erase(conn, erased.collect()).await?;
     Ok(written)
 }
 

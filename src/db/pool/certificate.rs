@@ -18,7 +18,7 @@ struct AnyHost {
     provider: Arc<CryptoProvider>,
 }
 
-pub(super) fn client(authorities: Option<RootCertStore>) -> Result<ClientConfig, Error> {
+pub(in crate::db) fn client(authorities: Option<RootCertStore>) -> Result<ClientConfig, Error> {
     let provider = provider();
     let verifier = AnyHost { authorities, provider: Arc::clone(&provider) };
     Ok(ClientConfig::builder_with_provider(provider)

@@ -1,20 +1,15 @@
-//! Forgetting what is old: one batch in each transaction, so that it can be cut off and goes on at the next look.
+//! Retention of files: remove rows and histories that are old enough, one batch in each transaction.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Interval, Nullable};
-use diesel_async::RunQueryDsl;
 
-use super::load_one::LoadOne;
-use super::prepared::Prepared;
-use super::{Db, DbError, clock};
+use super::Files;
+use crate::db::statements::load_one::LoadOne;
+use crate::db::statements::prepared::Prepared;
+use crate::db::{DbError, clock};
 use crate::domain::FileId;
-
-const FORGET_LETTERS: &str = "
-DELETE FROM dead_letters WHERE id IN (
-    SELECT id FROM dead_letters WHERE state <> 'open' AND settled_at < now() - $1
-    ORDER BY settled_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// A row whose object may still be there stays: the removal needs it.
 const FORGET_DELETED: &str = "
@@ -51,41 +46,28 @@ struct Seen {
 
 /// Result of one batch of the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ForgottenLines {
+pub struct RemovedHistory {
     pub lines: i64,
     /// Where to go on; `None` when there is nothing older behind.
     pub next: Option<FileId>,
 }
 
-impl Db {
-    /// Deletes up to `limit` dead letters that were settled longer ago than `kept`. Returns how many.
-    pub async fn forget_dead_letters(&self, kept: Duration, limit: i64) -> Result<usize, DbError> {
-        self.forget(FORGET_LETTERS, kept, limit).await
-    }
-
+impl Files<'_> {
     /// Deletes up to `limit` rows, with their history, of files that were deleted longer ago than `kept`. Returns how many.
-    pub async fn forget_deleted_files(&self, kept: Duration, limit: i64) -> Result<usize, DbError> {
-        self.forget(FORGET_DELETED, kept, limit).await
-    }
-
-    async fn forget(&self, sql: &'static str, kept: Duration, limit: i64) -> Result<usize, DbError> {
-        self.run(async move |conn| {
-            let forget =
-                diesel::sql_query(sql).bind::<Interval, _>(clock::interval(kept)).bind::<BigInt, _>(limit);
-            Prepared(forget).execute(conn).await
-        })
-        .await
+    pub async fn remove_deleted(self, kept: Duration, limit: i64) -> Result<usize, DbError> {
+        self.db.delete_batch(FORGET_DELETED, kept, limit).await
     }
 
     /// Deletes the history of finished files that have not changed for longer than `kept`, looking at up to `limit` lines of
     /// files with ids above `after`.
-    pub async fn forget_history(
-        &self,
+    pub async fn remove_history(
+        self,
         kept: Duration,
         after: FileId,
         limit: i64,
-    ) -> Result<ForgottenLines, DbError> {
+    ) -> Result<RemovedHistory, DbError> {
         let seen: Seen = self
+            .db
             .run(async move |conn| {
                 let forget = diesel::sql_query(FORGET_HISTORY)
                     .bind::<BigInt, _>(after.0)
@@ -95,6 +77,6 @@ impl Db {
             })
             .await?;
         let next = seen.last.filter(|_| seen.all_old).map(FileId);
-        Ok(ForgottenLines { lines: seen.lines, next })
+        Ok(RemovedHistory { lines: seen.lines, next })
     }
 }

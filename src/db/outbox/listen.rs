@@ -7,33 +7,34 @@ use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Opened, cause, closed, driven};
-use super::{Db, DbError, limits};
+use super::Outbox;
+use crate::db::pool::connection::{Opened, cause, closed, driven};
+use crate::db::{DbError, limits};
 
 /// Notified when a transaction that wrote outbox rows has committed.
-pub(super) const OUTBOX: &str = "filesys_outbox";
+pub(in crate::db) const OUTBOX: &str = "filesys_outbox";
 
 /// Whoever commits publishes it, too: others need not look.
 const SETTLED: &str = "settled";
 
 /// What a commit tells those who listen.
-pub(super) const fn news(is_leased: bool) -> &'static str {
+pub(in crate::db) const fn news(is_leased: bool) -> &'static str {
     if is_leased { SETTLED } else { "" }
 }
 
 const RECONNECT: Duration = Duration::from_secs(2);
 
-impl Db {
+impl Outbox<'_> {
     /// Wakes `wake` at every commit of outbox rows that anybody may publish, anywhere, until `stop`. Holds one connection of its own and
     /// opens another when it breaks; wakes once after each connect, for what was missed.
-    pub async fn listen_for_outbox(&self, wake: Arc<Notify>, stop: CancellationToken) {
+    pub async fn listen(self, wake: Arc<Notify>, stop: CancellationToken) {
         let listening = async {
             loop {
                 // Whoever relays polls meanwhile.
                 let listened = self.listen_once(&wake).await;
-                self.changes.hears(false);
+                self.db.changes.hears(false);
                 if let Err(error) = listened {
-                    self.outage.fails(error);
+                    self.db.outage.fails(error);
                 }
                 tokio::time::sleep(RECONNECT).await;
             }
@@ -42,24 +43,24 @@ impl Db {
             () = stop.cancelled() => {}
             () = listening => {}
         }
-        self.changes.hears(false);
+        self.db.changes.hears(false);
     }
 
-    async fn listen_once(&self, wake: &Notify) -> Result<(), DbError> {
-        let Opened { client, mut connection, .. } = self.connector.open().await?;
+    async fn listen_once(self, wake: &Notify) -> Result<(), DbError> {
+        let Opened { client, mut connection, .. } = self.db.connector.open().await?;
         let listen = format!("LISTEN {OUTBOX}");
         let listening = driven(&mut connection, client.batch_execute(&listen));
         let listening =
             tokio::time::timeout(limits::CONNECT, listening).await.map_err(|_| DbError::TimedOut)?;
         listening.map_err(|error| error.map_or_else(closed, |error| cause(&error, true)))?;
-        self.changes.hears(true);
+        self.db.changes.hears(true);
         wake.notify_one();
         while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
             let AsyncMessage::Notification(notification) = message.map_err(|error| cause(&error, true))?
             else {
                 continue;
             };
-            self.changes.more();
+            self.db.changes.more();
             if notification.payload() != SETTLED {
                 wake.notify_one();
             }

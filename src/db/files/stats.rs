@@ -4,11 +4,12 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Text};
 use diesel_async::RunQueryDsl;
 
-use super::load_one::LoadOne;
-use super::prepared::Prepared;
-use super::retry::retry_read;
-use super::types::StatusColumn;
-use super::{Db, DbError};
+use super::Files;
+use crate::db::DbError;
+use crate::db::columns::StatusColumn;
+use crate::db::retry::retry_read;
+use crate::db::statements::load_one::LoadOne;
+use crate::db::statements::prepared::Prepared;
 use crate::domain::{Stats, Status};
 
 #[derive(QueryableByName)]
@@ -31,16 +32,16 @@ const OLDEST: &str = "
 SELECT greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::float8 AS seconds FROM files
 WHERE status IN ('pending', 'processing') ORDER BY created_at LIMIT 1";
 
-/// Statement that leaves one line for each status instead of one for each change.
-const FOLD: &str = "
-WITH folded AS (DELETE FROM status_counts RETURNING status, files)
+/// Statement that leaves one row for each status instead of one for each commit.
+const COMPACT: &str = "
+WITH compacted AS (DELETE FROM status_counts RETURNING status, files)
 INSERT INTO status_counts (status, files)
-SELECT status, sum(files) FROM folded GROUP BY status HAVING sum(files) <> 0";
+SELECT status, sum(files) FROM compacted GROUP BY status HAVING sum(files) <> 0";
 
-impl Db {
+impl Files<'_> {
     /// Reads the number of files in each status.
-    pub async fn stats(&self) -> Result<Stats, DbError> {
-        let (counts, oldest): (Vec<Count>, Option<Age>) = retry_read!(self.run(async |conn| {
+    pub async fn stats(self) -> Result<Stats, DbError> {
+        let (counts, oldest): (Vec<Count>, Option<Age>) = retry_read!(self.db.run(async |conn| {
             let counts = Prepared(diesel::sql_query(COUNTS)).load(conn).await?;
             Ok((counts, Prepared(diesel::sql_query(OLDEST)).load_one(conn).await.optional()?))
         }))?;
@@ -60,9 +61,9 @@ impl Db {
         Ok(stats)
     }
 
-    /// Keeps what the counts are added up from short. Changes no count; waits for nobody but another of its kind.
-    pub async fn fold_counts(&self) -> Result<(), DbError> {
-        self.run(async |conn| Prepared(diesel::sql_query(FOLD)).execute(conn).await).await?;
+    /// Compacts the rows that the counts are sums of. Changes no count, and waits only for another compaction.
+    pub async fn compact_counts(self) -> Result<(), DbError> {
+        self.db.run(async |conn| Prepared(diesel::sql_query(COMPACT)).execute(conn).await).await?;
         Ok(())
     }
 }

@@ -38,8 +38,8 @@ column!(StatusColumn, Status, Text, |name: String| Status::from_name(&name)
     .ok_or_else(|| format!("unknown status {name}").into()));
 column!(FormatColumn, Format, Text, |name: String| Format::from_name(&name)
     .ok_or_else(|| format!("unknown format {name}").into()));
-column!(LetterIdColumn, DeadLetterId, BigInt, |id: i64| Ok(DeadLetterId(id)));
-column!(LetterStateColumn, DeadLetterState, Text, |name: String| DeadLetterState::from_name(&name)
+column!(DeadLetterIdColumn, DeadLetterId, BigInt, |id: i64| Ok(DeadLetterId(id)));
+column!(DeadLetterStateColumn, DeadLetterState, Text, |name: String| DeadLetterState::from_name(&name)
     .ok_or_else(|| format!("unknown state {name}").into()));
 
 #[derive(Debug, Queryable, Selectable)]
