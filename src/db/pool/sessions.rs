@@ -102,7 +102,7 @@ impl Sessions {
         Session::of(opened).await
     }
 
-    /// As long as a client of a pooler in session mode is connected, its server process serves no other client.
+    /// Reads the process id: a pooler in session mode keeps one server process for each client that is connected.
     async fn refuse_transaction_pooling(&self, process: i32) -> Result<(), DbError> {
         match self.connector.open().await {
             Ok(other) if other.state.process == process => Err(DbError::Pooler(TRANSACTION_POOLING)),

@@ -58,7 +58,7 @@ async fn a_result_for_a_cancelled_or_deleted_file_leaves_no_object() {
     }
     roles.wait_until_all_is_committed(topics::CREATED).await;
     eventually("the objects are removed", async || {
-        let left = (roles.bucket.keys().await, roles.ctx.db.removals_left().await.unwrap());
+        let left = (roles.bucket.keys().await, roles.ctx.db.object_removals().count().await.unwrap());
         holds(left == (Vec::new(), 0), left)
     })
     .await;

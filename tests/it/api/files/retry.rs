@@ -28,11 +28,11 @@ async fn the_object_of_a_file_that_is_tried_again_is_not_removed() {
     files::cancel(&roles.ctx, file.id).await.unwrap();
     complete_late(&roles, &file, 1).await;
     roles.wait_until_all_is_committed(topics::CREATED).await;
-    assert_eq!(roles.ctx.db.removals_left().await.unwrap(), 1);
+    assert_eq!(roles.ctx.db.object_removals().count().await.unwrap(), 1);
 
     // Before the removal is looked at, the file is wanted again, and made under the same key.
     files::retry(&roles.ctx, file.id).await.unwrap();
-    assert_eq!(remove_objects::once(&roles.ctx).await.unwrap(), 1);
+    assert_eq!(remove_objects::process_batch(&roles.ctx).await.unwrap(), 1);
     assert_eq!(roles.bucket.keys().await.len(), 1, "an attempt is under way");
     complete_late(&roles, &file, 2).await;
     eventually("the second attempt completes", async || {
@@ -42,8 +42,8 @@ async fn the_object_of_a_file_that_is_tried_again_is_not_removed() {
     .await;
     let now = "UPDATE object_removals SET retry_at = now() WHERE retry_at < 'infinity'";
     roles.database.connect().await.batch_execute(now).await.unwrap();
-    assert_eq!(remove_objects::once(&roles.ctx).await.unwrap(), 1);
-    assert_eq!(roles.ctx.db.removals_left().await.unwrap(), 0);
+    assert_eq!(remove_objects::process_batch(&roles.ctx).await.unwrap(), 1);
+    assert_eq!(roles.ctx.db.object_removals().count().await.unwrap(), 0);
     assert_eq!(roles.bucket.keys().await.len(), 1, "the row names it");
     roles.stop().await;
 }
