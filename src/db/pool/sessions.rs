@@ -102,7 +102,7 @@ impl Sessions {
         Session::of(opened).await
     }
 
-    /// Reads the process id: a pooler in session mode keeps one server process for each client that is connected.
+    /// Fails if a second connection is served by the same server process: a pooler in session mode keeps one for each client.
     async fn refuse_transaction_pooling(&self, process: i32) -> Result<(), DbError> {
         match self.connector.open().await {
             Ok(other) if other.state.process == process => Err(DbError::Pooler(TRANSACTION_POOLING)),
