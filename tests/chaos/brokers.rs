@@ -1,4 +1,4 @@
-//! A cluster of three brokers under load, whose brokers are lost, restarted and given other work: when files were completed.
+//! A cluster of three brokers under load that are lost, restarted and reassigned, and the gaps between completions.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const LONGEST_GAP: f64 = 15.0;
 
 const TOPICS: [&str; 4] = ["file.create", "file.created", "file.events", "file.create.dlq"];
 
-/// What is done to the cluster, one after the other.
+/// Faults of the cluster, in order.
 const FAULTS: [&str; 9] = [
     "kill broker 1",
     "kill broker 2",
@@ -110,7 +110,7 @@ async fn set_min_in_sync(kafka: &Own, count: usize) {
     }
 }
 
-/// Each partition's replicas in another order, and so with another preferred leader.
+/// Reassigns each partition with another order of replicas, and so another preferred leader.
 async fn reassign(kafka: &Own, folder: &Path) {
     let partitions = TOPICS.iter().flat_map(|topic| {
         (0..3).map(move |partition| {
@@ -125,7 +125,7 @@ async fn reassign(kafka: &Own, folder: &Path) {
     kafka.run(&["tool", "reassign-partitions", "--reassignment-json-file", file, "--execute"]).await;
 }
 
-/// Prints what each phase was like, and complains of gaps.
+/// Prints the figures of each phase, and reports gaps as violations.
 fn timeline(completions: &[(f64, f64)], phases: &[Phase], report: &mut Report) {
     println!(
         "  {:<24} {:>9} {:>10} {:>11} {:>8} {:>8}",

@@ -1,4 +1,4 @@
-//! How long POSTs took, by the times in the journal: of all that were answered 201, and of those of an outage.
+//! Latency of POSTs that were answered 201, by the times in the journal, with those of an outage apart.
 
 use std::collections::HashMap;
 use std::path::Path;

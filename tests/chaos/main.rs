@@ -55,7 +55,7 @@ struct Args {
     /// A role dies at some step after about so many requests; 0: none does
     #[arg(long, default_value_t = 400)]
     crash_every: usize,
-    /// Bug this bug
+    /// Plant this bug
     #[arg(long, value_parser = plant)]
     plant: Option<Bug>,
     /// See each planted bug caught, or the one of --plant

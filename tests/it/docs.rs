@@ -78,7 +78,7 @@ fn source(file: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Draws one edge for each pair of statuses, with every move that takes it.
+/// Draws one edge for each pair of statuses, labelled with its transitions.
 fn diagram() -> String {
     let mut edges: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     let place = |status| Status::ALL.iter().position(|known| *known == status).unwrap();
@@ -124,7 +124,7 @@ fn may_write() -> bool {
     std::env::var_os("UPDATE_DOCS").is_some()
 }
 
-/// What stands between the markers of `block` is what the code says.
+/// Checks that the text between the markers of `block` is what the code says.
 fn agree(file: &str, block: &str, generated: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(&path).unwrap();

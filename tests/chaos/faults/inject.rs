@@ -123,7 +123,7 @@ pub async fn forged(services: &Services, dice: &mut Dice, done: &mut Done) {
     *done.injected.entry("forged").or_default() += 1;
 }
 
-/// Three become six, six become twelve; then there are enough. The complaint, when new ones are not used in good time.
+/// Doubles the partitions of `file.create`, up to twelve. Returns complaints about new ones that are not used in time.
 pub async fn more_partitions(services: &Services) -> Vec<String> {
     let client = connect(services).await;
     let topic = format!("{}file.create", services.ground.prefix);

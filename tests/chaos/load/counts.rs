@@ -1,4 +1,4 @@
-//! What the clients saw: answers by kind, how long a POST took, and second by second how many were answered.
+//! Counts of the clients: answers by kind, times of POSTs, and availability second by second.
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 100.0 } else { part as f64 * 100.0 / whole as f64 }
 }
 
-/// Counts that are being made.
+/// Running counts.
 pub struct Tally {
     counts: Counts,
     started: Instant,

@@ -1,4 +1,4 @@
-//! What request number n looks like and what is done to its file: a function of the seed and n alone.
+//! Request number n and the follow-up of its file: a function of the seed and n alone.
 
 use filesys::faults::armed::PANIC_MARK;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::dice::Dice;
 /// A POST of a file.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Number of the story in the journal.
+    /// Number of the request in the journal.
     pub number: u64,
     /// `Idempotency-Key`. Without one it is sent once; with one until there is a clear answer.
     pub key: Option<String>,
@@ -25,7 +25,7 @@ pub enum Kind {
     Bad(Bad),
 }
 
-/// Why it must be refused.
+/// Reason for which it must be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bad {
     TitleTooLong,
@@ -39,12 +39,12 @@ pub enum Bad {
     KeyOfAnother,
 }
 
-/// What is done to a file after it was accepted.
+/// Follow-up of an accepted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Later {
     Cancel,
     CancelThenRetry,
-    /// Whatever it is by then.
+    /// Whatever its status is by then.
     Delete,
     DeleteWhenCompleted,
     /// Once it is terminal.

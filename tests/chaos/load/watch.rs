@@ -1,4 +1,4 @@
-//! What must hold at every moment, looked at through the API while everything runs (I3, I5).
+//! Invariants that hold at every moment, checked through the API during the run (I3, I5).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use super::{Accepted, Load, Shared};
 use crate::verify::Violation;
 use crate::verify::content::{content, sha256};
 
-/// A reader's rest between two files, so that the watching isn't the load.
+/// Pause of a reader between two files, so that reading is not the load.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Share of looks, in per mille, at what was accepted last, where most happens.
 const RECENT: u64 = 700;
@@ -27,7 +27,7 @@ pub struct Watch {
     readers: JoinSet<()>,
 }
 
-/// What the readers did.
+/// Results of the readers.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Watched {
     /// Records that were looked at.
@@ -39,7 +39,7 @@ pub struct Watched {
 
 struct Eyes {
     load: Arc<Shared>,
-    /// By file: the furthest that anybody saw.
+    /// Furthest state of each file that any reader has seen.
     seen: Mutex<HashMap<i64, Seen>>,
     watched: Mutex<Watched>,
     stop: CancellationToken,
@@ -83,7 +83,7 @@ impl Watch {
     }
 }
 
-/// How far a file has got. Compared in this order: a later one is never less.
+/// State of a file as a reader saw it; its rank never falls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     attempt: i32,
@@ -108,7 +108,7 @@ impl Seen {
         (self.attempt, self.rank)
     }
 
-    /// What is wrong with seeing `self` after `before`.
+    /// Whether `self` must not be seen after `before`.
     fn goes_back_from(&self, before: &Self) -> bool {
         self.how_far() < before.how_far()
             // Of an attempt's outcomes the first one stands.

@@ -1,4 +1,4 @@
-//! A port that leads to another one, and can be slow, silent, deaf or gone. It understands no protocol.
+//! TCP proxy that can delay, hold back, swallow and cut connections; it knows no protocol.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Ports;
 
-/// Dropping it ends it, and every connection through it.
+/// Proxy in front of one address. Dropping it ends it and every connection through it.
 pub struct TcpProxy {
     address: SocketAddr,
     state: watch::Sender<State>,

@@ -1,4 +1,4 @@
-//! `filesys config`: what an environment amounts to, without its secrets.
+//! `filesys config`: effective settings, without secrets.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `filesys dead-letters`, with a database and nothing else.
+//! `filesys dead-letters`, which needs a database only.
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{code, filesys, stderr, stdout};
 use crate::support::Database;
 
-/// Letters 1 to 4: of file 1, which failed; of no file; of a topic of others; settled before.
+/// Dead letters 1 to 4: of file 1, which failed; of no file; of an unknown topic; resolved before.
 const LETTERS: &str = r#"
     INSERT INTO files (title, status, error, deadline_at) VALUES ('a', 'failed', 'why', now());
     INSERT INTO dead_letters (letter_id, kafka_partition, kafka_offset, original_topic, original_partition,

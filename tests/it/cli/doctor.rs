@@ -1,4 +1,4 @@
-//! `filesys doctor`: each thing that may be wrong has a line of its own that says what to do.
+//! `filesys doctor`: one line for each problem, which says what to do.
 
 use std::net::TcpListener;
 
@@ -13,7 +13,7 @@ use crate::support::{Bucket, Database, Ground, eventually, holds};
 
 const S3_KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "hunter2")];
 
-/// The findings as JSON, and the exit code. No secret is ever among them.
+/// Runs it: findings as JSON and the exit code; fails if a secret is printed.
 fn doctor(role: &str, env: &[(&str, &str)]) -> (Vec<Value>, i32) {
     let output = filesys(&["doctor", "--role", role, "--output", "json"], env);
     let printed = stdout(&output);
@@ -22,7 +22,7 @@ fn doctor(role: &str, env: &[(&str, &str)]) -> (Vec<Value>, i32) {
     (findings, code(&output))
 }
 
-/// The first finding that is no `ok`.
+/// First finding that is not `ok`.
 fn first_wrong(findings: &[Value]) -> &Value {
     findings.iter().find(|finding| finding["severity"] != "ok").expect("something is wrong")
 }
@@ -173,7 +173,7 @@ async fn up_that_waits_for_a_named_database_says_after_a_while_what_is_wrong_and
     process.stop_within(STOP_LIMIT).await;
 }
 
-/// Kafka and S3 are away: what is said of them is tested elsewhere.
+/// Environment without Kafka and S3, whose findings are tested elsewhere.
 fn database_only(url: &str) -> Vec<(&str, &str)> {
     let rest = [("KAFKA_BROKERS", "127.0.0.1:1"), ("S3_ENDPOINT", "http://127.0.0.1:1")];
     [&[("DATABASE_URL", url)][..], &rest, &S3_KEYS].concat()

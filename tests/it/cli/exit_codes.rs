@@ -1,4 +1,4 @@
-//! 0 ok, 1 failed, 2 usage, 69 a dependency is away, 78 bad configuration.
+//! Exit codes: 0 ok, 1 failed, 2 usage, 69 a dependency is unavailable, 78 bad configuration.
 
 use super::{code, filesys, stderr};
 use crate::support::{Ports, TestApp};

@@ -1,4 +1,4 @@
-//! The command line: exit codes, what is said on stderr, what is printed on stdout.
+//! The command line: exit codes, stderr and stdout.
 
 mod config;
 mod dead_letters;
@@ -10,7 +10,7 @@ mod up;
 
 use std::process::{Command, Output};
 
-/// Runs the executable in an environment of its own.
+/// Runs the executable with this environment only.
 fn filesys(args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_filesys"))
         .args(args)

@@ -1,4 +1,4 @@
-//! `filesys topics`: what there is, compared with what is needed.
+//! `filesys topics`: settings of topics, compared with those that are needed.
 
 use std::net::TcpListener;
 

@@ -1,5 +1,4 @@
-//! `up` on services of its own: in a container, with proxies in its environment, after its PostgreSQL was killed, on a
-//! full disk.
+//! `up` with embedded services: in a container, behind proxies, after PostgreSQL was killed, on a full disk.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::filesys;
 use crate::support::{Api, PATIENCE, eventually, holds, not_run, within};
 
-/// Root hands PostgreSQL to another user, who must get through to the directory.
+/// Data directory that PostgreSQL's user can reach: it refuses to run as root.
 fn temp_dir() -> TempDir {
     let enterable = std::fs::Permissions::from_mode(0o711);
     tempfile::Builder::new().prefix("filesys-it-").permissions(enterable).tempdir().unwrap()
@@ -27,12 +26,12 @@ struct Up {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
     api: Api,
-    /// The lines behind the first.
+    /// Lines after the first one.
     hints: Vec<String>,
 }
 
 impl Up {
-    /// Ready when this returns. `before` is a program that runs it.
+    /// Starts it, by the program `before` if there is one; it is ready when this returns.
     async fn start(before: &[&str], data: &Path, env: &[(&str, &str)]) -> Self {
         let program = env!("CARGO_BIN_EXE_filesys");
         let mut words = before.iter().copied().chain([program, "up", "--replicas", "1", "--data-dir"]);
@@ -52,14 +51,14 @@ impl Up {
         Self { child, stdout, api: Api::at(&url), hints: lines }
     }
 
-    /// The command that is printed behind this word.
+    /// Command that is printed after this word.
     fn hint(&self, word: &str) -> &str {
         let line = self.hints.iter().find(|line| line.contains(word)).unwrap();
         line.split_once(word).unwrap().1.trim()
     }
 
-    /// Waits until every file is completed, and there are at least so many. Connections to a PostgreSQL that was killed may still be in the pool: answers
-    /// other than 200 are asked for again.
+    /// Waits until there are at least `count` files and all are completed. Retries answers other than 200: the pool may still
+    /// hold connections to the PostgreSQL that was killed.
     async fn wait_until_completed(&self, count: i64) {
         eventually("the files are completed", async || {
             let answer = self.api.get("/files/stats").await;
@@ -111,7 +110,7 @@ async fn as_first_process_of_a_container_it_starts_after_every_kill() {
     up.kill9().await;
 }
 
-/// A file system of its own, which goes with this.
+/// Mounted file system, unmounted on drop.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {

@@ -1,4 +1,4 @@
-//! The primary of PostgreSQL is lost and its standby promoted: writes go on by themselves, and what was answered is there.
+//! Failover of PostgreSQL to its standby: writes resume by themselves, and every acknowledged one is there.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::support::own::Own;
 use crate::support::process::STOP_LIMIT;
 use crate::support::{eventually, holds, services};
 
-/// From the promotion to the first file that is accepted.
+/// Time limit from the promotion to the first accepted file.
 const RECOVERED: Duration = Duration::from_secs(10);
 
-/// A site whose commits wait for a standby, so that none is lost with the primary.
+/// Site with synchronous replication, so that no commit is lost with the primary.
 async fn site_with_standby() -> (Site, Own) {
     let site = Site::new().await;
     let standby = Own::standby(&site.postgres).await;
@@ -33,7 +33,7 @@ async fn site_with_standby() -> (Site, Own) {
     (site, standby)
 }
 
-/// Runs `up` at that address under load, kills the primary, promotes the standby, and does `moved` then.
+/// Runs `up` with that address under load, kills the primary, promotes the standby, and then calls `moved`.
 async fn loses_nothing(mut site: Site, standby: Own, address: &str, moved: impl FnOnce()) {
     let (process, api) =
         listening(site.spawn_up(&[("DATABASE_URL", address), ("PROCESSING_DELAY_MS", "0")])).await;
@@ -82,8 +82,8 @@ async fn a_promoted_standby_behind_the_address_of_the_primary_takes_over() {
     loses_nothing(site, standby, &url, || address.move_to(there)).await;
 }
 
-/// Relay like a virtual IP: whoever has it gets the connections. Those to a holder that is gone stay silent, until the next
-/// holder, who doesn't know them, ends them.
+/// Relay like a virtual IP: connections go to its current holder. Those to a former holder are silent until the next
+/// holder resets them.
 struct MovingAddress {
     port: u16,
     holder: watch::Sender<u16>,

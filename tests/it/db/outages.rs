@@ -1,5 +1,5 @@
-//! PostgreSQL killed time and again, its sessions ended, its connections all taken: a caller is told to come back, and
-//! what was accepted stays.
+//! PostgreSQL killed repeatedly, its sessions ended, its connections exhausted: callers get 503 with `Retry-After`, and
+//! accepted files stay.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ const KILLS: usize = 5;
 const CUTS: usize = 5;
 const CLIENTS: usize = 4;
 
-/// The contract's: from the first answer of PostgreSQL to the first request that is accepted.
+/// Time limit of the contract from the first answer of PostgreSQL to the first accepted request.
 const HEALED: Duration = Duration::from_secs(3);
 
-/// What no caller may see: SQL, and what PostgreSQL and its driver say.
+/// Texts that no caller may see: SQL, and messages of PostgreSQL and its driver.
 const INSIDE: [&str; 11] = [
     "SELECT",
     "INSERT",
@@ -38,7 +38,7 @@ const INSIDE: [&str; 11] = [
     "127.0.0.1:",
 ];
 
-/// Done, or 503 with `Retry-After` and nothing of what is inside; nothing else, ever.
+/// Whether it was done; otherwise it must be 503 with `Retry-After` and without internals.
 fn is_done(answer: &Answer) -> bool {
     let text = answer.text();
     if matches!(answer.status, 200 | 201) {
@@ -52,7 +52,7 @@ fn is_done(answer: &Answer) -> bool {
     false
 }
 
-/// Several clients that ask for files and look at lists, as fast as they are answered.
+/// Clients that request files and read lists, as fast as they are answered.
 pub(super) struct Load {
     tasks: JoinSet<BTreeSet<FileId>>,
     accepted: Arc<AtomicUsize>,
@@ -94,7 +94,7 @@ impl Load {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more were accepted.
+    /// Waits until `count` more requests are accepted.
     pub async fn goes_on(&self, count: usize) {
         let before = self.accepted();
         eventually_within(PATIENCE, "files are accepted", async || {
@@ -109,7 +109,7 @@ impl Load {
             .await;
     }
 
-    /// What was accepted; a client that saw a wrong answer has panicked.
+    /// Accepted files; a client that got a wrong answer has panicked.
     pub async fn end(self) -> BTreeSet<FileId> {
         self.stop.cancel();
         self.tasks.join_all().await.into_iter().flatten().collect()
@@ -147,13 +147,13 @@ async fn postgresql_killed_and_cut_off_again_and_again_under_load_loses_nothing_
     process.stop_within(STOP_LIMIT).await;
 }
 
-/// Ends every session but our own.
+/// Ends every session but this one.
 const CUT: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test]
 async fn while_every_connection_is_taken_requests_are_refused_in_time_and_afterwards_served() {
-    /// Twice: for a connection to become free, and for a statement to end.
+    /// Limit of two waits: for a connection, and for a statement.
     const IN_TIME: Duration = Duration::from_secs(30);
     const READERS: usize = 12;
     let site = Site::new().await;

@@ -1,4 +1,4 @@
-//! The relay takes whatever is visible, in whatever order it became visible; what can't be published blocks nothing else.
+//! The relay publishes every visible row, in whatever order rows became visible; an unpublishable one blocks no other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -142,7 +142,7 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
     roles.stop().await;
 }
 
-/// The files that workers are asked for, in order.
+/// Files of the published requests, in order.
 async fn asked_for(roles: &Roles) -> Vec<FileId> {
     let requests = roles.records(topics::CREATE).await;
     let id = |request: &Delivery| CreateFile::read(request.record.value.as_deref()).unwrap().file_id;

@@ -1,4 +1,4 @@
-//! What people look at costs the same however many files there are.
+//! Pages and lists cost the same, however many files there are.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::support::{Database, TestApp, eventually, holds};
 
 const FILES: i64 = 20_000;
 
-/// Old files, finished but for every hundredth.
+/// Inserts old files; every hundredth is unfinished.
 async fn fill(database: &Database) {
     let sql = format!(
         "INSERT INTO files (title, status, s3_location, deadline_at)
@@ -19,7 +19,7 @@ async fn fill(database: &Database) {
     connection.batch_execute("ANALYZE files").await.unwrap();
 }
 
-/// What PostgreSQL has counted of the table's use.
+/// Statistics of PostgreSQL about the table's use.
 #[derive(Debug)]
 struct Scans {
     by_index: i64,

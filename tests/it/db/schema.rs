@@ -1,10 +1,10 @@
-//! Migrations go up, down and up again, many at once; every column says what it is; the code sees what is there.
+//! Migrations up, down and up again, many at once; every column has a comment; the code's schema is the real one.
 
 use filesys::db::migrations::{migrate, revert, status};
 
 use crate::support::Database;
 
-/// Everything that the migrations make, one line each; diesel's own table aside.
+/// Schema that the migrations make, one line for each object, without diesel's own table.
 const EVERYTHING: &str = "
 WITH ours AS (
     SELECT c.oid, c.relname, c.relkind, c.reloptions FROM pg_class c

@@ -1,4 +1,4 @@
-//! Searches of titles: by an index, within a time limit of their own, and never in the way of quick questions.
+//! Searches of titles: by an index, with their own time limit, without blocking other requests.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::{Api, Database, TestApp};
 const FILES: i64 = 100_000;
 const CLIENTS: usize = 64;
 
-/// Titles of four words, each of which one in a thousand files has.
+/// Inserts titles of four words, each of which is in one of a thousand files.
 async fn fill(database: &Database) {
     let sql = format!(
         "INSERT INTO files (title, status, s3_location, deadline_at)
@@ -25,7 +25,7 @@ async fn fill(database: &Database) {
     connection.batch_execute("VACUUM ANALYZE file_titles").await.unwrap();
 }
 
-/// Clients that search for texts that no file has, each another one each time: no answer is at hand.
+/// Clients that search for texts that no file has, a new one each time, so that no cache helps.
 fn searches(base: &str, stop: &CancellationToken) -> JoinSet<usize> {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -46,7 +46,7 @@ fn searches(base: &str, stop: &CancellationToken) -> JoinSet<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_clients_that_search_leave_quick_questions_quick() {
     const LOOKS: usize = 200;
-    /// Limit of a debug build on a loaded machine; it was 1.9 s when each search read the table.
+    /// Time limit of a debug build on a loaded machine; a search that read the table took 1.9 s.
     const P99: Duration = Duration::from_millis(700);
     let app = TestApp::start().await;
     fill(&app.ground.database).await;

@@ -1,4 +1,4 @@
-//! Sessions whose settings, server or schema are not what they were when they were opened; poolers in between.
+//! Sessions whose settings, server or schema change while they are open; poolers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ async fn set(database: &Database, setting: &str) {
     admin.batch_execute(&format!("ALTER DATABASE {name} {setting}")).await.unwrap();
 }
 
-/// A write that has to reach the database.
+/// Writes something, which has to reach the database.
 async fn write(db: &Db) -> Result<(), DbError> {
     db.object_removals().release_potential_orphans(vec![1]).await.map(drop)
 }
@@ -126,7 +126,7 @@ async fn work_that_has_changed_nothing_is_done_once_more_when_its_session_is_end
     }
 }
 
-/// Passes bytes on, and none of the connections that it knew when it forgot them.
+/// TCP relay that can forget its connections, like a firewall: they stay open and pass nothing.
 struct Forgetful {
     url: SecretString,
     forgotten: tokio::sync::watch::Sender<u64>,

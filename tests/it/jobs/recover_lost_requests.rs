@@ -17,12 +17,12 @@ fn search() -> Search {
     Search::new(groups, Duration::ZERO)
 }
 
-/// Takes every request there is and answers none of them.
+/// Consumes every request and publishes no result.
 async fn lose_every_request(roles: &Roles) {
     lose_every_record(roles, topics::CREATE).await;
 }
 
-/// Takes whatever lies on the topic and does nothing about it.
+/// Consumes every record of the topic and does nothing with it.
 async fn lose_every_record(roles: &Roles, topic: &str) {
     let membership = Membership {
         group: group_of(topic),
@@ -201,7 +201,7 @@ async fn a_cancelled_file_whose_request_is_still_to_be_published_keeps_its_remov
     roles.stop().await;
 }
 
-/// Removals that wait until nobody can store their objects any more.
+/// Number of removals that wait until no worker can store their objects any more.
 async fn removals(roles: &Roles) -> i64 {
     let sql = "SELECT count(*) FROM object_removals WHERE retry_at = 'infinity'";
     roles.database.connect().await.query_one(sql, &[]).await.unwrap().get(0)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
-/// What `file.events` holds, by file, in the order of their sequence.
+/// Reads the events by file, ordered by sequence.
 async fn events(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
     let mut events: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for delivery in roles.records(topics::EVENTS).await {

@@ -1,4 +1,4 @@
-//! A cluster of three brokers, of which one is lost or restarted: what can go on does.
+//! A cluster of three brokers that loses or restarts one: everything else goes on.
 
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::support::{Api, eventually_within, holds};
 
 /// Time limit for processes and brokers on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Far below what a wait for the broker that is lost would take: the relay's longest is 20 s.
+/// Time limit far below a wait for the lost broker: the relay's longest is 20 s.
 const SOON: Duration = Duration::from_secs(15);
 
-/// Partition 2 of each topic is on broker 3 alone.
+/// Places partition 2 of each topic on broker 3 alone.
 async fn make_topics_without_replicas(kafka: &Own, prefix: &str) {
     let make = topics::ALL.map(|name| async move {
         let name = format!("{prefix}{name}");

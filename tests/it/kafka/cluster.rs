@@ -1,4 +1,4 @@
-//! Kafka that is shared by all tests of real processes that run at once; topics and groups of its own for each of them.
+//! Kafka shared by all tests of real processes that run at the same time; each has its own topics and groups.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub const SERVES: &str = "api-service-group";
 /// Time limit for tools and processes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The shortest session that brokers allow.
+/// Shortest session timeout that brokers allow.
 pub const SESSION: Duration = Duration::from_secs(6);
 pub const SHORT_SESSION: (&str, &str) = ("KAFKA_SESSION_TIMEOUT", "6s");
 
@@ -35,12 +35,12 @@ impl Cluster {
         Self::with_prefix(unique("it-") + ".").await
     }
 
-    /// Serves one test: topics and groups have the names that operators know.
+    /// Uses topics and groups without a prefix, which only one test can do.
     pub async fn with_default_names() -> Option<Self> {
         Self::with_prefix(String::new()).await
     }
 
-    /// Tests that run at the same time have the same broker, and the last of them ends it.
+    /// Shares a broker with the tests that run at the same time; the last one stops it.
     async fn with_prefix(prefix: String) -> Option<Self> {
         static RUNNING: Mutex<Weak<Own>> = Mutex::const_new(Weak::new());
         let mut running = RUNNING.lock().await;
@@ -56,7 +56,7 @@ impl Cluster {
         KafkaTools { kafka: &self.kafka, prefix: &self.prefix }
     }
 
-    /// Waits until the group is stable, its members own so many partitions, in rising order, and each partition has one
+    /// Waits until the group is stable, its members own these numbers of partitions (sorted), and each partition has one
     /// owner.
     pub async fn shares(&self, group: &str, expected: &[usize]) -> Vec<GroupMember> {
         self.shares_within(PATIENCE, group, expected).await
@@ -79,7 +79,7 @@ impl Cluster {
         .await
     }
 
-    /// Waits until every record of the group's topic is committed; returns how many that are.
+    /// Waits until every record of the group's topic is committed; returns their number.
     pub async fn no_lag(&self, group: &str) -> i64 {
         eventually_within(PATIENCE, &format!("{group} has no lag"), async || {
             let offsets = self.tools().offsets(group).await?;
@@ -91,8 +91,7 @@ impl Cluster {
         .await
     }
 
-    /// What must hold when all is done: each file was made once, by moves that follow from one another, into one
-    /// object.
+    /// Checks the end state: each file was made once, by consecutive transitions, into one object.
     pub async fn assert_made_once(&self, api: &Api) {
         let ground = &self.processes.ground;
         assert_eq!(ground.database.one::<i64>(OUT_OF_LINE).await, 0, "moves that don't follow");
@@ -102,13 +101,13 @@ impl Cluster {
         assert_eq!(ground.bucket.keys().await.len(), usize::try_from(stats.total).unwrap(), "an object each");
     }
 
-    /// So many records wait for the group.
+    /// Number of records that the group lags by.
     pub async fn lag(&self, group: &str) -> Seen<i64> {
         let offsets = self.tools().offsets(group).await?;
         Ok(offsets.iter().map(|at| at.end - at.committed.unwrap_or(0)).sum())
     }
 
-    /// How often the coordinator has ended a rebalance of the group, by its own log.
+    /// Number of rebalances that the coordinator has completed, by its log.
     pub fn generations(&self, group: &str) -> usize {
         let line = format!("Stabilized group {}{group} generation", self.prefix);
         self.kafka.read("kafka/kafka.log").matches(&line).count()
@@ -135,8 +134,8 @@ pub fn partitions_of<'a>(members: &'a [GroupMember], client: &str) -> &'a [i32] 
     &members.iter().find(|member| member.client == client).unwrap().partitions
 }
 
-/// Waits until each of the partitions was assigned to one of these processes; returns how long after `since` by their logs,
-/// for a tool takes too long to tell.
+/// Waits until each of the partitions was assigned to one of these processes; returns the time since `since` by their logs,
+/// as tools are too slow.
 pub async fn taken_over(topic: &str, partitions: &[i32], by: &[&Process], since: DateTime<Utc>) -> Duration {
     let mut last = since;
     for partition in partitions {
@@ -152,7 +151,7 @@ pub async fn taken_over(topic: &str, partitions: &[i32], by: &[&Process], since:
     (last - since).to_std().unwrap()
 }
 
-/// When the process was given this partition, by its log.
+/// Times at which the process was assigned this partition, by its log.
 pub fn assignments(log: &str, name: &str) -> impl Iterator<Item = DateTime<Utc>> {
     let lines = log.lines().filter(move |line| {
         let named = line.split_once("partitions assigned partitions=").map(|(_, names)| names);

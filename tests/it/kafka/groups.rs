@@ -1,4 +1,4 @@
-//! Consumer groups as operators see them: what Kafka's own tools say while real processes work, come, go and die.
+//! Consumer groups as Kafka's own tools show them, while real processes work, start, stop and die.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::support::kafka_tools::GroupMember;
 use crate::support::process::{Process, STOP_LIMIT};
 use crate::support::{eventually_within, holds};
 
-/// The contract's: partitions that were added are noticed.
+/// Time limit of the contract until added partitions are used.
 const NOTICED: Duration = Duration::from_secs(30);
-/// The contract's: from SIGTERM to the next owner.
+/// Time limit of the contract from SIGTERM to the next owner.
 const HANDED_OVER: Duration = Duration::from_secs(2);
-/// How long after its session a dead member's partitions may wait.
+/// Time limit for a dead member's partitions after its session timeout.
 const AFTER_SESSION: Duration = Duration::from_secs(5);
 
-/// A name in Kafka for each, and enough to do.
+/// Settings that give each process a client id, and a processing delay.
 fn slow_worker(cluster: &Cluster, client_id: &str) -> Process {
     let slowly = [("PROCESSING_DELAY_MS", "200"), ("WORKER_CONCURRENCY", "4")];
     let settings = [&[SHORT_SESSION, ("KAFKA_CLIENT_ID", client_id)][..], &slowly].concat();
     cluster.processes.worker(1, &settings)
 }
 
-/// So that a run with `--nocapture` can be quoted.
+/// Prints the output of a tool, for `--nocapture`.
 fn print_table(members: &[GroupMember]) {
     eprintln!("{} member(s):", members.len());
     for member in members {

@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::run::Run;
 use crate::support::process::STOP_LIMIT;
 
-/// A run whose topics are there, and the other program. `None`, said on stderr, where one of them can't be.
+/// Starts a run with topics and the other client; `None` where one of them is missing, which is reported as not run.
 async fn with_peer(reads: &str, writes: &str) -> Option<(Run, Peer)> {
     let run = Run::new().await?;
     provision::topics(&run.kafka, 3).await.unwrap();

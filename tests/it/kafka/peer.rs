@@ -1,4 +1,4 @@
-//! A program of other make at the other end of the topics (`tests/interop`): kafkajs, which knows nothing of ours.
+//! Client by another library at the other end of the topics (`tests/interop`): kafkajs.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,16 +13,16 @@ use super::run::{PATIENCE, Run};
 use crate::support::process::STOP_LIMIT;
 use crate::support::{not_run, within};
 
-/// Reads one topic in a group of its own and writes to another. Dropping it kills it.
+/// Process that reads one topic in its own group and writes to another. Dropping it kills it.
 pub struct Peer {
     child: Child,
     stdin: Option<ChildStdin>,
-    /// What it prints, taken from it at once: it could do nothing else while it waits for us to read.
+    /// Lines that it prints, read at once: a full pipe would block it.
     lines: UnboundedReceiver<String>,
     log: PathBuf,
 }
 
-/// A record as it sees it.
+/// Record as it prints it.
 #[derive(Debug)]
 pub struct Received {
     pub key: Value,
@@ -31,7 +31,7 @@ pub struct Received {
 }
 
 impl Peer {
-    /// `None`, said on stderr, where it isn't installed.
+    /// Starts it; `None` where it isn't installed, which is reported as not run.
     pub async fn start(run: &Run, reads: &str, writes: &str) -> Option<Self> {
         let status =
             within(PATIENCE, "scripts/interop status", program().arg("status").output()).await.unwrap();
@@ -68,13 +68,13 @@ impl Peer {
         Some(Self { stdin: child.stdin.take(), child, lines, log })
     }
 
-    /// Has it publish a value, without key or headers.
+    /// Publishes a value, without key or headers.
     pub async fn send(&mut self, value: &Value) {
         let stdin = self.stdin.as_mut().unwrap();
         within(PATIENCE, "telling the peer", stdin.write_all(format!("{value}\n").as_bytes())).await.unwrap();
     }
 
-    /// The next record on the topic that speaks of this file; those of others are passed over.
+    /// Next record about this file; others are skipped.
     pub async fn receive(&mut self, file: FileId) -> Received {
         let ours = async {
             loop {
@@ -91,7 +91,7 @@ impl Peer {
         within(PATIENCE, "a record received by the peer", ours).await
     }
 
-    /// Lets it leave its group in good order.
+    /// Stops it gracefully, so that it leaves its group.
     pub async fn stop(mut self) {
         drop(self.stdin.take());
         let status = within(STOP_LIMIT * 2, "the peer's end", self.child.wait()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Files on their way through Apache Kafka, while the processes come, go and die.
+//! Files through Apache Kafka, while the processes start, stop and die.
 
 use bytes::Bytes;
 use filesys::broker::{Broker, Delivery, Position, Record};
@@ -17,7 +17,7 @@ impl Run {
         self.kafka.publish(topic, vec![record]).await.remove(0).unwrap()
     }
 
-    /// The dead letter of the record that lay there.
+    /// Waits for the dead letter of the record at this position.
     async fn dead_letter_of(&self, at: &Position) -> Delivery {
         eventually_within(PATIENCE, "the record is dead-lettered", async || {
             let dead_letters = records(&self.kafka, topics::DEAD_LETTERS).await;
@@ -115,7 +115,7 @@ fn key_of(location: &str) -> &str {
     location.split_once("/files/").map(|(bucket, _)| &location[bucket.len() + 1..]).unwrap()
 }
 
-/// Only its members, another time in the key, no attempt, no key on the record.
+/// Result of the source system: only its members, another time in the key, no attempt, no record key.
 async fn a_worker_of_the_source_system_is_understood(run: &Run, api: &Api, id: FileId) {
     let location =
         format!("s3://{}/files/{id}_by_another_worker_1767398400000.txt", run.ground.bucket.name());

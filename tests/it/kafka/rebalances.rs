@@ -1,4 +1,4 @@
-//! A group that is hardly ever at rest: workers come and go, partitions are added, files are asked for all the while.
+//! Rebalances all the time: workers join and leave, partitions are added, under a steady load.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::cluster::{Cluster, PATIENCE, SHORT_SESSION, WORKERS, all_completed};
 use crate::support::process::{Process, STOP_LIMIT};
 use crate::support::{Api, eventually_within, holds};
 
-/// How often a worker joins and another one leaves, and how often they do.
+/// Interval at which a worker joins and another one leaves, and how often that happens.
 const EVERY: Duration = Duration::from_secs(2);
 const MEMBERS: usize = 10;
-/// By the number of the worker that joins: how many partitions there are from then on.
+/// Number of partitions from then on, by the number of the worker that joins.
 const MORE: [(usize, usize); 2] = [(3, 6), (6, 12)];
 const PARTITIONS: i32 = 12;
 
-/// The contract's: for a partition to be without an owner, and for a new one to be used.
+/// Time limits of the contract: a partition without an owner, and a new one without use.
 const UNOWNED: Duration = Duration::from_secs(20);
 const USED: Duration = Duration::from_secs(30);
 
@@ -44,13 +44,13 @@ fn events(log: &str) -> Vec<(DateTime<Utc>, Event)> {
     log.lines().filter_map(event).collect()
 }
 
-/// From when to when somebody owned a partition.
+/// Time in which a partition had an owner.
 type Span = (DateTime<Utc>, DateTime<Utc>);
 
-/// How many partitions there were from when.
+/// Number of partitions, and the time since which there were so many.
 type Added = Vec<(usize, DateTime<Utc>)>;
 
-/// When each partition had an owner, by the logs of all workers; `end` is now.
+/// Times in which each partition had an owner, by the logs of all workers; `end` is now.
 fn spans(logs: &[String], end: DateTime<Utc>) -> BTreeMap<i32, Vec<Span>> {
     let mut spans: BTreeMap<i32, Vec<_>> = BTreeMap::new();
     for log in logs {
@@ -76,7 +76,7 @@ fn spans(logs: &[String], end: DateTime<Utc>) -> BTreeMap<i32, Vec<Span>> {
     spans
 }
 
-/// The longest time between two owners.
+/// Longest time without an owner.
 fn longest_gap(spans: &[Span]) -> Duration {
     let mut covered = spans[0].1;
     let mut longest = Duration::ZERO;
@@ -87,7 +87,7 @@ fn longest_gap(spans: &[Span]) -> Duration {
     longest
 }
 
-/// Asks for a file now and then, for as long as it is polled.
+/// Requests files at intervals, as long as it is polled.
 async fn light_load(api: &Api) {
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
     for n in 0.. {
@@ -96,8 +96,8 @@ async fn light_load(api: &Api) {
     }
 }
 
-/// Workers join one after the other, and from the third on the oldest leaves each time. Gives those that are left, the
-/// logs of those that are gone, and when partitions were added.
+/// Starts workers one after the other; from the third on the oldest leaves each time. Returns those that are left, the logs
+/// of the others, and the times at which partitions were added.
 async fn storm(cluster: &Cluster) -> (Vec<Process>, Vec<String>, Added) {
     let (mut workers, mut logs, mut added) = (Vec::new(), Vec::new(), Vec::new());
     let began = Instant::now();
@@ -157,7 +157,7 @@ async fn kafka_workers_that_come_and_go_while_partitions_are_added_leave_none_of
 const USED_PARTITIONS: &str =
     "SELECT count(DISTINCT kafka_partition) FROM transitions WHERE to_status = 'completed'";
 
-/// Each new partition: from when it was there to the first file that came by way of it.
+/// Time from the creation of each new partition to its first file.
 async fn assert_used_soon(cluster: &Cluster, added: &[(usize, DateTime<Utc>)]) {
     let sql = "SELECT kafka_partition, min(at) FROM transitions
         WHERE to_status = 'completed' GROUP BY kafka_partition ORDER BY kafka_partition";

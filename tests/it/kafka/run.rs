@@ -1,4 +1,4 @@
-//! `serve` and `worker` as processes of their own on the Apache Kafka that `TEST_KAFKA_BROKERS` names.
+//! `serve` and `worker` as processes on the Apache Kafka that `TEST_KAFKA_BROKERS` names.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use filesys::broker::kafka::Kafka;
 use crate::support::process::Process;
 use crate::support::{Api, Ground, SharedKafka, eventually, not_run};
 
-/// A killed member's partitions are given to others after the session timeout, and a cold broker takes its time.
+/// Time limit of waits: a killed member's partitions are reassigned after its session timeout, and a cold broker is slow.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Run: its data, and a client of its topics.
+/// Data of one run, and a client of its topics.
 pub struct Run {
     pub ground: Ground,
     pub kafka: Kafka,
 }
 
 impl Run {
-    /// `None`, said on stderr, where no Kafka was named.
+    /// Prepares a run; `None` without `TEST_KAFKA_BROKERS`, which is reported as not run.
     pub async fn new() -> Option<Self> {
         let ground = Ground::new().await;
         let kafka = ground.kafka.as_ref().map(SharedKafka::client);

@@ -1,4 +1,4 @@
-//! Roles whose clocks are wrong or jump: they show wrong times and do no harm.
+//! Roles with wrong or jumping clocks: they show wrong times, and nothing else goes wrong.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -16,12 +16,12 @@ use crate::support::process::STOP_LIMIT;
 use crate::support::{Answer, Api, Bucket, eventually, eventually_within, holds, within};
 
 const HOUR: i64 = 3600;
-/// Much less than the clocks are wrong by.
+/// Deadline, much shorter than the clocks' error.
 const DEADLINE: &str = "30m";
-/// `serve` looks for files past their deadline, and for lost requests, every ten seconds.
+/// Time in which `serve` looks for expired files and lost requests at least once.
 const A_LOOK: Duration = Duration::from_secs(12);
 
-/// Roles that believe in a clock that is wrong by so many seconds; their monotonic one stays right, as in life.
+/// Roles whose wall clock is wrong by so many seconds; the monotonic clock stays right.
 struct WrongClock {
     library: PathBuf,
     offset: PathBuf,
@@ -61,7 +61,7 @@ async fn ask(api: &Api, key: &str) -> Answer {
     Answer::of(api.request(Method::POST, "/files").header("idempotency-key", key).json(&body)).await
 }
 
-/// Half of them at each; every one of them also at the other, under the same key.
+/// Posts half of the files at each serve, and repeats each at the other under the same key.
 async fn ask_both(apis: [&Api; 2], batch: &str) -> Vec<domain::File> {
     let mut files = Vec::new();
     for n in 0..20 {

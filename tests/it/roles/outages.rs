@@ -1,5 +1,5 @@
-//! Services that come late, stop, are killed and come back, while the roles go on: nothing is lost, nothing needs a
-//! restart, and the log says it once.
+//! Services that start late, stop, are killed and recover, while the roles go on: nothing is lost, nothing needs a restart,
+//! and each outage is logged once.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,46 +12,46 @@ use crate::support::own::Own;
 use crate::support::process::{Process, STOP_LIMIT};
 use crate::support::{eventually, eventually_within, holds};
 
-/// How long a service is away when the log is looked at.
+/// Length of an outage whose log lines are checked.
 const OUTAGE: Duration = Duration::from_secs(10);
 
-/// Warnings and errors of one process for one outage with work to do.
+/// Largest number of warnings and errors of one process in one outage.
 const LINES: usize = 25;
 
-/// What a process says from here on.
-struct Ear<'a> {
+/// Log of a process from this position on.
+struct LogTail<'a> {
     process: &'a Process,
     from: usize,
 }
 
-impl<'a> Ear<'a> {
+impl<'a> LogTail<'a> {
     fn on(process: &'a Process) -> Self {
         Self { process, from: process.log().len() }
     }
 
-    fn heard(&self) -> String {
+    fn lines(&self) -> String {
         self.process.log()[self.from..].to_owned()
     }
 
     fn count(&self, text: &str) -> usize {
-        self.heard().matches(text).count()
+        self.lines().matches(text).count()
     }
 
-    async fn hears(&self, text: &str) {
+    async fn waits_for(&self, text: &str) {
         eventually_within(PATIENCE, &format!("it says: {text}"), async || holds(self.count(text) > 0, ""))
             .await;
     }
 
-    /// Few lines, and these once each, or twice.
-    fn heard_once(&self, what: &str, texts: &[&str]) {
-        let heard = self.heard();
+    /// Checks that there are few lines, and these once or twice each.
+    fn logged_once(&self, what: &str, texts: &[&str]) {
+        let lines = self.lines();
         let troubles: Vec<&str> =
-            heard.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
-        eprintln!("{what}: {} lines, of them {} warnings and errors", heard.lines().count(), troubles.len());
+            lines.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
+        eprintln!("{what}: {} lines, of them {} warnings and errors", lines.lines().count(), troubles.len());
         assert!(troubles.len() < LINES, "{what}:\n{}", troubles.join("\n"));
         for text in texts {
             // A service that stops in good order on a busy machine may take seconds in which some still reach it.
-            assert!((1..=2).contains(&self.count(text)), "{what}: {text}:\n{heard}");
+            assert!((1..=2).contains(&self.count(text)), "{what}: {text}:\n{lines}");
         }
     }
 }
@@ -64,7 +64,7 @@ async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
     let mut traffic = Traffic::new(&api);
     for how in ["stopped", "killed"] {
         traffic.post_many(20).await;
-        let ear = Ear::on(&process);
+        let log = LogTail::on(&process);
         match how {
             "stopped" => site.postgres.stop().await,
             _ => site.postgres.kill().await,
@@ -75,7 +75,7 @@ async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
             !seen.contains("503 unavailable up up up") && !seen.contains("200 ready down up up"),
             "{seen:?}"
         );
-        ear.heard_once(&format!("postgresql {how}"), &["postgresql is away"]);
+        log.logged_once(&format!("postgresql {how}"), &["postgresql is away"]);
         assert!(traffic.refused > 0);
 
         site.postgres.start_again().await;
@@ -93,8 +93,8 @@ async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
         })
         .await;
         traffic.recovers(&format!("postgresql {how}"), back, before).await;
-        ear.hears("postgresql is back").await;
-        ear.heard_once(&format!("postgresql {how} and back"), &["postgresql is away", "postgresql is back"]);
+        log.waits_for("postgresql is back").await;
+        log.logged_once(&format!("postgresql {how} and back"), &["postgresql is away", "postgresql is back"]);
         let listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
         eventually("it listens to PostgreSQL again", async || {
             let count: i64 = site.one(listening).await;
@@ -117,36 +117,36 @@ async fn s3_that_stops_under_load_fails_no_file_and_a_lost_bucket_is_recreated()
     api.wait_until_completed(made_before).await;
     for how in ["stopped", "emptied"] {
         traffic.post_many(20).await;
-        let ear = Ear::on(&process);
+        let log = LogTail::on(&process);
         site.store.stop().await;
         let before = traffic.completed().await;
         let seen = traffic.go_on(OUTAGE, false).await;
         assert_eq!(seen, BTreeSet::from(["200 degraded up up down".to_owned()]));
         is_refusal(&api.content(made_before).await, "storage_unavailable");
-        ear.heard_once(&format!("s3 {how}"), &["s3 is away"]);
+        log.logged_once(&format!("s3 {how}"), &["s3 is away"]);
         // Once for each worker, or twice: connections that are open may work for a moment after new ones are refused.
-        assert!((1..=4).contains(&ear.count("records wait")), "{}", ear.count("records wait"));
+        assert!((1..=4).contains(&log.count("records wait")), "{}", log.count("records wait"));
 
         if how == "emptied" {
             site.store.forget_everything();
         }
         site.store.start_again().await;
         traffic.recovers(&format!("s3 {how}"), Instant::now(), before).await;
-        ear.hears("s3 is back").await;
-        ear.heard_once(&format!("s3 {how} and back"), &["s3 is away", "s3 is back"]);
+        log.waits_for("s3 is back").await;
+        log.logged_once(&format!("s3 {how} and back"), &["s3 is away", "s3 is back"]);
         wait_until_ready(&api, "200 ready up up up").await;
-        assert_eq!(ear.count("bucket was gone"), usize::from(how == "emptied"));
+        assert_eq!(log.count("bucket was gone"), usize::from(how == "emptied"));
     }
     assert_eq!(api.content(made_before).await.problem()["code"], "object_missing");
 
     // While nothing else is wrong.
-    let ear = Ear::on(&process);
+    let log = LogTail::on(&process);
     site.store.forget_everything();
     wait_until_ready(&api, "200 degraded up up down").await;
     traffic.post_many(8).await;
     site.assert_whole(&api, &traffic.accepted).await;
     wait_until_ready(&api, "200 ready up up up").await;
-    assert_eq!(ear.count("bucket was gone"), 1);
+    assert_eq!(log.count("bucket was gone"), 1);
     process.stop_within(STOP_LIMIT).await;
 }
 
@@ -164,18 +164,18 @@ async fn localstack_that_ends_and_forgets_everything_fails_no_file() {
     let mut traffic = Traffic::new(&api);
     for how in ["stopped", "killed"] {
         traffic.post_many(20).await;
-        let ear = Ear::on(&process);
+        let log = LogTail::on(&process);
         match how {
             "stopped" => s3.stop().await,
             _ => s3.kill().await,
         }
         let before = traffic.completed().await;
         traffic.go_on(OUTAGE, false).await;
-        ear.heard_once(&format!("localstack {how}"), &["s3 is away"]);
+        log.logged_once(&format!("localstack {how}"), &["s3 is away"]);
         s3.start_again().await;
         traffic.recovers(&format!("localstack {how}"), Instant::now(), before).await;
-        ear.hears("s3 is back").await;
-        ear.hears("bucket was gone").await;
+        log.waits_for("s3 is back").await;
+        log.waits_for("bucket was gone").await;
         site.assert_whole(&api, &traffic.accepted).await;
     }
     process.stop_within(STOP_LIMIT).await;
@@ -187,7 +187,7 @@ async fn up_waits_for_the_services_that_it_was_given() {
     site.postgres.stop().await;
     site.store.stop().await;
     let process = site.spawn_up(&[]);
-    Ear { process: &process, from: 0 }.hears("postgresql is away").await;
+    LogTail { process: &process, from: 0 }.waits_for("postgresql is away").await;
     site.postgres.start_again().await;
     let (process, api) = listening(process).await;
     let file = api.post_file("early").await;
@@ -227,16 +227,17 @@ async fn kafka_roles_that_start_before_their_services_say_so_and_work_when_they_
     assert_eq!(api.get("/livez").await.status, 200);
     wait_until_ready(&api, "503 unavailable down down down").await;
     is_refusal(&api.post(&json!({"title": "early"})).await, "database_unavailable");
-    let (serve_ear, worker_ear) = (Ear { process: &serve, from: 0 }, Ear { process: &worker, from: 0 });
+    let (serve_log, worker_log) =
+        (LogTail { process: &serve, from: 0 }, LogTail { process: &worker, from: 0 });
     for service in ["postgresql", "kafka", "s3"] {
-        serve_ear.hears(&format!("{service} is away")).await;
+        serve_log.waits_for(&format!("{service} is away")).await;
     }
-    worker_ear.hears("kafka is away").await;
+    worker_log.waits_for("kafka is away").await;
 
     // PostgreSQL without the schema; `migrate` makes it before it finds that Kafka is away.
-    let unmigrated = Ear::on(&serve);
+    let unmigrated = LogTail::on(&serve);
     site.postgres.start_again().await;
-    unmigrated.hears("`filesys migrate` makes it").await;
+    unmigrated.waits_for("`filesys migrate` makes it").await;
     assert_eq!(readiness(&api).await, "503 unavailable down down down");
     is_refusal(&api.post(&json!({"title": "early"})).await, "database_unavailable");
     site.migrate_in_vain(&[]).await;
@@ -258,17 +259,17 @@ async fn kafka_roles_that_start_before_their_services_say_so_and_work_when_they_
     eprintln!("roles before s3: first file {:?} after it answered", back.elapsed());
     wait_until_ready(&api, "200 ready up up up").await;
     for service in ["postgresql", "kafka", "s3"] {
-        serve_ear.hears(&format!("{service} is back")).await;
+        serve_log.waits_for(&format!("{service} is back")).await;
     }
-    serve_ear.heard_once("serve before its services", &["kafka is away", "kafka is back", "s3 is away"]);
-    worker_ear.heard_once("worker before its services", &["kafka is away", "kafka is back", "s3 is away"]);
+    serve_log.logged_once("serve before its services", &["kafka is away", "kafka is back", "s3 is away"]);
+    worker_log.logged_once("worker before its services", &["kafka is away", "kafka is back", "s3 is away"]);
     worker.stop_within(STOP_LIMIT * 2).await;
     serve.stop_within(STOP_LIMIT * 2).await;
 
     each_alone(&mut site).await;
 }
 
-/// The roles are started anew while just one service is away.
+/// Restarts the roles while one service is unavailable.
 async fn each_alone(site: &mut Site) {
     for (service, probe, may_refuse) in [
         ("postgresql", "503 unavailable down up up", true),
@@ -312,7 +313,7 @@ async fn kafka_that_stops_and_is_killed_and_loses_topics_holds_nothing_up_afterw
     let mut traffic = Traffic::new(&api);
     for how in ["stopped", "killed"] {
         traffic.post_many(20).await;
-        let ears = [("serve", Ear::on(&serve)), ("worker", Ear::on(&worker))];
+        let logs = [("serve", LogTail::on(&serve)), ("worker", LogTail::on(&worker))];
         match how {
             "stopped" => site.kafka().stop().await,
             _ => site.kafka().kill().await,
@@ -320,15 +321,15 @@ async fn kafka_that_stops_and_is_killed_and_loses_topics_holds_nothing_up_afterw
         let before = traffic.completed().await;
         let seen = traffic.go_on(OUTAGE, false).await;
         assert_eq!(seen, BTreeSet::from(["200 degraded up down up".to_owned()]));
-        for (role, ear) in &ears {
-            ear.hears("kafka is away").await;
-            ear.heard_once(&format!("{role}, kafka {how}"), &["kafka is away"]);
+        for (role, log) in &logs {
+            log.waits_for("kafka is away").await;
+            log.logged_once(&format!("{role}, kafka {how}"), &["kafka is away"]);
         }
         site.kafka().start_again().await;
         traffic.recovers(&format!("kafka {how}"), Instant::now(), before).await;
-        for (role, ear) in &ears {
-            ear.hears("kafka is back").await;
-            ear.heard_once(&format!("{role}, kafka {how} and back"), &["kafka is away", "kafka is back"]);
+        for (role, log) in &logs {
+            log.waits_for("kafka is back").await;
+            log.logged_once(&format!("{role}, kafka {how} and back"), &["kafka is away", "kafka is back"]);
         }
         site.assert_whole(&api, &traffic.accepted).await;
     }
@@ -359,7 +360,7 @@ async fn kafka_topics_that_are_deleted_and_recreated_are_used_without_a_restart(
         topics(&site, &["--create", "--if-not-exists", "--topic", topic, "--partitions", "3"]).await;
     }
     let before = 23;
-    traffic.recovers("topics made anew", Instant::now(), before).await;
+    traffic.recovers("topics recreated", Instant::now(), before).await;
     traffic.post_many(20).await;
     site.assert_whole(&api, &traffic.accepted).await;
     lag_is_gone(&site).await;
@@ -371,7 +372,7 @@ async fn topics(site: &Site, args: &[&str]) {
     site.kafka().run(&[&["tool", "topics"], args].concat()).await;
 }
 
-/// All that is in the topics is committed by both groups, as Kafka's own tool tells.
+/// Waits until both groups have committed every record, by Kafka's own tool.
 async fn lag_is_gone(site: &Site) {
     eventually_within(PATIENCE * 2, "both groups have no lag", async || {
         let table = site.kafka().run(&["tool", "consumer-groups", "--describe", "--all-groups"]).await;

@@ -1,4 +1,4 @@
-//! Stopping in good order, dying in the middle, starting again on the same data.
+//! Graceful stops, crashes with work in flight, restarts on the same data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::records::records;
 use crate::support::{Ground, SharedKafka, TestApp, eventually, holds};
 
-/// How far a file is; recovering must never lower it.
+/// Rank of a status; recovery must never lower it.
 fn rank(status: Status) -> usize {
     match status {
         Status::Pending => 0,
@@ -21,7 +21,7 @@ fn rank(status: Status) -> usize {
     }
 }
 
-/// What the lists of the processes said of each file, one look after the other.
+/// Last status of each file that the lists have shown.
 #[derive(Default)]
 struct Watch(BTreeMap<FileId, Status>);
 
@@ -48,7 +48,7 @@ impl Watch {
     }
 }
 
-/// Lines that don't begin where the last one ended, or that lower the rank.
+/// History entries that don't begin where the last one ended, or that lower the rank.
 const BACKWARDS: &str = "
     WITH line AS (
         SELECT from_status::text AS before, to_status::text AS after,
@@ -58,7 +58,7 @@ const BACKWARDS: &str = "
     SELECT count(*) FROM line
     WHERE before IS DISTINCT FROM last OR array_position(ranks, before) > array_position(ranks, after)";
 
-/// What must hold when everything is done, whatever happened on the way.
+/// Checks the end state, which is the same whatever happened before.
 async fn assert_whole(app: &TestApp, accepted: &BTreeSet<FileId>) {
     let files = app.all_files("/files?limit=200").await;
     let ids: BTreeSet<FileId> = files.iter().map(|file| file.id).collect();
@@ -205,7 +205,7 @@ async fn a_second_signal_ends_it_at_once() {
     let file = app.post_file("slow").await;
     app.wait_until(file.id, Status::Processing).await;
     let ground: Ground = app.interrupt_twice().await;
-    // Kafka delivers the same request again; one that went with the broker in the process is asked for anew.
+    // Kafka delivers the same request again; one that went with the broker in the process is republished.
     let attempt = if ground.kafka.is_some() { Attempt::FIRST } else { Attempt(2) };
     let app = ground.start(&[]).await;
     let file = app.wait_until_completed(file.id).await;

@@ -1,4 +1,4 @@
-//! The services of one test, to be stopped and killed; the roles on them, and a load that notices what it is answered.
+//! Services of one test that can be stopped and killed, the roles on them, and a load that checks its answers.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,23 +14,23 @@ use crate::support::own::Own;
 use crate::support::process::Process;
 use crate::support::{Answer, Api, Ports, eventually, eventually_within, holds, unique, within};
 
-/// Time in which work goes on after its service answers again; a loaded machine may need several times that.
+/// Time in which work resumes after its service has recovered, with room for a loaded machine.
 pub const RECOVERY: Duration = Duration::from_secs(10);
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The shortest that brokers allow; a member that was away for longer joins its group anew.
+/// Shortest session timeout that brokers allow; a member that is silent for longer has to rejoin its group.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Lines of the history that don't begin where the last one ended.
+/// History entries that don't begin where the last one ended.
 pub const OUT_OF_LINE: &str = "SELECT count(*) FROM (
     SELECT from_status, lag(to_status) OVER (PARTITION BY file_id ORDER BY id) AS last FROM transitions
 ) AS line WHERE from_status IS DISTINCT FROM last";
 
-/// Moves that one attempt of a file made more than once.
+/// Transitions that one attempt of a file made more than once.
 pub const TWICE: &str = "SELECT count(*) FROM (
     SELECT 1 FROM transitions GROUP BY file_id, to_status, attempt HAVING count(*) > 1) AS twice";
 
-/// An S3 server in this process: to be stopped, and started again with or without what it held.
+/// S3 server in this process that can be stopped and started again, with or without its objects.
 pub struct Store {
     data: DataDir,
     server: Option<EmbeddedS3>,
@@ -72,7 +72,7 @@ impl Store {
     }
 }
 
-/// The services of one test, and what its processes have in common.
+/// Services of one test, and the settings that its processes share.
 pub struct Site {
     pub postgres: Own,
     pub store: Store,
@@ -81,13 +81,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// Without Kafka, for `filesys up`. All services run; the database is empty and there is no bucket.
+    /// Starts the services without Kafka, for `filesys up`; the database is empty and there is no bucket.
     pub async fn new() -> Self {
         let (postgres, store) = tokio::join!(Own::postgres(), Store::start());
         Self { postgres, store, kafka: None, dir: tempfile::tempdir().unwrap() }
     }
 
-    /// With Kafka, where it can be had.
+    /// Starts the services with Kafka, where it is available.
     pub async fn with_kafka() -> Option<Self> {
         let kafka = Own::kafka().await?;
         Some(Self { kafka: Some(kafka), ..Self::new().await })
@@ -121,7 +121,7 @@ impl Site {
         Process::spawn(args, &self.env(more), &log)
     }
 
-    /// Listens when this returns.
+    /// Starts a role; it listens when this returns.
     pub async fn serve(&self) -> (Process, Api) {
         listening(self.spawn(&["serve"], &[])).await
     }
@@ -130,14 +130,14 @@ impl Site {
         self.spawn(&["worker", "--replicas", "2"], &[("WORKER_CONCURRENCY", "4")])
     }
 
-    /// Slow enough for an outage to find work under way.
+    /// Starts `up`, slow enough to have work in flight during an outage.
     pub fn spawn_up(&self, more: &[(&str, &str)]) -> Process {
         let slowly = [("PROCESSING_DELAY_MS", "50"), ("WORKER_CONCURRENCY", "4")];
         let data_dir = self.dir.path().join("data");
         self.spawn(&["up", "--data-dir", data_dir.to_str().unwrap()], &[&slowly, more].concat())
     }
 
-    /// `filesys migrate` while a service is away: what it said.
+    /// Output of `filesys migrate` during an outage.
     pub async fn migrate_in_vain(&self, more: &[(&str, &str)]) -> String {
         let began = Instant::now();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_filesys"));
@@ -159,8 +159,7 @@ impl Site {
         crate::support::services::connect(&url).await.query_one(sql, &[]).await.unwrap().get(0)
     }
 
-    /// What must hold when all is done, whatever happened: every accepted file once, by moves that each began where
-    /// the last one ended, on the first attempt.
+    /// Checks the end state: every accepted file was made once, by consecutive transitions, on the first attempt.
     pub async fn assert_whole(&self, api: &Api, accepted: &BTreeSet<FileId>) {
         let stats = eventually_within(PATIENCE, "every file is completed", async || {
             let stats = api.stats().await;
@@ -193,7 +192,7 @@ pub async fn listening(process: Process) -> (Process, Api) {
     (process, Api::at(&format!("http://{address}")))
 }
 
-/// `status`, `database`, `kafka`, `storage`, behind the status of the answer.
+/// Status of `/readyz`, and its members `status`, `database`, `kafka` and `storage`.
 pub async fn readiness(api: &Api) -> String {
     let answer = api.get("/readyz").await;
     let health: Value = answer.json();
@@ -209,7 +208,7 @@ pub async fn wait_until_ready(api: &Api, expected: &str) {
     .await;
 }
 
-/// A stream of requests and probes, as a busy site has.
+/// Steady stream of requests and probes.
 pub struct Traffic<'a> {
     pub api: &'a Api,
     pub accepted: BTreeSet<FileId>,
@@ -221,7 +220,7 @@ impl<'a> Traffic<'a> {
         Self { api, accepted: BTreeSet::new(), refused: 0 }
     }
 
-    /// 201 or, when it may be, 503 with `Retry-After`; nothing else, ever.
+    /// Posts a file: 201 or, where allowed, 503 with `Retry-After`; anything else fails the test.
     pub async fn post(&mut self, may_refuse: bool) {
         let answer = self.api.post(&json!({"title": "during an outage"})).await;
         match answer.status {
@@ -240,7 +239,7 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// Posts and probes while a service is away. Gives the answers of the probe.
+    /// Posts and probes during an outage. Returns the probe's answers.
     pub async fn go_on(&mut self, how_long: Duration, may_refuse: bool) -> BTreeSet<String> {
         let began = Instant::now();
         let mut seen = BTreeSet::new();
@@ -259,7 +258,7 @@ impl<'a> Traffic<'a> {
         if answer.status == 200 { answer.json::<filesys::domain::Stats>().completed } else { -1 }
     }
 
-    /// How long after the service answered again the next file was completed, and the last one.
+    /// Checks the times from the recovery of the service to the next completed file, and to the last one.
     pub async fn recovers(&self, what: &str, back: Instant, before: i64) {
         eventually_within(PATIENCE, &format!("{what}: work goes on"), async || {
             let completed = self.completed().await;

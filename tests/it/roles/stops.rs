@@ -14,20 +14,20 @@ use crate::support::process::{Process, STOP_LIMIT};
 use crate::support::raw::Request;
 use crate::support::{Api, eventually_within, holds};
 
-/// Members of each of two processes; one partition each.
+/// Members of each of two processes, with one partition each.
 const REPLICAS: usize = 5;
 const JOBS: usize = 30;
 const PARTITIONS: (&str, &str) = ("KAFKA_PARTITIONS", "10");
 
-/// The contract's: from the end of a process to the next owners.
+/// Time limit of the contract from the end of a process to the next owners.
 const TAKEN_OVER: Duration = Duration::from_secs(2);
-/// The contract's: from the second signal to the end.
+/// Time limit of the contract from the second signal to the end.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 const A_DAY: &str = "86400000";
 
-/// Ten members of the group, five in each process; every one of them has a partition.
-async fn ten(
+/// Starts ten members, five in each process, with one partition each.
+async fn ten_members(
     cluster: &Cluster,
     leaving: &[(&str, &str)],
     staying: &[(&str, &str)],
@@ -53,8 +53,8 @@ fn ended(process: &Process) -> usize {
     process.log().matches("result published").count()
 }
 
-/// Three jobs for each of its members.
-async fn has_its_hands_full(process: &Process) {
+/// Waits until each member has three jobs in flight.
+async fn is_busy(process: &Process) {
     eventually_within(PATIENCE, "every member is at work", async || {
         let (begun, ended) = (begun(process), ended(process));
         holds(begun >= JOBS / 2, (begun, ended))
@@ -62,7 +62,7 @@ async fn has_its_hands_full(process: &Process) {
     .await;
 }
 
-/// SIGTERM, the end with success, the next owners; the log of the process that ended.
+/// Stops a process with SIGTERM and waits for the next owners; returns its log.
 async fn stops(leaving: Process, its: &[i32], staying: &Process) -> String {
     let asked = Utc::now();
     leaving.signal(Signal::SIGTERM);
@@ -82,9 +82,9 @@ async fn kafka_workers_that_stop_finish_what_they_have_begun_and_it_is_not_done_
     let Some(cluster) = Cluster::shared().await else { return };
     let (serve, api) = cluster.processes.serve(&[PARTITIONS]).await;
     let slowly = [("PROCESSING_DELAY_MS", "4000")];
-    let (leaving, staying, its) = ten(&cluster, &slowly, &slowly).await;
+    let (leaving, staying, its) = ten_members(&cluster, &slowly, &slowly).await;
     ask(&api, JOBS).await;
-    has_its_hands_full(&leaving).await;
+    is_busy(&leaving).await;
     let log = stops(leaving, &its, &staying).await;
     assert!(!log.contains("handed back"), "{log}");
     let [begun, ended] = ["processing started", "result published"].map(|line| log.matches(line).count());
@@ -101,9 +101,9 @@ async fn kafka_workers_that_stop_release_what_takes_too_long_and_others_make_it(
     let Some(cluster) = Cluster::shared().await else { return };
     let (serve, api) = cluster.processes.serve(&[PARTITIONS]).await;
     let endless = [("PROCESSING_DELAY_MS", A_DAY), ("SHUTDOWN_TIMEOUT", "1s")];
-    let (leaving, staying, its) = ten(&cluster, &endless, &[]).await;
+    let (leaving, staying, its) = ten_members(&cluster, &endless, &[]).await;
     ask(&api, JOBS).await;
-    has_its_hands_full(&leaving).await;
+    is_busy(&leaving).await;
     assert_eq!(ended(&leaving), 0);
     let log = stops(leaving, &its, &staying).await;
     assert!(log.contains("work handed back unfinished"), "{log}");
@@ -114,8 +114,8 @@ async fn kafka_workers_that_stop_release_what_takes_too_long_and_others_make_it(
     serve.stop_within(STOP_LIMIT).await;
 }
 
-/// A request that waits for a locked table: an orderly end waits for it.
-async fn dawdle(cluster: &Cluster, api: &Api) -> (tokio_postgres::Client, TcpStream) {
+/// Sends a request that waits for a locked table, so that a graceful stop has to wait for it.
+async fn request_that_waits(cluster: &Cluster, api: &Api) -> (tokio_postgres::Client, TcpStream) {
     let holder = cluster.processes.ground.database.connect().await;
     holder.batch_execute("BEGIN; LOCK TABLE files IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let mut stream = TcpStream::connect(api.address()).await.unwrap();
@@ -137,7 +137,7 @@ async fn kafka_roles_on_their_way_out_are_not_ready_and_end_at_once_when_asked_t
         holds(answer.status == 200, answer)
     })
     .await;
-    let dawdling = dawdle(&cluster, &api).await;
+    let dawdling = request_that_waits(&cluster, &api).await;
 
     serve.notices(Signal::SIGTERM).await;
     // Who still gets through is told so, the others are refused.

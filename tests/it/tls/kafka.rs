@@ -1,4 +1,4 @@
-//! A login to Apache Kafka, for which no build needs OpenSSL, and what a client that was let in can do.
+//! Logins to Apache Kafka that need no OpenSSL, and what a client can do afterwards.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub fn membership(topic: &str) -> Membership {
     }
 }
 
-/// Make a topic, publish, join, consume, commit, and start behind what was committed.
+/// Creates a topic, publishes, joins, consumes, commits, and starts after the committed offset.
 pub async fn round_trip(kafka: &Kafka) {
     let topic = unique("tls-");
     let spec = TopicSpec { name: topic.clone(), partitions: 1 };

@@ -1,4 +1,4 @@
-//! Both Kafka clients by every way in that Apache Kafka has for them, and what they say when they are kept out.
+//! Both Kafka clients with every security protocol, and their errors when they are refused.
 
 use filesys::broker::kafka::Kafka;
 use filesys::broker::{Broker, BrokerError, Member, MemberEvent, TopicSpec};
@@ -15,7 +15,7 @@ fn encrypted(authority: &Authority) -> Settings {
     vec![("KAFKA_TLS_CA", authority.path().to_str().unwrap().to_owned())]
 }
 
-/// The first trouble that is about us and not about the network.
+/// First error that is about credentials and not about the network.
 async fn refusal_of(member: &mut dyn Member) -> String {
     loop {
         if let MemberEvent::Trouble(BrokerError::Configuration(text)) = member.next(1).await {
@@ -24,7 +24,7 @@ async fn refusal_of(member: &mut dyn Member) -> String {
     }
 }
 
-/// What either client says: one line that holds all of these.
+/// Waits for an error of either client that has all of these parts.
 async fn both_are_refused(config: &KafkaConfig, because: &[&str]) {
     let kafka = Kafka::new(config, "tls-test");
     // A connection that is closed at once may lose the reason on the way, now and then.

@@ -16,7 +16,7 @@ use crate::support::{Database, PATIENCE, eventually, holds, within};
 
 const DATABASE: &str = "encrypted";
 
-/// A server that takes encrypted connections only, but for the one of the test itself, which was there before.
+/// Server that takes encrypted connections only; the test's own one was opened before.
 pub struct EncryptedPostgres {
     postgres: EmbeddedPostgres,
     pub admin: tokio_postgres::Client,
@@ -56,7 +56,7 @@ impl EncryptedPostgres {
         this
     }
 
-    /// By the server itself, which insists on owning its key.
+    /// Writes the key through the server, which has to own it.
     async fn write(&self, name: &str, text: &str) {
         let sql = format!(
             "COPY (SELECT regexp_split_to_table('{text}', E'\\n')) TO PROGRAM 'umask 077; cat >{name}'"
@@ -79,7 +79,7 @@ impl EncryptedPostgres {
         (row.get(0), row.get(1))
     }
 
-    /// What the product says when it can't connect.
+    /// Error of the product when it can't connect.
     async fn refusal(&self, host: &str, parameters: &str) -> String {
         let url = self.url(host, parameters);
         let migrating = migrations::migrate(&url).await.unwrap_err().to_string();

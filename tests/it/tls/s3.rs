@@ -1,4 +1,4 @@
-//! S3 over https with an authority of one's own.
+//! S3 over https with a private certificate authority.
 
 use filesys::config::S3Config;
 use filesys::config::tls::Authorities;
@@ -9,7 +9,7 @@ use crate::support::Bucket;
 use crate::support::certificates::Authority;
 use crate::support::tls_front::TlsFront;
 
-/// The endpoint of the tests' own server, behind TLS.
+/// Endpoint of the tests' S3 server, behind TLS.
 pub async fn https(bucket: &Bucket, authority: &Authority) -> (TlsFront, String) {
     let endpoint = bucket.config.endpoint.as_deref().unwrap();
     let server = endpoint.strip_prefix("http://").unwrap().parse().unwrap();

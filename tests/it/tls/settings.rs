@@ -1,4 +1,4 @@
-//! Encryption that can't be had ends the executable at its start, with the reason.
+//! Encryption that can't be set up ends the executable at its start, with the reason.
 
 use std::process::Command;
 

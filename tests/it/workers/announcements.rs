@@ -1,4 +1,4 @@
-//! When a worker says that it has begun: meanwhile, if it takes long; with the end, if it doesn't.
+//! Announcements of a start: at once for a long job, together with the end for a short one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use filesys::domain::messages::topics;
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
-/// What workers have said, in the order of one partition, each with the time of its record.
+/// Results of workers in the order of one partition, with the times of their records.
 async fn said(roles: &Roles) -> Vec<(FileResult, i64, i64)> {
     let records = roles.records(topics::CREATED).await;
     let said = records.iter().map(|record| {

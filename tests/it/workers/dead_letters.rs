@@ -47,7 +47,7 @@ async fn failed(roles: &Roles) -> (File, DeadLetter) {
     (file, dead_letter)
 }
 
-/// Requests wait in the outbox until there is a relay.
+/// Roles without a relay: requests stay in the outbox.
 async fn without_relay() -> Roles {
     Roles::new().await.with_results().await.with_dead_letters().await.with_worker().await.with_intake()
 }

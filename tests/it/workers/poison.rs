@@ -12,7 +12,7 @@ use crate::support::records::{header, origin};
 use crate::support::roles::{Roles, group_of};
 use crate::support::{eventually, eventually_within, holds};
 
-/// A request that names no file of ours, and a part of what is said about it.
+/// Unprocessable requests, and a part of the reason that is given for each.
 const POISON: [(Option<&[u8]>, &str); 14] = [
     (None, "no value"),
     (Some(b""), "no value"),
@@ -65,9 +65,9 @@ async fn poison_among_good_requests_is_dead_lettered_once_and_its_neighbours_com
     roles.stop().await;
 }
 
-/// `WORKER_CONCURRENCY` and `WORKER_MAX_ATTEMPTS` where nobody sets them: the tries of one file take seconds.
+/// Defaults of `WORKER_CONCURRENCY` and `WORKER_MAX_ATTEMPTS`: the tries of one file take seconds.
 const AS_SHIPPED: (usize, u32) = (16, 5);
-/// The contract's: by how much poison may delay a good request.
+/// Time limit of the contract by which unprocessable records may delay a good request.
 const DELAY: Duration = Duration::from_secs(1);
 
 async fn publish_requests(roles: &Roles, titles: impl Iterator<Item = String>) -> Vec<File> {
@@ -79,7 +79,7 @@ async fn publish_requests(roles: &Roles, titles: impl Iterator<Item = String>) -
     asked
 }
 
-/// By offset of the request, when its file was made.
+/// Times at which files were completed, by the offset of their request.
 async fn completions(roles: &Roles) -> BTreeMap<i64, Duration> {
     let records = roles.records(topics::CREATED).await;
     let results = records.iter().map(|record| {
@@ -95,7 +95,7 @@ async fn completions(roles: &Roles) -> BTreeMap<i64, Duration> {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_among_a_thousand_good_requests_delays_none_of_them_by_a_second() {
     const GOOD: usize = 1000;
-    /// Number of files before all poison: they tell what this machine does to a file by itself.
+    /// Number of files before all unprocessable records: they show how long this machine takes.
     const FIRST: usize = 200;
     // One partition, so that every good request has poison before it.
     let roles = Roles::without_topics(&[topics::CREATE]).await.with_intake();

@@ -11,7 +11,7 @@ use crate::support::eventually;
 use crate::support::records::{header, origin};
 use crate::support::roles::Roles;
 
-/// Requests are stored and results recorded; nobody makes files.
+/// Roles without a worker.
 async fn recorder() -> Roles {
     Roles::new().await.with_results().await.with_intake()
 }
@@ -24,7 +24,7 @@ fn key(id: FileId) -> String {
     format!("files/{id}_a_1767398400000.txt")
 }
 
-/// Stores what a worker of other make would have made.
+/// Stores the object that another implementation of the worker would make.
 async fn store(roles: &Roles, id: FileId) {
     roles.bucket.put(&key(id), CONTENT).await;
 }
@@ -156,7 +156,7 @@ async fn a_failure_is_recorded_with_its_reason_cut_to_what_a_page_can_show() {
     roles.stop().await;
 }
 
-/// Results as workers of other make write them: their zero values, their number types, their byte order mark.
+/// Results as other implementations write them: zero values, number types, a byte order mark.
 #[tokio::test]
 async fn a_failure_is_recorded_whatever_else_the_result_says() {
     let roles = recorder().await;
@@ -179,7 +179,7 @@ async fn a_failure_is_recorded_whatever_else_the_result_says() {
     roles.stop().await;
 }
 
-/// Sizes and digests that nobody compared would stand in the row for ever, and the true result would be a repetition.
+/// Sizes and digests that were not compared would stay in the row for ever, and the true result would be a repetition.
 #[tokio::test]
 async fn what_is_said_of_an_object_is_compared_with_it_before_it_is_believed() {
     let roles = recorder().await;

@@ -1,4 +1,4 @@
-//! A store that fails, stays silent or lies: no file is lost to it, and none is completed without its bytes.
+//! A store that fails, hangs or loses data: no file is lost, and none is completed without its bytes.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::support::proxy::s3::{Direct, S3Mode, S3Proxy};
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
-/// Time in which work goes on after the store does; jitter and a loaded machine included.
+/// Time in which work resumes after the store has recovered, with jitter and a loaded machine.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// All roles, with the proxy before their store.
+/// All parts of the roles, with a proxy in front of the store.
 async fn roles_behind_a_proxy() -> (Roles, S3Proxy) {
     let mut roles = Roles::new().await;
     let mut config = roles.bucket.config.clone();
@@ -41,7 +41,7 @@ async fn becomes(roles: &Roles, id: FileId, status: Status) -> File {
     .await
 }
 
-/// Asks for files while the store is in trouble, and sees them made soon after it is not.
+/// Requests files during an outage of the store, and checks that they are made soon after it.
 async fn nothing_is_lost_to(roles: &Roles, proxy: &S3Proxy, mode: S3Mode, recovery: Duration) {
     let before = proxy.hits();
     proxy.set(mode, 100);

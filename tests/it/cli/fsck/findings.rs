@@ -1,4 +1,4 @@
-//! What is found, and what isn't: each thing planted once.
+//! Findings of `fsck`: each kind of disagreement is made once.
 
 use filesys::domain::Status;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::cli::{code, filesys, stderr};
 use crate::support::roles::Roles;
 use crate::support::{Bucket, TestApp};
 
-/// Without a relay that would publish what is planted.
+/// Roles without a relay, which would publish the rows that a test inserts.
 async fn quiet() -> Roles {
     Roles::new().await
 }

@@ -1,4 +1,4 @@
-//! Many objects: several pages, samples, and memory that doesn't grow with them.
+//! Stores with many objects: several pages, samples, bounded memory.
 
 use std::process::Stdio;
 
@@ -11,10 +11,10 @@ use crate::support::roles::Roles;
 use crate::support::{Bucket, Database, within};
 
 const FILES: i64 = 2000;
-/// Memory limit of a debug build, whatever there is to look at; most of it is there before the first object.
+/// Memory limit of a debug build, independent of the number of objects; most of it is used before the first one.
 const MEMORY_MAX_KIB: u64 = 128 * 1024;
 
-/// Makes as many rows and objects as asked for; the rows say that each holds `x`.
+/// Makes many rows and objects; the rows say that each object is `x`.
 async fn large_store(content: &'static [u8]) -> Roles {
     let roles = Roles::new().await;
     sql(
@@ -76,7 +76,7 @@ async fn a_sample_is_a_thousand_files_and_the_same_ones_for_the_same_seed() {
     roles.stop().await;
 }
 
-/// Also tells the most memory that it ever held, in KiB.
+/// Runs it, and measures its peak memory in KiB.
 async fn measured(database: &Database, bucket: &Bucket) -> (super::Run, u64) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_filesys"))
         .args(["fsck", "--output", "json", "--checksums", "all"])

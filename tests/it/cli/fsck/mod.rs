@@ -28,7 +28,7 @@ struct Run {
 }
 
 impl Run {
-    /// What was found: kind, file, key; in order.
+    /// Findings in order: kind, file, key.
     fn findings(&self) -> Vec<(String, Option<i64>, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut found: Vec<_> = self
@@ -44,7 +44,7 @@ impl Run {
         self.document["findings"].as_array().unwrap_or_else(|| panic!("{}{}", self.stdout, self.stderr))
     }
 
-    /// Kinds of which there are any: found and repaired.
+    /// Numbers found and repaired, by kind.
     fn counts(&self) -> BTreeMap<String, (u64, u64)> {
         let counts = self.document["counts"].as_array().unwrap_or_else(|| panic!("{}", self.stderr));
         let number = |count: &Value, name: &str| count[name].as_u64().unwrap();
@@ -90,13 +90,13 @@ async fn fsck(args: &[&str], env: Vec<(&'static str, String)>) -> Run {
     Run { code: output.status.code().expect("it ended by itself"), document, stdout, stderr }
 }
 
-/// Looks at what these roles stand on, without any grace.
+/// Checks the services of these roles without a grace period.
 async fn look(roles: &Roles, args: &[&str]) -> Run {
     let usual = ["--output", "json", "--grace", "0s", "--checksums", "all"];
     fsck(&[&usual, args].concat(), env(&roles.database, &roles.bucket)).await
 }
 
-/// Roles that make files, and completed ones with these titles.
+/// Starts roles, and makes a completed file of each title.
 async fn completed(titles: &[&str]) -> (Roles, Vec<File>) {
     let roles = Roles::new().await.with_intake().with_relay().with_worker().await.with_results().await;
     let mut files = Vec::new();
@@ -127,7 +127,7 @@ async fn sql(roles: &Roles, statement: &str) {
     roles.database.connect().await.batch_execute(statement).await.unwrap();
 }
 
-/// A row as it is inserted here; its deadline is so many seconds away.
+/// Inserts a row of a file with a deadline in `deadline_in` seconds.
 async fn plant_file(roles: &Roles, status: &str, deadline_in: i64) -> FileId {
     let id: i64 = roles
         .database

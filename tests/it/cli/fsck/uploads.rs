@@ -7,10 +7,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{completed, env, fsck};
 
-/// In front of the embedded store: knows uploads, hands on everything else as it is.
+/// Proxy in front of the embedded store that lists uploads and forwards everything else.
 struct Front {
     endpoint: String,
-    /// Keys and ids, as the request lines name them.
+    /// Keys and ids of the open uploads, as they appear in request lines.
     uploads: Arc<Mutex<Vec<(&'static str, &'static str)>>>,
 }
 
@@ -29,7 +29,7 @@ impl Front {
     }
 }
 
-/// Answers one request, all of whose bodies are empty.
+/// Answers one request; requests have no bodies.
 async fn serve(mut client: TcpStream, store: String, uploads: Arc<Mutex<Vec<(&'static str, &'static str)>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
