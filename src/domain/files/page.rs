@@ -6,7 +6,8 @@ use super::{File, Status};
 use crate::domain::pagination::{MAX_PAGE_BYTES, decode_cursor, encode_cursor, invalid_query, parse_limit};
 use crate::domain::{FileId, Result, text};
 
-const QUERY_MAX_CHARS: usize = 255;
+/// Maximum length of a search text, in characters.
+pub const QUERY_MAX_CHARS: usize = 255;
 
 /// Position in the list: the last file of a page. Opaque to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,11 +5,14 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::files::new_file::{DESCRIPTION_MAX_BYTES, TITLE_MAX_CHARS};
+use crate::domain::files::page::QUERY_MAX_CHARS;
 use crate::domain::{FieldError, IdempotencyKey, NewFile, Result};
 
 /// `maxlength` of a title. Browsers count UTF-16 code units, of which a character has up to two; what is between this and the
 /// domain's limit is refused with a reason instead of being cut off while somebody pastes it.
 pub const TITLE_MAX_LENGTH: usize = TITLE_MAX_CHARS * 2;
+/// `maxlength` of a search text, for the same reason.
+pub const QUERY_MAX_LENGTH: usize = QUERY_MAX_CHARS * 2;
 /// `maxlength` of a description. A UTF-16 code unit is at least one byte of UTF-8, so everything that the domain accepts fits.
 pub const DESCRIPTION_MAX_LENGTH: usize = DESCRIPTION_MAX_BYTES;
 

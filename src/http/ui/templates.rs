@@ -6,7 +6,7 @@ use actix_web::http::header::EntityTag;
 use askama::Template;
 use serde::Serialize;
 
-use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, TITLE_MAX_LENGTH};
+use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, QUERY_MAX_LENGTH, TITLE_MAX_LENGTH};
 use super::urls::Urls;
 use super::{assets, display};
 use crate::domain::dead_letters::dead_letter::Value;
@@ -51,7 +51,7 @@ pub struct FilesFragment<'a> {
     pub page: &'a Page,
     pub stats: &'a Stats,
     pub now: Timestamp,
-    /// Whether the page reloads itself without JavaScript. It has no form then: a reload would discard what was typed.
+    /// True if the page reloads itself without JavaScript. It has no form then: a reload would discard what was typed.
     pub refresh: bool,
 }
 

@@ -251,6 +251,19 @@ fn the_page_that_reloads_itself_has_no_form_to_lose() {
 }
 
 #[test]
+fn forms_and_script_take_their_limits_from_the_code() {
+    let page = list(&all_statuses(), &plain(), &CreateForm::default(), false);
+    for part in [
+        "name=\"title\" type=\"text\" value=\"\" maxlength=\"510\" required",
+        "name=\"description\" rows=\"6\" maxlength=\"65536\"",
+        "name=\"q\" type=\"search\" value=\"\" maxlength=\"510\"",
+        "data-interval=\"2000\"",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+#[test]
 fn a_page_that_only_grew_older_keeps_its_tag() {
     let (page, request) = (all_statuses(), plain());
     let tag = |stats: &Stats, seconds, refresh| {
