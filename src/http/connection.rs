@@ -58,7 +58,7 @@ pub(super) struct Limits {
     pub stopping: CancellationToken,
 }
 
-/// What the connection is waiting for.
+/// Phase of a connection, by what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The head of the next request.
@@ -78,7 +78,7 @@ pub(super) struct Activity {
     reserved: Cell<usize>,
     /// Bytes received while requests are answered, less those of a body that were read.
     unread: Cell<usize>,
-    /// Whether the request has a body, which may arrive while it is answered.
+    /// True if the request has a body, which may arrive while it is answered.
     has_body: Cell<bool>,
     /// Waker of the connection's task, which receives nothing until the handler has read what arrived.
     paused: Cell<Option<Waker>>,
@@ -221,6 +221,7 @@ impl Activity {
 }
 
 impl Drop for Activity {
+    /// Releases the memory of a head that never became a request, and counts it.
     fn drop(&mut self) {
         self.limits.request_memory.release(self.reserved.take());
         if self.head_bytes.get() > 0 {
@@ -327,6 +328,7 @@ impl AsyncRead for Connection {
         let limit = self.activity.receive_limit(self.passed).min(buffer.remaining());
         if limit == 0 {
             self.passed = 0;
+            // `Pending` without a waker of the socket: the activity wakes the task.
             self.activity.pause(cx);
             return self.check_deadline(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
         }
@@ -350,11 +352,13 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+            // The kernel's send buffer is full: the client does not read, or reads slowly.
             Poll::Pending => {
                 self.blocked.get_or_insert_with(|| BlockedWrite { window_start: Instant::now(), written: 0 });
                 self.check_deadline(cx).map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
             }
             Poll::Ready(Ok(written)) => {
+                // Only a write that leaves nothing behind ends the window: a client that reads a few bytes now and then stays in it.
                 if written == bytes.len() {
                     self.blocked = None;
                 } else if let Some(blocked) = &mut self.blocked {

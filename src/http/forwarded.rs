@@ -50,6 +50,7 @@ struct Hop {
 /// Reads `Forwarded`.
 fn standard(headers: &HeaderMap, trusted: &Networks) -> Forwarded {
     let values = headers.get_all(header::FORWARDED).map(|value| value.to_str().ok().and_then(hops));
+    // One malformed line makes the count of proxies uncertain, so none of the lines is believed.
     let Some(lists) = values.collect::<Option<Vec<_>>>() else { return Forwarded::default() };
     let mut hops: Vec<Hop> = lists.into_iter().flatten().collect();
     let (client, depth) = outermost(hops.iter().rev().map(|hop| hop.client), trusted);

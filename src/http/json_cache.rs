@@ -43,6 +43,8 @@ impl<Q: Clone + Eq + Hash, T> JsonCache<Q, T> {
         if json.body.len() <= MAX_ENTRY_BYTES {
             let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if entries.len() >= MAX_ENTRIES {
+                // Entries of old values pile up as the list changes: clearing all is simpler than finding them, and costs each list
+                // one serialisation.
                 entries.clear();
             }
             entries.insert(request.clone(), (Arc::clone(value), json.clone()));

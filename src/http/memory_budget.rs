@@ -24,6 +24,7 @@ impl MemoryBudget {
     /// Reserves bytes until [`release`](Self::release). Returns false, and reserves nothing, when they would exceed the limit.
     pub fn try_reserve(&self, bytes: usize) -> bool {
         let within_limit = |reserved: usize| reserved.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        // Relaxed suffices: the counter protects no other memory.
         self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within_limit).is_ok()
     }
 

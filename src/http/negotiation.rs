@@ -107,8 +107,10 @@ impl Codings {
             } else {
                 continue;
             };
+            // Of a coding that is listed twice, as `gzip` and `x-gzip` are, the higher quality counts.
             *listed = (*listed).max(Some(quality));
         }
+        // Identity is acceptable unless it is excluded, by name or by `*;q=0`.
         Self { gzip: gzip.or(any).unwrap_or(0), identity: identity.or(any).unwrap_or(MIN) }
     }
 }

@@ -87,6 +87,7 @@ impl OuterAddress {
 
     /// Returns the client's address: the peer's, or the one that trusted proxies report.
     pub(super) fn client_address(&self, head: &RequestHead) -> Option<IpAddr> {
+        // An IPv4 client on a dual-stack socket has an IPv4-mapped address.
         let peer = head.peer_addr?.ip().to_canonical();
         Some(self.forwarded(head).and_then(|forwarded| forwarded.client).unwrap_or(peer))
     }
@@ -131,6 +132,7 @@ impl OuterAddress {
     fn answers_to(&self, asked: Authority<'_>) -> bool {
         let host = asked.host;
         host.is_loopback()
+            // DNS rebinding needs a name in the public DNS, which addresses and private names are not.
             || (!self.listens_on_loopback && host.is_private())
             || self.base().is_some_and(|base| base.has_host(host))
             || self.config.allowed_hosts.contains(host)
@@ -141,6 +143,7 @@ impl OuterAddress {
         let text = |value: &'r HeaderValue| value.to_str().unwrap_or("unreadable");
         let mut sites = head.headers.get_all(SEC_FETCH_SITE).map(text).peekable();
         if sites.peek().is_some() {
+            // `none`: typed, or from a bookmark. `same-site` is refused: other services below the same domain are not trusted.
             let other = sites.find(|site| !matches!(*site, "same-origin" | "none"));
             return other.map_or(Sender::Own, Sender::OtherSite);
         }
@@ -167,6 +170,7 @@ impl OuterAddress {
         if self.base().is_some_and(|base| base.is_at(asked)) {
             return false;
         }
+        // A browser leaves out the scheme's default port in `Host` and in `Origin`.
         let port = |authority: Authority<'_>| authority.port.unwrap_or(if is_https { 443 } else { 80 });
         asked.host == from.host
             && port(asked) == port(from)
@@ -218,6 +222,7 @@ fn sent_host(head: &RequestHead) -> Result<Option<Authority<'_>>> {
     if head.uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
         return Err(invalid_host("the request target"));
     }
+    // RFC 9112 §3.2.2: an absolute target overrides `Host`.
     match head.uri.authority() {
         Some(target) => {
             let read = Authority::parse(target.as_str()).ok_or_else(|| invalid_host("the request target"))?;

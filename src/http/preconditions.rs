@@ -56,6 +56,7 @@ impl Tags {
             Self::Any => true,
             Self::Listed(listed) => {
                 let Some(tag) = tag else { return false };
+                // A client that got the compressed answer sends that answer's tag.
                 let zipped = etag::gzipped(tag.clone());
                 listed.iter().any(|known| compare(known, tag) || compare(known, &zipped))
             }
@@ -70,6 +71,7 @@ impl Preconditions {
         let date = |name: HeaderName| {
             let mut lines = headers.get_all(name);
             let date = lines.next()?.to_str().ok()?.trim().parse().ok();
+            // A date that comes twice, or is malformed, is ignored (RFC 9110 §13.1.3).
             date.filter(|_| lines.next().is_none())
         };
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -92,6 +94,7 @@ impl Preconditions {
     /// Evaluates the preconditions in the order of RFC 9110 §13.2.2; `If-Range` comes after them.
     fn evaluate(&self, current: &Validators, is_safe: bool) -> Outcome {
         let tag = current.tag.as_ref();
+        // A tag is more exact than a date, so the dates are ignored where there are tags.
         match (&self.if_match, self.if_unmodified_since, current.modified) {
             (Some(tags), _, _) if !tags.matches(tag, EntityTag::strong_eq) => return Outcome::Failed,
             (None, Some(since), Some(modified)) if modified > since => return Outcome::Failed,

@@ -50,6 +50,7 @@ pub fn bind(
     let address = listener.local_addr().map_err(failed)?;
     let limits = state.limits();
     let state = Data::new(state);
+    // actix-server's own default, made explicit because the limit of connections is one for each thread.
     let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get).min(512);
     let builder = Server::build()
         .workers(threads)
@@ -60,6 +61,8 @@ pub fn bind(
     let stopping = builder.graceful_shutdown_signal();
     let server = builder
         .listen("http", listener, move || {
+            // The middleware that is added last runs first: `wrap_request` sees the request before, and the answer after, all
+            // others, so that it measures the compressed bytes and gives every refusal its body.
             let app = App::new()
                 .app_data(Data::clone(&state))
                 .configure(routes::configure)
@@ -68,6 +71,8 @@ pub fn bind(
                 .wrap(from_fn(middleware::wrap_request));
             let app = app.into_factory().map_err(|error: Error| error.error_response());
             let (stopping, limits) = (stopping.clone(), limits.clone());
+            // Assembled below `HttpServer`, which accepts no stream of another type than its own: `Connection` has the limits that
+            // actix-http lacks.
             let http = HttpServiceBuilder::default()
                 .graceful_shutdown_signal(move || {
                     let stopping = stopping.clone();
@@ -99,6 +104,7 @@ fn max_connections(descriptors: usize) -> usize {
     MAX_CONNECTIONS.min(descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(descriptors / 2))
 }
 
+/// Rounds down to what actix-server takes. Zero would end all connections at once.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().max(1)
 }

@@ -24,7 +24,7 @@ use crate::http::extract::MAX_BODY_BYTES;
 
 /// Time limit for a whole body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// In each window of this length `MIN_BYTES_PER_WINDOW`, or the end, must arrive: 1 KiB/s.
+/// Window in which `MIN_BYTES_PER_WINDOW`, or the end, must arrive: 1 KiB/s.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 const MIN_BYTES_PER_WINDOW: u64 = 5 << 10;
 /// Time limit for a body that is still arriving when the process is asked to stop.
@@ -55,7 +55,7 @@ struct Shared {
 
 struct Inner {
     payload: Payload,
-    /// Whether the end has been read.
+    /// True once the end has been read.
     is_complete: bool,
     /// Bytes left to read, where actix-http does not know the body's end: after a head with `Upgrade`, which is ignored, it
     /// takes everything for the other protocol.
@@ -74,7 +74,7 @@ struct Wait {
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// Why a body is not read to its end.
+/// Reason why a body is not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     TooLarge,
@@ -118,9 +118,11 @@ impl RequestBody {
             connection.expect_body();
         }
         let body = Self(Rc::new(shared));
+        // Refused by its announced length already: nothing of it is received.
         if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
             body.0.refusal.set(Some(Refusal::TooLarge));
         }
+        // A request with `Upgrade` and without a length has no body, and its handler must not wait for one.
         if remaining != Some(0) {
             let stream: Pin<Box<dyn Stream<Item = _>>> = Box::pin(Reader(Rc::clone(&body.0)));
             request.set_payload(Payload::Stream { payload: stream });
@@ -136,6 +138,7 @@ impl RequestBody {
     /// Reads and discards the rest of the body within bounds. Returns true when its end has been read.
     pub async fn drain(&self) -> bool {
         let rest = async {
+            // The same limits of size, time and rate hold for the rest.
             let mut rest = Reader(Rc::clone(&self.0));
             let mut discarded = 0;
             while let Some(Ok(bytes)) = rest.next().await {
@@ -174,6 +177,7 @@ impl Drop for Reader {
 
 impl Shared {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        // Also when a handler polls again after an error.
         if self.refusal.get().is_some() {
             return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
         }
@@ -182,9 +186,12 @@ impl Shared {
             return Poll::Ready(None);
         }
         let Poll::Ready(next) = inner.payload.poll_next_unpin(cx) else {
+            // actix-http has nothing left, so the connection may receive more. Counting bytes would not tell: chunked framing is
+            // received as well, but never handed out.
             if let Some(connection) = &self.connection {
                 connection.consume_all();
             }
+            // Only a body that has to be waited for is checked against the time limits.
             let refusal = ready!(inner.poll_wait(cx, &self.state));
             self.refusal.set(Some(refusal));
             return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
@@ -194,6 +201,7 @@ impl Shared {
                 if let Some(connection) = &self.connection {
                     connection.consume(bytes.len());
                 }
+                // What follows the announced length is the next request, which is not answered: the connection is closed.
                 if let Some(remaining) = &mut inner.remaining {
                     bytes.truncate(usize::try_from(*remaining).unwrap_or(usize::MAX));
                     *remaining -= bytes.len() as u64;
@@ -217,6 +225,7 @@ impl Shared {
     fn count(&self, inner: &mut Inner, bytes: usize) -> Result<(), Refusal> {
         inner.received += bytes as u64;
         inner.received_in_window += bytes as u64;
+        // A chunked body announces no length, so its size is only known here.
         if inner.received > MAX_BODY_BYTES as u64 {
             return Err(Refusal::TooLarge);
         }
@@ -240,6 +249,7 @@ impl Inner {
         });
         loop {
             if stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+                // A cancelled future must not be polled again, and the shorter limit is set once.
                 *stop = None;
                 let limit = timer.deadline().min(Instant::now() + STOPPING_TIMEOUT);
                 timer.as_mut().reset(limit);

@@ -60,6 +60,7 @@ impl Exchange {
         response: ServiceResponse<BoxBody>,
     ) -> (ServiceResponse<BoxBody>, Result<Option<Reservation>, Error>) {
         let mut reserved = Ok(None);
+        // What small answers take together is bounded by the number of connections.
         if !matches!(response.response().body().size(), BodySize::Sized(size) if size > CHUNK_BYTES as u64) {
             return (response, reserved);
         }
@@ -77,6 +78,7 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
+    /// Reports the end of the exchange. The body is dropped when its last byte is in the write buffer, or with the connection.
     fn drop(&mut self) {
         if let Some(connection) = &self.connection {
             connection.end_request(self.is_last);
@@ -104,6 +106,8 @@ impl MessageBody for ResponseBody {
                 end => return Poll::Ready(end),
             }
         }
+        // actix-http copies each chunk into its write buffer and asks for the next one only when there is room again. The rest is
+        // a reference to the shared bytes.
         let length = self.rest.len().min(CHUNK_BYTES);
         Poll::Ready(Some(Ok(self.rest.split_to(length))))
     }

@@ -70,6 +70,7 @@ pub fn check(outer: &OuterAddress, request: &HttpRequest, field: &str) -> Result
                       site and send the form again";
         return refused("form_cookie_missing", detail.to_owned());
     };
+    // In constant time: how long a comparison takes must not tell how much of a guess is right.
     if bool::from(expected.as_bytes().ct_eq(field.as_bytes())) {
         return Ok(());
     }

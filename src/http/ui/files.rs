@@ -204,7 +204,7 @@ async fn read_list(app: &AppState, page_request: &PageRequest) -> Result<(Arc<Pa
     app.run(read).await
 }
 
-/// What the page of one file shows.
+/// Data that the page of one file shows.
 struct FileDetails {
     file: File,
     timeline: Vec<HistoryEntry>,

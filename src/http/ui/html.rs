@@ -53,5 +53,6 @@ fn render(response: &mut HttpResponseBuilder, template: &impl Template) -> Resul
 
 /// Redirects with 303, after which the browser asks with GET.
 pub(super) fn see_other(location: String) -> HttpResponse {
+    // 303 and not 302: a reload of the page that follows doesn't send the form again.
     HttpResponse::SeeOther().insert_header((header::LOCATION, location)).finish()
 }
