@@ -8,7 +8,7 @@ use crate::actions::ServeContext;
 use crate::db::object_removals::{Removal, RemovalOutcome};
 use crate::domain::{Result, Status};
 use crate::faults;
-use crate::storage::{Storage, key};
+use crate::storage::{Storage, object_keys};
 use crate::telemetry::Outage;
 
 /// Removals in one transaction, carried out concurrently.
@@ -55,7 +55,7 @@ async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> RemovalOu
         // The attempt in flight writes the same key: removing it now could remove its result.
         Status::Pending | Status::Processing => return RemovalOutcome::Later(UNFINISHED_RETRY),
         Status::Completed
-            if file.s3_location.as_deref() == Some(&*key::location(&storage.bucket_name(), key)) =>
+            if file.s3_location.as_deref() == Some(&*object_keys::location(&storage.bucket_name(), key)) =>
         {
             return RemovalOutcome::Done;
         }

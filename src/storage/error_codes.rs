@@ -1,27 +1,29 @@
-//! S3 error codes, of Amazon's and of other servers, and what each means for a request.
+//! S3 error codes of Amazon and of other servers, and the class of each.
 
-/// What to make of a refusal.
+/// Class of an error, by what a caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// The same request may succeed later; a full store is an outage, too.
-    Passes,
+pub(super) enum ErrorClass {
+    /// The same request may succeed later; a full store counts as an outage as well.
+    Transient,
     /// The bucket is in another region or at another address.
-    Elsewhere,
-    /// The server speaks S3, but not what is needed, or not for this bucket.
-    Unsuitable,
-    /// Credentials or rights.
+    WrongLocation,
+    /// The server speaks S3, but doesn't support what is needed, or not for this bucket.
+    Unsupported,
+    /// Credentials or permissions are wrong.
     Denied,
-    /// The bytes arrived altered.
+    /// The bytes were altered on the way.
     Corrupt,
+    /// The bucket does not exist.
     NoBucket,
+    /// The object or upload does not exist.
     NotFound,
-    /// This object can't be stored, whatever number comes with it.
-    OfThisObject,
+    /// This object can never be stored, whatever the status is.
+    InvalidObject,
 }
 
-const CODES: [(Meaning, &[&str]); 8] = [
+const CODES: [(ErrorClass, &[&str]); 8] = [
     (
-        Meaning::Passes,
+        ErrorClass::Transient,
         &[
             "BandwidthLimitExceeded",
             "BucketNotReady",
@@ -58,7 +60,7 @@ const CODES: [(Meaning, &[&str]); 8] = [
         ],
     ),
     (
-        Meaning::Elsewhere,
+        ErrorClass::WrongLocation,
         &[
             "AuthorizationHeaderMalformed",
             "AuthorizationQueryParametersError",
@@ -74,7 +76,7 @@ const CODES: [(Meaning, &[&str]); 8] = [
         ],
     ),
     (
-        Meaning::Unsuitable,
+        ErrorClass::Unsupported,
         &[
             "BucketAlreadyExists",
             "InvalidBucketName",
@@ -86,7 +88,7 @@ const CODES: [(Meaning, &[&str]); 8] = [
         ],
     ),
     (
-        Meaning::Denied,
+        ErrorClass::Denied,
         &[
             "AccessDenied",
             "AccessForbidden",
@@ -122,7 +124,7 @@ const CODES: [(Meaning, &[&str]); 8] = [
         ],
     ),
     (
-        Meaning::Corrupt,
+        ErrorClass::Corrupt,
         &[
             "BadDigest",
             "ChecksumMismatch",
@@ -131,10 +133,10 @@ const CODES: [(Meaning, &[&str]); 8] = [
             "XAmzContentSHA256Mismatch",
         ],
     ),
-    (Meaning::NoBucket, &["NoSuchBucket"]),
-    (Meaning::NotFound, &["NoSuchKey", "NoSuchObject", "NoSuchUpload", "NoSuchVersion", "NotFound"]),
+    (ErrorClass::NoBucket, &["NoSuchBucket"]),
+    (ErrorClass::NotFound, &["NoSuchKey", "NoSuchObject", "NoSuchUpload", "NoSuchVersion", "NotFound"]),
     (
-        Meaning::OfThisObject,
+        ErrorClass::InvalidObject,
         &[
             "EntityTooLarge",
             "EntityTooSmall",
@@ -149,19 +151,20 @@ const CODES: [(Meaning, &[&str]); 8] = [
     ),
 ];
 
-/// Codes that come in many spellings; `MinIO`'s own ones are of its disks, quotas and servers, and a key service's of how
-/// the bucket's encryption is set up.
-const PREFIXES: [(Meaning, &[&str]); 2] = [
-    (Meaning::Passes, &["Throttl", "SlowDown", "XMinio"]),
-    (Meaning::Denied, &["KMS", "ServerSideEncryption"]),
+/// Codes that come in many spellings. `MinIO`'s own ones are about its disks, quotas and servers; those of a key
+/// service are about how the bucket's encryption is set up.
+const PREFIXES: [(ErrorClass, &[&str]); 2] = [
+    (ErrorClass::Transient, &["Throttl", "SlowDown", "XMinio"]),
+    (ErrorClass::Denied, &["KMS", "ServerSideEncryption"]),
 ];
 
-impl Meaning {
-    /// `None`: nobody told us of this code.
+impl ErrorClass {
+    /// Returns the class of a code; `None` for an unknown one.
     pub fn of(code: &str) -> Option<Self> {
+        // Exact codes first: `XMinioInvalidObjectName` must not match the prefix `XMinio`.
         let exact = CODES.iter().find(|(_, codes)| codes.contains(&code));
         let by_prefix =
             || PREFIXES.iter().find(|(_, prefixes)| prefixes.iter().any(|prefix| code.starts_with(prefix)));
-        exact.or_else(by_prefix).map(|(meaning, _)| *meaning)
+        exact.or_else(by_prefix).map(|(class, _)| *class)
     }
 }

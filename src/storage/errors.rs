@@ -1,52 +1,59 @@
-//! What the store's answers mean to the product.
+//! Errors of the object store, and what they mean to the product.
 
 use std::time::Duration;
 
 use s3::error::S3Error;
 use serde::Deserialize;
 
-use super::{error_codes::Meaning, xml};
+use super::error_codes::ErrorClass;
+use super::{limits, xml};
 use crate::domain::{Error, ErrorKind};
 
-/// Errors of the store, by what a caller can do about them.
+/// Error of the object store, by what a caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    /// The store doesn't answer, or can't answer now: the same call may succeed later.
     #[error("the object store is unavailable: {0}")]
     Unavailable(String),
-    /// It wants to be left alone for this long.
+    /// The store asks for a pause of this length.
     #[error("the object store is busy and asks for {1:?}: {0}")]
     Busy(String, Duration),
+    /// The time limit was exceeded.
     #[error("the object store did not answer in time")]
     TimedOut,
+    /// The bucket does not exist.
     #[error("the object store has no such bucket: {0}")]
     NoBucket(String),
+    /// The object does not exist.
     #[error("no such object: {0}")]
     NotFound(String),
+    /// Credentials or permissions are wrong.
     #[error("the object store refused us: {0}")]
     Denied(String),
-    /// Region, endpoint or bucket are set to what can't work.
+    /// Region, endpoint or bucket are set to values that can't work.
     #[error("the object store can't be used with these settings: {0}")]
     Misconfigured(String),
-    /// What is stored is not what was sent.
+    /// The stored bytes are not those that were sent.
     #[error("the object store holds other bytes than were sent: {0}")]
     Corrupt(String),
+    /// Any other answer.
     #[error("the object store: {0}")]
     Other(String),
 }
 
-/// What an `<Error>` document says.
+/// `<Error>` document of the store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct ErrorDocument {
     code: String,
     message: String,
-    /// Where the bucket is, if it isn't where it was looked for.
+    /// Region and endpoint of the bucket, if the request went to others.
     region: String,
     endpoint: String,
 }
 
 impl ErrorDocument {
-    /// The setting that is wrong, with its right value where the store names that.
+    /// Names the wrong setting, with its right value where the store tells it.
     fn advice(&self) -> String {
         match (self.region.trim(), self.endpoint.trim()) {
             ("", "") => "S3_REGION, S3_ENDPOINT".to_owned(),
@@ -57,33 +64,34 @@ impl ErrorDocument {
 }
 
 impl StorageError {
-    /// By the S3 error code of the body, and by number where the body has none that is known. A body without a code
-    /// comes from something in between, such as a proxy: it says nothing about the bucket or the object.
-    pub(super) fn of_answer(status: u16, body: &[u8]) -> Self {
+    /// Makes the error of a response: by the S3 error code in its body, or by the status where the body has no known
+    /// code. A body without any code comes from something in between, such as a proxy: it says nothing about the bucket
+    /// or the object.
+    pub(super) fn of_response(status: u16, body: &[u8]) -> Self {
         let Some(error) =
             xml::read::<ErrorDocument>("Error", body).ok().filter(|error| !error.code.is_empty())
         else {
             return Self::without_code(status, &String::from_utf8_lossy(body));
         };
         let text = shortened(&format!("{status} {} {}", error.code, error.message));
-        match Meaning::of(&error.code) {
-            Some(Meaning::NoBucket) => Self::NoBucket(text),
-            Some(Meaning::NotFound) => Self::NotFound(text),
-            Some(Meaning::Passes) => Self::Unavailable(text),
-            Some(Meaning::Elsewhere) => Self::Misconfigured(format!("{text} ({})", error.advice())),
-            Some(Meaning::Unsuitable) => Self::Misconfigured(text),
-            Some(Meaning::Denied) => Self::Denied(text),
-            Some(Meaning::Corrupt) => Self::Corrupt(text),
-            Some(Meaning::OfThisObject) => Self::Other(text),
-            None => Self::of_number(status, text),
+        match ErrorClass::of(&error.code) {
+            Some(ErrorClass::NoBucket) => Self::NoBucket(text),
+            Some(ErrorClass::NotFound) => Self::NotFound(text),
+            Some(ErrorClass::Transient) => Self::Unavailable(text),
+            Some(ErrorClass::WrongLocation) => Self::Misconfigured(format!("{text} ({})", error.advice())),
+            Some(ErrorClass::Unsupported) => Self::Misconfigured(text),
+            Some(ErrorClass::Denied) => Self::Denied(text),
+            Some(ErrorClass::Corrupt) => Self::Corrupt(text),
+            Some(ErrorClass::InvalidObject) => Self::Other(text),
+            None => Self::of_status(status, text),
         }
     }
 
-    fn of_number(status: u16, text: String) -> Self {
+    fn of_status(status: u16, text: String) -> Self {
         match status {
             300..=399 | 405 | 501 => Self::Misconfigured(format!("{text} (S3_REGION, S3_ENDPOINT)")),
             401 | 403 | 407 => Self::Denied(text),
-            // 409 OperationAborted and 429 pass, as 5xx do; 2xx is an error in a success's clothes.
+            // 409 (OperationAborted) and 429 are transient, as 5xx are. S3 may also send an error with status 200.
             200..=299 | 408 | 409 | 425 | 429 | 500..=599 => Self::Unavailable(text),
             _ => Self::Other(text),
         }
@@ -91,14 +99,14 @@ impl StorageError {
 
     fn without_code(status: u16, body: &str) -> Self {
         let text = shortened(&format!("{status} without an S3 error code {body}"));
-        let error = Self::of_number(status, text.clone());
+        let error = Self::of_status(status, text.clone());
         if matches!(error, Self::Other(_)) { Self::Unavailable(text) } else { error }
     }
 }
 
-/// To what a log line can hold.
+/// Shortens a text to what a log line can hold.
 fn shortened(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(limits::MAX_ERROR_TEXT_CHARS).collect()
 }
 
 impl From<reqwest::Error> for StorageError {
@@ -106,7 +114,7 @@ impl From<reqwest::Error> for StorageError {
         if error.is_timeout() {
             return Self::TimedOut;
         }
-        // The URL is signed: whoever reads it can use it for a while.
+        // Without the URL: it is signed, so that anybody who reads it in a log could use it for a while.
         let mut text = causes(&error.without_url());
         if text.contains("invalid peer certificate") {
             text.push_str(" (S3_CA names who is believed)");
@@ -115,14 +123,14 @@ impl From<reqwest::Error> for StorageError {
     }
 }
 
-/// rust-s3 only signs: nothing that it says is about the store.
+/// Errors of rust-s3 come from signing only, never from the store.
 impl From<S3Error> for StorageError {
     fn from(error: S3Error) -> Self {
         Self::Other(error.to_string())
     }
 }
 
-/// reqwest's own text leaves out why.
+/// Joins an error's text with those of its causes, which reqwest's own text leaves out.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -139,7 +147,8 @@ impl From<StorageError> for Error {
             StorageError::NotFound(_) => {
                 Self::new(ErrorKind::Gone, "object_missing", "the file's content is no longer in the store")
             }
-            // Wrong credentials and settings are put right outside, a bucket is recreated; until then it is an outage.
+            // Wrong credentials and settings and a missing bucket are corrected by an operator; until then they are an
+            // outage, so that no file fails because of them.
             StorageError::Unavailable(_)
             | StorageError::Busy(..)
             | StorageError::TimedOut
@@ -189,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_decides_and_then_the_number() {
+    fn the_code_decides_and_then_the_status() {
         for (status, code, expected) in [
             (400, "RequestTimeout", "unavailable"),
             (503, "SlowDown", "unavailable"),
@@ -237,14 +246,14 @@ mod tests {
             (200, "NeverHeardOf", "unavailable"),
             (200, "AccessDenied", "denied"),
         ] {
-            let error = StorageError::of_answer(status, xml_of(code).as_bytes());
+            let error = StorageError::of_response(status, xml_of(code).as_bytes());
             assert_eq!(name(&error), expected, "{status} {code}");
             assert!(error.to_string().contains(code), "{error}");
         }
     }
 
     #[test]
-    fn what_is_no_s3_error_says_nothing_about_bucket_or_object() {
+    fn an_error_without_a_code_says_nothing_about_bucket_or_object() {
         let bodies = [
             "",
             "<html><title>404 Not Found</title></html>",
@@ -265,7 +274,7 @@ mod tests {
                 (405, "misconfigured"),
             ] {
                 assert_eq!(
-                    name(&StorageError::of_answer(status, body.as_bytes())),
+                    name(&StorageError::of_response(status, body.as_bytes())),
                     expected,
                     "{status} {body}"
                 );
@@ -274,11 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn no_file_fails_for_good_by_what_is_put_right_outside() {
+    fn no_file_fails_for_good_by_what_an_operator_corrects() {
         for code in
             ["RequestTimeout", "AccessDenied", "PermanentRedirect", "NoSuchBucket", "XMinioStorageFull"]
         {
-            let error = Error::from(StorageError::of_answer(400, xml_of(code).as_bytes()));
+            let error = Error::from(StorageError::of_response(400, xml_of(code).as_bytes()));
             assert_eq!(error.kind, ErrorKind::Unavailable, "{code}");
         }
     }
@@ -287,7 +296,7 @@ mod tests {
     fn a_wrong_region_is_named_with_the_right_one() {
         let body = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong; \
             expecting 'eu-west-1'</Message><Region>eu-west-1</Region></Error>";
-        let error = StorageError::of_answer(400, body.as_bytes());
+        let error = StorageError::of_response(400, body.as_bytes());
         assert!(error.to_string().ends_with("(S3_REGION should be eu-west-1)"), "{error}");
     }
 }

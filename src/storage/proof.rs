@@ -1,4 +1,4 @@
-//! Proofs that what is said of an object comes from a program with the store's own credentials, which has asked the store.
+//! Proofs that a result comes from a program that has the store's credentials.
 
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -7,10 +7,11 @@ use subtle::ConstantTimeEq;
 
 use super::{Storage, hex};
 
-/// Derived from the secret key, which itself signs nothing but requests to the store.
+/// Key of proofs. It is derived from the secret access key, which itself signs nothing but requests to the store.
 #[derive(Clone)]
 pub(super) struct ProofKey(Hmac<Sha256>);
 
+/// Separates this key from others that may be derived from the same secret.
 const PURPOSE: &[u8] = b"filesys: results of workers, version 1";
 
 impl ProofKey {
@@ -27,7 +28,8 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 }
 
 impl Storage {
-    /// Computes the proof of these parts, none of which may be taken for a piece of another.
+    /// Computes the proof of these parts. Each is hashed with its length, so that no two different lists have the same
+    /// proof.
     pub fn proof(&self, parts: &[&str]) -> String {
         let mut mac = self.proof_key.0.clone();
         for part in parts {
@@ -37,7 +39,7 @@ impl Storage {
         hex(&mac.finalize().into_bytes())
     }
 
-    /// Whether whoever made the proof has our credentials.
+    /// Tells whether the proof was made with these credentials. The comparison takes constant time.
     pub fn is_proven(&self, parts: &[&str], proof: &str) -> bool {
         self.proof(parts).as_bytes().ct_eq(proof.as_bytes()).into()
     }

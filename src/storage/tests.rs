@@ -1,21 +1,23 @@
-//! What the store's answers lead to, with a server that gives the answers it is told to give.
+//! Outcomes of the store's answers, with a server that gives prepared ones.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::config::Env;
 use crate::domain::{Error, ErrorKind};
 
-/// Status line, headers and body of an answer, by the beginning of the request.
+/// Beginning of the request, and status line, headers and body of its answer.
 type Answer = (&'static str, &'static str, &'static str, &'static str);
 
 const NO_SUCH_KEY: Answer = ("", "404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
 const HTML: Answer = ("", "200 OK", "Content-Type: text/html\r\n", "<html><body>It works!</body></html>");
 
-/// Answers each request with the first of `answers` that fits; remembers the requests.
+/// Starts a server that answers each request with the first of `answers` that matches; returns the requests as well.
 async fn store(answers: &'static [Answer]) -> (Storage, String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -76,7 +78,7 @@ async fn a_success_that_does_not_come_from_an_s3_server_is_an_outage() {
         for error in [
             storage.ping().await.unwrap_err(),
             storage.ensure_bucket().await.unwrap_err(),
-            storage.objects("files/", None).await.unwrap_err(),
+            storage.list_objects("files/", None).await.unwrap_err(),
             storage.head(key).await.unwrap_err(),
             put(&storage).await,
             opened(&storage).await,
@@ -124,13 +126,13 @@ async fn a_redirect_is_not_followed_and_names_the_settings() {
 
 #[tokio::test]
 async fn an_error_without_an_end_is_not_read_to_its_end() {
-    let long: &'static str = "x".repeat(limits::ERROR_BYTES + 1).leak();
+    let long: &'static str = "x".repeat(limits::MAX_ERROR_BYTES + 1).leak();
     let answers: &'static [Answer] = Box::leak(Box::new([("", "400 Bad Request", "", long)]));
     let (storage, ..) = store(answers).await;
     assert!(matches!(put(&storage).await, StorageError::Unavailable(_)));
 }
 
-/// What is signed is what is sent: the host in lower case, without the scheme's own port.
+/// Checks that the host is sent as it is signed: in lower case, without the scheme's default port.
 #[tokio::test]
 async fn the_host_is_sent_as_the_endpoint_is_understood() {
     let (storage, host, requests) = store(&[NO_SUCH_KEY]).await;

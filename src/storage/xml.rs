@@ -1,9 +1,9 @@
-//! The store's XML, read only when its root is the one that was asked for.
+//! Parsing of the store's XML documents.
 
 use quick_xml::events::Event;
 use serde::de::DeserializeOwned;
 
-/// An error when the document has another root, is cut short or no XML at all.
+/// Parses a document. Fails when it has another root, is cut short, or is no XML at all.
 pub(super) fn read<T: DeserializeOwned>(root: &str, body: &[u8]) -> Result<T, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -11,7 +11,7 @@ pub(super) fn read<T: DeserializeOwned>(root: &str, body: &[u8]) -> Result<T, St
     quick_xml::de::from_str(text).map_err(|error| error.to_string())
 }
 
-/// Whether `text` is one whole element named `root`, whatever its namespace. serde looks at neither.
+/// Checks that `text` is one whole element named `root`, whatever its namespace. serde checks neither.
 fn check(root: &str, text: &str) -> Result<(), String> {
     let mut reader = quick_xml::Reader::from_str(text);
     let (mut depth, mut has_root) = (0_usize, false);

@@ -76,7 +76,7 @@ const HOMES: [(&str, &[&str]); 34] = [
         &["actions/files/generate.rs", "broker/local/partition.rs", "http", "telemetry"],
     ),
     ("chrono::Utc::now", &["broker/kafka/lane.rs", "domain/time.rs"]),
-    ("std::time::SystemTime", &["storage/clock.rs"]),
+    ("std::time::SystemTime", &["storage/client/clock.rs"]),
 ];
 
 /// Names that say nothing of what is inside.

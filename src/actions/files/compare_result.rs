@@ -2,7 +2,7 @@
 
 use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::{Error, ErrorKind, File, Result};
-use crate::storage::{Storage, StorageError, Stored, key};
+use crate::storage::{Storage, StorageError, Stored, object_keys};
 
 /// Larger objects are not read for their digest: what others say of it is not kept then.
 const READ_MAX: i64 = 64 << 20;
@@ -38,7 +38,7 @@ pub(in crate::actions) async fn compare(
     mut result: FileResult,
 ) -> Result<Compared> {
     let location = result.s3_location.as_deref().unwrap_or_default();
-    let key = key::own_key(bucket, result.file_id, location).map(str::to_owned);
+    let key = object_keys::own_key(bucket, result.file_id, location).map(str::to_owned);
     let Some(key) = key.filter(|_| result.status == Outcome::Completed && !is_proven(storage, &result))
     else {
         return Ok(Compared { result, refusal: None });
@@ -82,7 +82,7 @@ async fn refuse_digest(
 /// Compares the file's object with its row; true when it is there and equal.
 pub(in crate::actions) async fn is_intact(storage: &Storage, bucket: &str, file: &File) -> Result<bool> {
     let location = file.s3_location.as_deref().unwrap_or_default();
-    let Some(key) = key::own_key(bucket, file.id, location) else { return Ok(false) };
+    let Some(key) = object_keys::own_key(bucket, file.id, location) else { return Ok(false) };
     let Some(object) = storage.head(key).await? else { return Ok(false) };
     if file.size.is_some_and(|size| size != object.size) {
         return Ok(false);

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::get::get;
 use crate::actions::ServeContext;
 use crate::domain::{ByteRange, Error, ErrorKind, File, FileId, Result, Status};
-use crate::storage::{StorageError, key};
+use crate::storage::{StorageError, object_keys};
 
 /// The file if it can be downloaded; otherwise why not.
 pub async fn find_content(ctx: &ServeContext, id: FileId) -> Result<File> {
@@ -38,7 +38,8 @@ pub async fn open_content(
     range: Option<ByteRange>,
 ) -> Result<(Option<u64>, impl Stream<Item = std::io::Result<Bytes>> + use<>)> {
     let bucket = ctx.storage.bucket_name();
-    let own = file.s3_location.as_deref().and_then(|location| key::own_key(&bucket, file.id, location));
+    let own =
+        file.s3_location.as_deref().and_then(|location| object_keys::own_key(&bucket, file.id, location));
     let Some(key) = own else {
         return Err(Error::internal("the file's location is not in our bucket"));
     };

@@ -9,7 +9,7 @@ use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::{Attempt, Error, ErrorKind, FileId, Result, Timestamp};
 use crate::faults;
 use crate::generators;
-use crate::storage::{StorageError, Stored, key};
+use crate::storage::{StorageError, Stored, object_keys};
 
 /// Where a request came from, for the timeline and the log.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
     faults::panic_over!(&request.title);
     let bytes = generators::generate(request)?;
     faults::point!(WorkerGenerated);
-    let key = key::object_key(request.file_id, &request.title, request.timestamp, request.format);
+    let key = object_keys::object_key(request.file_id, &request.title, request.timestamp, request.format);
     let put = || ctx.storage.put(&key, request.format.media_type(), &bytes);
     faults::point!(WorkerStoring);
     let stored = match put().await {
@@ -150,7 +150,7 @@ async fn make(ctx: &WorkerContext, request: &CreateFile, started: Instant) -> Re
     };
     faults::point!(WorkerStored);
     log::debug!(file_id = request.file_id.0, key, size = stored.size; "object stored");
-    Ok((key::location(&ctx.storage.bucket_name(), &key), stored))
+    Ok((object_keys::location(&ctx.storage.bucket_name(), &key), stored))
 }
 
 /// The source system's artificial processing time, with its heartbeat lines.

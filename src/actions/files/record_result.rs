@@ -13,7 +13,7 @@ use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::text::has_visible;
 use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
 use crate::faults;
-use crate::storage::key;
+use crate::storage::object_keys;
 
 /// Results of others whose objects are asked for at once.
 const COMPARISONS_AT_ONCE: usize = 16;
@@ -62,7 +62,7 @@ async fn record(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<
 fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     let refuse = |detail: String| Err(Error::new(ErrorKind::Invalid, "invalid_result", detail));
     if let Some(location) = &result.s3_location
-        && key::own_key(bucket, result.file_id, location).is_none()
+        && object_keys::own_key(bucket, result.file_id, location).is_none()
     {
         return refuse(format!("s3Location is not an object of file {} in bucket {bucket}", result.file_id));
     }
@@ -104,7 +104,7 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
                     // An object that the row may never name: kept if it does by then.
                     let stored = result.s3_location.as_deref().filter(|_| by == Transition::Complete);
-                    let key = stored.and_then(|location| key::own_key(bucket, file.id, location));
+                    let key = stored.and_then(|location| object_keys::own_key(bucket, file.id, location));
                     if let Some(key) = key.filter(|_| stored != file.s3_location.as_deref()) {
                         moves.removals.push((file.id, key.to_owned()));
                     }

@@ -16,7 +16,7 @@ use crate::domain::messages::topics;
 use crate::domain::{
     Error, ErrorKind, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
 };
-use crate::storage::key;
+use crate::storage::object_keys;
 
 /// What a move brings besides the status.
 #[derive(Debug, Clone, Default)]
@@ -118,12 +118,13 @@ fn not_allowed(file: &File, by: Transition) -> Error {
 
 /// Where its object is, or would be.
 fn object_of(bucket: &str, file: &File) -> String {
-    let stored = file.s3_location.as_deref().and_then(|location| key::own_key(bucket, file.id, location));
+    let stored =
+        file.s3_location.as_deref().and_then(|location| object_keys::own_key(bucket, file.id, location));
     stored.map_or_else(|| key_of(file), str::to_owned)
 }
 
 fn key_of(file: &File) -> String {
-    key::object_key(file.id, &file.title, file.created_at, file.format)
+    object_keys::object_key(file.id, &file.title, file.created_at, file.format)
 }
 
 /// Moves `file` to where the decision says and tells what to commit for it.

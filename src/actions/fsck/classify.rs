@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Status};
-use crate::storage::key;
+use crate::storage::object_keys;
 
 /// What an object is to the row of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) fn classify(
 
 /// The object that the row names; `None` if it isn't one of this file in this bucket.
 pub(super) fn named_key<'a>(bucket: &str, claim: &'a ObjectReference) -> Option<&'a str> {
-    claim.s3_location.as_deref().and_then(|location| key::own_key(bucket, claim.id, location))
+    claim.s3_location.as_deref().and_then(|location| object_keys::own_key(bucket, claim.id, location))
 }
 
 /// The ids that were met: a bit for each, up to 64 MiB. Ids come from a sequence and lie close together, so that is

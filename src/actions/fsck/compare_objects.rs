@@ -12,8 +12,7 @@ use super::report::{Finding, Kind, Subject};
 use super::{AT_ONCE, Checksums, Stage, Verifier};
 use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Result};
-use crate::storage::inventory::{Listed, Progress};
-use crate::storage::{Stored, key};
+use crate::storage::{ListedObject, ListingProgress, Stored, object_keys};
 
 /// Pages of a thousand: a store that always has another one is not asked for ever.
 const UPLOAD_PAGES_MAX: u32 = 10_000;
@@ -24,7 +23,7 @@ impl Verifier<'_> {
         let mut met = Met::default();
         let mut sampler = Sampler::new(self.options.seed);
         let mut undigested = 0_u64;
-        let (mut from, mut progress): (Option<String>, _) = (None, Progress::default());
+        let (mut from, mut progress): (Option<String>, _) = (None, ListingProgress::default());
         loop {
             let page = self.reads.page(from.as_deref()).await?;
             progress.note(&page)?;
@@ -78,10 +77,10 @@ impl Verifier<'_> {
     }
 
     /// Returns the objects whose key can be a file's, and reports the others.
-    fn owned(&mut self, objects: Vec<Listed>) -> Vec<(FileId, Listed)> {
+    fn owned(&mut self, objects: Vec<ListedObject>) -> Vec<(FileId, ListedObject)> {
         let mut owned = Vec::with_capacity(objects.len());
         for object in objects {
-            if let Some(id) = key::owner(&self.bucket, &object.key) {
+            if let Some(id) = object_keys::owner(&self.bucket, &object.key) {
                 owned.push((id, object));
             } else if object.modified < self.options.before {
                 let finding =
@@ -119,14 +118,14 @@ impl Verifier<'_> {
         let (mut from, mut pages) = (None, 0);
         loop {
             pages += 1;
-            let page = store(|| self.reads.storage.uploads(key::PREFIX, from.as_ref())).await?;
+            let page = store(|| self.reads.storage.list_uploads(object_keys::PREFIX, from.as_ref())).await?;
             let Some(page) = page else {
                 let note = "this store can't list uploads in parts: abandoned ones were not looked for";
                 self.report.notes.push(note.to_owned());
                 return Ok(());
             };
             for upload in page.uploads.into_iter().filter(|upload| upload.started < self.options.before) {
-                let id = key::owner(&self.bucket, &upload.key);
+                let id = object_keys::owner(&self.bucket, &upload.key);
                 let what = format!("begun at {} and not completed", upload.started);
                 let finding = Finding::new(Kind::AbandonedUpload, id, what);
                 let finding = Finding { key: Some(upload.key.clone()), ..finding };

@@ -7,8 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use crate::db::files::ObjectReference;
 use crate::db::{Db, DbError};
 use crate::domain::{FileId, Result};
-use crate::storage::inventory::{Listed, ObjectPage};
-use crate::storage::{Storage, StorageError, Stored, key};
+use crate::storage::{ListedObject, ObjectPage, Storage, StorageError, Stored, object_keys};
 
 /// Both sides of the comparison. Reads only.
 #[derive(Clone, Copy)]
@@ -19,10 +18,10 @@ pub(super) struct Reads<'a> {
 
 impl Reads<'_> {
     pub async fn page(&self, from: Option<&str>) -> Result<ObjectPage> {
-        Ok(store(|| self.storage.objects(key::PREFIX, from)).await?)
+        Ok(store(|| self.storage.list_objects(object_keys::PREFIX, from)).await?)
     }
 
-    pub async fn head(&self, key: &str) -> Result<Option<Listed>> {
+    pub async fn head(&self, key: &str) -> Result<Option<ListedObject>> {
         Ok(store(|| self.storage.head(key)).await?)
     }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::FileId;
-use crate::storage::inventory::Upload;
+use crate::storage::UnfinishedUpload;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,7 +74,7 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     Object,
-    Upload(Upload),
+    Upload(UnfinishedUpload),
     /// Id in the table of the finding's kind.
     Row(i64),
 }

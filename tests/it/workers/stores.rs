@@ -73,8 +73,8 @@ async fn a_store_that_refuses_fails_no_file_and_is_used_again_at_once() {
 #[tokio::test]
 async fn a_store_that_is_silent_fails_no_file_and_is_not_waited_for_long() {
     let (roles, proxy) = roles_behind_a_proxy().await;
-    assert!(limits::REQUEST < RECOVERY);
-    nothing_is_lost_to(&roles, &proxy, S3Mode::Silence, limits::REQUEST + RECOVERY).await;
+    assert!(limits::REQUEST_TIMEOUT < RECOVERY);
+    nothing_is_lost_to(&roles, &proxy, S3Mode::Silence, limits::REQUEST_TIMEOUT + RECOVERY).await;
     assert_eq!(roles.records(topics::DEAD_LETTERS).await, []);
     roles.stop().await;
 }

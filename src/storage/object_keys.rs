@@ -1,23 +1,24 @@
-//! Object keys and locations: the only place that formats one, and the only one that trusts one.
+//! Object keys and locations: the only place that builds them, and the only one that parses them.
 
+use super::limits;
 use crate::domain::{FileId, Format, Timestamp};
 
-const SLUG_MAX: usize = 80;
-/// Beginning of every key.
+/// Prefix of every key.
 pub const PREFIX: &str = "files/";
 
-/// `files/{id}_{slug}_{created_at in epoch ms}.{ext}`. Depends on the request alone, so every attempt writes the
-/// same object.
+/// Builds the key of a file's object: `files/{id}_{slug}_{created_at in epoch ms}.{ext}`. It depends on the request
+/// alone, so every attempt writes the same object.
 pub fn object_key(id: FileId, title: &str, created_at: Timestamp, format: Format) -> String {
     format!("{PREFIX}{id}_{}_{}.{}", slug(title), created_at.epoch_millis(), format.name())
 }
 
-/// The title in lower case, runs of other than `a-z0-9` as one `_`, none at the ends, at most 80 characters.
+/// Returns the title in lower case, with `_` for each run of other characters than `a-z0-9`, none at the ends, and at
+/// most 80 characters.
 fn slug(title: &str) -> String {
     let lower = title.to_lowercase();
     let words = lower.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()));
     let joined = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_");
-    let cut = joined[..joined.len().min(SLUG_MAX)].trim_end_matches('_');
+    let cut = joined[..joined.len().min(limits::MAX_SLUG_CHARS)].trim_end_matches('_');
     if cut.is_empty() { "untitled".to_owned() } else { cut.to_owned() }
 }
 
@@ -26,17 +27,21 @@ pub fn location(bucket: &str, key: &str) -> String {
     format!("s3://{bucket}/{key}")
 }
 
-/// The key of a location in `bucket` that can be this file's; other workers of the source system put a time of
-/// their own at the end. `None` for everything else: a location is not trusted.
+/// Returns the key of a location if it lies in `bucket` and can be this file's; `None` for every other location, which
+/// must not be trusted. Only the beginning is compared: workers of the source system end their keys with a time of
+/// their own.
 pub fn own_key<'a>(bucket: &str, id: FileId, location: &'a str) -> Option<&'a str> {
     let key = location.strip_prefix("s3://")?.strip_prefix(bucket)?.strip_prefix('/')?;
     let name = key.strip_prefix(PREFIX)?.strip_prefix(&format!("{id}_"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    (!name.is_empty() && !name.contains("..") && name.chars().all(plain) && location.len() <= 500)
+    (!name.is_empty()
+        && !name.contains("..")
+        && name.chars().all(plain)
+        && location.len() <= limits::MAX_LOCATION_BYTES)
         .then_some(key)
 }
 
-/// Whose object a key that we list is; `None` when it can't be any file's.
+/// Returns the file that a listed key belongs to; `None` when it can't be any file's.
 pub fn owner(bucket: &str, key: &str) -> Option<FileId> {
     let (id, _) = key.strip_prefix(PREFIX)?.split_once('_')?;
     let id = id.parse().ok()?;
@@ -60,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_without_letters_or_digits_is_untitled() {
+    fn a_title_without_alphanumeric_characters_is_untitled() {
         assert_eq!(slug("…/../😀"), "untitled");
         assert_eq!(slug("../../etc/passwd"), "etc_passwd");
         assert_eq!(slug(&"a!".repeat(100)), format!("{}a", "a_".repeat(39)));

@@ -1,28 +1,26 @@
-//! The store's clock, where ours is another: signatures are good by the store's alone.
+//! The store's clock. The store checks the times of signatures by it, so requests are signed by it where this machine's
+//! differs.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-/// What is further off than this makes no difference to a signature that is good for longer.
-const SLACK_SECS: u64 = 30;
-/// A store that names another century than ours is not believed.
-const LIMIT_SECS: u64 = 100 * 365 * 24 * 3600;
+use crate::storage::limits;
 
 fn seconds_ahead(date: &str) -> Option<i64> {
     let date = DateTime::parse_from_rfc2822(date).ok()?;
     Some((date.to_utc() - DateTime::<Utc>::from(SystemTime::now())).num_seconds())
 }
 
-/// By the header `Date` of an answer that came just now.
-pub(super) fn ahead_secs(headers: &http::HeaderMap) -> Option<i64> {
+/// Returns by how many seconds the store's clock is ahead, from the `Date` header of a response that has just come.
+pub(in crate::storage) fn ahead_secs(headers: &http::HeaderMap) -> Option<i64> {
     seconds_ahead(headers.get(http::header::DATE)?.to_str().ok()?)
 }
 
-/// How far the store's clock is ahead of this machine's; 0 until the store has refused a signature.
+/// Difference between the store's clock and this machine's; 0 until the store has refused a signature.
 #[derive(Debug, Default)]
-pub(super) struct StoreClock {
+pub(in crate::storage) struct StoreClock {
     ahead_secs: AtomicI64,
 }
 
@@ -32,11 +30,14 @@ impl StoreClock {
         self.ahead_secs.load(Ordering::Relaxed)
     }
 
-    /// Believes the header `Date` of an answer that came just now.
+    /// Sets the difference from the `Date` header of a response that has just come.
     pub fn set(&self, date: &str) {
         let Some(ahead) = seconds_ahead(date) else { return };
         let known = self.ahead_secs.load(Ordering::Relaxed);
-        if ahead.abs_diff(known) <= SLACK_SECS || ahead.unsigned_abs() > LIMIT_SECS {
+        // The header has whole seconds, and the response took a moment: small differences are no news.
+        if ahead.abs_diff(known) <= limits::CLOCK_TOLERANCE_SECS
+            || ahead.unsigned_abs() > limits::MAX_CLOCK_SKEW_SECS
+        {
             return;
         }
         self.ahead_secs.store(ahead, Ordering::Relaxed);

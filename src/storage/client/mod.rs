@@ -1,0 +1,154 @@
+//! HTTP client of the object store. Requests are signed by rust-s3 and sent by a client of our own, because the
+//! certificate authorities of rust-s3's client can't be configured.
+
+pub(super) mod clock;
+pub(super) mod request;
+mod sign;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::{DATE, ETAG, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{NoProxy, Response};
+use s3::creds::Credentials;
+use s3::{Bucket, Region};
+use secrecy::ExposeSecret;
+
+use self::clock::StoreClock;
+use self::request::Request;
+use self::sign::sign;
+use super::errors::StorageError;
+use super::limits;
+use crate::config::S3Config;
+use crate::config::proxy::Proxy;
+
+/// Client of one bucket. Every request to the store goes through it.
+#[derive(Clone)]
+pub(super) struct Client {
+    bucket: Box<Bucket>,
+    region: String,
+    http: reqwest::Client,
+    clock: Arc<StoreClock>,
+}
+
+impl Client {
+    /// Makes the client; nothing is asked of the store yet.
+    pub fn new(config: &S3Config) -> Result<Self, StorageError> {
+        let region = Region::Custom { region: config.region.clone(), endpoint: config.address() };
+        let secret = config.secret_access_key.expose_secret();
+        let credentials = Credentials::new(Some(&config.access_key_id), Some(secret), None, None, None)
+            .map_err(|error| StorageError::Other(error.to_string()))?;
+        let mut bucket = Bucket::new(&config.bucket, region, credentials)?;
+        // A bucket's name in the path works everywhere. In the host it needs DNS, and a certificate for it: Amazon's
+        // don't cover names with dots.
+        if config.endpoint.is_some() || config.bucket.contains('.') {
+            bucket.set_path_style();
+        }
+        let tls = config.authorities.clone().unwrap_or_default().client(None);
+        let tls = tls.map_err(|error| StorageError::Other(error.to_string()))?;
+        // No redirects, since a signature is for one host. `no_proxy` keeps the client from reading the environment.
+        let mut http =
+            reqwest::Client::builder().redirect(Policy::none()).use_preconfigured_tls(tls).no_proxy();
+        if let Some(Proxy { url, bypass }) = &config.proxy {
+            let bypass = bypass.as_deref().and_then(NoProxy::from_string);
+            http = http.proxy(reqwest::Proxy::all(url.expose_secret())?.no_proxy(bypass));
+        }
+        let http = http.build()?;
+        Ok(Self { bucket, region: config.region.clone(), http, clock: Arc::default() })
+    }
+
+    /// Returns the bucket's name.
+    pub fn bucket_name(&self) -> String {
+        self.bucket.name()
+    }
+
+    /// Returns the region.
+    pub fn region(&self) -> String {
+        self.region.clone()
+    }
+
+    /// Sends a request about an object and returns a successful response of an S3 server: each has an `ETag`. A proxy's
+    /// page with status 200 has none, and must not be taken for an object.
+    pub async fn send_for_object(&self, request: Request<'_>) -> Result<Response, StorageError> {
+        let response = self.send(request).await?;
+        if response.headers().contains_key(ETAG) {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        Err(StorageError::of_response(status, &read_error(response).await?))
+    }
+
+    /// Sends a request and returns a successful response.
+    pub async fn send(&self, request: Request<'_>) -> Result<Response, StorageError> {
+        let response = self.exchange(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = retry_after(&response);
+        let body = read_error(response).await?;
+        Err(match (StorageError::of_response(status.as_u16(), &body), retry_after) {
+            (StorageError::Unavailable(text), Some(wait)) => StorageError::Busy(text, wait),
+            (error, _) => error,
+        })
+    }
+
+    /// Sends a request and returns any response. When the store refuses the time of the signature, the request is
+    /// signed again by the store's clock.
+    pub async fn exchange(&self, request: Request<'_>) -> Result<Response, StorageError> {
+        let ahead = self.clock.ahead_secs();
+        let response = self.attempt(&request, ahead).await?;
+        if response.status() == StatusCode::FORBIDDEN {
+            if let Some(date) = response.headers().get(DATE).and_then(|date| date.to_str().ok()) {
+                self.clock.set(date);
+            }
+            let now_ahead = self.clock.ahead_secs();
+            // Only once: with the same time the answer would be the same.
+            if now_ahead != ahead {
+                return self.attempt(&request, now_ahead).await;
+            }
+        }
+        Ok(response)
+    }
+
+    async fn attempt(&self, request: &Request<'_>, ahead_secs: i64) -> Result<Response, StorageError> {
+        let (url, headers) = sign(&self.bucket, request, ahead_secs).await?;
+        let mut sending =
+            self.http.request(request.method.clone(), url).headers(headers).body(request.body.clone());
+        let mebibytes = u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX);
+        let whole = limits::REQUEST_TIMEOUT + limits::REQUEST_TIMEOUT_PER_MIB * mebibytes;
+        let limit = if request.is_stream { limits::OPEN_TIMEOUT } else { whole };
+        // reqwest's time limit includes the body, which a download may take longer for.
+        if !request.is_stream {
+            sending = sending.timeout(limit);
+        }
+        Ok(tokio::time::timeout(limit, sending.send()).await.map_err(|_| StorageError::TimedOut)??)
+    }
+}
+
+/// Reads the body of a response, which may have at most `limit` bytes.
+pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, StorageError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > limit {
+            return Err(StorageError::Unavailable(format!("an answer of more than {limit} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+/// Reads an error document; empty when it is too long or cut off.
+async fn read_error(response: Response) -> Result<Bytes, StorageError> {
+    let body = tokio::time::timeout(limits::OPEN_TIMEOUT, read_body(response, limits::MAX_ERROR_BYTES)).await;
+    Ok(body.map_err(|_| StorageError::TimedOut)?.unwrap_or_default())
+}
+
+/// Returns the pause that the store asks for; S3 gives it in seconds.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
