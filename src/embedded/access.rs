@@ -1,4 +1,4 @@
-//! Who may reach the files of a data directory: the user that this process runs as, and nobody else.
+//! Access to the files of a data directory: only the user that this process runs as may reach them.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
@@ -10,28 +10,30 @@ use nix::unistd::{Uid, User};
 
 use super::EmbeddedError;
 
-/// New files of this process, and of the programs that it runs, are for its user alone unless they ask for more.
+/// Sets the umask, so that new files of this process and its children are accessible to its user alone by default.
 pub fn restrict_umask() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
+/// Mode of directories.
 pub(super) const DIRECTORY: u32 = 0o700;
+/// Mode of files.
 pub(super) const FILE: u32 = 0o600;
-/// Everything for other users, and all of the group's rights but the one to pass through: started by root, PostgreSQL
-/// runs as another user, whose group may enter.
+/// Mode bits of other users, and all bits of the group but the one to pass through: started by root, PostgreSQL runs as
+/// another user, whose group may enter.
 const OTHERS: u32 = 0o067;
 const GROUP_AND_OTHERS: u32 = 0o077;
 
-/// Names in a data directory that filesys has written, and the one that a new file system comes with.
+/// Tells whether filesys has made the file of this name in a data directory, or a new file system comes with it.
 fn is_ours(name: &str) -> bool {
     matches!(name, "lock" | "objects" | "lost+found")
         || ["postgres", "s3.port", "s3.credentials"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Makes the directory if it is missing. One that exists must belong to our user; one that was open to others is closed
-/// if there is nothing else in it.
+/// Makes the directory if it is missing. An existing one must belong to this process' user; one that was open to other
+/// users is closed to them if it has only files of filesys.
 pub(super) fn own_directory(path: &Path) -> Result<(), EmbeddedError> {
-    // Started by root, PostgreSQL's user must be able to pass through directories above.
+    // When this process is root, PostgreSQL's user must be able to pass through the directories above.
     let above = if Uid::effective().is_root() { 0o711 } else { DIRECTORY };
     if let Some(parent) = path.parent() {
         DirBuilder::new().recursive(true).mode(above).create(parent).map_err(EmbeddedError::io(path))?;
@@ -57,7 +59,7 @@ pub(super) fn own_directory(path: &Path) -> Result<(), EmbeddedError> {
     close(path, mode)
 }
 
-/// A directory inside of the data directory, made if it is missing and closed to others. Not a symbolic link.
+/// Makes a directory inside the data directory if it is missing, and closes it to other users. Refuses a symbolic link.
 pub(super) fn private_directory(path: &Path) -> Result<(), EmbeddedError> {
     make(path)?;
     let metadata = fs::symlink_metadata(path).map_err(EmbeddedError::io(path))?;
@@ -72,7 +74,7 @@ pub(super) fn private_directory(path: &Path) -> Result<(), EmbeddedError> {
 fn make(path: &Path) -> Result<(), EmbeddedError> {
     match DirBuilder::new().mode(DIRECTORY).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(EmbeddedError::io(path)(error)),
-        // Whatever the umask took away.
+        // Set explicitly, because the umask may have removed bits.
         Ok(()) => set_mode(path, DIRECTORY),
         Err(_) => Ok(()),
     }
@@ -92,7 +94,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), EmbeddedError> {
 fn close(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
     log::warn!(
         path = path.display().to_string(), mode = format!("{mode:04o}");
-        "directory was open to other users; it is closed to them now"
+        "directory was open to other users and has been closed to them"
     );
     set_mode(path, DIRECTORY)
 }
@@ -101,13 +103,12 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(EmbeddedError::io(path))
 }
 
-/// The name, or the number of a user without one.
+/// Returns the user's name, or the id of a user without one.
 fn user_name(uid: Uid) -> String {
     User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// Opens a regular file of ours. A symbolic link, or a second name of another file, is refused: writing would change a
-/// file elsewhere.
+/// Opens a regular file. Refuses symbolic links and hard links: writing would change a file elsewhere.
 pub(super) fn open_file(path: &Path, options: &mut OpenOptions) -> Result<File, EmbeddedError> {
     let file =
         options.mode(FILE).custom_flags(O_NOFOLLOW).open(path).map_err(|error| of_open(path, error))?;

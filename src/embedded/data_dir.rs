@@ -1,4 +1,4 @@
-//! The directory that holds everything the embedded services keep; one process at a time may use it.
+//! The directory of all files of the embedded services; one process at a time may use it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::{EmbeddedError, access};
 
-/// Before taking any port that the system has.
-const PORTS_TRIED: usize = 20;
+/// Random ports that are tried before the system chooses one.
+const MAX_PORT_TRIES: usize = 20;
 
-/// The directory and its lock, which is held until the last clone is gone.
+/// Data directory with its lock, which is held until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct DataDir(Arc<Locked>);
 
@@ -40,7 +40,7 @@ impl DataDir {
         Ok(Self(Arc::new(Locked { path, _lock: lock })))
     }
 
-    /// Absolute, without symbolic links.
+    /// Returns the path: absolute, without symbolic links.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -49,15 +49,17 @@ impl DataDir {
         self.path().join(name)
     }
 
-    /// Replaces a file that only its owner may read. It is there whole or not at all, and survives a power cut.
+    /// Replaces a file that only its owner may read, atomically and durably.
     pub(super) fn write_private(&self, name: &str, content: &str) -> Result<(), EmbeddedError> {
         let path = self.join(name);
         let write = || {
             let staged = self.join(&format!("{name}.new"));
+            // A staged file of a killed process may be left, or a link that must not be followed.
             let _ = fs::remove_file(&staged);
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(access::FILE).open(&staged)?;
             file.write_all(content.as_bytes())?;
+            // Synced before the rename, and the directory after it: a power cut leaves the old content or the new one.
             file.sync_all()?;
             fs::rename(&staged, &path)?;
             File::open(self.path())?.sync_all()
@@ -65,7 +67,7 @@ impl DataDir {
         write().map_err(EmbeddedError::io(&path))
     }
 
-    /// A directory for one service, closed to other users.
+    /// Makes the directory of one service, closed to other users.
     pub(super) fn private_dir(&self, name: &str) -> Result<PathBuf, EmbeddedError> {
         let path = self.join(name);
         access::private_directory(&path)?;
@@ -77,7 +79,7 @@ impl DataDir {
         access::open_file(&self.join(name), options)
     }
 
-    /// `None` when there is no such file.
+    /// Reads a file; `None` when there is none.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, EmbeddedError> {
         let path = self.join(name);
         let mut text = String::new();
@@ -91,40 +93,42 @@ impl DataDir {
         Ok(Some(text))
     }
 
-    /// Listens on loopback: on the port in the file `name` if it is free, else on another, which the file then holds.
+    /// Listens on loopback: on the port in the file `name` if it is free, else on another one, which is written to the
+    /// file.
     pub(super) fn listen(&self, name: &str) -> Result<TcpListener, EmbeddedError> {
         let last = self.read(name)?.and_then(|text| text.trim().parse().ok());
         let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         if let Some(listener) = last.and_then(|port| bind(port).ok()) {
             return Ok(listener);
         }
-        let kept = std::iter::repeat_with(random_port).take(PORTS_TRIED).find_map(|port| bind(port).ok());
-        let listener = kept.map_or_else(|| bind(0), Ok).map_err(EmbeddedError::Listen)?;
+        let free = std::iter::repeat_with(random_port).take(MAX_PORT_TRIES).find_map(|port| bind(port).ok());
+        let listener = free.map_or_else(|| bind(0), Ok).map_err(EmbeddedError::Listen)?;
         let port = listener.local_addr().map_err(EmbeddedError::Listen)?.port();
         self.write_private(name, &format!("{port}\n"))?;
         Ok(listener)
     }
 }
 
-/// Below the range that the system uses for clients (on Linux from 32768 on), one of which could otherwise have the
-/// port when we want it again.
+/// Returns a port below the range that the system assigns to clients (from 32768 on, on Linux): otherwise a client
+/// might hold the port at the next start.
 fn random_port() -> u16 {
     20_000 + Uuid::new_v4().as_fields().1 % 10_000
 }
 
-const LOCK_LIMIT: Duration = Duration::from_secs(1);
-const LOCK_AGAIN: Duration = Duration::from_millis(20);
+/// Time limit for locking the directory.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 fn lock(dir: &Path) -> Result<File, EmbeddedError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     let mut file = access::open_file(&path, options.create(true).truncate(false).read(true).write(true))?;
-    // A child that is being started holds its parent's files until it is another program: a lock that was just let go
-    // may seem taken for an instant.
-    let until = Instant::now() + LOCK_LIMIT;
+    // A forked child holds its parent's files until it executes its program, so that a lock that was just released may
+    // seem held for an instant.
+    let until = Instant::now() + LOCK_TIMEOUT;
     let outcome = loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_RETRY_PAUSE),
             outcome => break outcome,
         }
     };

@@ -1,4 +1,4 @@
-//! The services that `filesys up` and the tests run for themselves: a PostgreSQL and an S3 server on one directory.
+//! Embedded services that `filesys up` and the tests run: a PostgreSQL and an S3 server on one directory.
 
 mod access;
 pub mod data_dir;
@@ -20,16 +20,16 @@ pub use data_dir::DataDir;
 pub use postgres::{EmbeddedPostgres, PostgresOptions};
 pub use s3::{EmbeddedS3, S3Options};
 
-/// What a power cut may take.
+/// What survives a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Nothing that was acknowledged.
+    /// Everything that was acknowledged.
     Full,
-    /// Everything, the whole directory included. A killed process still loses nothing. For tests.
+    /// Nothing, not even the directory. A killed process still loses nothing. For tests.
     Fast,
 }
 
-/// Why a service that belongs to this process is not there. Its user can do something about each of them.
+/// Error of an embedded service. Each names what its user can do.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     #[error("{} can't be used: {source}", path.display())]
@@ -98,7 +98,7 @@ impl EmbeddedError {
     }
 }
 
-/// 244 random bits in hexadecimal, so it needs no quoting anywhere.
+/// Generates a secret of 244 random bits, in hexadecimal, so that it never needs quoting.
 fn generated_secret() -> SecretString {
     SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
 }

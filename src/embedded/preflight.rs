@@ -1,4 +1,4 @@
-//! What the embedded services need of this machine, looked at without starting them.
+//! Requirements of the embedded services, checked without starting them.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::EmbeddedError;
 use super::postgres::programs::Programs;
 use crate::config::EmbeddedConfig;
 
-/// The major version of the PostgreSQL programs that would run on `data_dir`.
+/// Returns the major version of the PostgreSQL programs that would run on `data_dir`.
 pub async fn postgres_version(config: &EmbeddedConfig, data_dir: &Path) -> Result<u32, EmbeddedError> {
     Programs::find(config, &data_dir.join("postgres")).await?.major_version().await
 }
 
-/// Bytes that an unprivileged user may still write where `data_dir` is, or would be made.
+/// Returns the bytes that an unprivileged user may still write where `data_dir` is, or would be made.
 pub fn free_bytes(data_dir: &Path) -> Result<u64, EmbeddedError> {
     let absolute = std::path::absolute(data_dir).map_err(EmbeddedError::io(data_dir))?;
     let existing = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));

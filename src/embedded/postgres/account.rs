@@ -1,4 +1,4 @@
-//! Whom PostgreSQL runs as: its programs refuse root, so a root process hands them to another user.
+//! User that PostgreSQL runs as: its programs refuse root, so a root process runs them as another user.
 
 use std::fs;
 use std::io;
@@ -13,11 +13,12 @@ use nix::unistd::{Uid, User};
 use super::programs::run;
 use crate::embedded::EmbeddedError;
 
-const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
+const SYSTEM_USERS: [&str; 2] = ["postgres", "nobody"];
 
-/// Prints the first of its arguments that can't be entered.
+/// Shell script that prints the first of its arguments that can't be entered.
 const ENTER_EACH: &str = r#"for dir; do cd "$dir" 2>/dev/null || { echo "$dir"; exit 1; }; done"#;
 
+/// User and group of the server's processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     name: String,
@@ -26,7 +27,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// `None`: as ourselves, who are not root. Otherwise the owner of `data` if it exists, else a system user.
+    /// Chooses the owner of `data` if it exists, else a system user. `None` when this process is not root: then the
+    /// server runs as its user.
     pub fn choose(data: &Path) -> Result<Option<Self>, EmbeddedError> {
         if !Uid::effective().is_root() {
             return Ok(None);
@@ -43,33 +45,35 @@ impl Account {
                 gid: metadata.gid(),
             }));
         }
-        let user = CANDIDATES
+        let user = SYSTEM_USERS
             .iter()
             .find_map(|name| User::from_name(name).ok().flatten())
             .ok_or(EmbeddedError::NoAccount)?;
         Ok(Some(Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
     }
 
+    /// Returns the user's id.
     pub fn uid(&self) -> u32 {
         self.uid
     }
 
-    /// Lets this user's group pass through a directory of ours, and nobody else.
-    pub fn let_through(&self, dir: &Path) -> io::Result<()> {
+    /// Lets the user's group, and no other, pass through a directory that belongs to root.
+    pub fn allow_traversal(&self, dir: &Path) -> io::Result<()> {
         chown(dir, None, Some(self.gid))?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o710))
     }
 
+    /// Makes the user owner of a file or directory.
     pub fn own(&self, path: &Path) -> io::Result<()> {
         chown(path, Some(self.uid), Some(self.gid))
     }
 
-    /// Std drops root's supplementary groups along with the user id.
+    /// Runs a command as this user. The standard library drops root's supplementary groups along with the user id.
     pub fn apply(&self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Every directory from the root to `path` must let this user through.
+    /// Checks that the user may pass through every directory from the root to `path`.
     pub async fn check_access(&self, path: &Path) -> Result<(), EmbeddedError> {
         let mut dirs: Vec<&Path> = path.ancestors().collect();
         dirs.reverse();

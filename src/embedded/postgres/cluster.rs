@@ -1,4 +1,4 @@
-//! Makes the database directory once, so that it is there whole or not at all.
+//! The database directory: made once, and complete or not there at all.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use super::programs::{Programs, succeed};
 use super::{PGPASS, ROLE};
 use crate::embedded::{DataDir, Durability, EmbeddedError, generated_secret};
 
-/// Names the directory that the cluster is in when it can't be in the data directory.
-const HOME: &str = "postgres.home";
-/// Where such directories are made.
-const ELSEWHERE: &str = "/var/lib/filesys";
+/// File that names the cluster's directory when it can't be in the data directory.
+const HOME_FILE: &str = "postgres.home";
+/// Directory in which such directories are made.
+const FALLBACK_PARENT: &str = "/var/lib/filesys";
 const STAGING: &str = "postgres.initdb-";
-const INITDB_LIMIT: Duration = Duration::from_mins(2);
+const INITDB_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A directory made by `initdb`, and whom it belongs to.
+/// Directory made by `initdb`, and the user that it belongs to.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub data: PathBuf,
@@ -30,11 +30,12 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
+    /// Returns the path of the cluster of a data directory.
     pub fn path(dir: &DataDir) -> PathBuf {
         home(dir).join("postgres")
     }
 
-    /// The directory that this one is in.
+    /// Returns the directory that holds the cluster's.
     pub fn home(&self) -> &Path {
         self.data.parent().unwrap_or(&self.data)
     }
@@ -52,9 +53,9 @@ impl Cluster {
         }
         if let Some(account) = &account {
             let home = home(dir);
-            account.let_through(&home).map_err(EmbeddedError::io(&home))?;
+            account.allow_traversal(&home).map_err(EmbeddedError::io(&home))?;
             let access = account.check_access(&home).await;
-            if access.is_err() && !Self::path(dir).exists() && move_home(dir, account).is_ok() {
+            if access.is_err() && !Self::path(dir).exists() && use_fallback_home(dir, account).is_ok() {
                 account.check_access(&self::home(dir)).await?;
             } else {
                 access?;
@@ -69,8 +70,8 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// `initdb` into a directory of its own, which takes the real name only when all is done. Its name is new each
-    /// time: an initdb whose parent was killed may still be writing to the last one.
+    /// Runs `initdb` in a staging directory, which is renamed only when all is done. Its name is unique: an `initdb`
+    /// whose parent was killed may still be writing to the last one.
     async fn make(
         &self,
         dir: &DataDir,
@@ -103,7 +104,7 @@ impl Cluster {
             account.apply(&mut command);
         }
         log::info!(data = self.data.display().to_string(); "making the database directory");
-        succeed(command, INITDB_LIMIT).await?;
+        succeed(command, INITDB_TIMEOUT).await?;
 
         let finish = || {
             fs::rename(staging.join("data"), &self.data)?;
@@ -125,24 +126,25 @@ impl Cluster {
     }
 }
 
-/// The directory that holds the cluster: the data directory, unless a file there names another.
+/// Returns the directory that holds the cluster: the data directory, unless a file in it names another.
 fn home(dir: &DataDir) -> PathBuf {
-    let elsewhere = dir.read(HOME).ok().flatten();
+    let elsewhere = dir.read(HOME_FILE).ok().flatten();
     elsewhere.map_or_else(|| dir.path().to_owned(), |path| PathBuf::from(path.trim_end()))
 }
 
-/// Started by root in a directory that only root may enter (a home, say), the server's user needs a place of its
-/// own; a new data directory gets a new one.
-fn move_home(dir: &DataDir, account: &Account) -> Result<(), EmbeddedError> {
-    let path = Path::new(ELSEWHERE).join(Uuid::new_v4().simple().to_string());
+/// Moves the cluster out of a data directory that only root may enter, such as root's home: the server's user could not
+/// reach it there. Each data directory gets a directory of its own.
+fn use_fallback_home(dir: &DataDir, account: &Account) -> Result<(), EmbeddedError> {
+    let path = Path::new(FALLBACK_PARENT).join(Uuid::new_v4().simple().to_string());
     DirBuilder::new().recursive(true).mode(0o711).create(&path).map_err(EmbeddedError::io(&path))?;
-    account.let_through(&path).map_err(EmbeddedError::io(&path))?;
+    account.allow_traversal(&path).map_err(EmbeddedError::io(&path))?;
     let name = path.display().to_string();
-    log::warn!(path = name; "postgresql's user may not enter the data directory; its files go elsewhere");
-    dir.write_private(HOME, &format!("{name}\n"))
+    log::warn!(path = name; "postgresql's user may not enter the data directory; its files are kept in another one");
+    dir.write_private(HOME_FILE, &format!("{name}\n"))
 }
 
-/// The password lives in libpq's own password file, so that `psql` can use it; made before the cluster is.
+/// Reads the password, or makes one before the cluster is made. It is kept in libpq's own password file, so that `psql`
+/// can use it.
 fn password(dir: &DataDir, cluster_exists: bool) -> Result<SecretString, EmbeddedError> {
     let kept = dir.read(PGPASS)?;
     let field = kept.as_deref().and_then(|line| line.trim_end().rsplit(':').next());

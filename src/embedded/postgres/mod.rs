@@ -26,32 +26,33 @@ use programs::{Programs, run_with_input};
 use server::{NotReady, Server};
 use socket::SocketDir;
 
-/// The superuser, whom `initdb` makes.
+/// Superuser, made by `initdb`.
 const ROLE: &str = "filesys";
 const PGPASS: &str = "postgres.pgpass";
-const START_LIMIT: Duration = Duration::from_secs(30);
-const SCRIPT_LIMIT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wait before the first restart of a server that ended by itself; each further one is twice as long.
+/// Pause before the first restart of a server that ended by itself; each further one is twice as long.
 const RESTART_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_FAILURES: u32 = 6;
-/// A server that has run for this long has recovered.
+const MAX_RESTARTS: u32 = 6;
+/// Run time after which a server counts as recovered.
 const STABLE_AFTER: Duration = Duration::from_mins(1);
 
-/// The file whose lock a running server holds.
-const CLAIM: &str = "postgres.lock";
+/// File whose lock a running server holds.
+const LOCK_FILE: &str = "postgres.lock";
 
-/// Owns the database of the product.
+/// Role that owns the product's database.
 const SERVING_ROLE: &str = "filesys_app";
 const ROLES: &str = include_str!("roles.sql");
 const CREATE_DATABASE: &str = "\\set ON_ERROR_STOP on\n\
     SELECT format('CREATE DATABASE %I', :'database') \
     WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \\gexec\n";
 
-/// What a start may run into and get over by trying again: a port taken between our look and the server's, and
-/// backends of a killed server, without its lock, that have not noticed yet.
-const PASSING: [&str; 2] = ["could not bind", "pre-existing shared memory block"];
+/// Texts of start-up errors that pass when the start is repeated: another process took the port between our check and
+/// the server's, or backends of a killed server, which hold no lock, have not noticed its end yet.
+const TRANSIENT_START_ERRORS: [&str; 2] = ["could not bind", "pre-existing shared memory block"];
 
+/// Options of an embedded PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     pub data_dir: DataDir,
@@ -62,12 +63,13 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// Makes options with full durability.
     pub fn new(data_dir: DataDir, config: EmbeddedConfig) -> Self {
         Self { data_dir, config, durability: Durability::Full, max_connections: 100 }
     }
 }
 
-/// A running server. It ends with this process, however that ends; dropping this begins its shutdown as well.
+/// Running server. It ends with this process, even when that is killed; dropping this starts its shutdown as well.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     server: Server,
@@ -79,7 +81,7 @@ pub struct EmbeddedPostgres {
 }
 
 impl EmbeddedPostgres {
-    /// Makes the database directory if it is missing, stops a server that a killed run left on it, starts ours and
+    /// Makes the database directory if it is missing, stops a server that a killed run left on it, starts a new one and
     /// waits until it accepts connections.
     pub async fn start(options: PostgresOptions) -> Result<Self, EmbeddedError> {
         let programs = Programs::find(&options.config, &Cluster::path(&options.data_dir)).await?;
@@ -90,7 +92,7 @@ impl EmbeddedPostgres {
         Ok(Self { server, options, programs, cluster, socket, port })
     }
 
-    /// Starts the server again whenever it ends by itself. Resolves with the last cause when that happens too often.
+    /// Restarts the server whenever it ends by itself. Resolves with the last cause when that happens too often.
     pub async fn keep_alive(&mut self) -> EmbeddedError {
         let mut failures = 0;
         loop {
@@ -101,10 +103,10 @@ impl EmbeddedPostgres {
             }
             loop {
                 failures += 1;
-                if failures > MAX_FAILURES {
+                if failures > MAX_RESTARTS {
                     return cause;
                 }
-                log::error!(failures, cause = cause.to_string(); "postgresql ended by itself; starting it again");
+                log::error!(failures, cause = cause.to_string(); "postgresql ended unexpectedly; restarting it");
                 sleep(RESTART_BACKOFF * 2_u32.pow(failures - 1)).await;
                 match launch(&self.options, &self.programs, &self.cluster, &self.socket).await {
                     Ok((server, port)) => {
@@ -117,18 +119,19 @@ impl EmbeddedPostgres {
         }
     }
 
+    /// Returns the TCP port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The URL of a database for the superuser over TCP, with the password in it.
+    /// Returns the superuser's URL of a database over TCP, with the password in it.
     pub fn database_url(&self, database: &str) -> SecretString {
         let password = self.cluster.password.expose_secret();
         SecretString::from(format!("postgresql://{ROLE}:{password}@127.0.0.1:{}/{database}", self.port))
     }
 
-    /// Makes the database if it is missing, and gives it to a role that is no superuser; the way to it as that role,
-    /// by the Unix socket. The role's password is a new one each time.
+    /// Makes the database if it is missing, owned by a role that is no superuser. Returns how to connect to it as that
+    /// role, over the Unix socket. The role gets a new password each time.
     pub async fn served_database(
         &self,
         database: &str,
@@ -146,12 +149,12 @@ impl EmbeddedPostgres {
         Ok(DatabaseConfig { url: SecretString::from(url), max_connections })
     }
 
-    /// A password file as libpq reads it.
+    /// Returns the path of the password file, in libpq's format.
     pub fn pgpass_path(&self) -> PathBuf {
         self.options.data_dir.join(PGPASS)
     }
 
-    /// A shell command that opens a database, without the password.
+    /// Returns a shell command that opens a database, without the password.
     pub fn psql_hint(&self, database: &str) -> String {
         format!(
             "PGPASSFILE={} psql -h {} -p {} -U {ROLE} {}",
@@ -167,7 +170,8 @@ impl EmbeddedPostgres {
         self.run_script(&[("database", name)], CREATE_DATABASE).await
     }
 
-    /// Runs psql as the superuser, over the socket. The variables go with the script: any user sees arguments.
+    /// Runs psql as the superuser, over the socket. Variables are part of the script: arguments are visible to every
+    /// user.
     async fn run_script(&self, variables: &[(&str, &str)], script: &str) -> Result<(), EmbeddedError> {
         let mut command = self.programs.command("psql");
         command.env("PGPASSFILE", self.pgpass_path()).arg("--host").arg(self.socket.path());
@@ -175,7 +179,7 @@ impl EmbeddedPostgres {
         command.args(["--no-psqlrc", "--no-password", "--quiet", "--username", ROLE, "--dbname=postgres"]);
         let set = |(name, value): &(&str, &str)| format!("\\set {name} '{}'\n", value.replace('\'', "''"));
         let input = variables.iter().map(set).collect::<String>() + script;
-        let output = run_with_input(command, &input, SCRIPT_LIMIT).await?;
+        let output = run_with_input(command, &input, SCRIPT_TIMEOUT).await?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             return Ok(());
@@ -183,12 +187,12 @@ impl EmbeddedPostgres {
         Err(EmbeddedError::Program { program: "psql".to_owned(), output: stderr.trim_end().to_owned() })
     }
 
-    /// Resolves when the server has ended, which it does not while all is well.
+    /// Resolves when the server has ended.
     pub fn exited(&self) -> impl Future<Output = EmbeddedError> + Send + use<> {
         self.server.exited()
     }
 
-    /// Fast shutdown: connections are cut, everything is written, the process has ended.
+    /// Stops the server (fast shutdown): cuts connections, writes everything, and waits until the process has ended.
     pub async fn stop(self) -> Result<(), EmbeddedError> {
         self.server.stop().await?;
         self.socket.remove();
@@ -203,25 +207,26 @@ async fn launch(
     cluster: &Cluster,
     socket: &SocketDir,
 ) -> Result<(Server, u16), EmbeddedError> {
-    let deadline = Instant::now() + START_LIMIT;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        let mut claim_options = OpenOptions::new();
-        let file = claim_options.create(true).truncate(false).read(true).write(true);
-        let file = options.data_dir.open_file(CLAIM, file)?;
-        let claim = postmaster::claim(&cluster.data, file).await?;
+        let mut lock_options = OpenOptions::new();
+        let file = lock_options.create(true).truncate(false).read(true).write(true);
+        let file = options.data_dir.open_file(LOCK_FILE, file)?;
+        let lock = postmaster::acquire_lock(&cluster.data, file).await?;
         let port = free_port(&options.data_dir)?;
         socket.prepare(port, cluster.account.as_ref())?;
-        let mut server = Server::spawn(options, programs, cluster, socket, (port, claim))?;
+        let mut server = Server::spawn(options, programs, cluster, socket, (port, lock))?;
         match server.ready(deadline).await {
             Ok(()) => {
                 log::info!(port = port; "postgresql is ready");
                 return Ok((server, port));
             }
-            Err(NotReady::Slow) => return Err(server.not_ready(START_LIMIT)),
+            Err(NotReady::Slow) => return Err(server.not_ready(START_TIMEOUT)),
             Err(NotReady::Exited) => {
+                // The log is the only place where the server tells the cause.
                 let tail = server.log_tail();
-                let passing = PASSING.iter().any(|text| tail.contains(text));
-                if !passing || Instant::now() >= deadline {
+                let is_transient = TRANSIENT_START_ERRORS.iter().any(|text| tail.contains(text));
+                if !is_transient || Instant::now() >= deadline {
                     return Err(server.exited().await);
                 }
             }
@@ -230,7 +235,7 @@ async fn launch(
     }
 }
 
-/// The listener that found it is gone again, so the port is free for the server, or for whoever is faster.
+/// Returns a port that was free just now. Another process may take it before the server does.
 fn free_port(dir: &DataDir) -> Result<u16, EmbeddedError> {
     let listener = dir.listen("postgres.port")?;
     Ok(listener.local_addr().map_err(EmbeddedError::Listen)?.port())

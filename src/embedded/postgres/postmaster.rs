@@ -1,4 +1,5 @@
-//! A postmaster as its data directory and the process table show it: is it up, is it ours, stop it.
+//! A postmaster as its data directory and the process table show it: whether it runs, whose it is, and how it is
+//! stopped.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -11,12 +12,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::embedded::EmbeddedError;
 
-/// Open transactions are rolled back and a checkpoint is written; a slow disk may need this long.
-pub(super) const FAST_LIMIT: Duration = Duration::from_secs(20);
-pub(super) const IMMEDIATE_LIMIT: Duration = Duration::from_secs(5);
-pub(super) const POLL: Duration = Duration::from_millis(20);
+/// Time limit of a fast shutdown: it rolls back open transactions and writes a checkpoint, for which a slow disk may
+/// need this long.
+pub(super) const FAST_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time limit of an immediate shutdown.
+pub(super) const IMMEDIATE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval at which the state of a server is looked at.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the server writes into `postmaster.pid`.
+/// Content of `postmaster.pid`, which the server writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PidFile {
     pub pid: i32,
@@ -24,19 +28,20 @@ pub(super) struct PidFile {
 }
 
 impl PidFile {
+    /// Reads the file in a data directory; `None` when there is none.
     pub fn read(data: &Path) -> Option<Self> {
         let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         Some(Self { pid: lines.first()?.parse().ok()?, status: (*lines.get(7).unwrap_or(&"")).to_owned() })
     }
 
-    /// It accepts connections.
+    /// Tells whether the server accepts connections.
     pub fn is_ready(&self) -> bool {
         self.status == "ready"
     }
 
-    /// Is the process that the file names alive, and a postmaster of this data directory? Process ids are reused.
-    /// Where there is no `/proc` the answer is no, and PostgreSQL itself refuses to start beside another.
+    /// Tells whether the process that the file names is alive and a postmaster of this data directory; process ids are
+    /// reused. Without `/proc` the answer is no, and PostgreSQL itself refuses to start beside another server.
     pub fn is_running(&self, data: &Path) -> bool {
         let Ok(arguments) = fs::read(format!("/proc/{}/cmdline", self.pid)) else {
             return false;
@@ -47,7 +52,7 @@ impl PidFile {
     }
 
     fn signal(&self, signal: Signal) {
-        // It may have ended meanwhile, which is what the signal is for.
+        // Fails when the process has ended meanwhile, which is what the signal asks for.
         let _ = kill(Pid::from_raw(self.pid), signal);
     }
 
@@ -57,48 +62,48 @@ impl PidFile {
             if Instant::now() >= deadline {
                 return false;
             }
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
         true
     }
 }
 
 /// Stops the server that a killed process left on `data`, if there is one: cleanly, or else immediately.
-async fn stop_left_over(data: &Path) -> Result<(), EmbeddedError> {
+async fn stop_orphan(data: &Path) -> Result<(), EmbeddedError> {
     let Some(server) = PidFile::read(data).filter(|server| server.is_running(data)) else {
         return Ok(());
     };
-    log::warn!(pid = server.pid; "stopping the postgresql that a killed run left behind");
+    log::warn!(pid = server.pid; "stopping a postgresql that a killed run left behind");
     server.signal(Signal::SIGINT);
-    if server.is_gone_within(data, FAST_LIMIT).await {
+    if server.is_gone_within(data, FAST_SHUTDOWN_TIMEOUT).await {
         return Ok(());
     }
     stop_immediately(data);
-    if server.is_gone_within(data, IMMEDIATE_LIMIT).await {
+    if server.is_gone_within(data, IMMEDIATE_SHUTDOWN_TIMEOUT).await {
         return Ok(());
     }
     Err(EmbeddedError::TimedOut {
         what: format!("stopping the PostgreSQL that a killed run left behind (process {})", server.pid),
-        limit: FAST_LIMIT + IMMEDIATE_LIMIT,
+        limit: FAST_SHUTDOWN_TIMEOUT + IMMEDIATE_SHUTDOWN_TIMEOUT,
     })
 }
 
-/// The right to run a server on `data`: a lock on `file` that the server and every process that it starts hold from
-/// then on, since they inherit it, and that goes with the last of them. A process number may name another process
-/// after a restart, in a container mostly the same ones again; a lock is held by the living only.
+/// Acquires the right to run a server on `data`: a lock on `file`, which the server and all of its processes inherit,
+/// and which is released with the last of them. Unlike a process id, which names another process after a restart (in a
+/// container usually the same one again), a lock is held by living processes only.
 ///
-/// Stops a server that a killed run left behind, and removes `postmaster.pid` of one that is gone: PostgreSQL refuses
-/// to start while any process of its user has the number in there.
-pub(super) async fn claim(data: &Path, file: File) -> Result<File, EmbeddedError> {
-    const LIMIT: Duration = FAST_LIMIT.saturating_add(IMMEDIATE_LIMIT);
-    // One without the lock, started by an older release or by hand.
-    stop_left_over(data).await?;
+/// Stops a server that a killed run left behind, and removes the `postmaster.pid` of one that has ended: PostgreSQL
+/// refuses to start while any process of its user has the id in that file.
+pub(super) async fn acquire_lock(data: &Path, file: File) -> Result<File, EmbeddedError> {
+    const LIMIT: Duration = FAST_SHUTDOWN_TIMEOUT.saturating_add(IMMEDIATE_SHUTDOWN_TIMEOUT);
+    // A server that was started by an older release, or by hand, holds no lock.
+    stop_orphan(data).await?;
     let deadline = Instant::now() + LIMIT;
     loop {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::Error(error)) => return Err(EmbeddedError::io(data)(error)),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL).await,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL_INTERVAL).await,
             Err(TryLockError::WouldBlock) => {
                 return Err(EmbeddedError::StillRunning { data: data.to_owned(), limit: LIMIT });
             }
@@ -111,10 +116,10 @@ pub(super) async fn claim(data: &Path, file: File) -> Result<File, EmbeddedError
     }
 }
 
-/// Asks for an immediate shutdown: no checkpoint, the next start recovers from the log.
+/// Requests an immediate shutdown: without a checkpoint, so that the next start recovers from the write-ahead log.
 pub(super) fn stop_immediately(data: &Path) {
     if let Some(server) = PidFile::read(data).filter(|server| server.is_running(data)) {
-        log::warn!(pid = server.pid; "postgresql does not stop in time, stopping it immediately");
+        log::warn!(pid = server.pid; "postgresql does not stop in time; stopping it immediately");
         server.signal(Signal::SIGQUIT);
     }
 }
@@ -124,7 +129,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_directory_is_claimed_once_and_what_names_a_process_by_number_is_removed() {
+    async fn a_directory_is_locked_once_and_a_stale_pid_file_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let open = || {
             File::options().read(true).write(true).create(true).truncate(false).open(dir.path().join("lock"))
@@ -133,12 +138,12 @@ mod tests {
         // The number of a process that runs: ours.
         let text = format!("{}\n/data\n1000\n5432\n\n127.0.0.1\n  1 2\nready\n", std::process::id());
         fs::write(&pid_file, text).unwrap();
-        let claimed = claim(dir.path(), open().unwrap()).await.unwrap();
+        let lock = acquire_lock(dir.path(), open().unwrap()).await.unwrap();
         assert!(!pid_file.exists());
-        let mut second = Box::pin(claim(dir.path(), open().unwrap()));
+        let mut second = Box::pin(acquire_lock(dir.path(), open().unwrap()));
         tokio::select! {
-            _ = &mut second => panic!("it is claimed"),
-            () = sleep(5 * POLL) => drop(claimed),
+            _ = &mut second => panic!("it is locked"),
+            () = sleep(5 * POLL_INTERVAL) => drop(lock),
         }
         second.await.unwrap();
     }

@@ -10,31 +10,34 @@ use tokio::io::AsyncWriteExt;
 use crate::config::EmbeddedConfig;
 use crate::embedded::EmbeddedError;
 
-const NEEDED: [&str; 3] = ["postgres", "initdb", "psql"];
-const DEBIAN: &str = "/usr/lib/postgresql";
+const REQUIRED_PROGRAMS: [&str; 3] = ["postgres", "initdb", "psql"];
+const DEBIAN_PREFIX: &str = "/usr/lib/postgresql";
 
-/// A directory with all programs of one PostgreSQL.
+/// Directory with all programs of one PostgreSQL.
 #[derive(Debug, Clone)]
 pub(in crate::embedded) struct Programs {
     bin: PathBuf,
 }
 
 impl Programs {
-    /// Looks in `PG_BIN` alone if it is set. Otherwise where the version that made `data` is, in `PATH`, where
-    /// `pg_config` says, and for the highest version in Debian's place.
+    /// Finds the programs. Looks in `PG_BIN` alone if it is set. Otherwise looks for the version that made `data`, in
+    /// `PATH`, in the directory that `pg_config` names, and for the highest version in Debian's directory.
     pub async fn find(config: &EmbeddedConfig, data: &Path) -> Result<Self, EmbeddedError> {
         let (candidates, searched) = match &config.postgres_bin {
             Some(bin) => (vec![bin.clone()], format!("PG_BIN ({})", bin.display())),
-            None => (candidates(config, data).await, format!("PATH, pg_config --bindir and {DEBIAN}/*/bin")),
+            None => (
+                candidates(config, data).await,
+                format!("PATH, pg_config --bindir and {DEBIAN_PREFIX}/*/bin"),
+            ),
         };
         candidates
             .into_iter()
-            .find(|bin| NEEDED.iter().all(|program| bin.join(program).is_file()))
+            .find(|bin| REQUIRED_PROGRAMS.iter().all(|program| bin.join(program).is_file()))
             .map(|bin| Self { bin })
             .ok_or(EmbeddedError::NoPostgres { searched })
     }
 
-    /// The command with an environment of its own: `PG…` variables of ours mean other servers.
+    /// Makes a command with an empty environment: the `PG…` variables of this process are meant for other servers.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command
@@ -46,11 +49,12 @@ impl Programs {
         command
     }
 
+    /// Returns the path of a program.
     pub fn path(&self, program: &str) -> PathBuf {
         self.bin.join(program)
     }
 
-    /// 15 for `postgres (PostgreSQL) 15.4 (…)` and for `18beta1`.
+    /// Returns the major version: 15 for `postgres (PostgreSQL) 15.4 (…)`, 18 for `18beta1`.
     pub async fn major_version(&self) -> Result<u32, EmbeddedError> {
         let mut command = self.command("postgres");
         command.arg("--version");
@@ -67,10 +71,10 @@ impl Programs {
 async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     if let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) {
-        found.push(Path::new(DEBIAN).join(version.trim()).join("bin"));
+        found.push(Path::new(DEBIAN_PREFIX).join(version.trim()).join("bin"));
     }
     for dir in &config.path {
-        // A link in PATH may lead to where the other programs are.
+        // A symbolic link in PATH may lead to the directory of the other programs.
         let target = dir.join("postgres").canonicalize().ok();
         found.extend(target.and_then(|file| file.parent().map(Path::to_owned)));
         found.push(dir.clone());
@@ -82,22 +86,22 @@ async fn candidates(config: &EmbeddedConfig, data: &Path) -> Vec<PathBuf> {
             found.push(PathBuf::from(dir.trim()));
         }
     }
-    let mut debian: Vec<u32> = fs::read_dir(DEBIAN)
+    let mut debian: Vec<u32> = fs::read_dir(DEBIAN_PREFIX)
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     debian.sort_unstable_by(|a, b| b.cmp(a));
-    found.extend(debian.iter().map(|version| Path::new(DEBIAN).join(version.to_string()).join("bin")));
+    found.extend(debian.iter().map(|version| Path::new(DEBIAN_PREFIX).join(version.to_string()).join("bin")));
     found
 }
 
-/// Runs a program to its end, or kills it when the limit is over.
+/// Runs a program to its end, or kills it at the time limit.
 pub(super) async fn run(command: Command, limit: Duration) -> Result<Output, EmbeddedError> {
     run_with_input(command, "", limit).await
 }
 
-/// Runs like `run`; the program reads `input`, which no list of processes shows.
+/// Runs like `run`; the program reads `input`, which process lists don't show.
 pub(super) async fn run_with_input(
     command: Command,
     input: &str,
@@ -110,7 +114,7 @@ pub(super) async fn run_with_input(
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that ends without reading says why on stderr.
+            // Fails when the program ends without reading it; the cause is on its stderr.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         child.wait_with_output().await
@@ -121,7 +125,7 @@ pub(super) async fn run_with_input(
     }
 }
 
-/// Runs a program that must succeed and gives what it printed.
+/// Runs a program that must succeed; returns its output.
 pub(super) async fn succeed(command: Command, limit: Duration) -> Result<String, EmbeddedError> {
     let program = name(&command);
     let output = run(command, limit).await?;
@@ -162,7 +166,7 @@ mod tests {
         let (real, linked) = (dir.path().join("real"), dir.path().join("linked"));
         fs::create_dir(&real).unwrap();
         fs::create_dir(&linked).unwrap();
-        for program in NEEDED {
+        for program in REQUIRED_PROGRAMS {
             fs::write(real.join(program), "").unwrap();
         }
         std::os::unix::fs::symlink(real.join("postgres"), linked.join("postgres")).unwrap();

@@ -1,4 +1,4 @@
-//! The running server as our child: bound to our life by a pipe, its log, its end.
+//! The running server as a child process: bound to the life of this process by a pipe, its log, its end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,30 +13,33 @@ use tokio::time::{Instant, timeout};
 
 use super::PostgresOptions;
 use super::cluster::Cluster;
-use super::postmaster::{FAST_LIMIT, IMMEDIATE_LIMIT, POLL, PidFile, stop_immediately};
+use super::postmaster::{
+    FAST_SHUTDOWN_TIMEOUT, IMMEDIATE_SHUTDOWN_TIMEOUT, POLL_INTERVAL, PidFile, stop_immediately,
+};
 use super::programs::Programs;
 use super::socket::SocketDir;
 use crate::embedded::{DataDir, Durability, EmbeddedError};
 
-/// `sh` between us and the server: a pipe closes even on kill -9, and `sh` needs no unsafe code to act on it.
+/// Shell script between this process and the server. It reads a pipe that closes even when this process is killed, and
+/// then stops the server.
 const WATCHDOG: &str = include_str!("watchdog.sh");
 const LOG: &str = "postgres.log";
-const LOG_KEPT: u64 = 10 << 20;
+const MAX_LOG_BYTES: u64 = 10 << 20;
 const TAIL_LINES: usize = 12;
 
-/// A server process. Dropping it begins a fast shutdown; `stop` also waits for the end.
+/// Server process. Dropping it starts a fast shutdown; `stop` also waits for the end.
 #[derive(Debug)]
 pub(super) struct Server {
-    /// Closing it is the request to shut down.
+    /// Input of the watchdog; closing it requests the shutdown.
     pipe: ChildStdin,
     exit: watch::Receiver<Option<String>>,
-    /// A thread, not a task: the server may outlive the runtime that started it.
+    /// Thread that waits for the end. Not a task: the server may outlive the runtime that started it.
     waiter: JoinHandle<()>,
     data: PathBuf,
     log: Log,
 }
 
-/// The server's log, from the line where this start began.
+/// Log of the server, from the line where this start began.
 #[derive(Debug, Clone)]
 struct Log {
     path: PathBuf,
@@ -44,13 +47,13 @@ struct Log {
 }
 
 impl Server {
-    /// Starts the process; it accepts connections only after `ready`.
+    /// Starts the process, which accepts connections only after `ready`.
     pub fn spawn(
         options: &PostgresOptions,
         programs: &Programs,
         cluster: &Cluster,
         socket: &SocketDir,
-        (port, claim): (u16, File),
+        (port, lock): (u16, File),
     ) -> Result<Self, EmbeddedError> {
         let (log, log_file) = Log::open(&options.data_dir)?;
         let mut command = programs.command("/bin/sh");
@@ -62,7 +65,7 @@ impl Server {
         if let Some(account) = &cluster.account {
             account.apply(&mut command);
         }
-        let (child, pipe) = start(command, log_file, claim).map_err(EmbeddedError::io(&cluster.data))?;
+        let (child, pipe) = start(command, log_file, lock).map_err(EmbeddedError::io(&cluster.data))?;
         let (sender, exit) = watch::channel(None);
         let waiter = thread::Builder::new()
             .name("postgres-exit".to_owned())
@@ -71,13 +74,13 @@ impl Server {
         Ok(Self { pipe, exit, waiter, data: cluster.data.clone(), log })
     }
 
-    /// Waits until it accepts connections.
+    /// Waits until the server accepts connections.
     pub async fn ready(&mut self, deadline: Instant) -> Result<(), NotReady> {
         loop {
             if PidFile::read(&self.data).is_some_and(|file| file.is_ready()) {
                 return Ok(());
             }
-            if timeout(POLL, self.exit.wait_for(Option::is_some)).await.is_ok() {
+            if timeout(POLL_INTERVAL, self.exit.wait_for(Option::is_some)).await.is_ok() {
                 return Err(NotReady::Exited);
             }
             if Instant::now() >= deadline {
@@ -86,7 +89,7 @@ impl Server {
         }
     }
 
-    /// Resolves once the server has ended, with an error that says how.
+    /// Resolves once the server has ended, with an error that tells how.
     pub fn exited(&self) -> impl Future<Output = EmbeddedError> + Send + use<> {
         let (mut exit, log) = (self.exit.clone(), self.log.clone());
         async move {
@@ -99,34 +102,36 @@ impl Server {
         }
     }
 
+    /// Makes the error of a start that took too long.
     pub fn not_ready(&self, limit: Duration) -> EmbeddedError {
         EmbeddedError::NotReady { limit, tail: self.log.tail(), log: self.log.path.clone() }
     }
 
+    /// Returns the last lines of the log since this start.
     pub fn log_tail(&self) -> String {
         self.log.tail()
     }
 
-    /// Shuts down and waits for the end: cleanly, or else immediately.
+    /// Shuts down and waits for the end: cleanly, or immediately when that takes too long.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
         drop(self.pipe);
-        if timeout(FAST_LIMIT, self.exit.wait_for(Option::is_some)).await.is_err() {
+        if timeout(FAST_SHUTDOWN_TIMEOUT, self.exit.wait_for(Option::is_some)).await.is_err() {
             stop_immediately(&self.data);
-            timeout(IMMEDIATE_LIMIT, self.exit.wait_for(Option::is_some))
+            timeout(IMMEDIATE_SHUTDOWN_TIMEOUT, self.exit.wait_for(Option::is_some))
                 .await
                 .map_err(|_| EmbeddedError::TimedOut {
                     what: "stopping PostgreSQL".to_owned(),
-                    limit: FAST_LIMIT + IMMEDIATE_LIMIT,
+                    limit: FAST_SHUTDOWN_TIMEOUT + IMMEDIATE_SHUTDOWN_TIMEOUT,
                 })?
                 .ok();
         }
-        // It sends the exit as its last act, so this does not block.
+        // Does not block: sending the exit status was the thread's last act.
         let _ = self.waiter.join();
         Ok(())
     }
 }
 
-/// Why a server that was started does not accept connections.
+/// Reason why a started server does not accept connections.
 pub(super) enum NotReady {
     Exited,
     Slow,
@@ -156,8 +161,8 @@ fn settings(options: &PostgresOptions, socket: &SocketDir, port: u16) -> Vec<Str
         Durability::Full => "on",
         Durability::Fast => "off",
     };
-    // A commit is written out before its answer even when nothing is synced: a killed server loses nothing, and
-    // without fsync it costs next to nothing.
+    // A commit is written before it is acknowledged, even without fsync: a killed server loses nothing, at almost no
+    // cost.
     settings.push("synchronous_commit=on".to_owned());
     for name in ["fsync", "full_page_writes"] {
         settings.push(format!("{name}={safe}"));
@@ -165,10 +170,12 @@ fn settings(options: &PostgresOptions, socket: &SocketDir, port: u16) -> Vec<Str
     settings
 }
 
-/// The server's stdout is the file whose lock is its claim: it writes nothing there, and all its processes keep it open.
-fn start(mut command: Command, log: File, claim: File) -> io::Result<(Child, ChildStdin)> {
-    // A group of its own: Ctrl-C in the terminal is for us, who drain first and then stop the server.
-    let mut child = command.process_group(0).stdin(Stdio::piped()).stdout(claim).stderr(log).spawn()?;
+/// Starts the server. Its stdout is the locked file, since it writes nothing there and all of its processes keep it
+/// open.
+fn start(mut command: Command, log: File, lock: File) -> io::Result<(Child, ChildStdin)> {
+    // A process group of its own: Ctrl-C in the terminal must reach this process alone, which drains before it stops
+    // the server.
+    let mut child = command.process_group(0).stdin(Stdio::piped()).stdout(lock).stderr(log).spawn()?;
     match child.stdin.take() {
         Some(pipe) => Ok((child, pipe)),
         None => Err(io::Error::other("the watchdog has no stdin")),
@@ -184,10 +191,10 @@ fn wait(mut child: Child, exit: &watch::Sender<Option<String>>) {
 }
 
 impl Log {
-    /// Appends; a log that has grown large is renamed first.
+    /// Opens the log for appending; one that has grown too large is renamed first.
     fn open(dir: &DataDir) -> Result<(Self, File), EmbeddedError> {
         let path = dir.join(LOG);
-        if fs::symlink_metadata(&path).is_ok_and(|log| log.len() > LOG_KEPT) {
+        if fs::symlink_metadata(&path).is_ok_and(|log| log.len() > MAX_LOG_BYTES) {
             fs::rename(&path, path.with_extension("log.old")).map_err(EmbeddedError::io(&path))?;
         }
         let file = dir.open_file(LOG, OpenOptions::new().create(true).append(true))?;
@@ -195,7 +202,7 @@ impl Log {
         Ok((Self { path, start }, file))
     }
 
-    /// The last lines since the start.
+    /// Returns the last lines since the start.
     fn tail(&self) -> String {
         let read = || {
             let mut file = File::open(&self.path)?;

@@ -1,5 +1,5 @@
-//! The Unix socket by which this process reaches its server: nobody else may enter its directory, so no password goes
-//! to a program that took the server's TCP port while it was down.
+//! Unix socket over which this process reaches its server. No other user may enter its directory, so that no password
+//! is sent to a program that took the server's TCP port while it was down.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -12,34 +12,35 @@ use uuid::Uuid;
 use super::account::Account;
 use crate::embedded::{DataDir, EmbeddedError, access};
 
-/// The port that clients of the socket name. A link leads from it to the server's own, which may change.
+/// Port that clients of the socket name. A symbolic link leads from it to the server's own, which may change.
 pub(super) const PORT: u16 = 5432;
 const NAME: &str = "postgres.socket";
-/// Names the directory where the data directory can't hold it.
-const ELSEWHERE: &str = "postgres.socket-dir";
-const ELSEWHERE_PARENT: &str = "/tmp";
-const ELSEWHERE_NAME: &str = "filesys-";
-/// Bytes of a socket's path on Linux and most others, without the final NUL.
-const MAX_PATH: usize = 103;
-const LONGEST_NAME: &str = "/.s.PGSQL.65535";
+/// File that names the socket's directory when it can't be in the data directory.
+const FALLBACK_FILE: &str = "postgres.socket-dir";
+const FALLBACK_PARENT: &str = "/tmp";
+const FALLBACK_PREFIX: &str = "filesys-";
+/// Maximum length of a socket's path on Linux and most other systems, without the final NUL.
+const MAX_SOCKET_PATH_BYTES: usize = 103;
+const LONGEST_SOCKET_NAME: &str = "/.s.PGSQL.65535";
 
-/// A directory that only the server's user and ours may enter. Its path stays the same while this process runs.
+/// Directory that only the server's user and this process' user may enter. Its path stays the same while this process
+/// runs.
 #[derive(Debug, Clone)]
 pub(super) struct SocketDir {
     path: PathBuf,
-    /// The file that names `path`, if it is in `/tmp`.
+    /// File that names `path`, if that is in `/tmp`.
     record: Option<PathBuf>,
 }
 
 impl SocketDir {
-    /// Chooses the path: beside the cluster, or in `/tmp` when that path is too long or can't be named to a client. One
-    /// in `/tmp` that a killed run left behind is used again, or removed if it is not needed any more.
+    /// Chooses the path: beside the cluster, or in `/tmp` when that path is too long or can't be given to a client. A directory in
+    /// `/tmp` that a killed run left behind is used again, or removed if it is no longer needed.
     pub fn choose(dir: &DataDir, home: &Path, account: Option<&Account>) -> Result<Self, EmbeddedError> {
-        let record = dir.join(ELSEWHERE);
-        let last = dir.read(ELSEWHERE)?.map(|text| PathBuf::from(text.trim_end()));
+        let record = dir.join(FALLBACK_FILE);
+        let last = dir.read(FALLBACK_FILE)?.map(|text| PathBuf::from(text.trim_end()));
         let owner = account.map_or_else(|| Uid::effective().as_raw(), Account::uid);
         let is_ours = |path: &PathBuf| {
-            is_elsewhere(path)
+            is_fallback(path)
                 && fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == owner)
         };
         let last = last.filter(is_ours);
@@ -53,12 +54,12 @@ impl SocketDir {
         if let Some(path) = last {
             return Ok(Self { path, record: Some(record) });
         }
-        let path = Path::new(ELSEWHERE_PARENT).join(format!("{ELSEWHERE_NAME}{}", Uuid::new_v4().simple()));
-        dir.write_private(ELSEWHERE, &format!("{}\n", path.display()))?;
+        let path = Path::new(FALLBACK_PARENT).join(format!("{FALLBACK_PREFIX}{}", Uuid::new_v4().simple()));
+        dir.write_private(FALLBACK_FILE, &format!("{}\n", path.display()))?;
         Ok(Self { path, record: Some(record) })
     }
 
-    /// Removes a directory in `/tmp`, when the server has ended. One in the data directory stays.
+    /// Removes a directory in `/tmp`, when the server has ended. A directory in the data directory stays.
     pub fn remove(&self) {
         let Some(record) = &self.record else { return };
         for removed in [fs::remove_dir_all(&self.path), fs::remove_file(record)] {
@@ -73,12 +74,13 @@ impl SocketDir {
         }
     }
 
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes it anew, without the socket and the lock file of a server that was killed. For one that will listen on
-    /// `port`; none may run.
+    /// Recreates the directory, without the socket and the lock file of a killed server, for a server that will listen
+    /// on `port`. No server may be running.
     pub fn prepare(&self, port: u16, account: Option<&Account>) -> Result<(), EmbeddedError> {
         let prepare = || {
             match fs::remove_dir_all(&self.path) {
@@ -94,13 +96,13 @@ impl SocketDir {
         prepare().map_err(EmbeddedError::io(&self.path))
     }
 
-    /// The server's setting: a list, in which double quotes keep a path together.
+    /// Returns the server's setting. It is a list, in which double quotes keep a path together.
     pub fn setting(&self) -> String {
         let path = self.path.to_string_lossy().replace('"', "\"\"");
         format!("unix_socket_directories=\"{path}\"")
     }
 
-    /// The host of a URL.
+    /// Returns the directory as the host of a URL.
     pub fn url_host(&self) -> String {
         let bytes = self.path.as_os_str().as_encoded_bytes();
         bytes.iter().fold(String::new(), |text, &byte| {
@@ -113,16 +115,18 @@ impl SocketDir {
     }
 }
 
-/// Tells whether the path is one that `choose` makes in `/tmp`.
-fn is_elsewhere(path: &Path) -> bool {
-    path.parent() == Some(Path::new(ELSEWHERE_PARENT))
-        && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ELSEWHERE_NAME))
+/// Tells whether `choose` can have made this path in `/tmp`.
+fn is_fallback(path: &Path) -> bool {
+    path.parent() == Some(Path::new(FALLBACK_PARENT))
+        && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FALLBACK_PREFIX))
 }
 
-/// Clients take a host with a comma for two.
+/// Tells whether a socket can have this path and clients can name it: they take a host with a comma for two hosts.
 fn is_usable(path: &Path) -> bool {
     let text = path.to_str();
-    text.is_some_and(|text| text.len() + LONGEST_NAME.len() <= MAX_PATH && !text.contains([',', '\n']))
+    text.is_some_and(|text| {
+        text.len() + LONGEST_SOCKET_NAME.len() <= MAX_SOCKET_PATH_BYTES && !text.contains([',', '\n'])
+    })
 }
 
 #[cfg(test)]
@@ -140,9 +144,9 @@ mod tests {
             let again = SocketDir::choose(&data, data.path(), None).unwrap();
             assert_eq!(again.path(), first.path());
             again.remove();
-            assert!(!first.path().exists() && !data.join(ELSEWHERE).exists());
+            assert!(!first.path().exists() && !data.join(FALLBACK_FILE).exists());
             let other = SocketDir::choose(&data, data.path(), None).unwrap();
-            assert_ne!(other.path(), first.path(), "somebody else could have made it");
+            assert_ne!(other.path(), first.path(), "another user could have made it");
             other.prepare(7, None).unwrap();
 
             // Killed, then the data directory is moved to where a socket can be.
@@ -153,13 +157,13 @@ mod tests {
             let data = DataDir::open(&near).unwrap();
             let moved = SocketDir::choose(&data, data.path(), None).unwrap();
             assert_eq!(moved.path(), near.join(NAME));
-            assert!(!other.path().exists() && !data.join(ELSEWHERE).exists());
+            assert!(!other.path().exists() && !data.join(FALLBACK_FILE).exists());
             drop(data);
             fs::remove_dir_all(&near).unwrap();
         }
         let data = DataDir::open(&dir.path().join("y".repeat(100))).unwrap();
         for foreign in [dir.path().to_owned(), PathBuf::from("/tmp"), PathBuf::from("/tmp/filesys-x/..")] {
-            data.write_private(ELSEWHERE, &format!("{}\n", foreign.display())).unwrap();
+            data.write_private(FALLBACK_FILE, &format!("{}\n", foreign.display())).unwrap();
             assert_ne!(SocketDir::choose(&data, data.path(), None).unwrap().path(), foreign);
         }
         let data = DataDir::open(&dir.path().join("ü b")).unwrap();

@@ -174,7 +174,7 @@ async fn a_killed_process_takes_its_server_along_and_gives_up_the_directory() {
         .unwrap();
     let held = async {
         while !dir.path().join("held").exists() {
-            sleep(postmaster::POLL).await;
+            sleep(postmaster::POLL_INTERVAL).await;
         }
     };
     timeout(2 * LIMIT, held).await.unwrap();
@@ -186,7 +186,7 @@ async fn a_killed_process_takes_its_server_along_and_gives_up_the_directory() {
 
     let gone = async {
         while left_over.is_running(&data) {
-            sleep(postmaster::POLL).await;
+            sleep(postmaster::POLL_INTERVAL).await;
         }
     };
     timeout(LIMIT, gone).await.unwrap();

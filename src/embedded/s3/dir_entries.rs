@@ -1,10 +1,10 @@
-//! Entries of directories.
+//! Listing of directories.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Paths of the entries of a directory; empty when it isn't there.
+/// Returns the paths of a directory's entries; none when it doesn't exist.
 pub(super) fn dir_entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),

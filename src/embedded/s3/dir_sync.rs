@@ -1,4 +1,4 @@
-//! Directories made to survive a power cut: one sync for all who wait for it.
+//! Syncs of directories, shared by all threads that wait for one (group commit).
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+/// Syncs of directories in rounds.
 #[derive(Debug, Default)]
 pub(super) struct DirSync {
     rounds: Mutex<Rounds>,
@@ -14,20 +15,21 @@ pub(super) struct DirSync {
 
 #[derive(Debug, Default)]
 struct Rounds {
-    /// What the next round is to sync.
+    /// Directories that the next round syncs.
     waiting: BTreeSet<PathBuf>,
-    /// How many have begun; at most the last one is still under way.
+    /// Number of rounds that have begun; at most the last one is still running.
     begun: u64,
     ended: u64,
-    /// The last one that failed, and why.
+    /// Last round that failed, and the cause.
     failed: Option<(u64, io::ErrorKind)>,
 }
 
 impl DirSync {
-    /// Blocks until each of these directories, as it is now, survives a power cut.
+    /// Blocks until each of these directories, as it is now, is durable.
     pub fn sync(&self, dirs: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
         let mut rounds = self.rounds();
         rounds.waiting.extend(dirs);
+        // The round that may be running has begun before: only the next one is sure to see the caller's changes.
         let mine = rounds.begun + 1;
         while rounds.ended < mine {
             if rounds.begun > rounds.ended {
@@ -46,7 +48,7 @@ impl DirSync {
             self.ended.notify_all();
         }
         match rounds.failed {
-            // A later one may have been the first to say so: then nobody knows what became of this.
+            // A later round may have been the first to report an error of this one, so it counts as well.
             Some((number, kind)) if number >= mine => Err(kind.into()),
             Some(_) | None => Ok(()),
         }
@@ -57,7 +59,7 @@ impl DirSync {
     }
 }
 
-/// A file or directory; one that is gone already needs nothing.
+/// Syncs a file or directory; one that is gone needs none.
 pub(super) fn sync(path: &Path) -> io::Result<()> {
     match File::open(path) {
         Ok(file) => file.sync_all(),

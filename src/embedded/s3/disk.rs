@@ -1,4 +1,4 @@
-//! State of the disk: failures become answers, and are logged once for as long as they last.
+//! State of the disk: failures become responses, and each outage is logged once.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,11 +15,12 @@ use crate::telemetry::Outage;
 /// Minimum time between two probes of the disk.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// Minimum of bytes that must be free again after a failure.
-const MIN_NEEDED: u64 = 4 << 10;
+const MIN_NEEDED_BYTES: u64 = 4 << 10;
 /// Maximum of bytes that must be free: an object of any size that found no room must not keep smaller ones from being
 /// stored.
-const MAX_NEEDED: u64 = 16 << 20;
+const MAX_NEEDED_BYTES: u64 = 16 << 20;
 
+/// State of the store's disk.
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
@@ -33,12 +34,13 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// Makes the state of a disk that works.
     pub fn new(root: PathBuf) -> Self {
         Self {
             root,
             broken: Outage::new(
                 "the embedded object store can't use its disk",
-                "the embedded object store can use its disk again",
+                "the embedded object store's disk recovered",
             ),
             full: Outage::new(
                 "the embedded object store has no space left on its disk",
@@ -49,6 +51,7 @@ impl Disk {
         }
     }
 
+    /// Tells whether the disk counts as full.
     pub fn is_full(&self) -> bool {
         self.needed.load(Ordering::Relaxed) > 0
     }
@@ -67,6 +70,7 @@ impl Disk {
 
     /// Probes the disk: it takes a block, by `write`, and has the room that was missing.
     pub fn probe(&self, write: impl FnOnce() -> io::Result<()>) -> S3Result<()> {
+        // Held during the probe, so that concurrent health checks write one block.
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, failed)) = *probed
             && at.elapsed() < PROBE_INTERVAL
@@ -102,7 +106,8 @@ impl Disk {
             self.broken.fails(text);
             return S3Error::with_message(S3ErrorCode::ServiceUnavailable, "the disk can't be used");
         }
-        self.needed.fetch_max(size.clamp(MIN_NEEDED, MAX_NEEDED), Ordering::Relaxed);
+        // The largest object that failed counts: as long as it doesn't fit, the disk counts as full.
+        self.needed.fetch_max(size.clamp(MIN_NEEDED_BYTES, MAX_NEEDED_BYTES), Ordering::Relaxed);
         self.full.fails(text);
         let code = S3ErrorCode::Custom("InsufficientStorage".into());
         let mut answer = S3Error::with_message(code, "no space is left for objects");
@@ -142,13 +147,13 @@ mod tests {
         disk.probed.lock().unwrap().take();
         disk.probe(|| Ok(())).unwrap_err();
         assert!(disk.is_full());
-        disk.needed.store(MIN_NEEDED, Ordering::Relaxed);
+        disk.needed.store(MIN_NEEDED_BYTES, Ordering::Relaxed);
         disk.probe(|| unreachable!()).unwrap_err();
         disk.probed.lock().unwrap().take();
         disk.probe(|| Ok(())).unwrap();
         assert!(!disk.is_full());
         disk.record::<()>(Err(full()), u64::MAX).unwrap_err();
-        assert_eq!(disk.needed.load(Ordering::Relaxed), MAX_NEEDED);
+        assert_eq!(disk.needed.load(Ordering::Relaxed), MAX_NEEDED_BYTES);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Objects as files: written to a staged file, made durable, then given their name. All of it blocks.
+//! Objects as files: written to a staged file, made durable, then given their name. All functions block.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -13,46 +13,47 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::dir_entries::dir_entries;
 use super::dir_sync::{self, DirSync};
 use super::disk::Disk;
-use super::entries::ReadAhead;
 use super::layout::Layout;
-use super::object::{Description, Opened};
-use super::{make_dir, old};
+use super::listing_query::ReadAhead;
+use super::object::{Description, OpenObject};
+use super::{make_dir, old_layout};
 use crate::embedded::{Durability, EmbeddedError, access};
 
-/// Keys that are changed at once, where that matters.
+/// Number of locks that are shared by all keys.
 const LOCKS: usize = 64;
-const PROBE: [u8; 4096] = [b'x'; 4096];
+const PROBE_BLOCK: [u8; 4096] = [b'x'; 4096];
 
+/// Files of the store.
 #[derive(Debug)]
 pub(super) struct Files {
     pub layout: Layout,
-    /// With full durability.
+    /// Syncs of directories; only with full durability.
     dirs: Option<DirSync>,
     /// True while objects of older releases may be left.
-    pub has_old: AtomicBool,
+    pub has_old_layout: AtomicBool,
     locks: [Mutex<()>; LOCKS],
     disk: Disk,
     staged: AtomicU64,
     arrived: AtomicU64,
-    /// Objects that were stored and removed.
+    /// Number of times that objects were stored or removed.
     changes: AtomicU64,
     read_ahead: Mutex<Option<ReadAhead>>,
 }
 
-/// A file that is being written.
+/// File that is being written.
 pub(super) struct Staged {
     pub file: File,
     pub temp: StagedFile,
 }
 
-/// Path of a staged file, which is removed with this, unless it was given a name.
+/// Path of a staged file. Dropping it removes the file, unless it was given its name.
 pub(super) struct StagedFile {
     path: PathBuf,
     is_named: bool,
 }
 
 impl StagedFile {
-    /// Renames to where an object belongs, without a sync, and makes the directory if it is missing.
+    /// Renames the file to the object's path, without a sync; makes the directory if it is missing.
     pub fn place(mut self, path: &Path) -> io::Result<()> {
         rename(&self.path, path)?;
         self.is_named = true;
@@ -83,10 +84,11 @@ impl Staged {
 }
 
 impl Files {
+    /// Opens the store, and completes what a crash interrupted.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         let layout = Layout::open(root).map_err(EmbeddedError::io(root))?;
         recover_arrived(&layout).map_err(EmbeddedError::io(root))?;
-        let has_old = old::prepare(&layout).map_err(EmbeddedError::io(root))?;
+        let has_old_layout = old_layout::prepare(&layout).map_err(EmbeddedError::io(root))?;
         if durability == Durability::Full {
             for dir in [root.to_owned(), layout.root().to_owned(), layout.buckets()] {
                 dir_sync::sync(&dir).map_err(EmbeddedError::io(root))?;
@@ -96,7 +98,7 @@ impl Files {
             disk: Disk::new(layout.root().to_owned()),
             layout,
             dirs: (durability == Durability::Full).then(DirSync::default),
-            has_old: AtomicBool::new(has_old),
+            has_old_layout: AtomicBool::new(has_old_layout),
             locks: [const { Mutex::new(()) }; LOCKS],
             staged: AtomicU64::default(),
             arrived: AtomicU64::default(),
@@ -105,6 +107,7 @@ impl Files {
         })
     }
 
+    /// Checks that the bucket exists.
     pub fn check_bucket(&self, bucket: &str) -> S3Result<()> {
         if super::layout::is_bucket_name(bucket) && self.layout.bucket(bucket).is_dir() {
             return Ok(());
@@ -112,7 +115,7 @@ impl Files {
         Err(S3Error::new(S3ErrorCode::NoSuchBucket))
     }
 
-    /// Checks that an object may be stored there.
+    /// Checks that an object with this key may be stored in the bucket.
     pub fn check_place(&self, bucket: &str, key: &str) -> S3Result<()> {
         if super::layout::is_key(key) {
             return self.check_bucket(bucket);
@@ -121,6 +124,7 @@ impl Files {
         Err(S3Error::with_message(S3ErrorCode::InvalidArgument, message))
     }
 
+    /// Makes a staged file.
     pub fn stage(&self) -> io::Result<Staged> {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let path = self.layout.staging().join(number.to_string());
@@ -129,7 +133,7 @@ impl Files {
         Ok(Staged { file, temp: StagedFile { path, is_named: false } })
     }
 
-    /// The staged bytes become the object. Once this returns, it survives a power cut with full durability.
+    /// Makes the staged bytes the object. With full durability, it survives a power cut once this returns.
     pub fn name_object(
         &self,
         mut staged: Staged,
@@ -140,9 +144,11 @@ impl Files {
         self.check_bucket(bucket)?;
         let key = &description.key;
         let path = self.layout.object(bucket, key);
-        let has_old = self.has_old.load(Ordering::Acquire);
+        let has_old_layout = self.has_old_layout.load(Ordering::Acquire);
         let is_conditional = conditions.if_match.is_some() || conditions.if_none_match.is_some();
-        let _held = (has_old || is_conditional).then(|| self.lock(&path));
+        // Without the lock, the object could change between the check and the rename, and the migration could remove
+        // the one of an older release at the same time. Otherwise the rename alone is atomic.
+        let _held = (has_old_layout || is_conditional).then(|| self.lock(&path));
         if is_conditional {
             self.check_conditions(bucket, key, conditions)?;
         }
@@ -150,12 +156,13 @@ impl Files {
             staged.describe(description)?;
             self.arrive(&mut staged, bucket)?;
             staged.temp.place(&path)?;
-            if has_old {
-                old::remove(&self.layout, bucket, key)?;
+            if has_old_layout {
+                old_layout::remove(&self.layout, bucket, key)?;
             }
             Ok(())
         };
         let named = name();
+        // Even after an error, since the object may have been replaced all the same.
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.stored(named, description.size)
     }
@@ -172,12 +179,14 @@ impl Files {
         }
     }
 
-    /// Makes a complete file survive a power cut, in the one directory that all objects go through: whoever waits for a
-    /// sync of it shares that with all others, wherever their objects belong. The next start takes it from there.
+    /// Makes a complete file durable, in one directory that all objects go through on their way: requests that wait for
+    /// its sync share it, whatever their objects' directories are (group commit). The next start moves the file to its
+    /// place if a crash prevents it.
     fn arrive(&self, staged: &mut Staged, bucket: &str) -> io::Result<()> {
         if self.dirs.is_none() {
             return Ok(());
         }
+        // The file's bytes first: a durable name must never lead to missing bytes.
         staged.file.sync_all()?;
         let number = self.arrived.fetch_add(1, Ordering::Relaxed);
         let path = self.layout.arrived().join(format!("{number}.{bucket}"));
@@ -186,8 +195,7 @@ impl Files {
         self.sync_dirs([self.layout.arrived()])
     }
 
-    /// Gives the file its name: under it there is either what was there before or all of this. With full durability, it
-    /// survives a power cut.
+    /// Gives the file its name atomically. With full durability, it survives a power cut once this returns.
     pub fn name_file(&self, mut staged: Staged, path: &Path) -> io::Result<()> {
         if self.dirs.is_some() {
             staged.file.sync_all()?;
@@ -197,7 +205,7 @@ impl Files {
         self.sync_dirs(path.parent().map(Path::to_owned))
     }
 
-    /// Blocks until everything in the store's file system survives a power cut; with full durability.
+    /// Syncs the whole file system of the store; only with full durability.
     pub fn sync_file_system(&self) -> io::Result<()> {
         if self.dirs.is_some() {
             nix::unistd::syncfs(File::open(self.layout.root())?)?;
@@ -205,57 +213,60 @@ impl Files {
         Ok(())
     }
 
-    /// Blocks until these directories, as they are now, survive a power cut; with full durability.
+    /// Syncs these directories; only with full durability.
     pub fn sync_dirs(&self, dirs: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
         self.dirs.as_ref().map_or(Ok(()), |syncs| syncs.sync(dirs))
     }
 
-    pub fn object(&self, bucket: &str, key: &str) -> S3Result<Opened> {
+    /// Opens an object; an error when there is none.
+    pub fn object(&self, bucket: &str, key: &str) -> S3Result<OpenObject> {
         self.check_bucket(bucket)?;
         self.record(self.find(bucket, key))?.ok_or_else(|| S3Error::new(S3ErrorCode::NoSuchKey))
     }
 
-    /// `None` when there is no such object.
-    pub fn find(&self, bucket: &str, key: &str) -> io::Result<Option<Opened>> {
+    /// Opens an object; `None` when there is none.
+    pub fn find(&self, bucket: &str, key: &str) -> io::Result<Option<OpenObject>> {
         let path = self.layout.object(bucket, key);
-        let found = Opened::at(&path)?;
-        if found.is_some() || !self.has_old.load(Ordering::Acquire) {
+        let found = OpenObject::at(&path)?;
+        if found.is_some() || !self.has_old_layout.load(Ordering::Acquire) {
             return Ok(found);
         }
-        match old::open(&self.layout, bucket, key)? {
-            // It may have moved between the two looks.
-            None => Opened::at(&path),
+        match old_layout::open(&self.layout, bucket, key)? {
+            // The migration may have moved it between the two lookups.
+            None => OpenObject::at(&path),
             found => Ok(found),
         }
     }
 
+    /// Removes an object, if there is one.
     pub fn remove(&self, bucket: &str, key: &str) -> S3Result<()> {
         self.check_bucket(bucket)?;
         let path = self.layout.object(bucket, key);
-        let has_old = self.has_old.load(Ordering::Acquire);
-        let _held = has_old.then(|| self.lock(&path));
+        let has_old_layout = self.has_old_layout.load(Ordering::Acquire);
+        let _held = has_old_layout.then(|| self.lock(&path));
         let remove = || {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            if has_old { old::remove(&self.layout, bucket, key) } else { Ok(()) }
+            if has_old_layout { old_layout::remove(&self.layout, bucket, key) } else { Ok(()) }
         };
         let removed = remove();
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.record(removed)
     }
 
-    /// A number that is another one after each request that stored or removed an object.
+    /// Returns a number that changes with each request that stores or removes an object.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
+    /// Locks the entries that were read ahead.
     pub fn read_ahead(&self) -> MutexGuard<'_, Option<ReadAhead>> {
         self.read_ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody else changes objects whose keys share the lock.
+    /// Locks the objects whose paths share a lock with this one, against changes by other requests.
     pub fn lock(&self, path: &Path) -> MutexGuard<'_, ()> {
         use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(path);
@@ -263,27 +274,27 @@ impl Files {
         self.locks[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries whether anything can be stored. A listing alone would not tell.
+    /// Probes the disk by writing a block. A listing alone would not show that it can't be written.
     pub fn probe(&self) -> S3Result<()> {
-        self.disk.probe(|| self.stage()?.file.write_all(&PROBE))
+        self.disk.probe(|| self.stage()?.file.write_all(&PROBE_BLOCK))
     }
 
-    /// An answer to the client, and to the log once for as long as it lasts.
+    /// Turns an error into a response, and logs an outage of the disk once.
     pub fn record<T>(&self, outcome: io::Result<T>) -> S3Result<T> {
         self.disk.record(outcome, 0)
     }
 
-    /// The same for what stores so many bytes.
+    /// Does the same as `record` for an operation that stores `size` bytes.
     pub fn stored<T>(&self, outcome: io::Result<T>, size: u64) -> S3Result<T> {
         if outcome.is_ok() && self.disk.is_full() {
-            // Whether that is over, or this was only smaller than what found no room.
+            // The disk may have space again, or this object was only smaller than the one that failed.
             let _ = self.probe();
         }
         self.disk.record(outcome, size)
     }
 }
 
-/// Renames to where an object belongs, and makes the directory if it is missing.
+/// Renames a file to an object's path; makes the directory if it is missing.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -294,7 +305,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Brings objects that had arrived when the process was killed, or the power went, to where they belong.
+/// Moves durable objects to their paths that a crash or a power cut kept from getting there.
 fn recover_arrived(layout: &Layout) -> io::Result<()> {
     let mut arrived = Vec::new();
     for path in dir_entries(&layout.arrived())? {
@@ -306,12 +317,13 @@ fn recover_arrived(layout: &Layout) -> io::Result<()> {
         };
         arrived.push((number, bucket, path));
     }
+    // In the order in which they were stored, so that the last one of a key wins.
     arrived.sort();
     for (_, bucket, from) in arrived {
-        let Some(opened) = Opened::at(&from)? else { continue };
+        let Some(opened) = OpenObject::at(&from)? else { continue };
         let to = layout.object(&bucket, &opened.description.key);
         let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-        // One that is there already is newer, if the process was killed and not the machine.
+        // After a kill of the process alone, another object may have been stored under the key since, which must stay.
         let is_newer = modified(&to).is_some_and(|there| Some(there) > modified(&from));
         if is_newer || opened.description.key.is_empty() || !layout.bucket(&bucket).is_dir() {
             fs::remove_file(&from)?;
@@ -322,7 +334,7 @@ fn recover_arrived(layout: &Layout) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs on a thread for files.
+/// Runs blocking work on a thread for file operations.
 pub(super) async fn blocking<T: Send + 'static>(
     files: &Arc<Files>,
     work: impl FnOnce(&Files) -> S3Result<T> + Send + 'static,

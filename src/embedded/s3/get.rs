@@ -1,4 +1,4 @@
-//! Objects that go out: whole or in part, with what is known of them.
+//! Reading of objects and of their descriptions, whole or in part.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -12,25 +12,26 @@ use tokio_util::io::ReaderStream;
 
 use super::fields::described;
 use super::files::{Files, blocking};
-use super::object::Opened;
+use super::object::OpenObject;
 
-/// Bytes of a piece of an answer.
-const PIECE: usize = 64 << 10;
+/// Size of the pieces in which an object is read.
+const PIECE_BYTES: usize = 64 << 10;
 
+/// Reads an object, or a range of it.
 pub(super) async fn get(files: &Arc<Files>, input: GetObjectInput) -> S3Result<GetObjectOutput> {
     let (opened, range, whole) = blocking(files, move |files| open(files, &input)).await?;
-    let Opened { file, description, modified } = opened;
+    let OpenObject { file, description, modified } = opened;
     let size = description.size;
     let length = range.as_ref().map_or(size, |range| range.end - range.start);
     let body = match whole {
         Some(bytes) => StreamingBlob::from(s3s::Body::from(bytes)),
         None => {
             let file = tokio::fs::File::from_std(file).take(length);
-            StreamingBlob::wrap(ReaderStream::with_capacity(file, PIECE))
+            StreamingBlob::wrap(ReaderStream::with_capacity(file, PIECE_BYTES))
         }
     };
     let tag = description.tag();
-    // As S3 has it, the digests are of a whole object.
+    // As in S3, digests are returned with a whole object only.
     let sums = if length == size { description.sums.into() } else { Checksum::default() };
     let headers = description.headers;
     Ok(described!(
@@ -47,10 +48,10 @@ pub(super) async fn get(files: &Arc<Files>, input: GetObjectInput) -> S3Result<G
     ))
 }
 
-type Found = (Opened, Option<Range<u64>>, Option<Bytes>);
+type Found = (OpenObject, Option<Range<u64>>, Option<Bytes>);
 
-/// The object at the place where the answer begins, and all of a small answer: each piece of it by itself would wake a
-/// thread. Blocks.
+/// Opens the object at the beginning of the range, and reads a small range at once: each piece read separately would
+/// wake a thread. Blocks.
 fn open(files: &Files, input: &GetObjectInput) -> S3Result<Found> {
     let mut opened = files.object(&input.bucket, &input.key)?;
     opened.check(input.if_match.as_ref(), input.if_none_match.as_ref())?;
@@ -59,7 +60,7 @@ fn open(files: &Files, input: &GetObjectInput) -> S3Result<Found> {
     let bounds = range.clone().unwrap_or(0..size);
     files.record(opened.file.seek(SeekFrom::Start(bounds.start)))?;
     let length = usize::try_from(bounds.end - bounds.start).map_err(S3Error::internal_error)?;
-    if length > PIECE {
+    if length > PIECE_BYTES {
         return Ok((opened, range, None));
     }
     let mut bytes = vec![0; length];
@@ -67,11 +68,11 @@ fn open(files: &Files, input: &GetObjectInput) -> S3Result<Found> {
     Ok((opened, range, Some(bytes.into())))
 }
 
-/// Blocks.
+/// Describes an object. Blocks.
 pub(super) fn head(files: &Files, input: &HeadObjectInput) -> S3Result<HeadObjectOutput> {
     let opened = files.object(&input.bucket, &input.key)?;
     opened.check(input.if_match.as_ref(), input.if_none_match.as_ref())?;
-    let Opened { description, modified, .. } = opened;
+    let OpenObject { description, modified, .. } = opened;
     let tag = description.tag();
     let sums: Checksum = description.sums.into();
     let headers = description.headers;

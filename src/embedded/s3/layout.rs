@@ -1,4 +1,4 @@
-//! Layout of the directory: one file for each object, spread over directories by its key's digest, whatever the key is.
+//! Layout of the directory: one file for each object, spread over directories by the digest of its key.
 
 use std::borrow::Cow;
 use std::fs;
@@ -9,14 +9,15 @@ use s3s::crypto::{Checksum, Sha256};
 
 use super::{hex, make_dir};
 
-/// The directory beside the buckets of older releases, whose names never begin with a dot.
-const CURRENT: &str = ".v2";
-/// Bytes of a file's name on every file system that matters.
-const MAX_NAME: usize = 255;
-/// Begins the name of an object whose key is too long for one: its digest follows. No encoded key begins like this.
-const DIGEST: &str = "%~";
+/// Directory of the current layout, beside the buckets of older releases, whose names never begin with a dot.
+const CURRENT_LAYOUT: &str = ".v2";
+/// Maximum length of a file's name on common file systems.
+const MAX_NAME_BYTES: usize = 255;
+/// Prefix of the name of an object whose key is too long for a name; the key's digest follows. No encoded key begins
+/// like this.
+const DIGEST_PREFIX: &str = "%~";
 
-/// The paths below `objects`.
+/// Paths below `objects`.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     /// Buckets and objects of older releases.
@@ -25,12 +26,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Makes the directories that are missing, and removes staged files.
     pub fn open(root: &Path) -> io::Result<Self> {
-        let layout = Self { old: root.to_owned(), current: root.join(CURRENT) };
+        let layout = Self { old: root.to_owned(), current: root.join(CURRENT_LAYOUT) };
         for dir in [layout.current.clone(), layout.buckets(), layout.uploads(), layout.arrived()] {
             make_dir(&dir)?;
         }
-        // What writes that were cut off left behind.
+        // Left behind by interrupted writes.
         match fs::remove_dir_all(layout.staging()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -39,49 +41,56 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Returns the directory of the current layout.
     pub fn root(&self) -> &Path {
         &self.current
     }
 
+    /// Returns the directory of all buckets.
     pub fn buckets(&self) -> PathBuf {
         self.current.join("buckets")
     }
 
+    /// Returns the directory of a bucket.
     pub fn bucket(&self, bucket: &str) -> PathBuf {
         self.buckets().join(bucket)
     }
 
-    /// Directory of files that are being written.
+    /// Returns the directory of files that are being written.
     pub fn staging(&self) -> PathBuf {
         self.current.join("staging")
     }
 
-    /// Directory of complete objects on their way from there to their buckets.
+    /// Returns the directory of complete, durable objects on their way to their buckets.
     pub fn arrived(&self) -> PathBuf {
         self.current.join("arrived")
     }
 
-    /// Directory of uploads in parts.
+    /// Returns the directory of multipart uploads.
     pub fn uploads(&self) -> PathBuf {
         self.current.join("uploads")
     }
 
-    /// Path of an object, in one of 256 directories of the bucket; the directory is made with its first object.
+    /// Returns the path of an object, in one of 256 directories of the bucket; each is made with its first object.
     pub fn object(&self, bucket: &str, key: &str) -> PathBuf {
         let digest = Sha256::checksum(key.as_bytes());
         let name = encoded(key);
-        let name = if name.len() <= MAX_NAME { name } else { format!("{DIGEST}{}", hex(&digest)).into() };
+        let name = if name.len() <= MAX_NAME_BYTES {
+            name
+        } else {
+            format!("{DIGEST_PREFIX}{}", hex(&digest)).into()
+        };
         self.bucket(bucket).join(hex(&digest[..1])).join(&*name)
     }
 
-    /// Path of the object in the layout of older releases: its key. `None` for a key that can't be a path.
+    /// Returns the path of the object in the layout of older releases: its key. `None` for a key that can't be a path.
     pub fn old_object(&self, bucket: &str, key: &str) -> Option<PathBuf> {
         let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         key.split('/').all(is_plain).then(|| self.old.join(bucket).join(key))
     }
 }
 
-/// The names that S3 allows, none of which means anything to a file system.
+/// Tells whether S3 allows this bucket name; no such name has a special meaning for a file system.
 pub(super) fn is_bucket_name(name: &str) -> bool {
     let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_inner = |c: char| is_outer(c) || c == '-' || c == '.';
@@ -92,12 +101,13 @@ pub(super) fn is_bucket_name(name: &str) -> bool {
         && !name.contains("..")
 }
 
-/// Tells whether objects may have this key. Clients and tools that take keys for paths would leave the bucket with others.
+/// Tells whether objects may have this key. Other keys would lead out of the bucket in clients and tools that use them
+/// as paths.
 pub(super) fn is_key(key: &str) -> bool {
     !key.is_empty() && !key.contains('\0') && key.split('/').all(|part| !matches!(part, "." | ".."))
 }
 
-/// A file's name for a key: what can't be in one is written as in a URL.
+/// Encodes a key as a file name: characters that a name can't have are written as in a URL.
 fn encoded(key: &str) -> Cow<'_, str> {
     let is_plain =
         |(place, c): (usize, char)| !(matches!(c, '/' | '%') || c.is_control() || (place == 0 && c == '.'));
@@ -119,9 +129,10 @@ fn encoded(key: &str) -> Cow<'_, str> {
     name.into()
 }
 
-/// The key of a file's name, in `buffer`; `None` when only the file knows.
+/// Decodes a file's name to its key, in `buffer`; `None` when the name is a digest, so that the key is in the file
+/// only.
 pub(super) fn decode<'a>(name: &str, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
-    if name.starts_with(DIGEST) {
+    if name.starts_with(DIGEST_PREFIX) {
         return None;
     }
     buffer.clear();
@@ -177,7 +188,7 @@ mod tests {
             assert!(seen.insert(path.clone()), "{key:?}");
             let name = path.file_name().unwrap().to_str().unwrap();
             assert_eq!(path.parent().unwrap().parent(), Some(&*layout.bucket("bucket")), "{key:?}");
-            assert!(name.len() <= MAX_NAME && !name.starts_with('.'), "{name}");
+            assert!(name.len() <= MAX_NAME_BYTES && !name.starts_with('.'), "{name}");
             make_dir(&layout.bucket("bucket")).unwrap();
             make_dir(path.parent().unwrap()).unwrap();
             fs::write(&path, "").unwrap();

@@ -1,5 +1,5 @@
-//! A page of a bucket's listing. Objects lie in no order: for each page all names are read, and only those that are in
-//! it are kept and opened.
+//! Pages of a bucket's listing. Objects are stored in no order: for each page all names are read, and only those on the
+//! page are kept and opened.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,17 +11,18 @@ use std::time::Instant;
 
 use s3s::dto::{CommonPrefix, Object};
 
-use super::entries::{Entries, ReadAhead, Wanted};
 use super::files::Files;
 use super::layout::decode;
-use super::object::Opened;
-use super::old;
+use super::listing_query::{Entries, ListingQuery, ReadAhead};
+use super::object::OpenObject;
+use super::old_layout;
 
-/// S3 gives no more in one answer.
+/// Maximum entries of a page, as in S3.
 pub(super) const MAX_KEYS: usize = 1000;
-/// Pages that are read together, from the second one on.
+/// Number of pages that are read together, from the second page on.
 const READ_AHEAD_PAGES: usize = 16;
 
+/// Page of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     pub objects: Vec<Object>,
@@ -30,29 +31,30 @@ pub(super) struct Page {
     pub next: Option<String>,
 }
 
-/// Up to `max` entries in the order of their keys as text. Memory for some pages, however many objects there are.
-pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> io::Result<Page> {
-    if wanted.max == 0 {
+/// Lists up to `max` entries, sorted by their keys as text. It needs memory for a few pages, however many objects there
+/// are.
+pub(super) fn page(files: &Files, bucket: &str, query: &ListingQuery) -> io::Result<Page> {
+    if query.max == 0 {
         return Ok(Page::default());
     }
     let changes = files.changes();
-    let kept = files.read_ahead().take_if(|ahead| ahead.serves(bucket, wanted, changes));
-    let Entries { mut sorted, is_complete, changes, read } = match kept {
+    let ahead = files.read_ahead().take_if(|ahead| ahead.serves(bucket, query, changes));
+    let Entries { mut sorted, is_complete, changes, read } = match ahead {
         Some(ahead) => ahead.entries,
-        None => read(files, bucket, wanted, changes)?,
+        None => read(files, bucket, query, changes)?,
     };
-    let behind = sorted.iter().nth(wanted.max).cloned();
+    let behind = sorted.iter().nth(query.max).cloned();
     let behind = behind.map(|first| sorted.split_off(&first)).unwrap_or_default();
     let has_more = !behind.is_empty() || !is_complete;
     let next = sorted.last().filter(|_| has_more).cloned();
     if !behind.is_empty() {
-        let wanted = Wanted { after: next.clone(), ..wanted.clone() };
+        let query = ListingQuery { after: next.clone(), ..query.clone() };
         let entries = Entries { sorted: behind, is_complete, changes, read };
-        *files.read_ahead() = Some(ReadAhead { bucket: bucket.to_owned(), wanted, entries });
+        *files.read_ahead() = Some(ReadAhead { bucket: bucket.to_owned(), query, entries });
     }
     let mut page = Page { next, ..Page::default() };
     for entry in sorted {
-        if wanted.is_prefix(&entry) {
+        if query.is_prefix(&entry) {
             page.prefixes.push(CommonPrefix { prefix: Some(entry) });
         } else if let Some(object) = describe(files, bucket, entry)? {
             page.objects.push(object);
@@ -61,13 +63,13 @@ pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> io::Result<P
     Ok(page)
 }
 
-/// The lowest entries: those of one page, and of some more for a client that goes on from page to page.
-fn read(files: &Files, bucket: &str, wanted: &Wanted, changes: u64) -> io::Result<Entries> {
+/// Reads the lowest entries: those of one page, and of more pages for a client that reads page after page.
+fn read(files: &Files, bucket: &str, query: &ListingQuery, changes: u64) -> io::Result<Entries> {
     let read = Instant::now();
-    let limit = wanted.max * if wanted.after.is_some() { READ_AHEAD_PAGES } else { 1 };
+    let limit = query.max * if query.after.is_some() { READ_AHEAD_PAGES } else { 1 };
     let mut lowest: BTreeSet<String> = BTreeSet::new();
     let mut consider = |key: &str| {
-        let Some(entry) = wanted.entry(key) else { return };
+        let Some(entry) = query.entry(key) else { return };
         if lowest.len() > limit && lowest.last().is_some_and(|last| entry >= last.as_str()) {
             return;
         }
@@ -76,9 +78,9 @@ fn read(files: &Files, bucket: &str, wanted: &Wanted, changes: u64) -> io::Resul
             lowest.pop_last();
         }
     };
-    // First where objects come from while they are moved, then where they go: none is missed on its way.
-    if files.has_old.load(Ordering::Acquire) {
-        let _: ControlFlow<()> = old::walk(&files.layout, bucket, &wanted.prefix, &mut |key| {
+    // The old layout first, then the current one: an object that is moved meanwhile is found at least once.
+    if files.has_old_layout.load(Ordering::Acquire) {
+        let _: ControlFlow<()> = old_layout::walk(&files.layout, bucket, &query.prefix, &mut |key| {
             consider(key);
             ControlFlow::Continue(())
         })?;
@@ -91,7 +93,7 @@ fn read(files: &Files, bucket: &str, wanted: &Wanted, changes: u64) -> io::Resul
     Ok(Entries { sorted: lowest, is_complete, changes, read })
 }
 
-/// Every key of a bucket, in no order. Without an allocation for each: nearly all of them are on other pages.
+/// Calls `found` for every key of a bucket, in no order, without an allocation for each: nearly all are on other pages.
 fn walk(bucket: &Path, found: &mut impl FnMut(&str)) -> io::Result<()> {
     let mut buffer = Vec::new();
     for dir in fs::read_dir(bucket)? {
@@ -108,8 +110,8 @@ fn walk(bucket: &Path, found: &mut impl FnMut(&str)) -> io::Result<()> {
                 found(key);
                 continue;
             }
-            // Its name is a digest.
-            let opened = Opened::at(&dir.join(&name))?;
+            // The name is a digest, so the key is read from the file.
+            let opened = OpenObject::at(&dir.join(&name))?;
             if let Some(opened) = opened.filter(|opened| !opened.description.key.is_empty()) {
                 found(&opened.description.key);
             }
@@ -118,7 +120,7 @@ fn walk(bucket: &Path, found: &mut impl FnMut(&str)) -> io::Result<()> {
     Ok(())
 }
 
-/// `None` when it was removed meanwhile.
+/// Describes an object; `None` when it was removed meanwhile.
 fn describe(files: &Files, bucket: &str, key: String) -> io::Result<Option<Object>> {
     let Some(opened) = files.find(bucket, &key)? else { return Ok(None) };
     Ok(Some(Object {
@@ -146,10 +148,10 @@ mod tests {
         files.name_object(staged, "bucket", &description, &Conditions::default()).unwrap();
     }
 
-    fn all(files: &Files, wanted: &Wanted) -> Vec<String> {
-        let (mut wanted, mut seen) = (wanted.clone(), Vec::new());
+    fn all(files: &Files, query: &ListingQuery) -> Vec<String> {
+        let (mut query, mut seen) = (query.clone(), Vec::new());
         loop {
-            let page = page(files, "bucket", &wanted).unwrap();
+            let page = page(files, "bucket", &query).unwrap();
             let sizes = page.objects.iter().all(|object| {
                 object.size == object.key.as_ref().map(|key| i64::try_from(key.len()).unwrap())
             });
@@ -162,8 +164,8 @@ mod tests {
             if page.next.is_none() {
                 return seen;
             }
-            assert_eq!(seen.len() % wanted.max, 0, "full but for the last");
-            wanted.after = page.next;
+            assert_eq!(seen.len() % query.max, 0, "full but for the last");
+            query.after = page.next;
         }
     }
 
@@ -175,12 +177,12 @@ mod tests {
         for n in 100..140 {
             put(&files, &format!("{n}"));
         }
-        let mut wanted = Wanted { max: 3, ..Wanted::default() };
+        let mut query = ListingQuery { max: 3, ..ListingQuery::default() };
         let mut next = |expected: [&str; 3]| {
-            let page = page(&files, "bucket", &wanted).unwrap();
+            let page = page(&files, "bucket", &query).unwrap();
             let keys: Vec<String> = page.objects.into_iter().filter_map(|object| object.key).collect();
             assert_eq!(keys, expected);
-            wanted.after = page.next;
+            query.after = page.next;
         };
         next(["100", "101", "102"]);
         next(["103", "104", "105"]);
@@ -213,23 +215,23 @@ mod tests {
         keys.extend(["files/deep/er/x", "files/a b+é"].map(str::to_owned));
         keys.sort();
         for max in [1, 2, 7, 30, 31, 32] {
-            let wanted = Wanted { prefix: "files/".to_owned(), max, ..Wanted::default() };
-            assert_eq!(all(&files, &wanted), keys, "{max} in a page");
+            let query = ListingQuery { prefix: "files/".to_owned(), max, ..ListingQuery::default() };
+            assert_eq!(all(&files, &query), keys, "{max} in a page");
             let delimiter = Some("/".to_owned());
             let mut folded: Vec<String> = keys.clone();
             folded.retain(|key| !key["files/".len()..].contains('/'));
             folded.extend(["files/deep/", "files/../", "files//"].map(str::to_owned));
             folded.sort();
-            assert_eq!(all(&files, &Wanted { delimiter: delimiter.clone(), ..wanted.clone() }), folded);
-            let top = Wanted { prefix: String::new(), delimiter, ..wanted.clone() };
+            assert_eq!(all(&files, &ListingQuery { delimiter: delimiter.clone(), ..query.clone() }), folded);
+            let top = ListingQuery { prefix: String::new(), delimiter, ..query.clone() };
             assert_eq!(all(&files, &top), ["files/", "files2/", "other/", "top"]);
-            let later = Wanted { start_after: Some("files/9_x".to_owned()), ..wanted };
+            let later = ListingQuery { start_after: Some("files/9_x".to_owned()), ..query };
             assert_eq!(
                 all(&files, &later),
                 keys[keys.iter().position(|key| key == "files/9_x").unwrap() + 1..]
             );
         }
-        let none = Wanted { prefix: "nothing".to_owned(), max: 5, ..Wanted::default() };
+        let none = ListingQuery { prefix: "nothing".to_owned(), max: 5, ..ListingQuery::default() };
         assert_eq!(all(&files, &none), [""; 0]);
     }
 }

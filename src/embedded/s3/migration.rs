@@ -1,5 +1,5 @@
-//! Moves objects of older releases to today's layout while the server runs. A crash at any point loses nothing: an
-//! original goes only after its copy, under its name, survives a power cut.
+//! Moves objects of older releases to the current layout while the server runs. A crash at any point loses nothing: an
+//! original is removed only when its copy has its name and is durable.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,19 +14,21 @@ use tokio_util::sync::CancellationToken;
 use super::dir_entries::dir_entries;
 use super::disk::is_full;
 use super::files::{Files, StagedFile};
-use super::old;
+use super::old_layout;
 use super::put::stage_copy;
 
-/// After a failure, such as a disk that is full.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Pause after a failure, such as a full disk.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// Keys that are held in memory at once.
 const MAX_KEYS: usize = 10_000;
-/// A batch shares two syncs of the file system, and takes so much more room while it moves.
+/// Maximum objects in a batch. A batch shares two syncs of the file system.
 const BATCH_OBJECTS: usize = 1000;
+/// Maximum bytes in a batch, which are stored twice while it moves.
 const BATCH_BYTES: u64 = 64 << 20;
-/// Between two log lines about how far it is.
+/// Interval between two log lines about the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// State of a migration.
 struct Migration<'a> {
     files: &'a Files,
     stop: &'a CancellationToken,
@@ -38,15 +40,15 @@ struct Migration<'a> {
     skipped: BTreeSet<(String, String)>,
 }
 
-/// An object of a batch.
+/// Object of a batch.
 struct PendingMove<'a> {
     key: &'a str,
     path: PathBuf,
-    /// `None` when the object at `path` is newer.
+    /// `None` when the object at `path` exists already and is newer.
     copy: Option<StagedFile>,
 }
 
-/// Moves everything, and ends when nothing is left or at `stop`. Blocks.
+/// Moves all objects until nothing is left, or until `stop`. Blocks.
 pub(super) fn run(files: &Files, stop: &CancellationToken) {
     let now = Instant::now();
     let mut migration =
@@ -57,11 +59,11 @@ pub(super) fn run(files: &Files, stop: &CancellationToken) {
             Err(error) => {
                 log::debug!(
                     error = error.to_string(), moved = migration.moved, of = migration.total;
-                    "moving objects of an older release is interrupted"
+                    "moving objects of an older release was interrupted"
                 );
-                // Logged once there. Objects that are left can be read where they are.
+                // Logs an outage of the disk once. Objects that are left can still be read in the old layout.
                 let _ = files.stored::<()>(Err(error), 0);
-                let until = Instant::now() + RETRY_AFTER;
+                let until = Instant::now() + RETRY_PAUSE;
                 while Instant::now() < until && !stop.is_cancelled() {
                     std::thread::sleep(Duration::from_millis(100));
                 }
@@ -76,15 +78,15 @@ impl Migration<'_> {
             return;
         }
         if self.skipped.is_empty() {
-            self.files.has_old.store(false, Ordering::Release);
-            if let Err(error) = old::sweep(&self.files.layout) {
-                log::warn!(error = error.to_string(); "descriptions of objects that are gone can't be removed");
+            self.files.has_old_layout.store(false, Ordering::Release);
+            if let Err(error) = old_layout::sweep(&self.files.layout) {
+                log::warn!(error = error.to_string(); "descriptions of missing objects can't be removed");
             }
         }
         if self.moved > 0 {
             log::info!(
                 objects = self.moved, seconds = self.began.elapsed().as_secs();
-                "objects of an older release are moved to today's layout"
+                "objects of an older release were moved to the current layout"
             );
         }
     }
@@ -97,7 +99,7 @@ impl Migration<'_> {
         self.total = self.moved;
         for bucket in &buckets {
             let total = &mut self.total;
-            let _: ControlFlow<()> = old::walk(&self.files.layout, bucket, "", &mut |_| {
+            let _: ControlFlow<()> = old_layout::walk(&self.files.layout, bucket, "", &mut |_| {
                 *total += 1;
                 ControlFlow::Continue(())
             })?;
@@ -105,7 +107,7 @@ impl Migration<'_> {
         if self.total > self.moved {
             log::info!(
                 objects = self.total - self.moved;
-                "moving objects of an older release to today's layout; files can be used meanwhile"
+                "moving objects of an older release to the current layout; files can be used meanwhile"
             );
         }
         for bucket in &buckets {
@@ -119,15 +121,15 @@ impl Migration<'_> {
             if self.stop.is_cancelled() {
                 break;
             }
-            old::remove_empty(&self.files.layout.old.join(bucket))?;
+            old_layout::remove_empty(&self.files.layout.old.join(bucket))?;
         }
         Ok(())
     }
 
-    /// Some of the keys that are left.
+    /// Lists some of the keys that are left.
     fn keys(&self, bucket: &str) -> io::Result<Vec<String>> {
         let mut keys = Vec::new();
-        let _: ControlFlow<()> = old::walk(&self.files.layout, bucket, "", &mut |key| {
+        let _: ControlFlow<()> = old_layout::walk(&self.files.layout, bucket, "", &mut |key| {
             if !self.skipped.contains(&(bucket.to_owned(), key.to_owned())) {
                 keys.push(key.to_owned());
             }
@@ -171,7 +173,7 @@ impl Migration<'_> {
         if exists(&path) {
             return Ok((PendingMove { key, path, copy: None }, 0));
         }
-        let Some(opened) = old::open(layout, bucket, key)? else {
+        let Some(opened) = old_layout::open(layout, bucket, key)? else {
             return Ok((PendingMove { key, path, copy: None }, 0));
         };
         let size = opened.description.size;
@@ -181,13 +183,14 @@ impl Migration<'_> {
         Ok((PendingMove { key, path, copy: Some(staged.temp) }, size))
     }
 
-    /// Names the copies and removes the originals, with a sync before each of both.
+    /// Names the copies, then removes the originals. A sync before each step makes the step before durable.
     fn finish(&mut self, bucket: &str, mut batch: Vec<PendingMove<'_>>) -> io::Result<()> {
         let files = self.files;
         files.sync_file_system()?;
         for PendingMove { key, path, copy } in &mut batch {
             let _held = files.lock(path);
-            // Requests that came meanwhile have stored it again, or deleted it.
+            // A request may have stored the object again meanwhile, or deleted it: then the copy must not bring it
+            // back.
             if let Some(copy) = copy.take()
                 && !exists(path)
                 && files.layout.old_object(bucket, key).is_some_and(|original| exists(&original))
@@ -198,7 +201,7 @@ impl Migration<'_> {
         files.sync_file_system()?;
         for PendingMove { key, path, .. } in &batch {
             let _held = files.lock(path);
-            old::remove(&files.layout, bucket, key)?;
+            old_layout::remove(&files.layout, bucket, key)?;
         }
         self.moved += batch.len();
         if self.reported.elapsed() >= PROGRESS_INTERVAL {

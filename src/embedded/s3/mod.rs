@@ -1,19 +1,19 @@
-//! An S3 server on loopback, in process, that keeps objects as files.
+//! In-process S3 server on loopback that keeps objects as files.
 
 mod dir_entries;
 mod dir_sync;
 mod disk;
-mod entries;
 mod fields;
 mod files;
 mod get;
 mod layout;
 mod listing;
+mod listing_query;
+mod listing_responses;
 mod migration;
 mod multipart;
 mod object;
-mod old;
-mod pages;
+mod old_layout;
 mod put;
 mod store;
 #[cfg(test)]
@@ -49,16 +49,19 @@ use store::Store;
 const CREDENTIALS: &str = "s3.credentials";
 const KEY_ID: &str = "aws_access_key_id";
 const SECRET: &str = "aws_secret_access_key";
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Time limit for requests in flight when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Options of an embedded S3 server.
 #[derive(Debug, Clone)]
 pub struct S3Options {
     pub data_dir: DataDir,
     pub durability: Durability,
 }
 
-/// Threads that work on files at once. Each step of a request is a job for one of them: with as many threads as the
-/// runtime would start, waking them costs several times the work. Those that wait for the disk need more.
+/// Returns the number of threads for file operations. Each step of a request runs on one of them: with as many threads
+/// as the runtime starts by default, waking them costs several times the work. More are needed where they wait for the
+/// disk.
 const fn file_threads(durability: Durability) -> usize {
     match durability {
         Durability::Full => 32,
@@ -66,7 +69,7 @@ const fn file_threads(durability: Durability) -> usize {
     }
 }
 
-/// A running server. Dropping it cuts its connections; `stop` lets requests in flight finish.
+/// Running server. Dropping it cuts its connections; `stop` lets requests in flight finish.
 #[derive(Debug)]
 pub struct EmbeddedS3 {
     address: SocketAddr,
@@ -74,9 +77,9 @@ pub struct EmbeddedS3 {
     data_dir: DataDir,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
-    /// Moves objects of an older release.
+    /// Task that moves objects of an older release.
     migration: Option<JoinHandle<()>>,
-    /// Its own; `None` once it is shut down.
+    /// Runtime of the server; `None` once it is shut down.
     runtime: Option<Runtime>,
 }
 
@@ -87,10 +90,10 @@ struct Credentials {
 }
 
 impl EmbeddedS3 {
-    /// Serves the buckets under `objects`.
+    /// Starts the server on the buckets under `objects`.
     pub async fn start(options: S3Options) -> Result<Self, EmbeddedError> {
         let data_dir = options.data_dir;
-        let credentials = Credentials::kept(&data_dir)?;
+        let credentials = Credentials::read_or_make(&data_dir)?;
         let dir = data_dir.clone();
         let open = move || Store::open(&dir.private_dir("objects")?, options.durability);
         let store = tokio::task::spawn_blocking(open).await;
@@ -123,24 +126,27 @@ impl EmbeddedS3 {
         Ok(Self { address, credentials, data_dir, stop, task: Some(task), migration, runtime: Some(runtime) })
     }
 
+    /// Returns the URL of the server.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
+    /// Returns the access key id.
     pub fn access_key_id(&self) -> &str {
         &self.credentials.access_key_id
     }
 
+    /// Returns the secret access key.
     pub fn secret_access_key(&self) -> &SecretString {
         &self.credentials.secret_access_key
     }
 
-    /// Path of the file for `AWS_SHARED_CREDENTIALS_FILE`.
+    /// Returns the path of the credentials file, for `AWS_SHARED_CREDENTIALS_FILE`.
     pub fn credentials_path(&self) -> PathBuf {
         self.data_dir.join(CREDENTIALS)
     }
 
-    /// A shell command that lists a bucket's files, without the secret.
+    /// Returns a shell command that lists a bucket's files, without the secret.
     pub fn aws_hint(&self, bucket: &str) -> String {
         format!(
             "AWS_SHARED_CREDENTIALS_FILE={} aws --region us-east-1 --endpoint-url {} s3 ls {}",
@@ -150,6 +156,7 @@ impl EmbeddedS3 {
         )
     }
 
+    /// Returns the settings of a client of the bucket.
     pub fn s3_config(&self, bucket: &str) -> S3Config {
         S3Config {
             endpoint: Some(self.endpoint()),
@@ -162,16 +169,16 @@ impl EmbeddedS3 {
         }
     }
 
-    /// Takes no more requests, lets those in flight finish within a limit, then cuts them.
+    /// Stops accepting requests, lets those in flight finish within a time limit, then cuts them.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(task) = self.task.take() {
-            // The task keeps the limit itself.
+            // The task has the time limit.
             let _ = task.await;
         }
         if let Some(migration) = self.migration.take() {
-            // It ends behind the object that it is at.
-            let _ = timeout(STOP_LIMIT, migration).await;
+            // Ends after the object that it works on.
+            let _ = timeout(STOP_TIMEOUT, migration).await;
         }
     }
 }
@@ -190,9 +197,9 @@ impl Drop for EmbeddedS3 {
 
 impl Credentials {
     /// Reads the credentials of the last run, or makes new ones. The file has the format that AWS' own tools read.
-    fn kept(dir: &DataDir) -> Result<Self, EmbeddedError> {
-        if let Some(kept) = dir.read(CREDENTIALS)?.as_deref().and_then(Self::parse) {
-            return Ok(kept);
+    fn read_or_make(dir: &DataDir) -> Result<Self, EmbeddedError> {
+        if let Some(known) = dir.read(CREDENTIALS)?.as_deref().and_then(Self::parse) {
+            return Ok(known);
         }
         let made = Self {
             access_key_id: format!("FILESYS{:.13}", Uuid::new_v4().simple().to_string().to_uppercase()),
@@ -219,7 +226,7 @@ impl Credentials {
     }
 }
 
-/// In lower case.
+/// Formats bytes as lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String can't fail.
@@ -228,7 +235,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Makes a directory for our user alone; one that is there is left as it is.
+/// Makes a directory that only this process' user may access; an existing one is left as it is.
 fn make_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(access::DIRECTORY).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -236,7 +243,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Owns every connection; ends when all have ended after `stop`. Aborting it aborts them.
+/// Accepts connections and owns them; ends when all have ended after `stop`. Aborting it aborts them.
 async fn accept(listener: TcpListener, service: S3Service, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
@@ -248,24 +255,25 @@ async fn accept(listener: TcpListener, service: S3Service, stop: CancellationTok
                     connections.spawn(serve(socket, service.clone(), stop.clone()));
                 }
                 Err(error) => {
-                    // Out of file descriptors, mostly: without a pause this would spin.
+                    // Usually for lack of file descriptors: without a pause the loop would spin.
                     log::warn!(error = error.to_string(); "s3 server can't accept a connection");
                     sleep(Duration::from_millis(100)).await;
                 }
             },
         }
     }
+    // Closed before draining, so that new clients are refused at once.
     drop(listener);
-    let drained = timeout(STOP_LIMIT, async { while connections.join_next().await.is_some() {} });
+    let drained = timeout(STOP_TIMEOUT, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
-        log::warn!(connections = connections.len(); "s3 server cuts connections that do not end");
+        log::warn!(connections = connections.len(); "s3 server cuts connections that did not end in time");
         connections.shutdown().await;
     }
 }
 
 async fn serve(socket: TcpStream, service: S3Service, stop: CancellationToken) {
     if let Err(error) = socket.set_nodelay(true) {
-        log::debug!(error = error.to_string(); "s3 connection keeps its delay");
+        log::debug!(error = error.to_string(); "TCP_NODELAY can't be set");
     }
     let server = Builder::new(TokioExecutor::new()).http1_only();
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(socket), service));

@@ -1,5 +1,5 @@
-//! Uploads in parts: a directory for each, with a file for each part, which become one object at the end. All of it
-//! blocks.
+//! Multipart uploads: a directory for each, with a file for each part, which are joined to one object at the end. All
+//! functions block.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ const MAX_PART_NUMBER: i32 = 10_000;
 const MIN_PART_SIZE: u64 = 5 << 20;
 const UPLOAD_FILE: &str = "upload.json";
 
-/// Upload in parts: bucket, key and headers of the object that it makes.
+/// Multipart upload: bucket, key and headers of the object that it makes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Upload {
     pub bucket: String,
@@ -31,7 +31,7 @@ pub(super) struct Upload {
     pub headers: Headers,
 }
 
-/// A part as its file's name tells it: number and digest.
+/// Part of an upload; number and digest are in its file's name.
 struct StoredPart {
     number: i32,
     md5: String,
@@ -50,12 +50,13 @@ fn no_such_upload() -> S3Error {
     S3Error::new(S3ErrorCode::NoSuchUpload)
 }
 
-/// The name of its directory; what isn't one of ours leads nowhere.
+/// Returns the directory of an upload. Only a UUID is accepted, so that no id leads to another path.
 fn dir(files: &Files, id: &str) -> S3Result<PathBuf> {
     let id = Uuid::try_parse(id).map_err(|_| no_such_upload())?;
     Ok(files.layout.uploads().join(id.simple().to_string()))
 }
 
+/// Starts an upload; returns its id.
 pub(super) fn create(files: &Files, upload: &Upload) -> S3Result<String> {
     files.check_place(&upload.bucket, &upload.key)?;
     let id = Uuid::new_v4().simple().to_string();
@@ -64,6 +65,7 @@ pub(super) fn create(files: &Files, upload: &Upload) -> S3Result<String> {
         let mut staged = files.stage()?;
         staged.file.write_all(&serde_json::to_vec(upload)?)?;
         make_dir(&dir)?;
+        // Last: a directory without this file is no upload.
         files.name_file(staged, &dir.join(UPLOAD_FILE))?;
         files.sync_dirs([files.layout.uploads()])
     };
@@ -71,7 +73,7 @@ pub(super) fn create(files: &Files, upload: &Upload) -> S3Result<String> {
     Ok(id)
 }
 
-/// The upload, if it is of this object.
+/// Finds an upload, if it is one of this object.
 fn find(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<(PathBuf, Upload)> {
     let dir = dir(files, id)?;
     let about = match fs::read(dir.join(UPLOAD_FILE)) {
@@ -83,6 +85,7 @@ fn find(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<(PathBuf, 
     if upload.bucket == bucket && upload.key == key { Ok((dir, upload)) } else { Err(no_such_upload()) }
 }
 
+/// Checks that a part may be sent to an upload.
 pub(super) fn check(files: &Files, (bucket, key, id): (&str, &str, &str), number: i32) -> S3Result<()> {
     if !(1..=MAX_PART_NUMBER).contains(&number) {
         let message = "a part's number is from 1 to 10000";
@@ -91,7 +94,7 @@ pub(super) fn check(files: &Files, (bucket, key, id): (&str, &str, &str), number
     find(files, bucket, key, id).map(drop)
 }
 
-/// A part that is sent again replaces the one before.
+/// Stores a part; one that is sent again replaces the one before.
 pub(super) fn store_part(
     files: &Files,
     (bucket, key, id): (&str, &str, &str),
@@ -99,26 +102,28 @@ pub(super) fn store_part(
     received: Received,
 ) -> S3Result<ETag> {
     let (dir, _) = find(files, bucket, key, id)?;
-    let keep = || {
+    let store = || {
         let path = dir.join(format!("{number:05}-{}", received.md5));
         files.name_file(received.staged, &path)?;
+        // After the new part is durable: a crash in between leaves both, and the client names one by its tag.
         for other in stored(&dir)?.into_iter().filter(|part| part.number == number && part.path != path) {
             fs::remove_file(other.path)?;
         }
         Ok(())
     };
     let size = received.size;
-    files.stored(keep(), size)?;
+    files.stored(store(), size)?;
     Ok(ETag::Strong(received.md5))
 }
 
-/// In the order of their numbers.
+/// Lists the stored parts, sorted by number.
 fn stored(dir: &std::path::Path) -> io::Result<Vec<StoredPart>> {
     let mut parts: Vec<StoredPart> = dir_entries(dir)?.into_iter().filter_map(StoredPart::of).collect();
     parts.sort_by(|a, b| (a.number, &a.md5).cmp(&(b.number, &b.md5)));
     Ok(parts)
 }
 
+/// Lists the parts of an upload.
 pub(super) fn parts(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<Vec<Part>> {
     let (dir, _) = find(files, bucket, key, id)?;
     let describe = |part: StoredPart| {
@@ -134,7 +139,7 @@ pub(super) fn parts(files: &Files, bucket: &str, key: &str, id: &str) -> S3Resul
     files.record(stored(&dir).and_then(|parts| parts.into_iter().map(describe).collect()))
 }
 
-/// The parts that the client names become the object; its tag.
+/// Joins the parts that the client names to the object; returns its tag.
 pub(super) fn complete(
     files: &Files,
     (bucket, key, id): (&str, &str, &str),
@@ -153,11 +158,11 @@ pub(super) fn complete(
     }
     let mut chosen = Vec::with_capacity(named.len());
     for part in named {
-        let is_it = |stored: &StoredPart| {
+        let is_named = |stored: &StoredPart| {
             Some(stored.number) == part.part_number
                 && part.e_tag.as_ref().is_none_or(|tag| tag.value() == stored.md5)
         };
-        let place = stored.iter().position(is_it).ok_or_else(|| S3Error::new(S3ErrorCode::InvalidPart))?;
+        let place = stored.iter().position(is_named).ok_or_else(|| S3Error::new(S3ErrorCode::InvalidPart))?;
         chosen.push(stored.swap_remove(place));
     }
     let (mut md5, mut size) = (Md5::new(), 0);
@@ -183,6 +188,7 @@ pub(super) fn complete(
     let Upload { bucket, key, headers } = upload;
     let description = Description { key, size, e_tag, headers, ..Description::default() };
     files.name_object(staged, &bucket, &description, conditions)?;
+    // Only now: a crash before leaves both, and the client can complete the upload again.
     files.record(fs::remove_dir_all(&dir))?;
     Ok(description.tag())
 }
@@ -192,12 +198,13 @@ fn digest_of_hex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).filter_map(pair).collect()
 }
 
+/// Aborts an upload and removes its parts.
 pub(super) fn abort(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<()> {
     let (dir, _) = find(files, bucket, key, id)?;
     files.record(fs::remove_dir_all(dir))
 }
 
-/// Unfinished uploads of a bucket, in the order of their keys and ids.
+/// Lists the unfinished uploads of a bucket, sorted by key and id.
 pub(super) fn uploads(files: &Files, bucket: &str, prefix: &str) -> S3Result<Vec<MultipartUpload>> {
     files.check_bucket(bucket)?;
     let mut found = Vec::new();

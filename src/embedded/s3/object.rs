@@ -1,4 +1,4 @@
-//! An object's file: its bytes, and behind them what is known of them, so that both are there or neither is.
+//! File of an object: its bytes and, behind them, its description, so that both are stored atomically.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -11,31 +11,32 @@ use s3s::dto::{Checksum, ETag, ETagCondition, Timestamp};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use serde::{Deserialize, Serialize};
 
-/// Ends every object's file. Behind the bytes of the object come the description, its length in four bytes, and this.
+/// Last bytes of every object's file. The object's bytes are followed by the description, its length in four bytes, and
+/// these.
 const MAGIC: [u8; 8] = *b"FSOBJ\x01\r\n";
-const FOOTER: usize = MAGIC.len() + 4;
-/// Read at once from the end of a file: more than nearly every description has.
-const TAIL: u64 = 2048;
-/// Tag of an object without a description.
-const DAMAGED: &str = "damaged";
-const MAX_DESCRIPTION: usize = 64 << 10;
+const FOOTER_BYTES: usize = MAGIC.len() + 4;
+/// Bytes that are read at once from the end of a file; nearly every description is shorter.
+const TAIL_BYTES: u64 = 2048;
+/// Tag of an object whose description is damaged.
+const DAMAGED_TAG: &str = "damaged";
+const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
 
 /// Description of an object: everything but its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
     pub key: String,
-    /// Number of the bytes; a file of any other length is damaged.
+    /// Number of the object's bytes; a file of another length is damaged.
     pub size: u64,
     pub e_tag: String,
     #[serde(flatten)]
-    pub sums: Sums,
+    pub sums: Checksums,
     #[serde(flatten)]
     pub headers: Headers,
 }
 
 /// Checksums that the client asked for, in Base64.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sums {
+pub(super) struct Checksums {
     #[serde(rename = "checksum_sha256", default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     #[serde(rename = "checksum_sha1", default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ pub(super) struct Sums {
     pub crc64nvme: Option<String>,
 }
 
-impl From<Checksum> for Sums {
+impl From<Checksum> for Checksums {
     fn from(sums: Checksum) -> Self {
         Self {
             sha256: sums.checksum_sha256,
@@ -78,23 +79,24 @@ pub(super) struct Headers {
 }
 
 impl Description {
+    /// Returns the entity tag.
     pub fn tag(&self) -> ETag {
         ETag::Strong(self.e_tag.clone())
     }
 
-    /// Encodes what comes behind the bytes.
+    /// Encodes the description and the footer, which come behind the bytes.
     pub fn to_trailer(&self) -> io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec(self)?;
-        let length = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MAX_DESCRIPTION);
+        let length = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= MAX_DESCRIPTION_BYTES);
         let length = length.ok_or_else(|| io::Error::other("the description of an object is too long"))?;
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&MAGIC);
         Ok(bytes)
     }
 
-    /// Reads it from the end of a file of this length.
+    /// Reads the description from the end of a file of this length.
     fn of_file(file: &File, length: u64) -> io::Result<Self> {
-        let tail_length = length.min(TAIL);
+        let tail_length = length.min(TAIL_BYTES);
         let mut tail = vec![0; usize::try_from(tail_length).map_err(io::Error::other)?];
         file.read_exact_at(&mut tail, length - tail_length)?;
         let damaged =
@@ -102,8 +104,8 @@ impl Description {
         let (rest, magic) = tail.split_last_chunk::<8>().ok_or_else(damaged)?;
         let (rest, size) = rest.split_last_chunk::<4>().ok_or_else(damaged)?;
         let size = u32::from_le_bytes(*size) as usize;
-        let bytes = size as u64 + FOOTER as u64;
-        if *magic != MAGIC || size > MAX_DESCRIPTION || bytes > length {
+        let bytes = size as u64 + FOOTER_BYTES as u64;
+        if *magic != MAGIC || size > MAX_DESCRIPTION_BYTES || bytes > length {
             return Err(damaged());
         }
         let description: Self = match rest.len().checked_sub(size) {
@@ -119,24 +121,24 @@ impl Description {
     }
 }
 
-/// An object that can be read, whatever becomes of its name meanwhile.
+/// Object that is open for reading; it can be read even after it was replaced or removed.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenObject {
     pub file: File,
     pub description: Description,
     pub modified: Timestamp,
 }
 
-impl Opened {
-    /// `None` when there is no such file.
+impl OpenObject {
+    /// Opens an object's file; `None` when there is no such file.
     pub fn at(path: &Path) -> io::Result<Option<Self>> {
         let Some(file) = open(path)? else { return Ok(None) };
         let metadata = file.metadata()?;
         let description = match Description::of_file(&file, metadata.len()) {
-            // Its bytes are what there is; whoever knows their digest sees that they are others.
+            // Delivered all the same: a client that knows the digest notices that the bytes are others.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                log::warn!(path = path.display().to_string(); "the end of an object's file is damaged");
-                Description { size: metadata.len(), e_tag: DAMAGED.to_owned(), ..Description::default() }
+                log::warn!(path = path.display().to_string(); "description of an object is damaged");
+                Description { size: metadata.len(), e_tag: DAMAGED_TAG.to_owned(), ..Description::default() }
             }
             description => description?,
         };
@@ -144,28 +146,28 @@ impl Opened {
         Ok(Some(Self { file, description, modified }))
     }
 
-    /// Conditions on what the client has, or expects.
+    /// Checks the conditions of a request: on the version that the client expects, and on the one that it has.
     pub fn check(&self, expected: Option<&ETagCondition>, known: Option<&ETagCondition>) -> S3Result<()> {
-        let is_it = |condition: &ETagCondition| match condition {
+        let matches = |condition: &ETagCondition| match condition {
             ETagCondition::Any => true,
             ETagCondition::ETag(tag) => self.description.tag().weak_cmp(tag),
         };
-        if expected.is_some_and(|condition| !is_it(condition)) {
+        if expected.is_some_and(|condition| !matches(condition)) {
             return Err(S3Error::new(S3ErrorCode::PreconditionFailed));
         }
-        if known.is_some_and(is_it) {
+        if known.is_some_and(matches) {
             return Err(S3Error::new(S3ErrorCode::NotModified));
         }
         Ok(())
     }
 }
 
-/// Follows no symbolic link.
+/// Opens a file for reading, without following a symbolic link.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     match OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // A part of an old path that is a file.
+        // In the layout of older releases, a part of the key's path may be a file.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
         Err(error) => Err(error),
     }
@@ -176,7 +178,7 @@ mod tests {
     use super::*;
 
     fn is_damaged(path: &Path) -> bool {
-        Opened::at(path).unwrap().unwrap().description.e_tag == DAMAGED
+        OpenObject::at(path).unwrap().unwrap().description.e_tag == DAMAGED_TAG
     }
 
     #[test]
@@ -194,7 +196,7 @@ mod tests {
             };
             let bytes = [b"bytes".as_slice(), &description.to_trailer().unwrap()].concat();
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(Opened::at(&path).unwrap().unwrap().description, description);
+            assert_eq!(OpenObject::at(&path).unwrap().unwrap().description, description);
             for cut in [1, 12, 20] {
                 std::fs::write(&path, &bytes[..bytes.len() - cut]).unwrap();
                 assert!(is_damaged(&path), "{cut}");
@@ -206,6 +208,6 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert!(is_damaged(&path));
         }
-        assert!(Opened::at(&dir.path().join("missing")).unwrap().is_none());
+        assert!(OpenObject::at(&dir.path().join("missing")).unwrap().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes that come in: digests are taken while they are written, and compared before the object has its name.
+//! Incoming bytes: hashed while they are written to a staged file, and verified before the object gets its name.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,12 +19,12 @@ use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
 use super::fields::{headers_of, with_sums};
 use super::files::{Conditions, Files, Staged, blocking};
 use super::hex;
-use super::object::{Description, Sums};
+use super::object::{Checksums, Description};
 
-/// Bytes that are gathered before they go to the file, on another thread.
-const BATCH: usize = 1 << 20;
+/// Bytes that are collected before they are written to the file, on another thread.
+const WRITE_BATCH_BYTES: usize = 1 << 20;
 
-/// Bytes of a body in a file that has no name yet.
+/// Body that was received completely, in a file that has no name yet.
 pub(super) struct Received {
     pub staged: Staged,
     pub size: u64,
@@ -32,7 +32,7 @@ pub(super) struct Received {
     pub sums: Checksum,
 }
 
-/// Digests that a request names, and what they must be.
+/// Digests that a request names, which the body must have.
 #[derive(Default)]
 pub(super) struct Expected {
     pub md5: Option<String>,
@@ -88,7 +88,7 @@ impl Expected {
     }
 }
 
-/// A body of which all but the last bytes are written.
+/// Body of which all but the last bytes are written.
 pub(super) struct Incoming {
     staged: Option<Staged>,
     hashes: Hashes,
@@ -97,8 +97,8 @@ pub(super) struct Incoming {
     expected: Expected,
 }
 
-/// Takes in a body and writes it to a staged file, but for its end: of a small one, that is all. Nothing stays of it
-/// when it breaks off.
+/// Receives a body and writes all but its end to a staged file; a small body is not written at all. Nothing is left of
+/// a body that is cut off.
 pub(super) async fn receive(
     files: &Arc<Files>,
     body: Option<StreamingBlob>,
@@ -108,7 +108,7 @@ pub(super) async fn receive(
     let mut body = body.ok_or_else(|| S3Error::new(S3ErrorCode::IncompleteBody))?;
     let mut hashes = (Md5::new(), expected.hasher());
     let length = length.and_then(|length| u64::try_from(length).ok());
-    let capacity = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(BATCH);
+    let capacity = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(WRITE_BATCH_BYTES);
     let mut batch = BytesMut::with_capacity(capacity);
     let mut staged: Option<Staged> = None;
     let mut size = 0;
@@ -116,7 +116,7 @@ pub(super) async fn receive(
     while let Some(piece) = body.try_next().await.map_err(cut_off)? {
         size += piece.len() as u64;
         batch.extend_from_slice(&piece);
-        if batch.len() >= BATCH {
+        if batch.len() >= WRITE_BATCH_BYTES {
             let bytes = batch.split().freeze();
             let write = move |files: &Files| {
                 let size = length.unwrap_or(size);
@@ -133,11 +133,12 @@ pub(super) async fn receive(
 }
 
 impl Incoming {
-    /// Writes the end, and compares the digests. Blocks.
+    /// Writes the end of the body and verifies its digests. Blocks.
     pub fn complete(mut self, files: &Files) -> S3Result<Received> {
         let written = write(files, self.staged, &mut self.hashes, &self.rest);
         let staged = files.stored(written, self.size)?;
         let (md5, sums) = (self.hashes.0.finalize(), self.hashes.1.finalize());
+        // Before the object gets its name: a corrupt body leaves nothing but a staged file, which is removed.
         self.expected.check(md5.as_ref(), &sums)?;
         Ok(Received { staged, size: self.size, md5: hex(md5.as_ref()), sums })
     }
@@ -153,6 +154,7 @@ fn write(files: &Files, staged: Option<Staged>, hashes: &mut Hashes, bytes: &[u8
     Ok(staged)
 }
 
+/// Stores an object.
 pub(super) async fn put(
     files: &Arc<Files>,
     mut input: PutObjectInput,
@@ -190,7 +192,7 @@ pub(super) async fn put(
     .await
 }
 
-/// Blocks. The copy's tag and when it was made.
+/// Copies an object; returns the copy's tag and time. Blocks.
 pub(super) fn copy(files: &Files, input: CopyObjectInput) -> S3Result<(ETag, Timestamp)> {
     let CopySource::Bucket { bucket, key, .. } = input.copy_source else {
         return Err(S3Error::new(S3ErrorCode::NotImplemented));
@@ -211,13 +213,14 @@ pub(super) fn copy(files: &Files, input: CopyObjectInput) -> S3Result<(ETag, Tim
     Ok((made.description.tag(), made.modified))
 }
 
+/// Copies the first bytes of a file to a staged file.
 pub(super) fn stage_copy(files: &Files, source: &File, size: u64) -> io::Result<Staged> {
     let mut staged = files.stage()?;
     append(&mut staged, source, size)?;
     Ok(staged)
 }
 
-/// The first bytes of `source`, behind what is there.
+/// Appends the first bytes of `source` to a staged file.
 pub(super) fn append(staged: &mut Staged, source: &File, size: u64) -> io::Result<()> {
     use std::io::{Seek, SeekFrom};
     let mut reader = source;
@@ -226,8 +229,8 @@ pub(super) fn append(staged: &mut Staged, source: &File, size: u64) -> io::Resul
     if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-impl From<Sums> for Checksum {
-    fn from(sums: Sums) -> Self {
+impl From<Checksums> for Checksum {
+    fn from(sums: Checksums) -> Self {
         Self {
             checksum_sha256: sums.sha256,
             checksum_sha1: sums.sha1,

@@ -1,4 +1,4 @@
-//! The S3 operations that clients of the embedded server use, on files.
+//! S3 operations that clients of the embedded server use, on files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,30 +19,31 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use tokio_util::sync::CancellationToken;
 
 use super::dir_entries::dir_entries;
-use super::entries::Wanted;
 use super::fields::{headers_of, with_sums};
 use super::files::{Conditions, Files, blocking};
 use super::layout::is_bucket_name;
+use super::listing_query::ListingQuery;
 use super::multipart::{self, Upload};
 use super::put::{self, Expected};
-use super::{get, make_dir, migration, pages};
+use super::{get, listing_responses, make_dir, migration};
 use crate::embedded::{Durability, EmbeddedError};
 
+/// Implementation of the S3 operations.
 #[derive(Debug)]
 pub(super) struct Store {
     files: Arc<Files>,
 }
 
 impl Store {
-    /// Removes what writes that were cut off left behind.
+    /// Opens the store, and removes what interrupted writes left behind.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
         Ok(Self { files: Arc::new(Files::open(root, durability)?) })
     }
 
-    /// Moves objects of older releases to where they belong now, until `stop`. `None`: there are none.
+    /// Returns the work of moving objects of older releases, which ends at `stop`; `None` when there are none.
     pub fn migration(&self, stop: CancellationToken) -> Option<impl FnOnce() + Send + 'static> {
         let files = Arc::clone(&self.files);
-        files.has_old.load(Ordering::Acquire).then_some(move || migration::run(&files, &stop))
+        files.has_old_layout.load(Ordering::Acquire).then_some(move || migration::run(&files, &stop))
     }
 
     async fn run<T: Send + 'static>(
@@ -83,13 +84,13 @@ impl S3 for Store {
 
     async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> Reply<DeleteBucketOutput> {
         self.run(move |files| {
-            let one = Wanted { max: 1, ..Wanted::default() };
-            if !pages::page(files, &req.input.bucket, &one)?.objects.is_empty() {
+            let one = ListingQuery { max: 1, ..ListingQuery::default() };
+            if !listing_responses::page(files, &req.input.bucket, &one)?.objects.is_empty() {
                 return Err(S3Error::new(S3ErrorCode::BucketNotEmpty));
             }
             let dir = files.layout.bucket(&req.input.bucket);
             let remove = || {
-                // Of its directories each is empty, unless an object came meanwhile: then this fails.
+                // Each of its directories is empty, unless an object was stored meanwhile: then removing it fails.
                 for below in dir_entries(&dir)? {
                     std::fs::remove_dir(below)?;
                 }
@@ -112,7 +113,7 @@ impl S3 for Store {
     }
 
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> Reply<ListBucketsOutput> {
-        self.run(pages::buckets).await
+        self.run(listing_responses::buckets).await
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> Reply<PutObjectOutput> {
@@ -162,11 +163,11 @@ impl S3 for Store {
     }
 
     async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> Reply<ListObjectsOutput> {
-        self.run(move |files| pages::objects(files, req.input)).await
+        self.run(move |files| listing_responses::objects(files, req.input)).await
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Reply<ListObjectsV2Output> {
-        self.run(move |files| pages::objects_v2(files, req.input)).await
+        self.run(move |files| listing_responses::objects_v2(files, req.input)).await
     }
 
     async fn create_multipart_upload(
@@ -212,14 +213,14 @@ impl S3 for Store {
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Reply<ListPartsOutput> {
-        self.run(move |files| pages::parts(files, req.input)).await
+        self.run(move |files| listing_responses::parts(files, req.input)).await
     }
 
     async fn list_multipart_uploads(
         &self,
         req: S3Request<ListMultipartUploadsInput>,
     ) -> Reply<ListMultipartUploadsOutput> {
-        self.run(move |files| pages::uploads(files, req.input)).await
+        self.run(move |files| listing_responses::uploads(files, req.input)).await
     }
 
     async fn complete_multipart_upload(

@@ -52,7 +52,7 @@ async fn send(server: &EmbeddedS3, method: &str, path: &str) -> u16 {
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    timeout(STOP_LIMIT, socket.read_to_end(&mut answer)).await.unwrap().unwrap();
+    timeout(STOP_TIMEOUT, socket.read_to_end(&mut answer)).await.unwrap().unwrap();
     let answer = String::from_utf8_lossy(&answer);
     answer.split(' ').nth(1).unwrap_or_default().parse().unwrap_or_default()
 }
@@ -111,7 +111,7 @@ async fn keys_lead_nowhere_outside_of_their_bucket() {
 }
 
 #[tokio::test]
-async fn nobody_else_may_read_objects() {
+async fn no_other_user_may_read_objects() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path(), Durability::Full).await;
     make_bucket(&server).await.unwrap();
@@ -209,13 +209,13 @@ async fn objects_of_an_older_release_are_there_and_become_one_file_each() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(STOP_LIMIT, moved).await.unwrap();
+    timeout(STOP_TIMEOUT, moved).await.unwrap();
     let tidied = async {
         while fs::read_dir(&objects).unwrap().count() > 1 {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(STOP_LIMIT, tidied).await.unwrap();
+    timeout(STOP_TIMEOUT, tidied).await.unwrap();
     assert_eq!(tree(&objects).len(), 39);
     assert_eq!(bucket.get_object("files/0_x.txt").await.unwrap().bytes().as_ref(), b"newer");
     assert_eq!(status(&bucket.get_object("files/39_x.txt").await.unwrap_err()), 404);
@@ -226,7 +226,7 @@ async fn objects_of_an_older_release_are_there_and_become_one_file_each() {
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
-    /// `None` where nobody may mount one.
+    /// `None` where mounting one is not allowed.
     fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={size},mode=700");
@@ -272,7 +272,7 @@ async fn a_full_disk_is_said_in_each_answer_and_leaves_nothing_half_done() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(STOP_LIMIT, healed).await.unwrap();
+    timeout(STOP_TIMEOUT, healed).await.unwrap();
     assert_eq!(bucket.put_object("large", &large).await.unwrap().status_code(), 200);
     server.stop().await;
 }

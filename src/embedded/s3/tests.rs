@@ -221,7 +221,7 @@ async fn an_idle_connection_does_not_hold_up_the_stop() {
     let bucket = client(&server);
     bucket.put_object(KEY, b"content").await.unwrap();
     let _silent = TcpStream::connect(server.address).await.unwrap();
-    timeout(STOP_LIMIT / 2, server.stop()).await.unwrap();
+    timeout(STOP_TIMEOUT / 2, server.stop()).await.unwrap();
     assert!(bucket.get_object(KEY).await.is_err());
 }
 

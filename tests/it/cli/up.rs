@@ -274,7 +274,7 @@ async fn its_postgresql_is_started_again_when_it_is_killed() {
         up.wait_until_completed(1 + round).await;
     }
     let log = Up::log(&data);
-    assert_eq!(log.matches("postgresql ended by itself").count(), 2, "{log}");
+    assert_eq!(log.matches("postgresql ended unexpectedly").count(), 2, "{log}");
     up.stop().await;
 }
 

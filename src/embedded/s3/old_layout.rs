@@ -1,5 +1,5 @@
-//! Objects as older releases kept them: under their keys as paths, described by two files beside the buckets. They are
-//! read where they are until they are moved to today's layout, while the server runs.
+//! Layout of older releases: objects under their keys as paths, described by two files beside the buckets. Such objects
+//! are read in place until they are moved to the current layout, while the server runs.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,41 +14,41 @@ use serde::Deserialize;
 
 use super::dir_entries::dir_entries;
 use super::layout::{Layout, is_bucket_name};
-use super::object::{Description, Headers, Opened, Sums};
+use super::object::{Checksums, Description, Headers, OpenObject};
 use super::{hex, make_dir, object};
 
-/// Begins the names of the files that describe objects.
+/// Prefix of the files that describe objects.
 const DESCRIPTION: &str = ".bucket-";
 
-/// Content of one of the two description files.
+/// Content of one of the two files that describe an object.
 #[derive(Debug, Default, Deserialize)]
-struct Internal {
+struct InternalFile {
     e_tag: Option<String>,
     #[serde(flatten)]
-    sums: Sums,
+    sums: Checksums,
 }
 
-/// Makes today's buckets for those of an older release; whether there are any. Removes what its writes and uploads left
-/// unfinished.
+/// Makes the buckets of an older release in the current layout; returns whether there are any. Removes its unfinished
+/// writes and uploads.
 pub(super) fn prepare(layout: &Layout) -> io::Result<bool> {
-    let mut has_old = false;
+    let mut has_old_layout = false;
     for path in dir_entries(&layout.old)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         if [".tmp.", ".upload"].iter().any(|prefix| name.starts_with(prefix)) {
             fs::remove_file(&path)?;
         } else if is_bucket_name(name) && fs::symlink_metadata(&path)?.is_dir() {
             make_dir(&layout.bucket(name))?;
-            has_old = true;
+            has_old_layout = true;
         }
     }
-    if !has_old {
+    if !has_old_layout {
         sweep(layout)?;
     }
-    Ok(has_old)
+    Ok(has_old_layout)
 }
 
-/// Removes descriptions without objects, as a process leaves them that is killed while it removes an object. For when no
-/// objects of older releases are left.
+/// Removes descriptions without objects, which a process leaves that is killed while it removes an object. To be called
+/// when no object of an older release is left.
 pub(super) fn sweep(layout: &Layout) -> io::Result<()> {
     for path in dir_entries(&layout.old)? {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -66,7 +66,8 @@ fn descriptions(layout: &Layout, bucket: &str, key: &str) -> [PathBuf; 2] {
         .map(|kind| layout.old.join(format!("{DESCRIPTION}{bucket}.object-{key}.{kind}.json")))
 }
 
-pub(super) fn open(layout: &Layout, bucket: &str, key: &str) -> io::Result<Option<Opened>> {
+/// Opens an object; `None` when there is none.
+pub(super) fn open(layout: &Layout, bucket: &str, key: &str) -> io::Result<Option<OpenObject>> {
     let Some(path) = layout.old_object(bucket, key) else { return Ok(None) };
     let Some(mut file) = object::open(&path)? else { return Ok(None) };
     let metadata = file.metadata()?;
@@ -75,22 +76,22 @@ pub(super) fn open(layout: &Layout, bucket: &str, key: &str) -> io::Result<Optio
     }
     let [headers, internal] = descriptions(layout, bucket, key);
     let headers: Headers = read(&headers)?;
-    let internal: Internal = read(&internal)?;
+    let internal: InternalFile = read(&internal)?;
     let e_tag = match internal.e_tag {
         Some(e_tag) => e_tag,
         None => digest(&mut file)?,
     };
     let description =
         Description { key: key.to_owned(), size: metadata.len(), e_tag, sums: internal.sums, headers };
-    Ok(Some(Opened { file, description, modified: Timestamp::from(metadata.modified()?) }))
+    Ok(Some(OpenObject { file, description, modified: Timestamp::from(metadata.modified()?) }))
 }
 
-/// Reads such a file; one that is missing or makes no sense counts as empty.
+/// Reads a description file; one that is missing or malformed counts as empty.
 fn read<T: Default + for<'de> Deserialize<'de>>(path: &Path) -> io::Result<T> {
     match fs::read(path) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
-        // A key that was too long for such a name.
+        // The key is too long for the name of a description file.
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => Ok(T::default()),
         Err(error) => Err(error),
     }
@@ -107,7 +108,7 @@ fn digest(file: &mut File) -> io::Result<String> {
     }
 }
 
-/// The object and its description; also if there was none.
+/// Removes an object and its description, if there are any.
 pub(super) fn remove(layout: &Layout, bucket: &str, key: &str) -> io::Result<()> {
     use io::ErrorKind as E;
     let Some(object) = layout.old_object(bucket, key) else { return Ok(()) };
@@ -125,7 +126,7 @@ pub(super) fn remove(layout: &Layout, bucket: &str, key: &str) -> io::Result<()>
     Ok(())
 }
 
-/// Every key of a bucket that begins with `prefix`, in no order, until `found` breaks.
+/// Calls `found` for every key of a bucket that begins with `prefix`, in no order, until it breaks.
 pub(super) fn walk<B>(
     layout: &Layout,
     bucket: &str,
@@ -143,7 +144,7 @@ pub(super) fn walk<B>(
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
-            // Keys are Unicode.
+            // Keys are Unicode, so a name that isn't belongs to no object.
             let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else { continue };
             key.clear();
             key.push_str(&above);
@@ -164,7 +165,7 @@ pub(super) fn walk<B>(
     Ok(ControlFlow::Continue(()))
 }
 
-/// A directory without files, and those below it.
+/// Removes a directory and those below it, as far as they have no files.
 pub(super) fn remove_empty(dir: &Path) -> io::Result<()> {
     for path in dir_entries(dir)? {
         if fs::symlink_metadata(&path)?.is_dir() {

@@ -1,4 +1,4 @@
-//! Answers that list: buckets, objects, parts of an upload, uploads. All of it blocks.
+//! Responses of listings: buckets, objects, parts of an upload, uploads. All functions block.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,25 +9,27 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::dir_entries::dir_entries;
-use super::entries::Wanted;
 use super::files::Files;
 use super::listing::{self, MAX_KEYS, Page};
+use super::listing_query::ListingQuery;
 use super::{hex, multipart};
 
+/// Returns the number of entries of a page.
 fn limit(max: Option<i32>) -> usize {
     max.map_or(MAX_KEYS, |max| usize::try_from(max).unwrap_or(0)).min(MAX_KEYS)
 }
 
-pub(super) fn page(files: &Files, bucket: &str, wanted: &Wanted) -> S3Result<Page> {
+/// Lists a page of objects.
+pub(super) fn page(files: &Files, bucket: &str, query: &ListingQuery) -> S3Result<Page> {
     files.check_bucket(bucket)?;
-    // What asks whether the store is well asks for one key at most.
-    if wanted.max <= 1 {
+    // Health checks ask for one key at most. A listing alone would not show that the disk can't be written.
+    if query.max <= 1 {
         files.probe()?;
     }
-    files.record(listing::page(files, bucket, wanted))
+    files.record(listing::page(files, bucket, query))
 }
 
-/// Writes a name as `encoding-type=url` wants it: names may have characters that XML has not.
+/// Encodes a name for `encoding-type=url`: names may have characters that XML can't represent.
 fn url_encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
@@ -40,7 +42,7 @@ fn url_encoded(text: &str) -> String {
     })
 }
 
-/// Tokens are Base64: keys may have characters that XML has not.
+/// Decodes a continuation token. Tokens are keys in Base64, because keys may have characters that XML can't represent.
 fn of_token(token: &str) -> S3Result<String> {
     let key = BASE64_URL_SAFE_NO_PAD.decode(token).ok().and_then(|key| String::from_utf8(key).ok());
     key.ok_or_else(|| S3Error::with_message(S3ErrorCode::InvalidArgument, "this is no continuation token"))
@@ -55,15 +57,16 @@ fn encode(page: &mut Page) {
     }
 }
 
+/// Lists objects (version 1).
 pub(super) fn objects(files: &Files, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
-    let wanted = Wanted {
+    let query = ListingQuery {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: input.delimiter.clone(),
         after: input.marker.clone(),
         start_after: None,
         max: limit(input.max_keys),
     };
-    let mut page = page(files, &input.bucket, &wanted)?;
+    let mut page = page(files, &input.bucket, &query)?;
     if input.encoding_type.is_some() {
         encode(&mut page);
     }
@@ -71,7 +74,7 @@ pub(super) fn objects(files: &Files, input: ListObjectsInput) -> S3Result<ListOb
         name: Some(input.bucket),
         prefix: input.prefix,
         marker: input.marker,
-        max_keys: i32::try_from(wanted.max).ok(),
+        max_keys: i32::try_from(query.max).ok(),
         delimiter: input.delimiter,
         encoding_type: input.encoding_type,
         is_truncated: Some(page.next.is_some()),
@@ -82,15 +85,16 @@ pub(super) fn objects(files: &Files, input: ListObjectsInput) -> S3Result<ListOb
     })
 }
 
+/// Lists objects (version 2).
 pub(super) fn objects_v2(files: &Files, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
-    let wanted = Wanted {
+    let query = ListingQuery {
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: input.delimiter.clone(),
         after: input.continuation_token.as_deref().map(of_token).transpose()?,
         start_after: input.start_after.clone(),
         max: limit(input.max_keys),
     };
-    let mut page = page(files, &input.bucket, &wanted)?;
+    let mut page = page(files, &input.bucket, &query)?;
     if input.encoding_type.is_some() {
         encode(&mut page);
     }
@@ -102,7 +106,7 @@ pub(super) fn objects_v2(files: &Files, input: ListObjectsV2Input) -> S3Result<L
         start_after: input.start_after,
         encoding_type: input.encoding_type,
         key_count: i32::try_from(page.objects.len() + page.prefixes.len()).ok(),
-        max_keys: i32::try_from(wanted.max).ok(),
+        max_keys: i32::try_from(query.max).ok(),
         is_truncated: Some(page.next.is_some()),
         next_continuation_token: page.next.map(|next| BASE64_URL_SAFE_NO_PAD.encode(next)),
         contents: Some(page.objects).filter(|objects| !objects.is_empty()),
@@ -111,6 +115,7 @@ pub(super) fn objects_v2(files: &Files, input: ListObjectsV2Input) -> S3Result<L
     })
 }
 
+/// Lists the parts of an upload.
 pub(super) fn parts(files: &Files, input: ListPartsInput) -> S3Result<ListPartsOutput> {
     let mut parts = multipart::parts(files, &input.bucket, &input.key, &input.upload_id)?;
     parts.retain(|part| part.part_number > input.part_number_marker);
@@ -130,6 +135,7 @@ pub(super) fn parts(files: &Files, input: ListPartsInput) -> S3Result<ListPartsO
     })
 }
 
+/// Lists unfinished uploads.
 pub(super) fn uploads(
     files: &Files,
     input: ListMultipartUploadsInput,
@@ -160,6 +166,7 @@ pub(super) fn uploads(
     })
 }
 
+/// Lists the buckets.
 pub(super) fn buckets(files: &Files) -> S3Result<ListBucketsOutput> {
     let describe = |path: std::path::PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
