@@ -51,7 +51,7 @@ async fn ask_worker(is_ready: bool, mut env: Env) -> CommandResult {
     }
     env.finish()?;
     let name = name.unwrap_or_default();
-    let report = health::ask(&name).await.map_err(|error| {
+    let report = health::fetch(&name).await.map_err(|error| {
         CommandError::Unavailable(format!("no worker answers on {HEALTH_SOCKET}={name}: {error}"))
     })?;
     let Report { status, members, joined } = report;

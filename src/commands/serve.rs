@@ -16,8 +16,8 @@ use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::roles::letters_group;
 use crate::config::{Env, HttpConfig, RetentionConfig, ServeSettings};
-use crate::consumer::letters::Letters;
-use crate::consumer::results::Results;
+use crate::consumer::handlers::dead_letters::DeadLetterHandler;
+use crate::consumer::handlers::file_created::FileCreatedHandler;
 use crate::consumer::{Settings, runner};
 use crate::db::Db;
 use crate::domain::Error;
@@ -142,20 +142,20 @@ impl Serve {
         }
         let report = background.clone();
         tasks.spawn(async move { client_errors.report(report).await });
-        let settings = |batch| Settings {
-            slots: Arc::new(Semaphore::new(1)),
-            batch,
+        let settings = |batch_size| Settings {
+            permits: Arc::new(Semaphore::new(1)),
+            batch_size,
             max_tries: 5,
-            give_back: self.session_timeout / 3,
-            drain: http.shutdown_timeout,
+            revoke_timeout: self.session_timeout / 3,
+            drain_timeout: http.shutdown_timeout,
             finish_backlog: self.broker_forgets,
-            gather: GATHER,
+            min_batch_interval: GATHER,
         };
         // Behind the results in the order of the end: one that can't be recorded becomes a dead letter.
         let recorded = CancellationToken::new();
-        let handler = Arc::new(Letters { ctx: ctx.letters() });
+        let handler = Arc::new(DeadLetterHandler { ctx: ctx.letters() });
         tasks.spawn(runner::run(letters, handler, settings(LETTERS_BATCH), recorded.clone()));
-        let handler = Arc::new(Results { ctx });
+        let handler = Arc::new(FileCreatedHandler { ctx });
         let recorder =
             tokio::spawn(runner::run(results, handler, settings(RESULTS_BATCH), background.clone()));
 

@@ -15,8 +15,8 @@ use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::worker::HEALTH_SOCKET;
 use crate::config::{Env, WorkerConfig, WorkerSettings};
+use crate::consumer::handlers::file_create::FileCreateHandler;
 use crate::consumer::health::{self, Health};
-use crate::consumer::requests::Requests;
 use crate::consumer::{Settings, runner};
 use crate::domain::Error;
 use crate::domain::messages::topics;
@@ -96,13 +96,13 @@ impl Worker {
             processing_delay: self.config.processing_delay,
         };
         let settings = Settings {
-            slots: Arc::new(Semaphore::new(at_once * UNDER_WAY)),
-            batch: 1,
+            permits: Arc::new(Semaphore::new(at_once * UNDER_WAY)),
+            batch_size: 1,
             max_tries: self.config.max_attempts,
-            give_back: self.session_timeout / 3,
-            drain: self.shutdown_timeout,
+            revoke_timeout: self.session_timeout / 3,
+            drain_timeout: self.shutdown_timeout,
             finish_backlog: false,
-            gather: Duration::ZERO,
+            min_batch_interval: Duration::ZERO,
         };
         let host = hostname();
         let tasks = TaskTracker::new();
@@ -116,11 +116,11 @@ impl Worker {
                 session_timeout: self.session_timeout,
             };
             let member = self.broker.join(membership).await.map_err(Error::from)?;
-            let handler = Arc::new(Requests { ctx: ctx.clone(), worker });
+            let handler = Arc::new(FileCreateHandler { ctx: ctx.clone(), worker });
             let (settings, health, stop) = (settings.clone(), Arc::clone(member_health), stop.clone());
             tasks.spawn(async move { runner::run_watched(member, handler, settings, &health, stop).await });
         }
-        log::info!(replicas = self.config.replicas, group = self.group; "working");
+        log::info!(replicas = self.config.replicas, group = self.group; "worker started");
         tasks.close();
         tasks.wait().await;
         log::info!("worker stopped");

@@ -1,21 +1,23 @@
-//! What a consumer does with a record whose handling failed: total over `ErrorKind`.
+//! What a consumer does with a record whose handling failed: a total function of `ErrorKind`.
 
 use crate::domain::{ErrorKind, Fault};
 
+/// What to do with a record whose handling failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// A dependency is away: try again until it is back; burns no try.
+    /// A dependency is unavailable: retry until it has recovered. Does not count as a try.
     Wait,
-    /// May be an accident: try again, a bounded number of times.
+    /// The failure may be transient: retry a bounded number of times.
     Retry,
-    /// The record will never do: give up on it and go on.
-    GiveUp,
+    /// The record can never be handled: dead-letter it.
+    DeadLetter,
 }
 
+/// Decides what to do with a record that failed with this kind of error.
 pub const fn disposition(kind: ErrorKind) -> Disposition {
     match kind.fault() {
         Fault::Dependency => Disposition::Wait,
         Fault::Product => Disposition::Retry,
-        Fault::Caller => Disposition::GiveUp,
+        Fault::Caller => Disposition::DeadLetter,
     }
 }

@@ -1,5 +1,5 @@
-//! Health of a worker: whether its members make progress and have joined, asked through an abstract Unix socket, which
-//! needs no file, no port and no capability.
+//! Health of a worker: whether its members make progress and have joined. It is reported through an abstract Unix
+//! socket, which needs no file, no port and no capability.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener, UnixStream as StdStream};
@@ -11,13 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
-/// How long an answer may take to be written or read.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_MAX: u64 = 1024;
-/// Pause after an accept that failed, for lack of file descriptors for example.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Besides the session timeout, which bounds how long a member may rightly be busy with a rebalance.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
+use super::limits;
 
 /// Heartbeat of one member, written by its loop.
 #[derive(Debug)]
@@ -34,6 +28,7 @@ impl Default for MemberHealth {
 }
 
 impl MemberHealth {
+    /// Notes that the loop has turned, and whether the member has joined its group.
     pub fn beat(&self, is_joined: bool) {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.beat_ms.store(elapsed, Ordering::Relaxed);
@@ -53,18 +48,19 @@ pub struct Health {
     stuck_after: Duration,
 }
 
+/// Condition of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Every member has joined its group.
     Ready,
-    /// At least one has not, for want of Kafka for example; it goes on trying.
+    /// At least one member has not joined, for example because Kafka is unavailable; it keeps trying.
     Joining,
-    /// The loop of at least one member has stopped: only a restart helps.
+    /// The loop of at least one member makes no progress: only a restart helps.
     Stuck,
 }
 
-/// What a worker answers.
+/// Health report of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub status: Status,
@@ -73,11 +69,13 @@ pub struct Report {
 }
 
 impl Health {
+    /// Makes the health of a process with this many members.
     pub fn new(members: usize, session_timeout: Duration) -> Self {
         let members = (0..members).map(|_| Arc::default()).collect();
-        Self { members, stuck_after: STUCK_AFTER + session_timeout }
+        Self { members, stuck_after: limits::STUCK_AFTER + session_timeout }
     }
 
+    /// Summarizes the health of all members.
     pub fn report(&self) -> Report {
         let joined = self.members.iter().filter(|member| member.is_joined.load(Ordering::Relaxed)).count();
         let status = if self.members.iter().any(|member| member.is_stuck(self.stuck_after)) {
@@ -91,34 +89,36 @@ impl Health {
     }
 }
 
-/// Listens under the abstract name; an error when another process of this network namespace does.
+/// Listens under the abstract name; fails when another process of this network namespace already does.
 pub fn listen(name: &str) -> std::io::Result<UnixListener> {
     let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
 }
 
-/// Answers whoever connects, one at a time, until dropped. Nothing is read: the answer is all there is.
+/// Sends a report to each client that connects, one at a time, until dropped. Nothing is read from clients.
 pub async fn serve(listener: UnixListener, health: Arc<Health>) {
     loop {
         let Ok((mut client, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+            tokio::time::sleep(limits::ACCEPT_RETRY_PAUSE).await;
             continue;
         };
-        let answer = serde_json::to_vec(&health.report()).unwrap_or_default();
-        // A client that has gone is none of our business; one that doesn't read fills its own buffer only.
-        let _ = tokio::time::timeout(ANSWER_TIMEOUT, client.write_all(&answer)).await;
+        let report = serde_json::to_vec(&health.report()).unwrap_or_default();
+        // Errors are ignored: the client may have gone. One that doesn't read can't block this loop, since the report
+        // fits into the socket's buffer.
+        let _ = tokio::time::timeout(limits::HEALTH_TIMEOUT, client.write_all(&report)).await;
     }
 }
 
-/// Asks the worker that listens under the name.
-pub async fn ask(name: &str) -> std::io::Result<Report> {
+/// Fetches the report of the worker that listens under the name.
+pub async fn fetch(name: &str) -> std::io::Result<Report> {
     let stream = StdStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
     stream.set_nonblocking(true)?;
     let stream = UnixStream::from_std(stream)?;
-    let mut answer = Vec::new();
-    tokio::time::timeout(ANSWER_TIMEOUT, stream.take(ANSWER_MAX).read_to_end(&mut answer)).await??;
-    Ok(serde_json::from_slice(&answer)?)
+    let mut report = Vec::new();
+    let mut stream = stream.take(limits::HEALTH_REPORT_BYTES);
+    tokio::time::timeout(limits::HEALTH_TIMEOUT, stream.read_to_end(&mut report)).await??;
+    Ok(serde_json::from_slice(&report)?)
 }
 
 #[cfg(test)]
@@ -138,14 +138,14 @@ mod tests {
             for member in &health.members[..joined] {
                 member.beat(true);
             }
-            assert_eq!(ask(&name).await.unwrap(), Report { status, members: 2, joined });
+            assert_eq!(fetch(&name).await.unwrap(), Report { status, members: 2, joined });
         }
         health.members[0].beat(false);
-        assert_eq!(ask(&name).await.unwrap().status, Status::Joining);
+        assert_eq!(fetch(&name).await.unwrap().status, Status::Joining);
         assert!(listen(&name).is_err(), "the name is taken");
         serving.abort();
         assert!(serving.await.unwrap_err().is_cancelled());
-        assert!(ask(&name).await.is_err(), "nobody listens");
+        assert!(fetch(&name).await.is_err(), "nobody listens");
     }
 
     #[test]
@@ -160,13 +160,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn clients_that_do_not_read_keep_nobody_from_asking() {
+    async fn clients_that_do_not_read_block_no_other() {
         let health = Arc::new(Health::new(1, Duration::from_secs(10)));
         let name = unique_name();
         let serving = tokio::spawn(serve(listen(&name).unwrap(), health));
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let idle: Vec<_> = (0..100).map(|_| StdStream::connect_addr(&address).unwrap()).collect();
-        assert_eq!(ask(&name).await.unwrap().status, Status::Joining);
+        assert_eq!(fetch(&name).await.unwrap().status, Status::Joining);
         drop(idle);
         serving.abort();
     }

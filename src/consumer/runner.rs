@@ -1,70 +1,44 @@
-//! Runner of one group member: fetch, handle up to so many at once, settle, commit the low watermark, release on revoke.
+//! Loop of one group member: fetch, process batches in flight, commit the low watermark, release partitions on revoke.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::{BatchContext, ParkingSpace};
 use super::health::MemberHealth;
-use super::turn::{Aside, Turn};
+use super::in_flight::InFlight;
 use super::watermark::Watermark;
+use super::{Handler, limits, retry};
 use crate::broker::{BrokerError, Delivery, Member, MemberEvent, Position, Revocation, TopicPartition};
-use crate::domain::{Error, Pacing};
+use crate::domain::Pacing;
 use crate::faults;
 use crate::telemetry::Outage;
 
-mod job;
-mod jobs;
-
-use jobs::Jobs;
-
-/// What is done with the records of a group.
-#[async_trait]
-pub trait Handler: Send + Sync + 'static {
-    /// Handles a batch, with one answer for each record, in order. `Ok`: its offset may be committed.
-    async fn handle(&self, batch: &[Delivery], turn: &Turn) -> Vec<Result<(), Error>>;
-
-    /// Puts aside a record that can't be handled. `Ok`: nothing is lost if its offset is committed.
-    async fn give_up(&self, delivery: &Delivery, error: &Error) -> Result<(), Error>;
-}
-
+/// How a member fetches, processes and stops.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Semaphore that bounds the batches in flight. Members that share it work at once on as many as it has permits,
     /// whichever of them the records come to.
-    pub slots: Arc<Semaphore>,
-    /// Records in one batch, all of one partition.
-    pub batch: usize,
-    /// Tries of one record that fails by itself (not by an outage).
+    pub permits: Arc<Semaphore>,
+    /// Maximum records in one batch, all of one partition.
+    pub batch_size: usize,
+    /// Maximum tries of a record that fails by itself (not by an outage) before it is dead-lettered.
     pub max_tries: u32,
-    /// How long work under way may take to end when its partition is taken away; well below the session timeout.
-    pub give_back: Duration,
-    /// How long work under way may take to end when we stop.
-    pub drain: Duration,
-    /// What has arrived by the time we stop is still handled, within `drain`.
+    /// Time that batches in flight have to end when their partition is revoked; well below the session timeout.
+    pub revoke_timeout: Duration,
+    /// Time that batches in flight have to end when the member stops.
+    pub drain_timeout: Duration,
+    /// Whether records that have arrived by the time the member stops are still handled, within `drain_timeout`.
     pub finish_backlog: bool,
-    /// Under load, between two takings of records: larger batches cost less. Zero where records are handled one by one.
-    pub gather: Duration,
+    /// Minimum interval between two fetches under load: larger batches cost less. Zero where records are handled
+    /// singly.
+    pub min_batch_interval: Duration,
 }
-
-/// Records of a taking under load.
-const CROWD: usize = 16;
-/// Batches of one taking. Members that take at the same moment see the same free slots: so few may have to wait for one.
-const BATCHES_TAKEN: usize = 16;
-
-/// Between two heartbeats of the loop.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// How often settled work is committed. A crash repeats at most this much of it.
-const COMMIT_EVERY: Duration = Duration::from_millis(200);
-/// Time that the coordinator has to take the last commit.
-const COMMIT_LIMIT: Duration = Duration::from_secs(10);
-/// When nothing has come for this long, everything that had arrived is taken.
-const QUIET: Duration = Duration::from_millis(50);
 
 /// Works until `stop`, then drains, commits and leaves the group.
 pub async fn run(
@@ -76,7 +50,7 @@ pub async fn run(
     run_watched(member, handler, settings, &MemberHealth::default(), stop).await;
 }
 
-/// Runs like `run`, with a heartbeat every `HEARTBEAT_INTERVAL` while the loop turns.
+/// Runs like `run`, and writes a heartbeat to `health` while the loop turns.
 pub async fn run_watched(
     member: Box<dyn Member>,
     handler: Arc<dyn Handler>,
@@ -84,36 +58,38 @@ pub async fn run_watched(
     health: &MemberHealth,
     stop: CancellationToken,
 ) {
-    let slots = Arc::clone(&settings.slots);
+    let permits = Arc::clone(&settings.permits);
     let mut runner = Runner {
         member,
         handler,
-        pace: Pacing::new(settings.gather, CROWD),
+        pace: Pacing::new(settings.min_batch_interval, limits::BATCHING_THRESHOLD),
         settings,
         partitions: HashMap::new(),
-        jobs: Jobs::default(),
-        aside: Aside::default(),
+        in_flight: InFlight::default(),
+        parking: ParkingSpace::default(),
         committing: None,
-        commits: Outage::new("offsets not committed", "offsets are committed again"),
+        commit_outage: Outage::new("offsets not committed", "offsets committed again"),
     };
-    let mut commits = tokio::time::interval(COMMIT_EVERY);
+    let mut commits = tokio::time::interval(limits::COMMIT_INTERVAL);
     commits.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut heartbeats = tokio::time::interval(HEARTBEAT_INTERVAL);
+    let mut heartbeats = tokio::time::interval(limits::HEARTBEAT_INTERVAL);
     heartbeats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let pause = runner.pace.pause(std::time::Instant::now());
-        let room = if pause.is_some() { 0 } else { runner.room() };
+        let capacity = if pause.is_some() { 0 } else { runner.capacity() };
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
-            // Another member may have had it.
-            _ = slots.acquire(), if pause.is_none() && room == 0 => {}
-            Some(done) = runner.jobs.next() => runner.settle(done),
-            // A coordinator that is silent holds up neither the work nor the reply to a revocation.
+            // Only a wake-up: the permit is dropped at once, and another member may get it before the next fetch.
+            _ = permits.acquire(), if pause.is_none() && capacity == 0 => {}
+            Some(finished) = runner.in_flight.next() => runner.finish(finished),
+            // The commit is polled here and not awaited: a silent coordinator must delay neither the work nor the reply
+            // to a revocation.
             outcome = outcome_of(&mut runner.committing), if runner.committing.is_some() => runner.committed(outcome).await,
             _ = commits.tick(), if runner.committing.is_none() => runner.commit().await,
             _ = heartbeats.tick() => health.beat(runner.member.is_joined()),
-            event = runner.member.next(room) => runner.on_event(event).await,
+            // Also called without capacity: assignments and revocations come at any time.
+            event = runner.member.next(capacity) => runner.on_event(event).await,
         }
     }
     runner.stop().await;
@@ -123,14 +99,14 @@ struct Runner {
     member: Box<dyn Member>,
     handler: Arc<dyn Handler>,
     settings: Settings,
-    /// Ours now; the watermark begins with the first record.
+    /// Partitions that the member owns; the watermark begins with the first record.
     partitions: HashMap<TopicPartition, Option<Watermark>>,
-    jobs: Jobs,
-    aside: Aside,
+    in_flight: InFlight,
+    parking: ParkingSpace,
     pace: Pacing,
-    /// The commit that is in flight.
+    /// Commit in flight. There is never more than one, so commits can't overtake each other.
     committing: Option<Committing>,
-    commits: Outage,
+    commit_outage: Outage,
 }
 
 struct Committing {
@@ -138,7 +114,7 @@ struct Committing {
     outcome: BoxFuture<'static, Result<(), BrokerError>>,
 }
 
-/// Never resolves without a commit. Cancel safe.
+/// Waits for the outcome of the commit; never resolves without one. Cancel safe.
 async fn outcome_of(committing: &mut Option<Committing>) -> Result<(), BrokerError> {
     match committing {
         Some(committing) => (&mut committing.outcome).await,
@@ -147,9 +123,10 @@ async fn outcome_of(committing: &mut Option<Committing>) -> Result<(), BrokerErr
 }
 
 impl Runner {
-    /// How many more records may be taken now.
-    fn room(&self) -> usize {
-        self.settings.slots.available_permits().min(BATCHES_TAKEN) * self.settings.batch
+    /// Returns how many more records may be fetched now.
+    fn capacity(&self) -> usize {
+        let batches = self.settings.permits.available_permits().min(limits::MAX_BATCHES_PER_FETCH);
+        batches * self.settings.batch_size
     }
 
     async fn on_event(&mut self, event: MemberEvent) {
@@ -158,23 +135,24 @@ impl Runner {
                 log::info!(partitions = names(&partitions); "partitions assigned");
                 self.partitions.extend(partitions.into_iter().map(|partition| (partition, None)));
             }
-            MemberEvent::Revoked(revocation) => self.give_back(revocation).await,
+            MemberEvent::Revoked(revocation) => self.release(revocation).await,
             MemberEvent::Records(deliveries) => {
                 self.pace.record(std::time::Instant::now(), deliveries.len());
-                self.take(deliveries);
+                self.start_batches(deliveries);
             }
             MemberEvent::Passed(end) => {
                 if let Some(mark) = self.partitions.get_mut(&end.topic_partition()) {
-                    // Without a record so far, the end itself is news to the group.
-                    mark.get_or_insert_with(|| Watermark::starting_at(end.offset - 1)).pass(end.offset);
+                    // One below the end: otherwise a partition without any record would have nothing to commit.
+                    mark.get_or_insert_with(|| Watermark::starting_at(end.offset - 1)).skip_to(end.offset);
                 }
             }
-            MemberEvent::Trouble(error) => log::warn!(error:% = error; "consumer group in trouble"),
+            MemberEvent::Trouble(error) => log::warn!(error:% = error; "consumer group error"),
         }
     }
 
-    /// A batch works for one partition, so that giving back another never cuts it off.
-    fn take(&mut self, deliveries: Vec<Delivery>) {
+    /// Splits records into batches and starts them. Each batch has records of one partition only, so that revoking one
+    /// partition never aborts the work of another.
+    fn start_batches(&mut self, deliveries: Vec<Delivery>) {
         let mut batches: HashMap<TopicPartition, Vec<Delivery>> = HashMap::new();
         for delivery in deliveries {
             let partition = delivery.position.topic_partition();
@@ -183,11 +161,12 @@ impl Runner {
             let mark = mark.get_or_insert_with(|| Watermark::starting_at(offset));
             mark.begin(offset);
             if let Some(batch) = &delivery.undecodable {
-                mark.pass(batch.next_offset);
+                // One delivery stands for the whole undecodable batch: its dead letter finishes all of these offsets.
+                mark.skip_to(batch.next_offset);
             }
             let batch = batches.entry(partition.clone()).or_default();
             batch.push(delivery);
-            if batch.len() == self.settings.batch {
+            if batch.len() == self.settings.batch_size {
                 let full = std::mem::take(batch);
                 self.start(partition, full);
             }
@@ -197,24 +176,25 @@ impl Runner {
         }
     }
 
-    /// In a slot that is free now, or else in the next one.
+    /// Starts a batch, with a permit that is free now or else with the next one.
     fn start(&mut self, partition: TopicPartition, batch: Vec<Delivery>) {
-        let free = Arc::clone(&self.settings.slots).try_acquire_owned();
-        let slots = Arc::clone(&self.settings.slots);
-        let (handler, waits) = (Arc::clone(&self.handler), Arc::clone(&self.jobs.waits));
-        let (max_tries, aside) = (self.settings.max_tries, self.aside.clone());
-        self.jobs.start(partition, async move {
-            let slot = match free {
-                Ok(slot) => Ok(slot),
-                Err(_) => slots.acquire_owned().await,
+        // Taken before the task is first polled: until then `capacity` would count the permit as free.
+        let free = Arc::clone(&self.settings.permits).try_acquire_owned();
+        let permits = Arc::clone(&self.settings.permits);
+        let (handler, stall) = (Arc::clone(&self.handler), Arc::clone(&self.in_flight.stall));
+        let (max_tries, parking) = (self.settings.max_tries, self.parking.clone());
+        self.in_flight.start(partition, async move {
+            let permit = match free {
+                Ok(permit) => Ok(permit),
+                Err(_) => permits.acquire_owned().await,
             };
-            let turn = Turn::new(slot.ok(), aside, &batch);
-            job::run(handler, max_tries, waits, turn, batch).await
+            let context = BatchContext::new(permit.ok(), parking, &batch);
+            retry::process(handler, max_tries, stall, context, batch).await
         });
     }
 
-    fn settle(&mut self, done: Vec<Position>) {
-        for position in done {
+    fn finish(&mut self, finished: Vec<Position>) {
+        for position in finished {
             if let Some(Some(mark)) = self.partitions.get_mut(&position.topic_partition()) {
                 mark.finish(position.offset);
             }
@@ -229,8 +209,8 @@ impl Runner {
         self.partitions.iter().filter_map(next).collect()
     }
 
-    /// Begins to commit what is done, unless there is nothing to commit.
-    #[cfg_attr(not(feature = "chaos"), expect(clippy::unused_async, reason = "the fault point waits"))]
+    /// Begins to commit the watermarks, unless there is nothing to commit.
+    #[cfg_attr(not(feature = "chaos"), expect(clippy::unused_async, reason = "the crash point waits"))]
     async fn commit(&mut self) {
         let next_offsets = self.to_commit();
         if next_offsets.is_empty() {
@@ -241,30 +221,30 @@ impl Runner {
         self.committing = Some(Committing { next_offsets, outcome });
     }
 
-    #[cfg_attr(not(feature = "chaos"), expect(clippy::unused_async, reason = "the fault point waits"))]
+    #[cfg_attr(not(feature = "chaos"), expect(clippy::unused_async, reason = "the crash point waits"))]
     async fn committed(&mut self, outcome: Result<(), BrokerError>) {
         let Some(Committing { next_offsets, .. }) = self.committing.take() else { return };
         match outcome {
             Ok(()) => {
                 faults::point!(ConsumerCommitted);
-                self.commits.works();
+                self.commit_outage.works();
                 for next in next_offsets {
-                    // Kafka's way: the offset of the last record done, and the one committed, which is the next.
+                    // Kafka commits the next offset to consume; the log shows the last finished one, too.
                     log::debug!(topic:% = next.topic, partition = next.partition, offset = next.offset - 1, next_offset = next.offset; "offset committed");
                     if let Some(Some(mark)) = self.partitions.get_mut(&next.topic_partition()) {
                         mark.committed(next.offset);
                     }
                 }
             }
-            // Tried again with the next tick; what was done meanwhile is done at most twice.
-            Err(error) => self.commits.fails(error),
+            // Retried with the next tick. At-least-once: a crash before that repeats the finished work.
+            Err(error) => self.commit_outage.fails(error),
         }
     }
 
-    /// Commits what is done and waits for it.
+    /// Commits the watermarks and waits for the outcome.
     async fn commit_within(&mut self, limit: Duration) {
         let until = Instant::now() + limit;
-        // The one in flight comes first.
+        // Twice: a commit that is already in flight doesn't have the newest watermarks.
         for _ in 0..2 {
             if self.committing.is_none() {
                 self.commit().await;
@@ -277,23 +257,24 @@ impl Runner {
         }
     }
 
-    /// Ends the work on these partitions, within the limit, and replies with what is done.
-    async fn give_back(&mut self, Revocation { partitions, reply }: Revocation) {
+    /// Releases revoked partitions: ends their batches within the time limit, then replies with the offsets to commit.
+    async fn release(&mut self, Revocation { partitions, reply }: Revocation) {
         log::info!(partitions = names(&partitions); "partitions revoked");
-        let until = Instant::now() + self.settings.give_back;
+        let until = Instant::now() + self.settings.revoke_timeout;
         while !self.is_idle(&partitions) {
             tokio::select! {
-                Some(done) = self.jobs.next() => self.settle(done),
+                Some(finished) = self.in_flight.next() => self.finish(finished),
                 () = tokio::time::sleep_until(until) => {
-                    self.jobs.abort(&partitions);
+                    self.in_flight.abort(&partitions);
                     break;
                 }
             }
         }
         let offsets =
             self.to_commit().into_iter().filter(|next| partitions.contains(&next.topic_partition()));
-        // The group may have gone on without us; then the next owner repeats what is not committed.
+        // The group may have gone on without this member; then the next owner repeats what is not committed.
         let _ = reply.send(offsets.collect());
+        // Without an await since the reply: no record of a later assignment can come in between.
         self.partitions.retain(|partition, _| !partitions.contains(partition));
     }
 
@@ -306,33 +287,35 @@ impl Runner {
 
     async fn take_backlog(&mut self, until: Instant) {
         loop {
-            let room = self.room();
+            let capacity = self.capacity();
             tokio::select! {
-                Some(done) = self.jobs.next() => self.settle(done),
-                event = self.member.next(room) => self.on_event(event).await,
-                () = tokio::time::sleep(QUIET), if self.jobs.is_empty() => return,
+                Some(finished) = self.in_flight.next() => self.finish(finished),
+                event = self.member.next(capacity) => self.on_event(event).await,
+                () = tokio::time::sleep(limits::BACKLOG_IDLE_AFTER), if self.in_flight.is_empty() => return,
                 () = tokio::time::sleep_until(until) => return,
             }
         }
     }
 
     async fn stop(mut self) {
-        let until = Instant::now() + self.settings.drain;
+        let until = Instant::now() + self.settings.drain_timeout;
         if self.settings.finish_backlog {
             self.take_backlog(until).await;
         }
-        while !self.jobs.is_empty() {
+        while !self.in_flight.is_empty() {
             tokio::select! {
-                Some(done) = self.jobs.next() => self.settle(done),
+                Some(finished) = self.in_flight.next() => self.finish(finished),
+                // A revocation during the drain is replied to, or the whole group would wait for this member.
                 event = self.member.next(0) => self.on_event(event).await,
                 () = tokio::time::sleep_until(until) => break,
             }
         }
-        if !self.jobs.is_empty() {
-            log::warn!(jobs = self.jobs.len(); "work handed back unfinished");
+        if !self.in_flight.is_empty() {
+            log::warn!(batches = self.in_flight.len(); "stopped with unfinished batches; other members repeat them");
         }
-        self.jobs.abort_all().await;
-        self.commit_within(COMMIT_LIMIT).await;
+        // In this order: an aborted batch can't finish behind the last commit, and leaving does not commit.
+        self.in_flight.abort_all().await;
+        self.commit_within(limits::FINAL_COMMIT_TIMEOUT).await;
         self.member.leave().await;
     }
 }
@@ -346,38 +329,40 @@ fn names(partitions: &[TopicPartition]) -> String {
 mod tests {
     use std::sync::Mutex;
 
+    use async_trait::async_trait;
     use tokio::sync::Notify;
     use tokio::task::JoinSet;
 
     use super::*;
     use crate::broker::local::LocalBroker;
     use crate::broker::{Broker, Membership, Record, TopicSpec};
+    use crate::domain::Error;
 
-    /// Handles nothing before it is let.
+    /// Finishes nothing before it is opened.
     #[derive(Default)]
     struct Gate {
-        at_work: Mutex<usize>,
+        in_work: Mutex<usize>,
         came: Notify,
         open: CancellationToken,
     }
 
     #[async_trait]
     impl Handler for Gate {
-        async fn handle(&self, batch: &[Delivery], _turn: &Turn) -> Vec<Result<(), Error>> {
-            *self.at_work.lock().unwrap() += batch.len();
+        async fn handle(&self, batch: &[Delivery], _context: &BatchContext) -> Vec<Result<(), Error>> {
+            *self.in_work.lock().unwrap() += batch.len();
             self.came.notify_one();
             self.open.cancelled().await;
             batch.iter().map(|_| Ok(())).collect()
         }
 
-        async fn give_up(&self, _delivery: &Delivery, error: &Error) -> Result<(), Error> {
+        async fn dead_letter(&self, _delivery: &Delivery, error: &Error) -> Result<(), Error> {
             panic!("nothing fails, but {error}");
         }
     }
 
     #[tokio::test]
-    async fn a_member_that_has_all_records_uses_the_slots_of_the_others_and_no_more() {
-        const SLOTS: usize = 20;
+    async fn a_member_that_has_all_records_uses_the_permits_of_the_others_and_no_more() {
+        const PERMITS: usize = 20;
         const RECORDS: usize = 50;
         let broker = LocalBroker::default();
         broker.ensure_topics(&[TopicSpec { name: "t".to_owned(), partitions: 1 }]).await.unwrap();
@@ -386,13 +371,13 @@ mod tests {
         let (gate, stop) = (Arc::new(Gate::default()), CancellationToken::new());
         let limit = Duration::from_mins(1);
         let settings = Settings {
-            slots: Arc::new(Semaphore::new(SLOTS)),
-            batch: 1,
+            permits: Arc::new(Semaphore::new(PERMITS)),
+            batch_size: 1,
             max_tries: 1,
-            give_back: limit,
-            drain: limit,
+            revoke_timeout: limit,
+            drain_timeout: limit,
             finish_backlog: false,
-            gather: Duration::ZERO,
+            min_batch_interval: Duration::ZERO,
         };
         let mut members = JoinSet::new();
         for number in 0..2 {
@@ -408,15 +393,15 @@ mod tests {
         let all_came = |count| {
             let gate = Arc::clone(&gate);
             async move {
-                while *gate.at_work.lock().unwrap() < count {
+                while *gate.in_work.lock().unwrap() < count {
                     gate.came.notified().await;
                 }
             }
         };
-        tokio::time::timeout(limit, all_came(SLOTS)).await.unwrap();
-        // Whoever would come now without a slot is on his way already.
-        let more = tokio::time::timeout(Duration::from_millis(200), all_came(SLOTS + 1)).await;
-        assert!(more.is_err(), "{} at once", gate.at_work.lock().unwrap());
+        tokio::time::timeout(limit, all_came(PERMITS)).await.unwrap();
+        // A batch started without a permit would have been counted by now.
+        let more = tokio::time::timeout(Duration::from_millis(200), all_came(PERMITS + 1)).await;
+        assert!(more.is_err(), "{} at once", gate.in_work.lock().unwrap());
         gate.open.cancel();
         tokio::time::timeout(limit, all_came(RECORDS)).await.unwrap();
         stop.cancel();

@@ -1,50 +1,56 @@
-//! The contiguous low watermark of one partition: everything below it is settled.
+//! The contiguous low watermark of one partition: every record below it is finished.
 
 use std::collections::BTreeSet;
 
-/// Offsets may end in any order; gaps in the log (compaction, control records) are no obstacle.
+/// Low watermark of a partition. Offsets may finish in any order; gaps in the log (compaction, control records) don't
+/// stop it.
 #[derive(Debug)]
 pub(super) struct Watermark {
-    open: BTreeSet<i64>,
+    /// Offsets in flight.
+    in_flight: BTreeSet<i64>,
     next_unread: i64,
-    /// Below this nothing needs to be committed any more.
+    /// Highest next offset that is known to be committed.
     committed: i64,
 }
 
 impl Watermark {
-    /// `first` is the first offset that was delivered.
+    /// Makes a watermark; `first` is the first offset that was delivered.
     pub(super) fn starting_at(first: i64) -> Self {
-        Self { open: BTreeSet::new(), next_unread: first, committed: first }
+        Self { in_flight: BTreeSet::new(), next_unread: first, committed: first }
     }
 
-    /// An offset below what was committed belongs to a log that was made anew: everything begins again.
+    /// Notes an offset as in flight.
     pub(super) fn begin(&mut self, offset: i64) {
+        // Kafka never goes back below a commit: the topic was recreated, and its offsets begin again.
         if offset < self.committed {
             *self = Self::starting_at(offset);
         }
-        self.open.insert(offset);
+        self.in_flight.insert(offset);
         self.next_unread = self.next_unread.max(offset + 1);
     }
 
+    /// Notes an offset as finished: handled or dead-lettered.
     pub(super) fn finish(&mut self, offset: i64) {
-        self.open.remove(&offset);
+        self.in_flight.remove(&offset);
     }
 
-    /// There is nothing to do below `next`, but for what is open.
-    pub(super) fn pass(&mut self, next: i64) {
+    /// Notes that below `next` nothing is left to read; what is in flight still holds the watermark back.
+    pub(super) fn skip_to(&mut self, next: i64) {
         self.next_unread = self.next_unread.max(next);
     }
 
+    /// Tells whether nothing is in flight.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.is_empty()
+        self.in_flight.is_empty()
     }
 
-    /// The next offset to consume, unless that is committed already.
+    /// Returns the next offset to consume, unless it is committed already.
     pub(super) fn to_commit(&self) -> Option<i64> {
-        let next = self.open.first().copied().unwrap_or(self.next_unread);
+        let next = self.in_flight.first().copied().unwrap_or(self.next_unread);
         (next > self.committed).then_some(next)
     }
 
+    /// Notes that the group's coordinator has stored this next offset.
     pub(super) fn committed(&mut self, next: i64) {
         self.committed = self.committed.max(next);
     }
@@ -57,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_open_offset_holds_back_everything_behind_it() {
+    fn an_offset_in_flight_holds_back_everything_behind_it() {
         let mut mark = Watermark::starting_at(10);
         for offset in [10, 11, 15] {
             mark.begin(offset);
@@ -73,19 +79,19 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_records_is_passed_once_all_before_it_is_settled() {
+    fn a_gap_is_skipped_once_all_before_it_is_finished() {
         let mut mark = Watermark::starting_at(10);
         mark.begin(10);
-        mark.pass(12);
+        mark.skip_to(12);
         assert_eq!(mark.to_commit(), None);
         mark.finish(10);
         assert_eq!(mark.to_commit(), Some(12));
-        mark.pass(11);
+        mark.skip_to(11);
         assert_eq!(mark.to_commit(), Some(12));
     }
 
     #[test]
-    fn a_log_made_anew_is_committed_from_its_beginning() {
+    fn a_recreated_topic_is_committed_from_its_beginning() {
         let mut mark = Watermark::starting_at(10);
         mark.begin(10);
         mark.finish(10);
@@ -98,15 +104,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_unsettled_is_ever_below_the_committed_offset(order in Just((0..40_i64).collect::<Vec<_>>()).prop_shuffle()) {
+        fn nothing_unfinished_is_ever_below_the_committed_offset(order in Just((0..40_i64).collect::<Vec<_>>()).prop_shuffle()) {
             let mut mark = Watermark::starting_at(0);
             (0..40).for_each(|offset| mark.begin(offset));
-            let mut settled = BTreeSet::new();
+            let mut finished = BTreeSet::new();
             for offset in order {
                 mark.finish(offset);
-                settled.insert(offset);
+                finished.insert(offset);
                 if let Some(next) = mark.to_commit() {
-                    prop_assert!((0..next).all(|below| settled.contains(&below)));
+                    prop_assert!((0..next).all(|below| finished.contains(&below)));
                     mark.committed(next);
                 }
             }

@@ -106,7 +106,7 @@ async fn kafka_workers_that_stop_release_what_takes_too_long_and_others_make_it(
     is_busy(&leaving).await;
     assert_eq!(ended(&leaving), 0);
     let log = stops(leaving, &its, &staying).await;
-    assert!(log.contains("work handed back unfinished"), "{log}");
+    assert!(log.contains("stopped with unfinished batches"), "{log}");
     all_completed(&api).await;
     assert_eq!(begun(&staying), JOBS, "theirs and those that were handed back");
     cluster.assert_made_once(&api).await;

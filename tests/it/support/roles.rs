@@ -10,9 +10,9 @@ use filesys::actions::files;
 use filesys::actions::{ServeContext, WorkerContext, provision};
 use filesys::broker::local::LocalBroker;
 use filesys::broker::{Broker, Delivery, Membership, Position, Record, TopicSpec};
-use filesys::consumer::letters::Letters;
-use filesys::consumer::requests::Requests;
-use filesys::consumer::results::Results;
+use filesys::consumer::handlers::dead_letters::DeadLetterHandler;
+use filesys::consumer::handlers::file_create::FileCreateHandler;
+use filesys::consumer::handlers::file_created::FileCreatedHandler;
 use filesys::consumer::{Handler, Settings, runner};
 use filesys::domain::messages::topics;
 use filesys::domain::{DeadLetter, DeadLetterPageRequest, File, FileId, NewFile};
@@ -119,19 +119,19 @@ impl Roles {
         let making = Arc::new(Semaphore::new(concurrency));
         let ctx = WorkerContext { broker, storage, making, processing_delay };
         let worker = "the-worker".to_owned();
-        self.consume(topics::CREATE, Requests { ctx, worker }, (concurrency, 1, max_tries)).await
+        self.consume(topics::CREATE, FileCreateHandler { ctx, worker }, (concurrency, 1, max_tries)).await
     }
 
     /// Starts the consumer of results.
     pub async fn with_results(self) -> Self {
         let ctx = self.ctx.clone();
-        self.consume(topics::CREATED, Results { ctx }, (1, 500, 2)).await
+        self.consume(topics::CREATED, FileCreatedHandler { ctx }, (1, 500, 2)).await
     }
 
     /// Starts the consumer that stores dead letters as rows.
     pub async fn with_dead_letters(self) -> Self {
         let ctx = self.ctx.letters();
-        self.consume(topics::DEAD_LETTERS, Letters { ctx }, (1, 20, 2)).await
+        self.consume(topics::DEAD_LETTERS, DeadLetterHandler { ctx }, (1, 20, 2)).await
     }
 
     /// Starts a consumer as the commands do.
@@ -143,13 +143,13 @@ impl Roles {
     ) -> Self {
         let limit = Duration::from_secs(10);
         let settings = Settings {
-            slots: Arc::new(Semaphore::new(concurrency)),
-            batch,
+            permits: Arc::new(Semaphore::new(concurrency)),
+            batch_size: batch,
             max_tries,
-            give_back: limit,
-            drain: limit,
+            revoke_timeout: limit,
+            drain_timeout: limit,
             finish_backlog: false,
-            gather: Duration::ZERO,
+            min_batch_interval: Duration::ZERO,
         };
         let membership = Membership {
             group: group_of(topic),
