@@ -1,4 +1,4 @@
-//! What becomes of a record that can't be processed: its bytes, why, and where it came from (docs/EVENTS.md).
+//! Dead letters: records that can't be processed, with their bytes, the cause and their origin (docs/EVENTS.md).
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -7,8 +7,9 @@ use uuid::Uuid;
 use super::{Delivery, Position, Record};
 use crate::domain::{Attempt, FileId};
 
+/// Names of the headers that a dead letter adds.
 pub mod header {
-    /// UUID of the letter itself.
+    /// Header with the UUID of the dead letter itself.
     pub const LETTER_ID: &str = "x-letter-id";
     /// Header with the reason.
     pub const ERROR: &str = "x-error";
@@ -20,7 +21,7 @@ pub mod header {
     pub const ORIGINAL_PARTITION: &str = "x-original-partition";
     /// Header with the offset of the record.
     pub const ORIGINAL_OFFSET: &str = "x-original-offset";
-    /// The last one of a batch that can't be decoded.
+    /// Header with the last offset of a batch that can't be decoded.
     pub const ORIGINAL_LAST_OFFSET: &str = "x-original-last-offset";
 
     /// Names of all headers that a dead letter adds.
@@ -35,11 +36,12 @@ pub mod header {
     ];
 }
 
+/// Maximum length of the cause; a longer one is cut.
 const MAX_CAUSE_CHARS: usize = 1000;
 
-/// The value is untouched; the key is the file's id, or the original key when that is unknown. The original headers
-/// stay, but for those named in [`header`]: they always speak of this failure, also for a dead letter of a dead
-/// letter. Without an attempt there is no `x-attempt`.
+/// Makes the dead letter of a record. The value is unchanged; the key is the file's id, or the original key when that
+/// is unknown. The original headers stay, except those named in [`header`]: they always describe this failure, even in
+/// the dead letter of a dead letter. Without an attempt there is no `x-attempt`.
 pub fn dead_letter(
     id: Uuid,
     delivery: &Delivery,
@@ -52,8 +54,8 @@ pub fn dead_letter(
     for name in header::ALL {
         headers.remove(name);
     }
-    // In the order of their names: so they can go the usual way, unless others are in the way.
-    let facts = [
+    // Sorted by name: so that rskafka can carry them, unless the original headers prevent it.
+    let added = [
         (header::ATTEMPT, attempt.map(|attempt| attempt.to_string())),
         (header::ERROR, Some(one_line(cause))),
         (header::LETTER_ID, Some(id.to_string())),
@@ -62,9 +64,9 @@ pub fn dead_letter(
         (header::ORIGINAL_PARTITION, Some(position.partition.to_string())),
         (header::ORIGINAL_TOPIC, Some(position.topic.to_string())),
     ];
-    for (name, fact) in facts {
-        if let Some(fact) = fact {
-            headers.push(name, Some(Bytes::from(fact)));
+    for (name, value) in added {
+        if let Some(value) = value {
+            headers.push(name, Some(Bytes::from(value)));
         }
     }
     Record {
@@ -74,11 +76,12 @@ pub fn dead_letter(
     }
 }
 
-/// Derives the dead letter's id from the record's place, time, bytes and headers: a record that is dead-lettered once more
-/// has the same id, and another record at the same place of a topic that was recreated has another.
+/// Derives the dead letter's id from the record's position, time, bytes and headers. A record that is dead-lettered
+/// again gets the same id; another record at the same position of a recreated topic gets another one.
 pub fn identity(delivery: &Delivery) -> Uuid {
     let Delivery { position, timestamp_ms, record, undecodable } = delivery;
     let mut digest = Sha256::new();
+    // With its length, so that no two different lists of parts digest the same bytes.
     let mut part = |bytes: &[u8]| {
         digest.update(bytes.len().to_be_bytes());
         digest.update(bytes);
@@ -110,18 +113,18 @@ pub fn identity(delivery: &Delivery) -> Uuid {
     uuid::Builder::from_custom_bytes(id).into_uuid()
 }
 
-/// What a dead letter says of itself; whatever is absent or can't be read is `None`.
+/// Content of the headers of a dead letter; what is absent or can't be read is `None`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct DeadLetterHeaders {
     pub id: Option<Uuid>,
     pub cause: Option<String>,
     pub attempt: Option<Attempt>,
     pub origin: Option<Position>,
 }
 
-/// Reads what a record on the dead-letter topic says about itself.
-pub fn read(letter: &Record) -> Said {
-    let text = |name| std::str::from_utf8(letter.headers.get(name)?).ok();
+/// Reads the headers of a record on the dead-letter topic.
+pub fn read(record: &Record) -> DeadLetterHeaders {
+    let text = |name| std::str::from_utf8(record.headers.get(name)?).ok();
     let origin = || {
         Some(Position {
             topic: text(header::ORIGINAL_TOPIC)?.into(),
@@ -129,7 +132,7 @@ pub fn read(letter: &Record) -> Said {
             offset: text(header::ORIGINAL_OFFSET)?.parse().ok()?,
         })
     };
-    Said {
+    DeadLetterHeaders {
         id: text(header::LETTER_ID).and_then(|id| id.parse().ok()),
         cause: text(header::ERROR).map(str::to_owned),
         attempt: text(header::ATTEMPT).and_then(|number| number.parse().ok()).map(Attempt),
@@ -137,7 +140,8 @@ pub fn read(letter: &Record) -> Said {
     }
 }
 
-/// Runs of white space and control characters as one space; cut where it gets too long.
+/// Makes one line of a text: runs of white space and control characters become one space, and it is cut where it is too
+/// long.
 fn one_line(cause: &str) -> String {
     let words = cause.split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
@@ -173,11 +177,11 @@ mod tests {
 
     #[test]
     fn a_dead_letter_has_the_original_bytes_and_says_why_and_where_from() {
-        let letter = dead_letter(ID, &delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
-        assert_eq!(letter.value, delivery().record.value);
-        assert_eq!(letter.key, Some(Bytes::from_static(b"42")));
+        let record = dead_letter(ID, &delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
+        assert_eq!(record.value, delivery().record.value);
+        assert_eq!(record.key, Some(Bytes::from_static(b"42")));
         assert_eq!(
-            letter.headers,
+            record.headers,
             headers(&[
                 ("event-id", "e"),
                 ("x-attempt", "3"),
@@ -191,21 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_letter_says_is_read_again() {
-        let letter = dead_letter(ID, &delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
-        let said = Said {
+    fn the_headers_of_a_dead_letter_can_be_read() {
+        let record = dead_letter(ID, &delivery(), Some(FileId(42)), Some(Attempt(3)), "no such format");
+        let expected = DeadLetterHeaders {
             id: Some(ID),
             cause: Some("no such format".to_owned()),
             attempt: Some(Attempt(3)),
             origin: Some(delivery().position),
         };
-        assert_eq!(read(&letter), said);
+        assert_eq!(read(&record), expected);
         let foreign = Record { headers: headers(&[("x-original-topic", "t")]), ..Record::default() };
-        assert_eq!(read(&foreign), Said::default());
+        assert_eq!(read(&foreign), DeadLetterHeaders::default());
     }
 
     #[test]
-    fn a_record_is_known_by_its_place_its_time_its_bytes_and_its_headers() {
+    fn a_record_is_identified_by_its_position_its_time_its_bytes_and_its_headers() {
         let own = identity(&delivery());
         assert_eq!(own, identity(&delivery()));
         let change = |change: fn(&mut Delivery)| {
@@ -230,22 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_stays_away_and_the_key_stays_as_it_was() {
-        let letter = dead_letter(ID, &delivery(), None, None, "not a file.create message");
-        assert_eq!(letter.key, delivery().record.key);
-        assert_eq!(letter.headers.get("x-attempt"), None);
+    fn what_is_unknown_is_left_out_and_the_key_stays_as_it_was() {
+        let record = dead_letter(ID, &delivery(), None, None, "not a file.create message");
+        assert_eq!(record.key, delivery().record.key);
+        assert_eq!(record.headers.get("x-attempt"), None);
 
         let mut empty = delivery();
         (empty.record.key, empty.record.value) = (None, None);
-        let letter = dead_letter(ID, &empty, None, None, "the record has no value");
-        assert_eq!((letter.key, letter.value), (None, None));
+        let record = dead_letter(ID, &empty, None, None, "the record has no value");
+        assert_eq!((record.key, record.value), (None, None));
     }
 
     #[test]
     fn the_cause_is_one_line_of_bounded_length() {
         let error = |cause: &str| {
-            let letter = dead_letter(ID, &delivery(), None, None, cause);
-            String::from_utf8(letter.headers.get("x-error").unwrap().to_vec()).unwrap()
+            let record = dead_letter(ID, &delivery(), None, None, cause);
+            String::from_utf8(record.headers.get("x-error").unwrap().to_vec()).unwrap()
         };
         assert_eq!(error(" one\r\n\ttwo\0three\u{85}four "), "one two three four");
         assert_eq!(error(""), "");

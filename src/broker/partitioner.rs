@@ -1,8 +1,9 @@
-//! Which partition a record goes to: Kafka's own clients' rule, so that every producer agrees on a key's place.
+//! Partition of a record, by the rule of Kafka's own clients, so that all producers agree on the partition of a key.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A key's murmur2 hash modulo the number of partitions; without a key the next one in turn.
+/// Returns the partition of a key: its murmur2 hash modulo the number of partitions. Without a key it is the next in
+/// turn.
 pub fn partition_for(key: Option<&[u8]>, round_robin: &AtomicUsize, partitions: i32) -> i32 {
     let count = partitions.max(1).cast_unsigned();
     let number = key.map_or_else(

@@ -1,4 +1,4 @@
-//! What a publisher holds for a record on its way.
+//! Receipt of a record on its way.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,27 +7,27 @@ use tokio::sync::oneshot;
 
 use super::{BrokerError, Position};
 
-/// Future that resolves, within a bounded time, to what became of a record: `Ok` means stored on all in-sync replicas.
-/// A record whose result is an error may have been stored all the same. Dropping the receipt takes back a record that is
-/// not on its way yet.
+/// Future that resolves, within a bounded time, to the outcome of publishing a record. `Ok` means that all in-sync
+/// replicas have stored it; after an error it may have been stored all the same. Dropping the receipt cancels a record
+/// that is not sent yet.
 #[derive(Debug)]
 pub struct Receipt(State);
 
 #[derive(Debug)]
 enum State {
-    /// `None` once it was given.
+    /// `None` once it was returned.
     Known(Option<Result<Position, BrokerError>>),
     Waiting(oneshot::Receiver<Result<Position, BrokerError>>),
 }
 
 impl Receipt {
-    /// Makes the receipt of a record whose outcome is known.
+    /// Makes the receipt of a record whose outcome is known already.
     pub const fn known(outcome: Result<Position, BrokerError>) -> Self {
         Self(State::Known(Some(outcome)))
     }
 
-    /// Makes the receipt of a record whose outcome comes by this channel; a closed one means that the publisher's task has
-    /// ended.
+    /// Makes the receipt of a record whose outcome comes by this channel; a closed one means that the publisher's task
+    /// has ended.
     pub const fn waiting(outcome: oneshot::Receiver<Result<Position, BrokerError>>) -> Self {
         Self(State::Waiting(outcome))
     }

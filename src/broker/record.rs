@@ -1,11 +1,11 @@
-//! Records on their way in and out, and where they lie.
+//! Records, their headers and their positions.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// What is published and what comes back: key and value may be absent.
+/// Record as it is published and read; key and value may be absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     pub key: Option<Bytes>,
@@ -13,7 +13,7 @@ pub struct Record {
     pub headers: Headers,
 }
 
-/// A record's headers in their order. Names may repeat, values may be absent: so Kafka has them.
+/// Headers of a record, in order. As in Kafka, names may repeat and values may be absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers(Vec<(String, Option<Bytes>)>);
 
@@ -28,22 +28,22 @@ impl Headers {
         self.0.push((name.into(), value));
     }
 
-    /// The value of the last header with this name, as Kafka's own clients look one up.
+    /// Returns the value of the last header with this name, as Kafka's own clients do.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.0.iter().rev().find(|(known, _)| known == name)?.1.as_ref()
     }
 
-    /// Every header with this name.
+    /// Removes every header with this name.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
     }
 
-    /// Bytes of names and values.
+    /// Returns the bytes of names and values.
     pub fn size(&self) -> usize {
         self.iter().map(|(name, value)| name.len() + value.map_or(0, Bytes::len)).sum()
     }
 
-    /// Whether a sorted map of values holds all that they are.
+    /// Tells whether a sorted map can represent them: sorted by name, without repetitions or absent values.
     pub fn are_plain(&self) -> bool {
         self.0.is_sorted_by(|(a, _), (b, _)| a < b) && self.0.iter().all(|(_, value)| value.is_some())
     }
@@ -68,7 +68,7 @@ pub struct TopicPartition {
     pub partition: i32,
 }
 
-/// A record's place, or (in commits) the next one to consume.
+/// Position of a record, or (in commits) of the next one to consume.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     pub topic: Arc<str>,
@@ -89,21 +89,21 @@ impl fmt::Display for Position {
     }
 }
 
-/// A record that was read, or a range of offsets that can't be.
+/// Record that was read, or a range of offsets that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub position: Position,
-    /// When it was written, in milliseconds since 1970, as the broker has it; negative where it has none.
+    /// Time of the record in milliseconds since 1970, as the broker has it; negative where it has none.
     pub timestamp_ms: i64,
     pub record: Record,
-    /// Set: `record` is empty, because nothing from `position` on can be decoded.
+    /// Set when the batch that begins at `position` can't be decoded; `record` is empty then.
     pub undecodable: Option<Undecodable>,
 }
 
-/// A batch of records that no client of ours can decode.
+/// Batch of records that none of our clients can decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undecodable {
-    /// The first offset behind it.
+    /// First offset behind the batch.
     pub next_offset: i64,
     pub cause: String,
 }

@@ -140,13 +140,13 @@ impl Runner {
                 self.pace.record(std::time::Instant::now(), deliveries.len());
                 self.start_batches(deliveries);
             }
-            MemberEvent::Passed(end) => {
+            MemberEvent::EndReached(end) => {
                 if let Some(mark) = self.partitions.get_mut(&end.topic_partition()) {
                     // One below the end: otherwise a partition without any record would have nothing to commit.
                     mark.get_or_insert_with(|| Watermark::starting_at(end.offset - 1)).skip_to(end.offset);
                 }
             }
-            MemberEvent::Trouble(error) => log::warn!(error:% = error; "consumer group error"),
+            MemberEvent::Error(error) => log::warn!(error:% = error; "consumer group error"),
         }
     }
 

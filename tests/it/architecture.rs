@@ -75,7 +75,7 @@ const HOMES: [(&str, &[&str]); 34] = [
         "crate::domain::Timestamp::now",
         &["actions/files/generate.rs", "broker/local/partition.rs", "http", "telemetry"],
     ),
-    ("chrono::Utc::now", &["broker/kafka/lane.rs", "domain/time.rs"]),
+    ("chrono::Utc::now", &["broker/kafka/partition_sender.rs", "domain/time.rs"]),
     ("std::time::SystemTime", &["storage/client/clock.rs"]),
 ];
 

@@ -1,4 +1,4 @@
-//! A member of a group under test: keeps book of what it owns and got, and checks what must always hold.
+//! Member of a group under test: records what it owns and was delivered, and checks what must always hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::broker::{
     Broker, Delivery, Member, MemberEvent, Membership, Position, Revocation, TopicPartition,
 };
 
-/// How long a member that is gone without a word is waited for.
+/// Time after which a silent member counts as gone.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Consumer {
@@ -41,7 +41,7 @@ impl Consumer {
         }
     }
 
-    /// Replies to a revocation with what was consumed.
+    /// Handles an event; replies to a revocation with what was consumed.
     pub fn handle(&mut self, event: MemberEvent) {
         match event {
             MemberEvent::Assigned(partitions) => {
@@ -61,12 +61,12 @@ impl Consumer {
                 }
                 self.records.extend(records);
             }
-            MemberEvent::Passed(end) => assert!(self.owned.contains(&end.partition), "{end} is not ours"),
-            MemberEvent::Trouble(error) => eprintln!("trouble: {error}"),
+            MemberEvent::EndReached(end) => assert!(self.owned.contains(&end.partition), "{end} is not ours"),
+            MemberEvent::Error(error) => eprintln!("error: {error}"),
         }
     }
 
-    /// Keeps book of a revocation that is about to be replied to. Returns its partitions' next offsets to consume.
+    /// Notes a revocation that is about to be replied to. Returns its partitions' next offsets to consume.
     pub fn lose(&mut self, revocation: &Revocation) -> Vec<Position> {
         let going: BTreeSet<i32> = self.checked(&revocation.partitions).collect();
         for partition in &going {
@@ -140,12 +140,12 @@ pub async fn drive(
     within(what, driven).await;
 }
 
-/// How many records all of them got.
+/// Counts the records of all consumers.
 pub fn total(consumers: &[Consumer]) -> usize {
     consumers.iter().map(|consumer| consumer.records.len()).sum()
 }
 
-/// How many partitions each owns, in rising order.
+/// Counts the partitions of each consumer, in rising order.
 pub fn shares(consumers: &[Consumer]) -> Vec<usize> {
     let mut shares: Vec<usize> = consumers.iter().map(|consumer| consumer.owned.len()).collect();
     shares.sort_unstable();

@@ -1,4 +1,4 @@
-//! Cases of what a member gets: where it starts, what comes again, limits, cancelled calls.
+//! Cases of what a member is delivered: where it starts, what is repeated, limits, cancelled calls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::consumer::{Consumer, drive, total};
 use super::{Names, fill, publish, record, record_for, sorted_numbers, within};
 use crate::broker::Broker;
 
-/// Joins and takes events until it has got so many records.
+/// Joins and takes events until `count` records have come.
 async fn consumed(broker: &dyn Broker, names: &Names, count: usize) -> Consumer {
     let mut consumers = [Consumer::join(broker, &names.topic(), &names.group()).await];
     drive("consuming", 100, &mut consumers, |all| total(all) >= count).await;
@@ -23,7 +23,7 @@ pub async fn a_new_group_starts_at_the_oldest_record(broker: Arc<dyn Broker>, na
     consumer.leave().await;
 }
 
-pub async fn records_published_while_nobody_is_joined_are_delivered_later(
+pub async fn records_published_while_no_member_is_joined_are_delivered_later(
     broker: Arc<dyn Broker>,
     names: Names,
 ) {

@@ -8,7 +8,7 @@ use super::consumer::{Consumer, SESSION_TIMEOUT, drive, shares, total};
 use super::{Names, fill, publish, record, sorted_numbers, within};
 use crate::broker::{Broker, MemberEvent, Revocation};
 
-/// So many members, joined one after the other, sharing the partitions as expected.
+/// Joins members one after the other until they share the partitions as expected.
 async fn members(broker: &dyn Broker, names: &Names, expected: &[usize]) -> Vec<Consumer> {
     let mut consumers = Vec::new();
     for _ in expected {
@@ -50,7 +50,7 @@ pub async fn a_fourth_member_stands_by_until_one_leaves(broker: Arc<dyn Broker>,
     leave(consumers).await;
 }
 
-pub async fn a_stand_by_that_leaves_holds_nobody_up(broker: Arc<dyn Broker>, names: Names) {
+pub async fn a_stand_by_that_leaves_delays_no_other(broker: Arc<dyn Broker>, names: Names) {
     names.made_topic(&*broker).await;
     let mut consumers = members(&*broker, &names, &[0, 1, 1, 1]).await;
     let stand_by = consumers.iter().position(|consumer| consumer.owned.is_empty());
@@ -59,7 +59,7 @@ pub async fn a_stand_by_that_leaves_holds_nobody_up(broker: Arc<dyn Broker>, nam
     two_take_over(consumers).await;
 }
 
-pub async fn one_that_leaves_before_it_was_given_anything_holds_nobody_up(
+pub async fn one_that_leaves_before_its_first_assignment_delays_no_other(
     broker: Arc<dyn Broker>,
     names: Names,
 ) {
@@ -76,7 +76,7 @@ pub async fn one_that_leaves_before_it_was_given_anything_holds_nobody_up(
     two_take_over(vec![first, third]).await;
 }
 
-/// Sooner than after a session timeout.
+/// Asserts that two members take over sooner than after a session timeout.
 async fn two_take_over(mut consumers: Vec<Consumer>) {
     let began = Instant::now();
     drive("the others to take over", 10, &mut consumers, |all| shares(all) == [1, 2]).await;
@@ -84,7 +84,7 @@ async fn two_take_over(mut consumers: Vec<Consumer>) {
     leave(consumers).await;
 }
 
-/// The first owns everything and has consumed ten records of each partition; then the second joins.
+/// Makes a member that owns everything and has consumed ten records of each partition; then a second one joins.
 async fn first_and_second(broker: &dyn Broker, names: &Names) -> (Consumer, Consumer, Revocation) {
     let topic = names.made_topic(broker).await;
     fill(broker, &topic, 10).await;
@@ -100,8 +100,8 @@ async fn first_and_second(broker: &dyn Broker, names: &Names) -> (Consumer, Cons
                     MemberEvent::Revoked(revocation) => break revocation,
                     event @ (MemberEvent::Assigned(_)
                     | MemberEvent::Records(_)
-                    | MemberEvent::Passed(_)
-                    | MemberEvent::Trouble(_)) => first.handle(event),
+                    | MemberEvent::EndReached(_)
+                    | MemberEvent::Error(_)) => first.handle(event),
                 },
             }
         }

@@ -1,5 +1,5 @@
-//! What every `Broker` must do, as tests: each case runs on the local broker and, where `TEST_KAFKA_BROKERS` says
-//! where one is, on Kafka.
+//! Conformance tests of every `Broker`: each case runs on the local broker and, where `TEST_KAFKA_BROKERS` names one,
+//! on Kafka.
 
 mod consumer;
 mod consuming;
@@ -19,13 +19,13 @@ use super::{Broker, Delivery, Position, Record, TopicSpec};
 use crate::config::KafkaConfig;
 use crate::not_run::not_run;
 
-/// Limit for whatever a real broker may take its time for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit for a call to a real broker.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Number of partitions of most cases' topic.
 const PARTITIONS: i32 = 3;
 
-/// Unique to one run of one case.
+/// Names that are unique to one run of one case.
 pub struct Names(uuid::Uuid);
 
 impl Names {
@@ -111,13 +111,13 @@ cases! {
         headers_and_absent_parts_survive
         results_come_in_the_order_given
         a_record_too_large_is_rejected_and_its_neighbours_are_stored
-        an_unknown_topic_is_told
+        an_unknown_topic_is_reported
         topics_are_made_once_and_stay_as_they_are
-        watermarks_tell_the_oldest_and_the_next_offset
+        watermarks_are_the_oldest_and_the_next_offset
         reading_starts_anywhere;
     consuming:
         a_new_group_starts_at_the_oldest_record
-        records_published_while_nobody_is_joined_are_delivered_later
+        records_published_while_no_member_is_joined_are_delivered_later
         the_next_member_starts_at_the_committed_offset
         committed_offsets_can_be_asked_for
         uncommitted_records_come_again_after_a_leave
@@ -132,21 +132,21 @@ cases! {
         two_members_own_two_and_one
         three_members_own_one_each
         a_fourth_member_stands_by_until_one_leaves
-        a_stand_by_that_leaves_holds_nobody_up
-        one_that_leaves_before_it_was_given_anything_holds_nobody_up
+        a_stand_by_that_leaves_delays_no_other
+        one_that_leaves_before_its_first_assignment_delays_no_other
         a_joining_member_waits_for_the_revocations_reply
         a_dropped_revocation_lets_the_partitions_go
         no_record_of_a_revoked_partition_comes_after_the_reply
         members_come_and_go_and_every_record_comes_once;
 }
 
-/// Panics when it takes longer than any broker may.
+/// Waits for the future; panics when it takes longer than any broker may.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let result = tokio::time::timeout(PATIENCE, future).await;
-    result.unwrap_or_else(|_| panic!("{what} takes more than {PATIENCE:?}"))
+    let result = tokio::time::timeout(CALL_TIMEOUT, future).await;
+    result.unwrap_or_else(|_| panic!("{what} takes more than {CALL_TIMEOUT:?}"))
 }
 
-/// Its value is the number, its key the smallest that leads to the partition.
+/// Makes a record whose value is the number and whose key is the smallest of the partition.
 fn record_for(partition: i32, number: usize) -> Record {
     let turn = AtomicUsize::new(0);
     let mut keys = (0..).map(|n: u32| n.to_string());
@@ -154,7 +154,7 @@ fn record_for(partition: i32, number: usize) -> Record {
     Record { key: key.map(Bytes::from), ..record(number) }
 }
 
-/// Its value is the number; it has no key.
+/// Makes a record without a key whose value is the number.
 fn record(number: usize) -> Record {
     Record { value: Some(Bytes::from(number.to_string())), ..Record::default() }
 }
@@ -170,7 +170,7 @@ fn sorted_numbers<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> Vec
     numbers
 }
 
-/// All of them must be stored.
+/// Publishes records, all of which must be stored.
 async fn publish(broker: &dyn Broker, topic: &str, records: Vec<Record>) -> Vec<Position> {
     let count = records.len();
     let results = within("publishing", broker.publish(topic, records)).await;
@@ -178,7 +178,7 @@ async fn publish(broker: &dyn Broker, topic: &str, records: Vec<Record>) -> Vec<
     results.into_iter().map(Result::unwrap).collect()
 }
 
-/// `each` records in every partition, their numbers from 0 on, taking turns.
+/// Publishes `each` records to every partition in turn, numbered from 0 on.
 async fn fill(broker: &dyn Broker, topic: &str, each: usize) {
     let partitions = usize::try_from(PARTITIONS).unwrap();
     let partition_of = |number: usize| i32::try_from(number % partitions).unwrap();

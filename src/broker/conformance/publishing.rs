@@ -112,18 +112,18 @@ pub async fn a_record_too_large_is_rejected_and_its_neighbours_are_stored(
     assert_eq!(stored.iter().map(number).collect::<Vec<_>>(), [0, 2]);
 }
 
-pub async fn an_unknown_topic_is_told(broker: Arc<dyn Broker>, names: Names) {
-    let is_told = |error: &BrokerError| matches!(error, BrokerError::UnknownTopic(name) if name.ends_with(&names.topic()));
+pub async fn an_unknown_topic_is_reported(broker: Arc<dyn Broker>, names: Names) {
+    let is_reported = |error: &BrokerError| matches!(error, BrokerError::UnknownTopic(name) if name.ends_with(&names.topic()));
     let results = within("publishing", broker.publish(&names.topic(), vec![record(0), record(1)])).await;
     assert!(
-        results.len() == 2 && results.iter().all(|result| result.as_ref().is_err_and(is_told)),
+        results.len() == 2 && results.iter().all(|result| result.as_ref().is_err_and(is_reported)),
         "{results:?}"
     );
     let from = Position { topic: names.topic().into(), partition: 0, offset: 0 };
     let read = within("reading", broker.read(&from, 1)).await;
-    assert!(read.as_ref().is_err_and(is_told), "{read:?}");
+    assert!(read.as_ref().is_err_and(is_reported), "{read:?}");
     let watermarks = within("asking for watermarks", broker.watermarks(&names.topic())).await;
-    assert!(watermarks.as_ref().is_err_and(is_told), "{watermarks:?}");
+    assert!(watermarks.as_ref().is_err_and(is_reported), "{watermarks:?}");
     let topics = within("listing topics", broker.topics()).await.unwrap();
     assert!(!topics.contains_key(&names.topic()), "asking must not make it");
 }
@@ -149,7 +149,7 @@ pub async fn topics_are_made_once_and_stay_as_they_are(broker: Arc<dyn Broker>, 
     assert_eq!(number(&read(&*broker, &names.topic(), 2, 0, 1).await[0]), 7);
 }
 
-pub async fn watermarks_tell_the_oldest_and_the_next_offset(broker: Arc<dyn Broker>, names: Names) {
+pub async fn watermarks_are_the_oldest_and_the_next_offset(broker: Arc<dyn Broker>, names: Names) {
     let topic = names.made_topic(&*broker).await;
     let records = [(1, 5), (2, 1)].into_iter();
     let records = records.flat_map(|(partition, count)| (0..count).map(move |n| record_for(partition, n)));

@@ -1,13 +1,13 @@
-//! The addresses under which the brokers of a cluster send clients to each other (`advertised.listeners`).
+//! The addresses at which the brokers of a cluster tell clients to reach them (`advertised.listeners`).
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::{errors, limit, security};
+use super::{errors, limits, security};
 use crate::broker::BrokerError;
 use crate::config::KafkaConfig;
 
-/// Host and port of each broker. Blocks for at most `limit::METADATA`.
+/// Returns host and port of each broker. Blocks for at most `limits::METADATA_TIMEOUT`.
 pub(super) fn addresses(config: &KafkaConfig) -> Result<Vec<(String, u16)>, BrokerError> {
     let failed = |error: rdkafka::error::KafkaError| {
         errors::from_rdkafka(error.rdkafka_error_code(), &format!("the cluster's brokers: {error}"))
@@ -20,7 +20,7 @@ pub(super) fn addresses(config: &KafkaConfig) -> Result<Vec<(String, u16)>, Brok
         .set("log.connection.close", "false")
         .create()
         .map_err(failed)?;
-    let metadata = client.fetch_metadata(Some("__none__"), limit::METADATA).map_err(failed)?;
+    let metadata = client.fetch_metadata(Some("__none__"), limits::METADATA_TIMEOUT).map_err(failed)?;
     let addresses = metadata.brokers().iter();
     Ok(addresses
         .map(|broker| (broker.host().to_owned(), u16::try_from(broker.port()).unwrap_or_default()))

@@ -1,4 +1,5 @@
-//! The rskafka client: connects lazily, every call has a time limit, one that failed is replaced at the next call.
+//! The rskafka client: it connects lazily, every call has a time limit, and a connection that failed is replaced at the
+//! next call.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::prefix::Prefix;
-use super::{errors, limit, security};
+use super::{errors, limits, security};
 use crate::broker::{BrokerError, TopicPartition};
 use crate::config::KafkaConfig;
 use crate::telemetry::Outage;
@@ -22,30 +23,26 @@ use crate::telemetry::Outage;
 /// Number of partitions by topic.
 pub(super) type Topics = Arc<BTreeMap<String, i32>>;
 
-/// How old the list of topics may be when records are placed, and so how soon added partitions are used.
-const TOPICS_MAX_AGE: Duration = Duration::from_secs(5);
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// How long one broker of the list may be silent before the next one is asked as well.
-const NEXT_BROKER: Duration = Duration::from_millis(300);
-
+/// Client of the cluster: one connection for metadata and one for each partition.
 pub(super) struct Client {
     config: Arc<KafkaConfig>,
-    known_as: String,
+    kafka_client_id: String,
     prefix: Prefix,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
-    /// Each is a TCP connection of its own to the partition's leader, and outlives the connection it was made from.
+    /// Each is a TCP connection of its own to the partition's leader, and outlives the connection that it was made
+    /// from.
     partitions: Mutex<HashMap<TopicPartition, Arc<PartitionClient>>>,
-    /// What records are placed by: the newest list of topics, and when it was asked for.
+    /// The newest list of topics, by which records are placed, and when it was asked for.
     known_topics: Mutex<Option<(Instant, Topics)>>,
     /// The task that renews the list.
     refresh: Mutex<JoinSet<()>>,
-    /// Outage of all brokers together; the group members know it too.
+    /// Outage of all brokers together, shared with the members of groups: it is logged once for both clients.
     pub outage: Arc<Outage>,
-    /// Whether brokers take the times that we give records.
+    /// Outage during which brokers refuse the times that we give records.
     pub clock: Outage,
 }
 
-/// Connection of one rskafka client, with what it knows.
+/// Connection of one rskafka client, and the list of topics that it has read.
 pub(super) struct Connection {
     pub client: rskafka::client::Client,
     pub prefix: Prefix,
@@ -58,21 +55,21 @@ impl Client {
     pub fn new(config: Arc<KafkaConfig>, client_id: &str, prefix: Prefix) -> Self {
         Self {
             config,
-            known_as: client_id.to_owned(),
+            kafka_client_id: client_id.to_owned(),
             prefix,
             connection: tokio::sync::Mutex::default(),
             partitions: Mutex::default(),
             known_topics: Mutex::default(),
             refresh: Mutex::default(),
-            outage: Arc::new(Outage::new("kafka is away", "kafka is back")),
+            outage: Arc::new(Outage::new("kafka unavailable", "kafka recovered")),
             clock: Outage::new(
                 "kafka refuses this machine's time; records go without one",
-                "kafka takes this machine's time again",
+                "kafka accepts this machine's time again",
             ),
         }
     }
 
-    /// Runs `operation` within `limit`, after connecting where needed. `topic` is for the error's text.
+    /// Runs `operation` within `limit`, after connecting where needed. `topic` is named in errors.
     pub async fn call<T, F>(
         &self,
         topic: &str,
@@ -116,14 +113,15 @@ impl Client {
                 Err(errors::from_rskafka(&self.prefix.add(topic), &error))
             }
             Err(_) => {
+                // A connection without an answer may be dead without an error: it must not be used again.
                 self.discard(&connection).await;
                 Err(too_slow("a request", limit))
             }
         }
     }
 
-    /// Runs `operation` on one partition's leader. A topic unknown to the broker is asked for again for
-    /// `limit::APPEARS`. A failure concerns this partition alone: others keep their connections.
+    /// Runs `operation` on one partition's leader. A topic that the broker doesn't know is tried again for
+    /// `limits::TOPIC_PROPAGATION_TIME`. A failure concerns this partition alone: others keep their connections.
     pub async fn call_partition<T, F>(
         &self,
         at: &TopicPartition,
@@ -133,10 +131,12 @@ impl Client {
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
-        let deadline = Instant::now() + limit::APPEARS;
+        let deadline = Instant::now() + limits::TOPIC_PROPAGATION_TIME;
         loop {
             match self.attempt_partition(at, limit, &operation).await {
-                Err(BrokerError::UnknownTopic(_)) if Instant::now() < deadline => sleep(RETRY_PAUSE).await,
+                Err(BrokerError::UnknownTopic(_)) if Instant::now() < deadline => {
+                    sleep(limits::TOPIC_RETRY_PAUSE).await;
+                }
                 outcome => return outcome,
             }
         }
@@ -162,6 +162,7 @@ impl Client {
                 Ok(value)
             }
             Ok(Err(error)) => {
+                // A recreated topic may have another leader, which only a new look-up finds.
                 if errors::breaks_the_client(&error) || errors::is_unknown_topic(&error) {
                     self.forget(at, &partition);
                 }
@@ -174,16 +175,16 @@ impl Client {
         }
     }
 
-    /// Connects to the partition's leader, which must say that it is, in place of the connection there was.
+    /// Connects to the partition's leader, which must confirm that it leads; replaces the former connection.
     pub async fn connect_partition(&self, at: &TopicPartition) -> Result<Arc<PartitionClient>, BrokerError> {
         let topic = self.prefix.add(&at.topic);
         self.partitions().remove(at);
         let connection = self.connected(&topic).await.inspect_err(|error| self.outage.fails(error))?;
         let connecting =
             connection.client.partition_client(topic.clone(), at.partition, UnknownTopicHandling::Error);
-        let partition = timeout(limit::LEADER, connecting)
+        let partition = timeout(limits::LEADER_TIMEOUT, connecting)
             .await
-            .map_err(|_| too_slow("connecting to a leader", limit::LEADER))?
+            .map_err(|_| too_slow("connecting to a leader", limits::LEADER_TIMEOUT))?
             .map_err(|error| errors::from_rskafka(&topic, &error))?;
         let partition = Arc::new(partition);
         self.partitions().insert(at.clone(), Arc::clone(&partition));
@@ -192,6 +193,7 @@ impl Client {
 
     fn forget(&self, at: &TopicPartition, failed: &Arc<PartitionClient>) {
         let mut partitions = self.partitions();
+        // Another call may have replaced it already.
         if partitions.get(at).is_some_and(|known| Arc::ptr_eq(known, failed)) {
             partitions.remove(at);
         }
@@ -201,18 +203,18 @@ impl Client {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether any broker answers, as of a moment ago. Says so when none does.
+    /// Tells whether any broker has answered just now. Logs an outage when none does.
     pub async fn is_reachable(&self) -> bool {
-        self.topics(RETRY_PAUSE).await.is_ok()
+        self.topics(limits::TOPIC_RETRY_PAUSE).await.is_ok()
     }
 
-    /// How many partitions the topic has, as of a few seconds ago. Waits only for the first answer about a topic; later
-    /// ones come in the background, so that a broker that is silent holds up no record.
+    /// Returns the number of the topic's partitions, as of a few seconds ago. Waits only for the first answer about a
+    /// topic; later ones are fetched in the background, so that a silent broker delays no record.
     pub async fn partition_count(self: &Arc<Self>, topic: &str) -> Result<i32, BrokerError> {
         if let Some(partitions) = self.known_partition_count(topic) {
             return Ok(partitions);
         }
-        let deadline = Instant::now() + limit::APPEARS;
+        let deadline = Instant::now() + limits::TOPIC_PROPAGATION_TIME;
         loop {
             if let Some(&partitions) = self.topics(Duration::ZERO).await?.get(topic) {
                 return Ok(partitions);
@@ -220,7 +222,7 @@ impl Client {
             if Instant::now() >= deadline {
                 return Err(BrokerError::UnknownTopic(self.prefix.add(topic)));
             }
-            sleep(RETRY_PAUSE).await;
+            sleep(limits::TOPIC_RETRY_PAUSE).await;
         }
     }
 
@@ -228,7 +230,7 @@ impl Client {
         let known = self.known_topics.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, topics) = known.as_ref()?;
         let partitions = *topics.get(topic)?;
-        let is_old = at.elapsed() >= TOPICS_MAX_AGE;
+        let is_old = at.elapsed() >= limits::TOPIC_LIST_MAX_AGE;
         drop(known);
         if is_old {
             self.refresh_topics();
@@ -239,17 +241,18 @@ impl Client {
     fn refresh_topics(self: &Arc<Self>) {
         let mut refresh = self.refresh.lock().unwrap_or_else(PoisonError::into_inner);
         while refresh.try_join_next().is_some() {}
+        // At most one at a time, however many records are placed meanwhile.
         if refresh.is_empty() {
             let client = Arc::clone(self);
-            // Ends within the limits of a call, whatever it comes to; its failure has been said then.
-            refresh.spawn(async move { drop(client.topics(TOPICS_MAX_AGE).await) });
+            // It ends within the time limit of a call, and `call` logs its failure.
+            refresh.spawn(async move { drop(client.topics(limits::TOPIC_LIST_MAX_AGE).await) });
         }
     }
 
     /// Returns the topics as they were at most `max_age` ago.
     pub async fn topics(&self, max_age: Duration) -> Result<Topics, BrokerError> {
         let topics = self
-            .call("topics", limit::METADATA, async |connection: Arc<Connection>| {
+            .call("topics", limits::METADATA_TIMEOUT, async |connection: Arc<Connection>| {
                 connection.topics(max_age).await
             })
             .await?;
@@ -258,21 +261,23 @@ impl Client {
         Ok(topics)
     }
 
-    /// `topic` is for the error's text.
+    /// Returns the connection, made now where there is none. `topic` is named in errors.
     async fn connected(&self, topic: &str) -> Result<Arc<Connection>, BrokerError> {
-        timeout(limit::METADATA, self.connection())
+        timeout(limits::METADATA_TIMEOUT, self.connection())
             .await
-            .map_err(|_| too_slow("connecting", limit::METADATA))?
+            .map_err(|_| too_slow("connecting", limits::METADATA_TIMEOUT))?
             .map_err(|error| errors::from_rskafka(topic, &error))
     }
 
     async fn connection(&self) -> Result<Arc<Connection>, Error> {
+        // Held while connecting, so that concurrent calls share one attempt.
         let mut current = self.connection.lock().await;
         if let Some(connection) = &*current {
             return Ok(Arc::clone(connection));
         }
         if security::may_be_refused(&self.config) {
-            // Once, to learn at once why: with retries each would count as a failed login, and take too long to tell.
+            // First without retries, to learn the cause at once: each retry would count as a failed login, and delay
+            // the error.
             self.builder(self.config.brokers.clone(), Duration::ZERO).build().await?;
         }
         let connection = Arc::new(Connection {
@@ -285,20 +290,21 @@ impl Client {
         Ok(connection)
     }
 
-    /// Asks each broker of the list for the others, one a moment after the other until one answers: rskafka would wait
-    /// for the first without a limit.
+    /// Asks the brokers of the list for the cluster's metadata, staggered, until one answers: rskafka would wait for
+    /// the first one without a limit.
     async fn connect(&self) -> Result<rskafka::client::Client, Error> {
-        static TURN: AtomicUsize = AtomicUsize::new(0);
+        static NEXT_FIRST: AtomicUsize = AtomicUsize::new(0);
         let mut brokers = self.config.brokers.clone();
         if brokers.is_empty() {
-            return self.builder(brokers, limit::RETRIES).build().await;
+            return self.builder(brokers, limits::CLIENT_RETRY_TIMEOUT).build().await;
         }
-        let first = TURN.fetch_add(1, Ordering::Relaxed) % brokers.len();
+        // Each connection begins with another broker, so that one that is down doesn't delay all of them.
+        let first = NEXT_FIRST.fetch_add(1, Ordering::Relaxed) % brokers.len();
         brokers.rotate_left(first);
         let attempts = brokers.into_iter().zip(0..).map(|(broker, place): (String, u32)| {
-            let builder = self.builder(vec![broker], limit::RETRIES);
+            let builder = self.builder(vec![broker], limits::CLIENT_RETRY_TIMEOUT);
             Box::pin(async move {
-                sleep(place * NEXT_BROKER).await;
+                sleep(place * limits::NEXT_BROKER_DELAY).await;
                 builder.build().await
             })
         });
@@ -306,17 +312,18 @@ impl Client {
     }
 
     fn builder(&self, brokers: Vec<String>, retries: Duration) -> ClientBuilder {
-        let builder =
-            ClientBuilder::new(brokers).client_id(self.known_as.as_str()).backoff_config(BackoffConfig {
+        let builder = ClientBuilder::new(brokers).client_id(self.kafka_client_id.as_str()).backoff_config(
+            BackoffConfig {
                 init_backoff: Duration::from_millis(20),
                 max_backoff: Duration::from_millis(100),
                 base: 3.0,
                 deadline: Some(retries),
-            });
+            },
+        );
         security::rskafka(builder, &self.config)
     }
 
-    /// Unless another call has replaced it already.
+    /// Discards the connection, unless another call has replaced it already.
     async fn discard(&self, failed: &Arc<Connection>) {
         let mut current = self.connection.lock().await;
         if current.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, failed)) {
@@ -326,8 +333,10 @@ impl Client {
 }
 
 impl Connection {
-    /// Also renews the metadata from which rskafka finds leaders, so partitions listed here can be used.
+    /// Returns the topics as they were at most `max_age` ago. Listing them also refreshes the metadata in which rskafka
+    /// looks up leaders, so that every partition listed can be used.
     pub async fn topics(&self, max_age: Duration) -> Result<Topics, Error> {
+        // Held during the request, so that concurrent calls share one answer.
         let mut known = self.topics.lock().await;
         if let Some((at, topics)) = &*known
             && at.elapsed() < max_age

@@ -1,4 +1,4 @@
-//! librdkafka's messages as records, and what it says of those that it can't decode.
+//! librdkafka's messages as records, and its reports about batches that it can't decode.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,6 +9,7 @@ use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _};
 
 use crate::broker::{Headers, Record};
 
+/// Copies a message into a record.
 pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
     Record {
         key: message.key().map(Bytes::copy_from_slice),
@@ -20,7 +21,7 @@ pub(super) fn record(message: &BorrowedMessage<'_>) -> Record {
 fn headers(theirs: &BorrowedHeaders) -> Headers {
     let mut headers = Headers::default();
     for index in 0..theirs.count() {
-        // rdkafka panics on a name that is not UTF-8; such a header is left out.
+        // rdkafka panics on a name that is not UTF-8. Such a header is left out.
         if let Ok(header) = catch_unwind(AssertUnwindSafe(|| theirs.get(index))) {
             headers.push(header.key, header.value.map(Bytes::copy_from_slice));
         }
@@ -28,28 +29,29 @@ fn headers(theirs: &BorrowedHeaders) -> Headers {
     headers
 }
 
-/// What librdkafka says while it reads a partition, without saying which: the next answer of `poll` is of that partition.
+/// Report of librdkafka about the partition that it reads. It does not name the partition: the next result of `poll`
+/// belongs to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// Everything below this offset was given or is not to be given.
+    /// Nothing that can be read is left below this offset.
     End(i64),
     /// The batch that begins at this offset can't be decoded.
     Undecodable { offset: i64, cause: String },
 }
 
-/// A batch's own fault: asking again gives the same.
-pub(super) fn is_of_a_batch(code: RDKafkaErrorCode) -> bool {
-    // Its decompression, its checksum, its format, its size.
-    const FAULTS: [RDKafkaErrorCode; 4] = [
+/// Tells whether an error is a defect of the batch itself, so that reading it again fails again.
+pub(super) fn is_batch_defect(code: RDKafkaErrorCode) -> bool {
+    // Compression, checksum, format, size.
+    const DEFECTS: [RDKafkaErrorCode; 4] = [
         RDKafkaErrorCode::BadCompression,
         RDKafkaErrorCode::BadMessage,
         RDKafkaErrorCode::NotImplemented,
         RDKafkaErrorCode::MessageSizeTooLarge,
     ];
-    FAULTS.contains(&code)
+    DEFECTS.contains(&code)
 }
 
-/// `None`: it is something else. librdkafka has the offset in its text only.
+/// Reads a report from an error; `None` for every other error. librdkafka names the offset in the text only.
 pub(super) fn signal(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Signal> {
     let after = |words: &str| -> Option<i64> {
         let rest = &reason[reason.find(words)? + words.len()..];
@@ -61,7 +63,7 @@ pub(super) fn signal(code: Option<RDKafkaErrorCode>, reason: &str) -> Option<Sig
         return after("at offset ").map(Signal::End);
     }
     let offset = || after("offset ").or_else(|| after("message at "));
-    let offset = is_of_a_batch(code).then(offset).flatten()?;
+    let offset = is_batch_defect(code).then(offset).flatten()?;
     Some(Signal::Undecodable { offset, cause: reason.to_owned() })
 }
 
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_offset_is_found_in_what_librdkafka_says() {
+    fn the_offset_is_found_in_librdkafkas_text() {
         let end = "Fetch from broker 1 reached end of partition at offset 42 (HighwaterMark 42)";
         assert_eq!(signal(Some(RDKafkaErrorCode::PartitionEOF), end), Some(Signal::End(42)));
         for (code, cause) in [

@@ -1,4 +1,4 @@
-//! rskafka's and librdkafka's errors as `BrokerError`: what may heal, what never will, what an operator must change.
+//! Maps rskafka's and librdkafka's errors to `BrokerError`: transient, permanent, or for an operator to resolve.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rskafka::client::error::{Error, ProtocolError};
@@ -32,7 +32,7 @@ const CONFIGURATION: [ProtocolError; 16] = [
     ProtocolError::UnsupportedVersion,
 ];
 
-/// The broker's own answer, also from within rskafka's "all retries failed". `None`: no broker answered.
+/// Returns the broker's own error, also from within rskafka's "all retries failed". `None` when no broker answered.
 pub(super) fn protocol_error(error: &Error) -> Option<ProtocolError> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -44,16 +44,18 @@ pub(super) fn protocol_error(error: &Error) -> Option<ProtocolError> {
     None
 }
 
-/// Whether a client that failed so is to be replaced: anything but a broker's plain answer.
+/// Tells whether the client has to be replaced after this error: after any but a broker's plain answer.
 pub(super) fn breaks_the_client(error: &Error) -> bool {
     !matches!(error, Error::ServerError { .. })
 }
 
+/// Tells whether the broker doesn't know the topic or the partition.
 pub(super) fn is_unknown_topic(error: &Error) -> bool {
     let unknown = [ProtocolError::UnknownTopicOrPartition, ProtocolError::UnknownTopicId];
     protocol_error(error).is_some_and(|code| unknown.contains(&code))
 }
 
+/// Maps an error of rskafka.
 pub(super) fn from_rskafka(topic: &str, error: &Error) -> BrokerError {
     match protocol_error(error) {
         _ if is_unknown_topic(error) => BrokerError::UnknownTopic(topic.to_owned()),
@@ -66,8 +68,8 @@ pub(super) fn from_rskafka(topic: &str, error: &Error) -> BrokerError {
     }
 }
 
-/// What a client says while it connects, in words of rskafka, rustls, librdkafka and OpenSSL, and what to change. Their
-/// error types don't tell these cases apart. The first that fits counts.
+/// Parts of the texts in which rskafka, rustls, librdkafka and OpenSSL report a refused connection, and what to change.
+/// Their error types don't tell these cases apart. The first that matches counts.
 const REFUSALS: [(&str, &str); 17] = [
     ("SaslAuthenticationFailed", LOGIN),
     ("SASL authentication error", LOGIN),
@@ -94,16 +96,17 @@ const AUTHORITY: &str = "KAFKA_TLS_CA must name who signed the broker's certific
 const CERTIFICATE: &str = "KAFKA_TLS_CERT and KAFKA_TLS_KEY are not a certificate that the broker accepts";
 const NOT_TLS: &str = "KAFKA_TLS is on, and the broker may not use TLS on this port";
 
-/// Whether a client's text means that something is to be changed, here or at the broker.
+/// Tells whether a client's text reports a refused connection: settings must be changed, here or at the broker.
 pub(super) fn is_refusal(text: &str) -> bool {
     REFUSALS.iter().any(|(part, _)| text.contains(part))
 }
 
-/// Explains in one line what is wrong and what to change. Clients go on trying: it may be changed at the broker.
+/// Explains in one line what is wrong and what to change. Clients keep trying, since the change may be made at the
+/// broker.
 fn from_connecting(text: &str) -> BrokerError {
-    // What comes before only says how often.
+    // The text before it only counts the retries.
     let cause = text.rsplit("Source: ").next().unwrap_or(text);
-    // OpenSSL's advice that follows names none of our settings.
+    // OpenSSL's advice behind it names none of our settings.
     let verify = "certificate verify failed";
     let cause = cause.find(verify).map_or(cause, |at| &cause[..at + verify.len()]);
     match REFUSALS.iter().find(|(part, _)| cause.contains(part)) {
@@ -135,13 +138,14 @@ const GROUP_CONFIGURATION: [RDKafkaErrorCode; 13] = [
     RDKafkaErrorCode::UnsupportedVersion,
 ];
 
-/// `reason` is librdkafka's text; of an unknown topic it is `Subscribed topic not available: <topic>: <error>`.
+/// Maps an error of librdkafka. `reason` is its text; for an unknown topic that is
+/// `Subscribed topic not available: <topic>: <error>`.
 pub(super) fn from_rdkafka(code: Option<RDKafkaErrorCode>, reason: &str) -> BrokerError {
     match code {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             BrokerError::UnknownTopic(reason.split(": ").nth(1).unwrap_or(reason).to_owned())
         }
-        // The code is not the same each time.
+        // By the text: the code differs from case to case.
         Some(_) if is_refusal(reason) => from_connecting(reason),
         Some(code) if GROUP_CONFIGURATION.contains(&code) => {
             BrokerError::Configuration(format!("{code:?}: {reason}"))
@@ -151,7 +155,7 @@ pub(super) fn from_rdkafka(code: Option<RDKafkaErrorCode>, reason: &str) -> Brok
     }
 }
 
-/// A commit that the group's coordinator refused: the partition moved on, or nobody could store it.
+/// Maps the error of a commit: the partition has another owner, or the coordinator can't store it.
 pub(super) fn from_commit(error: &KafkaError) -> BrokerError {
     from_rdkafka(error.rdkafka_error_code(), "the offsets were not committed")
 }
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_either_client_says_of_a_refusal_becomes_one_line_with_the_setting_to_look_at() {
+    fn either_clients_report_of_a_refusal_becomes_one_line_with_the_setting_to_look_at() {
         let rskafka = "Connection error: all retries failed: Retry exceeded deadline. Source: Sasl handshake failed: \
                        API error: SaslAuthenticationFailed";
         let refused = from_connecting(rskafka).to_string();
@@ -196,10 +200,10 @@ mod tests {
         let refused = from_rdkafka(code, librdkafka).to_string();
         assert!(refused.contains("KAFKA_TLS_CA") && !refused.contains("ssl.ca.location"), "{refused}");
 
-        let away =
+        let unreachable =
             "Connection error: all retries failed: Retry exceeded deadline. Source: Connection refused";
         assert!(
-            matches!(from_connecting(away), BrokerError::Unavailable(text) if text == "Connection refused")
+            matches!(from_connecting(unreachable), BrokerError::Unavailable(text) if text == "Connection refused")
         );
     }
 

@@ -1,20 +1,22 @@
-//! Apache Kafka: rskafka publishes and manages topics; librdkafka (rdkafka) reads, holds group membership, and publishes what
-//! rskafka can't.
+//! Apache Kafka: rskafka publishes and manages topics; librdkafka (rdkafka) reads, holds group membership, and
+//! publishes what rskafka can't.
 
 mod advertised;
 mod client;
 mod decode;
 mod errors;
 mod group;
-mod lane;
+mod librdkafka_producer;
+mod limits;
+mod partition_queue;
+mod partition_sender;
 mod prefix;
 mod producer;
-mod raw;
 mod reader;
 mod security;
-mod settings;
 #[cfg(test)]
 mod tests;
+mod topic_settings;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -32,34 +34,7 @@ use super::{
 use crate::config::kafka::KafkaConfig;
 use crate::domain::topic_settings::TopicSettings;
 
-/// How long each step may take. rskafka itself sets no limit on connecting or on a request.
-mod limit {
-    use std::time::Duration;
-
-    /// Connecting and asking for metadata.
-    pub const METADATA: Duration = Duration::from_secs(3);
-    /// Finding a partition's leader and connecting to it.
-    pub const LEADER: Duration = Duration::from_secs(2);
-    /// Time limit of one batch to one partition. A leader waits for a follower that has died until the cluster has noticed,
-    /// 9 s by Kafka's default: a second request in the meantime would only write the batch twice.
-    pub const PRODUCE: Duration = Duration::from_secs(15);
-    /// A whole `publish`, the wait in the queue included.
-    pub const PUBLISH: Duration = Duration::from_secs(20);
-    pub const READ: Duration = Duration::from_secs(5);
-    /// The controller's answer to a request for a topic.
-    pub const CREATE_TOPIC: Duration = Duration::from_secs(5);
-    /// Making topics until each partition has a leader.
-    pub const CREATE_TOPICS: Duration = Duration::from_secs(30);
-    pub const COMMIT: Duration = Duration::from_secs(10);
-    /// The goodbye to the group's coordinator.
-    pub const LEAVE: Duration = Duration::from_secs(5);
-    /// rskafka's own retries within a call give up after this, so that we learn why and can do something else.
-    pub const RETRIES: Duration = Duration::from_millis(300);
-    /// A topic that was just made may be unknown to some brokers for this long.
-    pub const APPEARS: Duration = Duration::from_millis(500);
-}
-
-/// A Kafka cluster. Cheap to make and to clone; connects at the first call and again after a failure.
+/// Client of a Kafka cluster. Cheap to make and to clone; connects at the first call and again after a failure.
 #[derive(Clone)]
 pub struct Kafka {
     config: Arc<KafkaConfig>,
@@ -69,6 +44,7 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// Makes the client; nothing is asked of the cluster yet.
     pub fn new(config: &KafkaConfig, client_id: &str) -> Self {
         security::warn_about_passwords(config);
         let prefix = Prefix::new(&config.prefix);
@@ -78,7 +54,7 @@ impl Kafka {
         Self { config, prefix, client, producer }
     }
 
-    /// Host and port under which each broker of the cluster can be reached, as the cluster says.
+    /// Asks the cluster for the host and port under which each of its brokers can be reached.
     pub async fn advertised(&self) -> Result<Vec<(String, u16)>, BrokerError> {
         let config = Arc::clone(&self.config);
         let asked = tokio::task::spawn_blocking(move || advertised::addresses(&config));
@@ -124,13 +100,13 @@ impl Broker for Kafka {
     }
 
     async fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, BrokerError> {
-        let mut there = topics::list(&self.client).await?;
-        there.retain(|topic, _| topics.contains(&topic.as_str()));
-        settings::describe(&self.config, &self.prefix, &there).await
+        let mut existing = topics::list(&self.client).await?;
+        existing.retain(|topic, _| topics.contains(&topic.as_str()));
+        topic_settings::describe(&self.config, &self.prefix, &existing).await
     }
 }
 
-/// Bytes of key, value and headers.
+/// Returns the bytes of key, value and headers.
 fn size(record: &Record) -> usize {
     let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
     length(&record.key) + length(&record.value) + record.headers.size()

@@ -1,8 +1,8 @@
-//! What stands before every topic's and group's name in the cluster; the rest of the program never sees it.
+//! Prefix of every topic's and group's name in the cluster; the rest of the program never sees it.
 
 use std::sync::Arc;
 
-/// May be empty.
+/// Prefix of names in the cluster; it may be empty.
 #[derive(Debug, Clone)]
 pub(super) struct Prefix(Arc<str>);
 
@@ -12,12 +12,12 @@ impl Prefix {
         Self(prefix.into())
     }
 
-    /// The name as the cluster has it.
+    /// Returns the name as the cluster knows it.
     pub fn add(&self, name: &str) -> String {
         format!("{}{name}", self.0)
     }
 
-    /// The name as we have it; `None` if it is somebody else's.
+    /// Returns the name without the prefix; `None` for a name that doesn't have it.
     pub fn strip<'a>(&self, name: &'a str) -> Option<&'a str> {
         name.strip_prefix(&*self.0)
     }

@@ -1,7 +1,7 @@
-//! Reads without a group: a range of records, and where each partition begins and ends.
+//! Reads without a group: a range of records, and the watermarks of each partition.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use rdkafka::config::RDKafkaLogLevel;
@@ -11,13 +11,11 @@ use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 use rskafka::client::partition::{OffsetAt, PartitionClient};
 
 use super::client::Client;
-use super::{decode, errors, limit, security};
+use super::{decode, errors, limits, security};
 use crate::broker::{BrokerError, Delivery, Position, TopicPartition, Watermarks};
 use crate::config::KafkaConfig;
 
-const POLL: Duration = Duration::from_millis(100);
-
-/// Committed records only, by librdkafka: rskafka knows fewer codecs and loses repeated headers.
+/// Reads committed records, through librdkafka: rskafka knows fewer codecs and loses repeated headers.
 pub(super) async fn read(
     client: &Arc<Client>,
     config: &Arc<KafkaConfig>,
@@ -28,12 +26,12 @@ pub(super) async fn read(
     if max == 0 {
         return Ok(Vec::new());
     }
-    // Asked first: where topics may be made automatically, a consumer's question would make it.
+    // Checked first: where brokers create topics automatically, a consumer's request would create a missing one.
     if from.partition >= client.partition_count(&from.topic).await? {
         return Err(BrokerError::UnknownTopic(from.topic.to_string()));
     }
     let marks = watermarks_of(client, &from.topic_partition()).await?;
-    // What retention took is passed over.
+    // Records that retention has deleted are skipped.
     let start = from.offset.max(marks.low);
     if start >= marks.stable {
         return Ok(Vec::new());
@@ -43,7 +41,7 @@ pub(super) async fn read(
     reading.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))
 }
 
-/// Blocks for at most `limit::READ`.
+/// Reads records from one partition. Blocks for at most `limits::READ_TIMEOUT`.
 fn read_partition(
     config: &KafkaConfig,
     name: &str,
@@ -55,40 +53,43 @@ fn read_partition(
     };
     let mut settings = ClientConfig::new();
     security::librdkafka(&mut settings, config);
-    let consumer: BaseConsumer<Quiet> = settings
+    let consumer: BaseConsumer<QuietContext> = settings
         .set("bootstrap.servers", config.brokers.join(","))
-        // librdkafka wants one; nothing is joined and nothing committed.
+        // librdkafka requires one; no group is joined and nothing is committed.
         .set("group.id", "filesys-reader")
         .set("enable.auto.commit", "false")
         .set("allow.auto.create.topics", "false")
+        // An offset that is gone must be an error, and not make the reader start elsewhere.
         .set("auto.offset.reset", "error")
         .set("check.crcs", "true")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "10")
         .set("socket.nagle.disable", "true")
         .set("log.connection.close", "false")
-        .create_with_context(Quiet)
+        .create_with_context(QuietContext)
         .map_err(unavailable)?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(name, from.partition, Offset::Offset(from.offset)).map_err(unavailable)?;
     consumer.assign(&list).map_err(unavailable)?;
-    let until = Instant::now() + limit::READ;
+    let until = Instant::now() + limits::READ_TIMEOUT;
     let mut deliveries = Vec::new();
     while deliveries.len() < max {
-        match consumer.poll(POLL) {
+        match consumer.poll(limits::READ_POLL_TIMEOUT) {
             Some(Ok(message)) => deliveries.push(Delivery {
                 position: Position { offset: message.offset(), ..from.clone() },
                 timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
                 record: decode::record(&message),
                 undecodable: None,
             }),
+            // The end is no error: fewer records than `max` are returned.
             Some(Err(KafkaError::PartitionEOF(_))) => break,
             Some(Err(error @ KafkaError::MessageConsumption(_)))
-                if error.rdkafka_error_code().is_some_and(decode::is_of_a_batch) =>
+                if error.rdkafka_error_code().is_some_and(decode::is_batch_defect) =>
             {
                 return Err(unavailable(error));
             }
-            Some(Err(error)) => log::debug!(error:% = error; "reading goes on"),
+            // Transient: librdkafka retries by itself until the time limit.
+            Some(Err(error)) => log::debug!(error:% = error; "reading continues after an error"),
             None => {}
         }
         if Instant::now() >= until {
@@ -98,10 +99,10 @@ fn read_partition(
     Ok(deliveries)
 }
 
-/// Context of short-lived clients: their errors are logged at debug, since each call returns its own.
-pub(super) struct Quiet;
+/// Context of short-lived clients. It logs errors at debug level only, since each call returns its own.
+pub(super) struct QuietContext;
 
-impl ClientContext for Quiet {
+impl ClientContext for QuietContext {
     fn error(&self, error: KafkaError, reason: &str) {
         log::debug!(error:% = error; "librdkafka: {reason}");
     }
@@ -111,8 +112,9 @@ impl ClientContext for Quiet {
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for QuietContext {}
 
+/// Returns the watermarks of every partition.
 pub(super) async fn watermarks(
     client: &Arc<Client>,
     config: &Arc<KafkaConfig>,
@@ -129,35 +131,37 @@ pub(super) async fn watermarks(
     let asking = tokio::task::spawn_blocking(move || high_watermarks(&config, &name, partitions));
     let highs = asking.await.unwrap_or_else(|error| Err(BrokerError::Unavailable(error.to_string())))?;
     for (marks, high) in watermarks.iter_mut().zip(highs) {
-        // A record may have come in between.
+        // A record may have been written between the two requests.
         marks.high = marks.high.max(high);
     }
     Ok(watermarks)
 }
 
-/// rskafka asks for the last stable offset. Blocks for at most `limit::READ` for each partition.
+/// Returns the high watermark of each partition, through librdkafka: rskafka only reads the last stable offset. Blocks
+/// for at most `limits::READ_TIMEOUT` for each partition.
 fn high_watermarks(config: &KafkaConfig, name: &str, partitions: i32) -> Result<Vec<i64>, BrokerError> {
     let unavailable = |error: KafkaError| {
         errors::from_rdkafka(error.rdkafka_error_code(), &format!("the ends of {name}: {error}"))
     };
     let mut settings = ClientConfig::new();
     security::librdkafka(&mut settings, config);
-    let asker: BaseConsumer<Quiet> = settings
+    let client: BaseConsumer<QuietContext> = settings
         .set("bootstrap.servers", config.brokers.join(","))
         .set("isolation.level", "read_uncommitted")
         .set("allow.auto.create.topics", "false")
         .set("socket.nagle.disable", "true")
         .set("log.connection.close", "false")
-        .create_with_context(Quiet)
+        .create_with_context(QuietContext)
         .map_err(unavailable)?;
-    let high = |partition| asker.fetch_watermarks(name, partition, limit::READ).map(|(_, high)| high);
+    let high =
+        |partition| client.fetch_watermarks(name, partition, limits::READ_TIMEOUT).map(|(_, high)| high);
     (0..partitions).map(|partition| high(partition).map_err(unavailable)).collect()
 }
 
 async fn watermarks_of(client: &Client, at: &TopicPartition) -> Result<Watermarks, BrokerError> {
     let partition = at.partition;
     client
-        .call_partition(at, limit::READ, async |client: Arc<PartitionClient>| {
+        .call_partition(at, limits::READ_TIMEOUT, async |client: Arc<PartitionClient>| {
             let low = client.get_offset(OffsetAt::Earliest).await?;
             let stable = client.get_offset(OffsetAt::Latest).await?;
             Ok(Watermarks { partition, low, high: stable, stable })

@@ -1,4 +1,4 @@
-//! Security settings in the form of each of the two clients: how the connection is encrypted, and who logs in.
+//! Security settings in the form that each of the two clients takes: encryption of the connection, and login.
 
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 use secrecy::ExposeSecret;
@@ -6,11 +6,12 @@ use secrecy::ExposeSecret;
 use crate::config::KafkaConfig;
 use crate::config::kafka_security::SaslMechanism;
 
-/// Whether a broker may refuse us for who we are or whom we believe.
+/// Tells whether a connection can be refused for its certificates or its login.
 pub(super) fn may_be_refused(config: &KafkaConfig) -> bool {
     config.tls.is_some() || config.sasl.is_some()
 }
 
+/// Warns when the password is sent without encryption.
 pub(super) fn warn_about_passwords(config: &KafkaConfig) {
     if let (None, Some(sasl)) = (&config.tls, &config.sasl)
         && sasl.mechanism == SaslMechanism::Plain
@@ -19,6 +20,7 @@ pub(super) fn warn_about_passwords(config: &KafkaConfig) {
     }
 }
 
+/// Adds the security settings to rskafka's.
 pub(super) fn rskafka(builder: ClientBuilder, config: &KafkaConfig) -> ClientBuilder {
     let builder = match &config.tls {
         Some(tls) => builder.tls_config(tls.client.clone()),
@@ -33,6 +35,7 @@ pub(super) fn rskafka(builder: ClientBuilder, config: &KafkaConfig) -> ClientBui
     })
 }
 
+/// Adds the security settings to librdkafka's.
 pub(super) fn librdkafka(settings: &mut rdkafka::ClientConfig, config: &KafkaConfig) {
     let protocol = match (&config.tls, &config.sasl) {
         (None, None) => "plaintext",

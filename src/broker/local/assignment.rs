@@ -1,52 +1,54 @@
-//! Who gets which partition: as even as subscriptions allow, moving as few as possible (Kafka's cooperative-sticky).
+//! Assignment of partitions to members: as even as subscriptions allow, with as few moves as possible (Kafka's
+//! cooperative-sticky).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Rises with every join and is never used again, so it is also the generation that fences a former member.
+/// Number of a member. It rises with every join and is never used again, so it also fences off former members, as a
+/// generation does in Kafka.
 pub type MemberId = u64;
 
-/// A partition of `topic` and whom it is meant for.
-pub struct Share<'a> {
+/// Partition of `topic`, and the member that shall own it.
+pub struct Target<'a> {
     pub topic: &'a str,
     pub owner: &'a mut Option<MemberId>,
 }
 
 /// Gives every partition that a member subscribes to an owner. Owners that are still members keep theirs, until
 /// no member has two more than another that could take one.
-pub fn balance(shares: &mut [Share<'_>], members: &[(MemberId, &[String])]) {
+pub fn balance(targets: &mut [Target<'_>], members: &[(MemberId, &[String])]) {
     let eligible = |topic: &str| {
         let members = members.iter().map(|(id, topics)| (*id, topics.iter().any(|t| t == topic)));
         members.filter_map(|(id, may_own)| may_own.then_some(id)).collect::<Vec<_>>()
     };
-    // In join order the first of the least loaded.
+    // The first of the least loaded in join order: the same input always gives the same assignment.
     let least = |topic: &str, load: &BTreeMap<MemberId, usize>| {
         let eligible = eligible(topic).into_iter();
         eligible.min_by_key(|id| load.get(id).copied().unwrap_or(0))
     };
     let mut load: BTreeMap<MemberId, usize> = members.iter().map(|(id, _)| (*id, 0)).collect();
-    for share in &mut *shares {
-        *share.owner = share.owner.filter(|owner| eligible(share.topic).contains(owner));
+    for target in &mut *targets {
+        *target.owner = target.owner.filter(|owner| eligible(target.topic).contains(owner));
     }
-    for owner in shares.iter().filter_map(|share| *share.owner) {
+    for owner in targets.iter().filter_map(|target| *target.owner) {
         *load.entry(owner).or_default() += 1;
     }
-    for share in shares.iter_mut().filter(|share| share.owner.is_none()) {
-        if let Some(owner) = least(share.topic, &load) {
-            *share.owner = Some(owner);
+    for target in targets.iter_mut().filter(|target| target.owner.is_none()) {
+        if let Some(owner) = least(target.topic, &load) {
+            *target.owner = Some(owner);
             *load.entry(owner).or_default() += 1;
         }
     }
-    // Each move brings two loads nearer to each other, so this ends.
+    // Terminates: each move makes two loads more even.
     loop {
-        let moves = shares.iter_mut().rev().filter_map(|share| {
-            let (from, to) = ((*share.owner)?, least(share.topic, &load)?);
-            (load[&from] > load[&to] + 1).then_some((share, from, to))
+        let candidates = targets.iter_mut().rev().filter_map(|target| {
+            let (from, to) = ((*target.owner)?, least(target.topic, &load)?);
+            (load[&from] > load[&to] + 1).then_some((target, from, to))
         });
-        let Some((share, from, to)) = moves.min_by_key(|(_, from, _)| Reverse(load[from])) else {
+        let Some((target, from, to)) = candidates.min_by_key(|(_, from, _)| Reverse(load[from])) else {
             return;
         };
-        *share.owner = Some(to);
+        *target.owner = Some(to);
         *load.entry(from).or_default() -= 1;
         *load.entry(to).or_default() += 1;
     }
@@ -62,8 +64,8 @@ mod tests {
     fn balanced(mut owners: Vec<Option<MemberId>>, members: &[MemberId]) -> Vec<Option<MemberId>> {
         let topics = ["t".to_owned()];
         let members: Vec<(MemberId, &[String])> = members.iter().map(|id| (*id, &topics[..])).collect();
-        let mut shares: Vec<Share> = owners.iter_mut().map(|owner| Share { topic: "t", owner }).collect();
-        balance(&mut shares, &members);
+        let mut targets: Vec<Target> = owners.iter_mut().map(|owner| Target { topic: "t", owner }).collect();
+        balance(&mut targets, &members);
         owners
     }
 
@@ -86,9 +88,9 @@ mod tests {
         let (a, ab) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
         let mut owners = [None; 6];
         let topics = ["a", "a", "a", "b", "b", "c"];
-        let mut shares: Vec<Share> =
-            owners.iter_mut().zip(topics).map(|(owner, topic)| Share { topic, owner }).collect();
-        balance(&mut shares, &[(1, &ab), (2, &a)]);
+        let mut targets: Vec<Target> =
+            owners.iter_mut().zip(topics).map(|(owner, topic)| Target { topic, owner }).collect();
+        balance(&mut targets, &[(1, &ab), (2, &a)]);
         assert_eq!(owners.iter().filter(|owner| **owner == Some(2)).count(), 2);
         assert_eq!(owners[3..], [Some(1), Some(1), None]);
     }

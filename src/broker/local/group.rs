@@ -1,7 +1,7 @@
 //! A consumer group: its members, and for each partition who holds it, who is to hold it and what is committed.
 //!
-//! A partition goes from holder to holder in this order: `target` changes · the holder takes `Revoked` (`Owner` →
-//! `Leaving`) · it replies, leaves or its time is up (→ `Nobody`) · the target takes `Assigned` (→ `Owner`).
+//! A partition changes hands in this order: `target` changes · the holder takes `Revoked` (`Owner` → `Releasing`) · it
+//! replies, leaves or its time is up (→ `Unowned`) · the target takes `Assigned` (→ `Owner`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,27 +9,28 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::assignment::{MemberId, Share, balance};
-use super::state::{Topics, log_of};
+use super::assignment::{MemberId, Target, balance};
+use super::topic::{Topics, log_of};
 use crate::broker::{BrokerError, Delivery, Membership, Position, TopicPartition};
 
 /// Consumer group: its members, who owns which partition, and its committed offsets.
 #[derive(Debug, Default)]
 pub struct Group {
-    seats: BTreeMap<MemberId, Seat>,
+    members: BTreeMap<MemberId, MemberState>,
     /// Every partition of every topic that was ever subscribed to.
-    slots: BTreeMap<TopicPartition, Slot>,
+    partitions: BTreeMap<TopicPartition, PartitionState>,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct MemberState {
     topics: Vec<String>,
     wake: Arc<Notify>,
-    troubles: VecDeque<BrokerError>,
+    /// Errors that the member has not been told yet.
+    errors: VecDeque<BrokerError>,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct PartitionState {
     committed: Option<i64>,
     target: Option<MemberId>,
     holder: Holder,
@@ -38,24 +39,24 @@ struct Slot {
 #[derive(Debug, Default)]
 enum Holder {
     #[default]
-    Nobody,
+    Unowned,
     Owner {
         member: MemberId,
         /// The offset to deliver next.
         next: i64,
     },
-    Leaving {
+    Releasing {
         member: MemberId,
-        /// Waits for the reply on behalf of all partitions of one revocation; ends with the last of them.
+        /// Task that waits for the reply, shared by all partitions of one revocation; aborted with the last of them.
         _wait: Arc<AbortOnDropHandle<()>>,
     },
 }
 
-impl Slot {
+impl PartitionState {
     fn is_held_by(&self, id: MemberId) -> bool {
         match self.holder {
-            Holder::Nobody => false,
-            Holder::Owner { member, .. } | Holder::Leaving { member, .. } => member == id,
+            Holder::Unowned => false,
+            Holder::Owner { member, .. } | Holder::Releasing { member, .. } => member == id,
         }
     }
 
@@ -65,100 +66,101 @@ impl Slot {
 }
 
 impl Group {
-    /// By partition.
+    /// Returns the committed offsets of a topic, by partition.
     pub fn committed(&self, topic: &str) -> BTreeMap<i32, i64> {
-        let slots = self.slots.iter().filter(|(at, _)| &*at.topic == topic);
-        slots.filter_map(|(at, slot)| Some((at.partition, slot.committed?))).collect()
+        let partitions = self.partitions.iter().filter(|(at, _)| &*at.topic == topic);
+        partitions.filter_map(|(at, state)| Some((at.partition, state.committed?))).collect()
     }
 
-    /// The new member is woken through what this returns.
+    /// Adds a member; returns the signal that wakes it.
     pub fn join(&mut self, id: MemberId, membership: &Membership, topics: &Topics) -> Arc<Notify> {
         let missing = |topic: &&String| !topics.contains_key(topic.as_str());
-        let troubles = membership.topics.iter().filter(missing).cloned();
+        let missing_topics = membership.topics.iter().filter(missing).cloned();
         let wake = Arc::new(Notify::new());
-        let seat = Seat {
+        let member = MemberState {
             topics: membership.topics.clone(),
             wake: Arc::clone(&wake),
-            troubles: troubles.map(BrokerError::UnknownTopic).collect(),
+            errors: missing_topics.map(BrokerError::UnknownTopic).collect(),
         };
-        self.seats.insert(id, seat);
+        self.members.insert(id, member);
         self.rebalance(topics);
         wake
     }
 
-    /// What the member held is free at once, with what was committed until now.
+    /// Removes a member. The partitions that it held are free at once, with the offsets committed until now.
     pub fn leave(&mut self, id: MemberId, topics: &Topics) {
-        self.seats.remove(&id);
-        for slot in self.slots.values_mut().filter(|slot| slot.is_held_by(id)) {
-            slot.holder = Holder::Nobody;
+        self.members.remove(&id);
+        for state in self.partitions.values_mut().filter(|state| state.is_held_by(id)) {
+            state.holder = Holder::Unowned;
         }
         self.rebalance(topics);
     }
 
-    /// To be called whenever members or topics change.
+    /// Computes new targets; called whenever members or topics change.
     pub fn rebalance(&mut self, topics: &Topics) {
-        let wanted = self.seats.values().flat_map(|seat| &seat.topics);
+        let wanted = self.members.values().flat_map(|member| &member.topics);
         for topic in wanted.filter_map(|name| topics.get(name.as_str())) {
             for at in topic.partitions() {
-                self.slots.entry(at).or_default();
+                self.partitions.entry(at).or_default();
             }
         }
         let members: Vec<(MemberId, &[String])> =
-            self.seats.iter().map(|(id, seat)| (*id, &*seat.topics)).collect();
-        let slots = self.slots.iter_mut();
-        let mut shares: Vec<Share> =
-            slots.map(|(at, slot)| Share { topic: &at.topic, owner: &mut slot.target }).collect();
-        balance(&mut shares, &members);
+            self.members.iter().map(|(id, member)| (*id, &*member.topics)).collect();
+        let partitions = self.partitions.iter_mut();
+        let mut targets: Vec<Target> =
+            partitions.map(|(at, state)| Target { topic: &at.topic, owner: &mut state.target }).collect();
+        balance(&mut targets, &members);
+        // Only targets have changed: holders release and new owners take over when they call `next`.
         self.wake_all();
     }
 
     fn wake_all(&self) {
-        for seat in self.seats.values() {
-            seat.wake.notify_one();
+        for member in self.members.values() {
+            member.wake.notify_one();
         }
     }
 
-    /// To be called when the partition has got a record.
+    /// Wakes the member that owns the partition; called when the partition has got a record.
     pub fn wake_owner(&self, at: &TopicPartition) {
-        if let Some(Holder::Owner { member, .. }) = self.slots.get(at).map(|slot| &slot.holder)
-            && let Some(seat) = self.seats.get(member)
+        if let Some(Holder::Owner { member, .. }) = self.partitions.get(at).map(|state| &state.holder)
+            && let Some(member) = self.members.get(member)
         {
-            seat.wake.notify_one();
+            member.wake.notify_one();
         }
     }
 
-    /// The offset below which this group needs no record of the partition; `None` when it does not follow it.
+    /// Returns the offset below which this group needs no record of the partition; `None` when it does not follow it.
     pub fn needs_from(&self, at: &TopicPartition) -> Option<i64> {
-        self.slots.get(at).map(|slot| slot.committed.unwrap_or(0))
+        self.partitions.get(at).map(|state| state.committed.unwrap_or(0))
     }
 
     /// Takes the error that the member has not been told yet.
-    pub fn take_trouble(&mut self, id: MemberId) -> Option<BrokerError> {
-        self.seats.get_mut(&id)?.troubles.pop_front()
+    pub fn take_error(&mut self, id: MemberId) -> Option<BrokerError> {
+        self.members.get_mut(&id)?.errors.pop_front()
     }
 
-    /// The partitions the member is to give back and does not know of yet.
+    /// Lists the partitions that the member has to release and has not been told of yet.
     pub fn to_revoke(&self, id: MemberId) -> Vec<TopicPartition> {
-        let slots = self.slots.iter();
-        slots.filter(|(_, slot)| slot.is_to_be_revoked_from(id)).map(|(at, _)| at.clone()).collect()
+        let partitions = self.partitions.iter();
+        partitions.filter(|(_, state)| state.is_to_be_revoked_from(id)).map(|(at, _)| at.clone()).collect()
     }
 
-    /// The member knows. `wait` calls [`Self::give_back`] when the reply is there or its time is up.
+    /// Notes that the member has been told. `wait` calls [`Self::release`] when the reply has come or its time is up.
     pub fn revoke(&mut self, id: MemberId, wait: AbortOnDropHandle<()>) {
         let wait = Arc::new(wait);
-        let slots = self.slots.values_mut();
-        for slot in slots.filter(|slot| slot.is_to_be_revoked_from(id)) {
-            slot.holder = Holder::Leaving { member: id, _wait: Arc::clone(&wait) };
+        let partitions = self.partitions.values_mut();
+        for state in partitions.filter(|state| state.is_to_be_revoked_from(id)) {
+            state.holder = Holder::Releasing { member: id, _wait: Arc::clone(&wait) };
         }
     }
 
     /// Releases partitions that were revoked from a member.
-    pub fn give_back(&mut self, id: MemberId, partitions: &[TopicPartition]) {
+    pub fn release(&mut self, id: MemberId, partitions: &[TopicPartition]) {
         for at in partitions {
-            if let Some(slot) = self.slots.get_mut(at)
-                && matches!(slot.holder, Holder::Leaving { member, .. } if member == id)
+            if let Some(state) = self.partitions.get_mut(at)
+                && matches!(state.holder, Holder::Releasing { member, .. } if member == id)
             {
-                slot.holder = Holder::Nobody;
+                state.holder = Holder::Unowned;
             }
         }
         self.wake_all();
@@ -167,37 +169,38 @@ impl Group {
     /// Makes the member owner of the free partitions meant for it.
     pub fn assign(&mut self, id: MemberId, topics: &Topics) -> Vec<TopicPartition> {
         let mut assigned = Vec::new();
-        for (at, slot) in &mut self.slots {
-            let is_free = matches!(slot.holder, Holder::Nobody) && slot.target == Some(id);
+        for (at, state) in &mut self.partitions {
+            let is_free = matches!(state.holder, Holder::Unowned) && state.target == Some(id);
             if let Some(log) = log_of(topics, at).filter(|_| is_free) {
-                let next = slot.committed.unwrap_or(0).clamp(log.low(), log.high());
-                slot.holder = Holder::Owner { member: id, next };
+                // A commit may lie outside the log: records below it may be dropped, and members may commit any number.
+                let next = state.committed.unwrap_or(0).clamp(log.low(), log.high());
+                state.holder = Holder::Owner { member: id, next };
                 assigned.push(at.clone());
             }
         }
         assigned
     }
 
-    /// The next records of the member's partitions, at most `limit`. `turn` says which partition goes first; a
-    /// number that rises with every call lets none wait for ever.
-    pub fn fetch(&mut self, id: MemberId, topics: &Topics, limit: usize, turn: usize) -> Vec<Delivery> {
-        let owned = self.slots.iter_mut().filter_map(|(at, slot)| match &mut slot.holder {
+    /// Returns the next records of the member's partitions, at most `limit`. `first` chooses the partition that is read
+    /// first; a number that rises with every call keeps a busy partition from starving the others.
+    pub fn fetch(&mut self, id: MemberId, topics: &Topics, limit: usize, first: usize) -> Vec<Delivery> {
+        let owned = self.partitions.iter_mut().filter_map(|(at, state)| match &mut state.holder {
             Holder::Owner { member, next } if *member == id => Some((at, next)),
-            Holder::Nobody | Holder::Owner { .. } | Holder::Leaving { .. } => None,
+            Holder::Unowned | Holder::Owner { .. } | Holder::Releasing { .. } => None,
         });
         let mut owned: Vec<(&TopicPartition, &mut i64)> = owned.collect();
-        if let Some(first) = turn.checked_rem(owned.len()) {
+        if let Some(first) = first.checked_rem(owned.len()) {
             owned.rotate_left(first);
         }
         let mut deliveries = Vec::new();
         for (at, next) in owned {
             let Some(log) = log_of(topics, at) else { continue };
-            for (offset, kept) in log.read(*next).take(limit - deliveries.len()) {
+            for (offset, stored) in log.read(*next).take(limit - deliveries.len()) {
                 *next = offset + 1;
                 deliveries.push(Delivery {
                     position: Position { topic: Arc::clone(&at.topic), partition: at.partition, offset },
-                    timestamp_ms: kept.timestamp_ms,
-                    record: kept.record.clone(),
+                    timestamp_ms: stored.timestamp_ms,
+                    record: stored.record.clone(),
                     undecodable: None,
                 });
             }
@@ -205,12 +208,13 @@ impl Group {
         deliveries
     }
 
-    /// Stores the offsets of partitions that the member holds; an error when one of the others was among them.
+    /// Commits offsets of partitions that the member holds; fails when another partition is among them.
     pub fn commit(&mut self, id: MemberId, next_offsets: &[Position]) -> Result<(), BrokerError> {
         let mut result = Ok(());
         for next in next_offsets {
-            match self.slots.get_mut(&next.topic_partition()) {
-                Some(slot) if slot.is_held_by(id) => slot.committed = Some(next.offset),
+            match self.partitions.get_mut(&next.topic_partition()) {
+                // Also while it is being released: the last commit comes with the reply.
+                Some(state) if state.is_held_by(id) => state.committed = Some(next.offset),
                 Some(_) | None => {
                     result = Err(BrokerError::Rejected(format!("{next} is another member's to commit")));
                 }

@@ -20,7 +20,7 @@ pub struct LocalMember {
     group: String,
     session_timeout: Duration,
     wake: Arc<Notify>,
-    turn: usize,
+    fetches: usize,
 }
 
 impl LocalMember {
@@ -33,17 +33,17 @@ impl LocalMember {
             group: membership.group,
             session_timeout: membership.session_timeout,
             wake,
-            turn: 0,
+            fetches: 0,
         }
     }
 
-    /// Whatever this takes out of the broker it returns at once, with no await in between: so `next` is cancel safe.
+    /// Takes the next event. What is taken is returned without an await in between, which makes `next` cancel safe.
     fn take(&mut self, limit: usize) -> Option<MemberEvent> {
         let mut state = self.broker.state();
         let State { topics, groups, .. } = &mut *state;
         let group = groups.get_mut(&self.group)?;
-        if let Some(trouble) = group.take_trouble(self.id) {
-            return Some(MemberEvent::Trouble(trouble));
+        if let Some(error) = group.take_error(self.id) {
+            return Some(MemberEvent::Error(error));
         }
         let partitions = group.to_revoke(self.id);
         if !partitions.is_empty() {
@@ -58,12 +58,12 @@ impl LocalMember {
         if limit == 0 {
             return None;
         }
-        self.turn = self.turn.wrapping_add(1);
-        let records = group.fetch(self.id, topics, limit, self.turn);
+        self.fetches = self.fetches.wrapping_add(1);
+        let records = group.fetch(self.id, topics, limit, self.fetches);
         (!records.is_empty()).then_some(MemberEvent::Records(records))
     }
 
-    /// A task, so that partitions change hands also while nobody calls `next`.
+    /// Starts a task that waits for the reply, so that partitions change hands even while `next` is not called.
     fn wait_for(
         &self,
         answer: oneshot::Receiver<Vec<Position>>,
@@ -74,12 +74,12 @@ impl LocalMember {
         AbortOnDropHandle::new(tokio::spawn(async move {
             let answer = tokio::time::timeout(limit, answer).await;
             if answer.is_err() {
-                log::warn!(group = group.as_str(), partitions = partitions.len(); "revocation not answered in time");
+                log::warn!(group = group.as_str(), partitions = partitions.len(); "no reply to the revocation in time; its records may be handled twice");
             }
             let next_offsets = answer.ok().and_then(Result::ok).unwrap_or_default();
-            // When the broker is gone, so is everything it would tell.
+            // A weak reference: the task must not keep the broker alive.
             if let Some(state) = state.upgrade() {
-                LocalBroker { state }.state().give_back(&group, id, &partitions, &next_offsets);
+                LocalBroker { state }.state().release(&group, id, &partitions, &next_offsets);
             }
         }))
     }
@@ -89,12 +89,12 @@ impl LocalMember {
 impl Member for LocalMember {
     async fn next(&mut self, limit: usize) -> MemberEvent {
         loop {
-            // A member that always finds records must let others run.
+            // A member that always finds records would never yield to other tasks.
             tokio::task::coop::consume_budget().await;
             if let Some(event) = self.take(limit) {
                 return event;
             }
-            // A wake-up since `take` is kept for us, so none is missed.
+            // `Notify` stores a wake-up that came since `take`, so none is missed.
             self.wake.notified().await;
         }
     }

@@ -1,18 +1,20 @@
 //! The in-process broker of `filesys up`: Kafka's semantics in memory, nothing durable.
 //!
-//! Memory is bounded. Of a topic that groups follow, a partition keeps what lies above the lowest committed offset; a
-//! group follows a topic from its first join on, for ever. When that is 64 MiB, publishing to it gives `Unavailable`
-//! until a commit makes room. Of a topic that no group follows, a partition keeps the newest 10,000 records or 16 MiB:
-//! so join before publishing what must not be lost.
+//! Memory is bounded. A partition of a topic that groups follow keeps the records above the lowest committed offset; a
+//! group follows a topic from its first join on, for ever. When these records take 64 MiB, publishing to the partition
+//! fails as `Unavailable` until a commit frees memory. A partition of a topic that no group follows keeps its newest
+//! 10,000 records or 16 MiB: join before publishing what must not be lost.
 //!
-//! A revocation's time runs from the moment the member takes it; one that never calls `next` keeps its partitions.
-//! A commit by a member that does not hold the partition (any more) is `Rejected`.
+//! The time limit of a revocation runs from the moment the member takes it; a member that never calls `next` keeps its
+//! partitions. A commit by a member that does not hold the partition (any more) is `Rejected`.
 
 mod assignment;
 mod group;
+mod limits;
 mod member;
 mod partition;
 mod state;
+mod topic;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,21 +22,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use self::member::LocalMember;
-use self::partition::Kept;
-use self::state::{State, unknown};
+use self::partition::StoredRecord;
+use self::state::State;
+use self::topic::unknown_topic;
 use super::{
     Broker, BrokerError, Delivery, Member, Membership, Position, Receipt, Record, TopicSpec, Watermarks,
 };
 use crate::domain::topic_settings::TopicSettings;
 
-/// Clones are the same broker.
+/// Broker in memory. Clones are handles to the same broker.
 #[derive(Debug, Clone, Default)]
 pub struct LocalBroker {
     state: Arc<Mutex<State>>,
 }
 
 impl LocalBroker {
-    /// Every change is complete before anything can panic, so a poisoned lock's state is still good.
+    /// Locks the state. Each change is complete before anything can panic, so the state behind a poisoned lock is
+    /// valid.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,7 +47,7 @@ impl LocalBroker {
 #[async_trait]
 impl Broker for LocalBroker {
     async fn send(&self, topic: &str, records: Vec<Record>) -> Vec<Receipt> {
-        // A publisher in a loop must let others run.
+        // Nothing below awaits: a publisher in a loop would never yield to other tasks.
         tokio::task::coop::consume_budget().await;
         self.state().publish(topic, records).into_iter().map(Receipt::known).collect()
     }
@@ -56,11 +60,11 @@ impl Broker for LocalBroker {
         let state = self.state();
         let topic = state.topic(&from.topic)?;
         let log = usize::try_from(from.partition).ok().and_then(|index| topic.logs.get(index));
-        let records = log.ok_or_else(|| unknown(&from.topic))?.read(from.offset).take(max);
-        let delivery = |(offset, kept): (i64, &Kept)| Delivery {
+        let records = log.ok_or_else(|| unknown_topic(&from.topic))?.read(from.offset).take(max);
+        let delivery = |(offset, stored): (i64, &StoredRecord)| Delivery {
             position: Position { topic: Arc::clone(&topic.name), partition: from.partition, offset },
-            timestamp_ms: kept.timestamp_ms,
-            record: kept.record.clone(),
+            timestamp_ms: stored.timestamp_ms,
+            record: stored.record.clone(),
             undecodable: None,
         };
         Ok(records.map(delivery).collect())
@@ -95,12 +99,12 @@ impl Broker for LocalBroker {
         Ok(topics.map(|topic| (topic.name.to_string(), topic.partition_count())).collect())
     }
 
-    /// It has none to set.
+    /// Lists topics without settings: this broker has none.
     async fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, BrokerError> {
-        let mut there = self.topics().await?;
-        there.retain(|topic, _| topics.contains(&topic.as_str()));
-        let plain = |partitions| TopicSettings { partitions, ..TopicSettings::default() };
-        Ok(there.into_iter().map(|(topic, partitions)| (topic, plain(partitions))).collect())
+        let mut existing = self.topics().await?;
+        existing.retain(|topic, _| topics.contains(&topic.as_str()));
+        let defaults = |partitions| TopicSettings { partitions, ..TopicSettings::default() };
+        Ok(existing.into_iter().map(|(topic, partitions)| (topic, defaults(partitions))).collect())
     }
 }
 

@@ -1,23 +1,17 @@
-//! Log of one partition: records in a row, each with an offset, and how many of them are kept.
+//! Log of one partition: a row of records with consecutive offsets, and its bounds.
 
 use std::collections::VecDeque;
 
+use super::limits;
 use crate::broker::Record;
 use crate::domain::Timestamp;
 
-/// Newest records that are kept of a partition that no group follows.
-const KEPT_RECORDS: usize = 10_000;
-const KEPT_BYTES: usize = 16 << 20;
+/// Memory that a record takes besides its data.
+const RECORD_OVERHEAD_BYTES: usize = size_of::<StoredRecord>();
 
-/// What a partition holds at most of records that a group still needs.
-const ROOM_BYTES: usize = 64 << 20;
-
-/// Without data, what a record takes in memory.
-const OVERHEAD: usize = size_of::<Kept>();
-
-/// Record that is kept, with its time.
+/// Record with the time at which it was stored.
 #[derive(Debug)]
-pub struct Kept {
+pub struct StoredRecord {
     pub timestamp_ms: i64,
     pub record: Record,
 }
@@ -27,43 +21,43 @@ pub struct Kept {
 pub struct Log {
     low: i64,
     high: i64,
-    records: VecDeque<Kept>,
+    records: VecDeque<StoredRecord>,
     bytes: usize,
 }
 
-/// Bytes of key, value and headers.
+/// Returns the bytes of key, value and headers.
 pub fn size(record: &Record) -> usize {
     let part = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
     part(&record.key) + part(&record.value) + record.headers.size()
 }
 
 impl Log {
-    /// The oldest kept offset.
+    /// Returns the oldest kept offset.
     pub fn low(&self) -> i64 {
         self.low
     }
 
-    /// The next offset to be written.
+    /// Returns the next offset to be written.
     pub fn high(&self) -> i64 {
         self.high
     }
 
     /// Tells whether the record fits within the bounds of the log.
-    pub fn has_room_for(&self, record: &Record) -> bool {
-        self.bytes + size(record) + OVERHEAD <= ROOM_BYTES
+    pub fn has_capacity_for(&self, record: &Record) -> bool {
+        self.bytes + size(record) + RECORD_OVERHEAD_BYTES <= limits::MAX_UNCONSUMED_BYTES
     }
 
-    /// Returns the record's offset.
+    /// Appends a record; returns its offset.
     pub fn append(&mut self, record: Record) -> i64 {
         let offset = self.high;
-        self.bytes += size(&record) + OVERHEAD;
-        self.records.push_back(Kept { timestamp_ms: Timestamp::now().epoch_millis(), record });
+        self.bytes += size(&record) + RECORD_OVERHEAD_BYTES;
+        self.records.push_back(StoredRecord { timestamp_ms: Timestamp::now().epoch_millis(), record });
         self.high += 1;
         offset
     }
 
-    /// Records from `offset` on, or from the oldest kept one when that is gone.
-    pub fn read(&self, offset: i64) -> impl Iterator<Item = (i64, &Kept)> {
+    /// Iterates over the records from `offset` on, or from the oldest kept one when that is gone.
+    pub fn read(&self, offset: i64) -> impl Iterator<Item = (i64, &StoredRecord)> {
         let start = offset.clamp(self.low, self.high);
         let skip = usize::try_from(start - self.low).unwrap_or(0);
         (start..).zip(self.records.range(skip..))
@@ -74,19 +68,20 @@ impl Log {
         while self.low < offset && self.drop_oldest() {}
     }
 
-    /// Drops the oldest records beyond what is kept without a group. The newest one stays, whatever its size.
+    /// Drops the oldest records beyond what is kept of a topic that no group follows. The newest one stays, whatever
+    /// its size.
     pub fn drop_excess(&mut self) {
         while self.records.len() > 1
-            && (self.records.len() > KEPT_RECORDS || self.bytes > KEPT_BYTES)
+            && (self.records.len() > limits::RETAINED_RECORDS || self.bytes > limits::RETAINED_BYTES)
             && self.drop_oldest()
         {}
     }
 
     fn drop_oldest(&mut self) -> bool {
-        let Some(Kept { record, .. }) = self.records.pop_front() else {
+        let Some(StoredRecord { record, .. }) = self.records.pop_front() else {
             return false;
         };
-        self.bytes -= size(&record) + OVERHEAD;
+        self.bytes -= size(&record) + RECORD_OVERHEAD_BYTES;
         self.low += 1;
         true
     }
@@ -125,7 +120,7 @@ mod tests {
     #[test]
     fn without_a_group_the_newest_records_and_bytes_are_kept() {
         let mut log = Log::default();
-        for _ in 0..KEPT_RECORDS + 10 {
+        for _ in 0..limits::RETAINED_RECORDS + 10 {
             log.append(record(1));
             log.drop_excess();
         }
@@ -134,18 +129,18 @@ mod tests {
             log.append(record(1 << 20));
             log.drop_excess();
         }
-        assert!(log.bytes <= KEPT_BYTES);
+        assert!(log.bytes <= limits::RETAINED_BYTES);
         assert_eq!(log.records.len(), 15);
     }
 
     #[test]
-    fn there_is_room_until_the_bytes_are_too_many() {
+    fn there_is_capacity_until_the_bytes_are_too_many() {
         let mut log = Log::default();
-        while log.has_room_for(&record(1 << 20)) {
+        while log.has_capacity_for(&record(1 << 20)) {
             log.append(record(1 << 20));
         }
         assert_eq!(log.high(), 63);
         log.drop_below(1);
-        assert!(log.has_room_for(&record(1 << 20)));
+        assert!(log.has_capacity_for(&record(1 << 20)));
     }
 }

@@ -1,4 +1,5 @@
-//! What the local broker does beyond every broker: fencing, bounded memory, a revocation's time, topics made late.
+//! Behaviour of the local broker beyond the conformance tests: fencing, bounded memory, the time limit of a revocation,
+//! topics made late.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -214,11 +215,11 @@ async fn a_full_partition_takes_records_again_after_a_commit() {
 }
 
 #[tokio::test]
-async fn a_topic_made_after_the_join_is_told_and_then_assigned() {
+async fn a_topic_made_after_the_join_is_reported_and_then_assigned() {
     let broker = LocalBroker::default();
     let mut member = join(&broker, "g", LONG).await;
     let event = member.next(1).await;
-    assert!(matches!(event, MemberEvent::Trouble(BrokerError::UnknownTopic(_))), "{event:?}");
+    assert!(matches!(event, MemberEvent::Error(BrokerError::UnknownTopic(_))), "{event:?}");
     assert!(member.next(1).now_or_never().is_none());
     make(&broker, "t", 2).await;
     assert_eq!(assigned(&mut member).await, [0, 1]);

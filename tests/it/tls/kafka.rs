@@ -58,8 +58,8 @@ async fn record_of(member: &mut dyn Member) -> Delivery {
     loop {
         match member.next(1).await {
             MemberEvent::Records(mut records) => return records.remove(0),
-            MemberEvent::Trouble(error) => panic!("{error}"),
-            MemberEvent::Assigned(_) | MemberEvent::Revoked(_) | MemberEvent::Passed(_) => {}
+            MemberEvent::Error(error) => panic!("{error}"),
+            MemberEvent::Assigned(_) | MemberEvent::Revoked(_) | MemberEvent::EndReached(_) => {}
         }
     }
 }

@@ -18,7 +18,7 @@ fn encrypted(authority: &Authority) -> Settings {
 /// First error that is about credentials and not about the network.
 async fn refusal_of(member: &mut dyn Member) -> String {
     loop {
-        if let MemberEvent::Trouble(BrokerError::Configuration(text)) = member.next(1).await {
+        if let MemberEvent::Error(BrokerError::Configuration(text)) = member.next(1).await {
             return text;
         }
     }

@@ -1,4 +1,4 @@
-//! librdkafka's callbacks on the member's thread: partitions come and go, and something is wrong.
+//! librdkafka's callbacks on the member's thread: assignments, revocations, errors, logs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,51 +18,47 @@ use super::inbox::Inbox;
 use super::offset_list;
 use crate::broker::kafka::decode::{self, Signal};
 use crate::broker::kafka::errors;
+use crate::broker::kafka::limits;
 use crate::broker::kafka::prefix::Prefix;
 use crate::broker::{BrokerError, Membership, Position, TopicPartition};
 use crate::telemetry::Outage;
 
-/// The same trouble is told again when it was absent for this long.
-const TROUBLE_IS_OVER: Duration = Duration::from_secs(30);
-/// A topic that is deleted and made again begins with lower leader epochs than librdkafka remembers; it takes all
-/// that brokers tell of it for outdated, for ever, and says so in its debug log only (2.12,
-/// `rd_kafka_toppar_leader_update`).
-const STALE: &str = "ignoring outdated metadata update";
-const STALE_AT_MOST: Duration = Duration::from_secs(3);
-/// Longer than it takes until metadata is asked for again.
-const STALE_IS_OVER: Duration = Duration::from_secs(12);
-/// Name by which `troubles` calls an outage of all brokers.
-const ALL_AWAY: &str = "AllBrokersDown";
-const REPLY_POLL: Duration = Duration::from_millis(5);
+/// Line of librdkafka's debug log by which a recreated topic is noticed. Such a topic begins with lower leader epochs
+/// than librdkafka remembers, so that it ignores all metadata of the topic as outdated, for ever, and reports it in its
+/// debug log only (2.12, `rd_kafka_toppar_leader_update`).
+const STALE_METADATA_LOG: &str = "ignoring outdated metadata update";
+/// Key of `recent_errors` for an outage of all brokers.
+const ALL_BROKERS_DOWN: &str = "AllBrokersDown";
 
-/// What outlives one consumer.
+/// State of a member that outlives its consumer.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub inbox: Arc<Inbox>,
     pub prefix: Prefix,
     pub outage: Arc<Outage>,
-    /// When each trouble, by code and text of the topic's, was last seen.
-    pub troubles: Arc<Mutex<HashMap<String, Instant>>>,
+    /// Time at which each error, by its code or its topic, was last seen.
+    pub recent_errors: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
+/// Context of one consumer.
 pub(super) struct Context {
     pub shared: Shared,
-    /// Topics by our names for them; interned.
+    /// Names of the subscribed topics, without the prefix; shared by all records.
     topics: Vec<Arc<str>>,
-    /// How long a revocation may stay without a reply. The group waits for it.
+    /// Time limit for the reply to a revocation, which the whole group waits for.
     reply_limit: Duration,
-    /// How many have ended.
+    /// Number of rebalances that have ended.
     rebalances: AtomicUsize,
     paused: Mutex<BTreeSet<TopicPartition>>,
-    are_brokers_away: AtomicBool,
-    stale: Mutex<Option<Stale>>,
+    are_brokers_down: AtomicBool,
+    stale_metadata: Mutex<Option<StaleMetadata>>,
     is_topic_replaced: AtomicBool,
     /// Signal of the error that `poll` is about to return.
     signal: Mutex<Option<Signal>>,
 }
 
-/// Since when, and when last, brokers told what librdkafka took for outdated.
-struct Stale {
+/// Times at which librdkafka ignored metadata as outdated.
+struct StaleMetadata {
     first: Instant,
     last: Instant,
 }
@@ -76,28 +72,29 @@ impl Context {
             reply_limit: membership.session_timeout / 2,
             rebalances: AtomicUsize::new(0),
             paused: Mutex::default(),
-            are_brokers_away: AtomicBool::default(),
-            stale: Mutex::default(),
+            are_brokers_down: AtomicBool::default(),
+            stale_metadata: Mutex::default(),
             is_topic_replaced: AtomicBool::default(),
             signal: Mutex::default(),
         }
     }
 
-    /// A topic was deleted and made again: this consumer will never fetch from it.
+    /// Tells whether a topic was recreated, so that this consumer will never fetch from it again.
     pub fn is_topic_replaced(&self) -> bool {
         self.is_topic_replaced.load(Ordering::Relaxed)
     }
 
-    /// A broker that lags behind tells old leaders for a moment, too.
+    /// Notes that librdkafka has ignored metadata as outdated.
     fn saw_stale_metadata(&self) {
         let now = Instant::now();
-        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stale = self.stale_metadata.lock().unwrap_or_else(PoisonError::into_inner);
         let first = match &*stale {
-            Some(seen) if now.duration_since(seen.last) < STALE_IS_OVER => seen.first,
+            Some(seen) if now.duration_since(seen.last) < limits::STALE_METADATA_OVER_AFTER => seen.first,
             Some(_) | None => now,
         };
-        *stale = Some(Stale { first, last: now });
-        if now.duration_since(first) >= STALE_AT_MOST {
+        *stale = Some(StaleMetadata { first, last: now });
+        // Only when it lasts: a broker that lags behind reports old leaders for a moment, too.
+        if now.duration_since(first) >= limits::STALE_METADATA_TIMEOUT {
             self.is_topic_replaced.store(true, Ordering::Relaxed);
         }
     }
@@ -107,7 +104,7 @@ impl Context {
         self.signal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The topic of whatever librdkafka names a partition of without its topic; `None` when there are several.
+    /// Returns the topic of a partition that librdkafka names by its number only; `None` when there are several topics.
     pub fn only_topic(&self) -> Option<Arc<str>> {
         match self.topics.as_slice() {
             [only] => Some(Arc::clone(only)),
@@ -116,66 +113,68 @@ impl Context {
     }
 
     /// Tells whether no broker can be reached.
-    pub fn are_brokers_away(&self) -> bool {
-        self.are_brokers_away.load(Ordering::Relaxed)
+    pub fn are_brokers_down(&self) -> bool {
+        self.are_brokers_down.load(Ordering::Relaxed)
     }
 
-    /// Whether the group has taken this consumer in, for all that is known by now.
+    /// Tells whether the group has accepted this consumer, as far as is known by now.
     pub fn is_joined(&self, consumer: &BaseConsumer<Self>) -> bool {
-        self.rebalances() > 0 && !self.are_brokers_away() && !consumer.assignment_lost()
+        self.rebalances() > 0 && !self.are_brokers_down() && !consumer.assignment_lost()
     }
 
-    /// Asks the brokers, for at most `limit`: nothing else tells that they are back while there are no records.
+    /// Asks the brokers for metadata, for at most `limit`: without records, nothing else shows that they have
+    /// recovered.
     pub fn probe(&self, consumer: &BaseConsumer<Self>, limit: Duration) {
         let topic = self.topics.first().map(|topic| self.shared.prefix.add(topic));
         if consumer.fetch_metadata(topic.as_deref(), limit).is_err() {
             return;
         }
-        // Their next absence is news.
-        self.are_brokers_away.store(false, Ordering::Relaxed);
-        self.shared.troubles.lock().unwrap_or_else(PoisonError::into_inner).remove(ALL_AWAY);
+        // So that the next outage is reported again.
+        self.are_brokers_down.store(false, Ordering::Relaxed);
+        self.shared.recent_errors.lock().unwrap_or_else(PoisonError::into_inner).remove(ALL_BROKERS_DOWN);
         self.shared.outage.works();
     }
 
-    /// Returns our name of the topic that the cluster calls `name`.
+    /// Returns the topic's name without the prefix; `name` is its name in the cluster.
     pub fn topic(&self, name: &str) -> Arc<str> {
         let name = self.shared.prefix.strip(name).unwrap_or(name);
         let known = self.topics.iter().find(|topic| &***topic == name);
         known.map_or_else(|| name.into(), Arc::clone)
     }
 
-    /// Partitions that librdkafka fetches nothing of.
+    /// Locks the set of paused partitions.
     pub fn paused(&self) -> MutexGuard<'_, BTreeSet<TopicPartition>> {
         self.paused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops fetching. Only for a partition that has just given a record: on resuming, librdkafka goes on
-    /// after the last one it gave, which a partition that gave none yet doesn't have.
+    /// Pauses fetching from a partition that has just delivered a record. On resuming, librdkafka continues behind the
+    /// last record that it delivered, which a partition without one doesn't have.
     pub fn pause(&self, consumer: &BaseConsumer<Self>, partition: TopicPartition) {
         match consumer.pause(&self.partition_list([&partition])) {
             Ok(()) => {
                 self.paused().insert(partition);
             }
-            Err(error) => log::warn!(partition:? = partition; "pausing failed: {error}"),
+            Err(error) => log::warn!(partition:? = partition; "pausing a partition failed: {error}"),
         }
     }
 
     /// Resumes every assigned partition.
     pub fn resume_all(&self, consumer: &BaseConsumer<Self>) {
+        // Put back below when resuming fails, so that it is tried again.
         let paused = std::mem::take(&mut *self.paused());
         if let Err(error) = consumer.resume(&self.partition_list(&paused)) {
-            log::warn!(partitions:? = paused; "resuming failed: {error}");
+            log::warn!(partitions:? = paused; "resuming partitions failed: {error}");
             *self.paused() = paused;
         }
     }
 
-    /// How many rebalances have ended, whether or not they gave us anything.
+    /// Returns the number of rebalances that have ended, with or without a partition for this member.
     pub fn rebalances(&self) -> usize {
         self.rebalances.load(Ordering::Relaxed)
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        // Also an empty list is to be answered, or the group waits.
+        // An empty list must be answered as well, or the group waits for this member.
         let outcome = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
@@ -184,7 +183,8 @@ impl Context {
         let partitions = self.partitions(list);
         if !partitions.is_empty() {
             log::debug!(partitions:? = partitions; "partitions assigned");
-            // Not sooner: what is told to be ours can be committed. Its records come by this thread, so later.
+            // Only now: what is reported as assigned can be committed. Records come by this same thread, so after the
+            // event.
             self.shared.inbox.assigned(partitions);
         }
         self.rebalances.fetch_add(1, Ordering::Relaxed);
@@ -195,9 +195,10 @@ impl Context {
         if !partitions.is_empty() {
             let is_lost = consumer.assignment_lost();
             log::debug!(partitions:? = partitions, lost = is_lost; "partitions revoked");
+            // Blocks the polling thread, and with it the rebalance: only after the reply may another member own them.
             let reply = self.shared.inbox.revoke(partitions.clone());
             let offsets = reply.map_or_else(Vec::new, |reply| self.wait_for(reply));
-            // What is lost may have another owner already, which a commit would set back.
+            // A lost partition may have another owner already, whose progress a commit would set back.
             if !is_lost && !offsets.is_empty() {
                 self.commit(consumer, &offsets);
             }
@@ -210,7 +211,7 @@ impl Context {
         self.report(outcome);
     }
 
-    /// Empty when the reply was dropped or came too late, or the member is leaving.
+    /// Waits for the offsets of a reply; none when the reply was dropped or is too late, or the member is leaving.
     fn wait_for(&self, mut reply: oneshot::Receiver<Vec<Position>>) -> Vec<Position> {
         let deadline = Instant::now() + self.reply_limit;
         loop {
@@ -219,10 +220,10 @@ impl Context {
                 Err(TryRecvError::Closed) => return Vec::new(),
                 Err(TryRecvError::Empty) if self.shared.inbox.is_closed() => return Vec::new(),
                 Err(TryRecvError::Empty) if Instant::now() >= deadline => {
-                    log::warn!("partitions go without a reply in time; their work may be done twice");
+                    log::warn!("no reply to the revocation in time; its records may be handled twice");
                     return Vec::new();
                 }
-                Err(TryRecvError::Empty) => thread::sleep(REPLY_POLL),
+                Err(TryRecvError::Empty) => thread::sleep(limits::REPLY_POLL_INTERVAL),
             }
         }
     }
@@ -231,11 +232,11 @@ impl Context {
         let outcome = offset_list(&self.shared.prefix, offsets)
             .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
         if let Err(error) = outcome {
-            self.shared.inbox.trouble(errors::from_commit(&error));
+            self.shared.inbox.error(errors::from_commit(&error));
         }
     }
 
-    /// librdkafka keeps a partition's pause while others own it.
+    /// Resumes revoked partitions: librdkafka would keep them paused when they are assigned again.
     fn forget_pause(&self, consumer: &BaseConsumer<Self>, partitions: &[TopicPartition]) {
         let mut paused = self.paused();
         let gone: Vec<_> = partitions.iter().filter(|partition| paused.remove(partition)).collect();
@@ -248,7 +249,7 @@ impl Context {
 
     fn report(&self, outcome: KafkaResult<()>) {
         if let Err(error) = outcome {
-            self.shared.inbox.trouble(BrokerError::Unavailable(error.to_string()));
+            self.shared.inbox.error(BrokerError::Unavailable(error.to_string()));
         }
     }
 
@@ -272,12 +273,12 @@ impl Context {
         list
     }
 
-    /// Whether this is not the same trouble as the last time going on.
-    fn is_news(&self, trouble: String) -> bool {
+    /// Tells whether an error is new, and not the same one as a moment ago.
+    fn is_new_error(&self, error: String) -> bool {
         let now = Instant::now();
-        let mut troubles = self.shared.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.retain(|_, seen| now.duration_since(*seen) < TROUBLE_IS_OVER);
-        troubles.insert(trouble, now).is_none()
+        let mut errors = self.shared.recent_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.retain(|_, seen| now.duration_since(*seen) < limits::REPEAT_ERROR_AFTER);
+        errors.insert(error, now).is_none()
     }
 }
 
@@ -295,24 +296,26 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if let Some(signal) = decode::signal(code, reason) {
-            if matches!(signal, Signal::Undecodable { .. }) && self.is_news(reason.to_owned()) {
-                log::warn!(reason; "records can't be decoded");
+            if matches!(signal, Signal::Undecodable { .. }) && self.is_new_error(reason.to_owned()) {
+                log::warn!(reason; "batch can't be decoded");
             }
+            // Kept for the error that `poll` returns next, which has neither the offset nor the text.
             *self.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
             return;
         }
         log::debug!(code:? = code; "librdkafka: {reason}");
-        // One broker's connection; if the others are gone too, AllBrokersDown follows, which doesn't say why.
+        // Only one broker's connection. When all are lost, AllBrokersDown follows; but it doesn't name the cause, so a
+        // refusal is reported right here.
         let one_broker = [RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve];
         if code.is_some_and(|code| one_broker.contains(&code)) && !errors::is_refusal(reason) {
             return;
         }
         let error = errors::from_rdkafka(code, reason);
-        let what = match &error {
+        let key = match &error {
             _ if code == Some(RDKafkaErrorCode::AllBrokersDown) => {
-                self.are_brokers_away.store(true, Ordering::Relaxed);
+                self.are_brokers_down.store(true, Ordering::Relaxed);
                 self.shared.outage.fails(&error);
-                ALL_AWAY.to_owned()
+                ALL_BROKERS_DOWN.to_owned()
             }
             BrokerError::UnknownTopic(topic) => topic.clone(),
             BrokerError::Configuration(_) => "configuration".to_owned(),
@@ -320,14 +323,14 @@ impl ClientContext for Context {
                 format!("{code:?}")
             }
         };
-        if self.is_news(what) {
-            self.shared.inbox.trouble(error);
+        if self.is_new_error(key) {
+            self.shared.inbox.error(error);
         }
     }
 
-    /// Logs one level lower than librdkafka sees it: what matters comes as `MemberEvent::Trouble`, once.
+    /// Logs one level lower than librdkafka does: what matters is reported once, as `MemberEvent::Error`.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if message.contains(STALE) {
+        if message.contains(STALE_METADATA_LOG) {
             self.saw_stale_metadata();
         }
         let level = match level {

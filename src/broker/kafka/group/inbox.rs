@@ -1,4 +1,4 @@
-//! Between the member's thread, which polls librdkafka, and `Member::next`: events first, then records, bounded.
+//! Bounded queue between the thread that polls librdkafka and `Member::next`: events first, then records.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::broker::kafka::size;
+use crate::broker::kafka::{limits, size};
 use crate::broker::{BrokerError, Delivery, MemberEvent, Position, Revocation, TopicPartition};
 
-const FULL_RECORDS: usize = 1_000;
-const FULL_BYTES: usize = 8 << 20;
-
+/// Events and records that the member has not been given yet.
 #[derive(Default)]
 pub(super) struct Inbox {
     state: Mutex<State>,
@@ -23,16 +21,17 @@ pub(super) struct Inbox {
 struct State {
     events: VecDeque<MemberEvent>,
     records: VecDeque<Delivery>,
-    /// Ends that were reached, each told once the records before it are: how many of `records` those are.
-    passed: VecDeque<(usize, Position)>,
+    /// Ends of partitions, each with the number of `records` that come before it.
+    ends: VecDeque<(usize, Position)>,
     bytes: usize,
-    closed: bool,
+    is_closed: bool,
 }
 
 impl Inbox {
-    /// Cancel safe: what is taken is returned without another wait.
+    /// Waits for the next event. Cancel safe: what is taken is returned without another await.
     pub async fn next(&self, limit: usize) -> MemberEvent {
         loop {
+            // Registered before looking: a wake-up in between is not lost.
             let arrived = self.arrived.notified();
             if let Some(event) = self.state().take(limit) {
                 return event;
@@ -41,35 +40,37 @@ impl Inbox {
         }
     }
 
-    /// Whether the partition is to be paused: there is no room for more. Nobody is told before `wake`.
-    pub fn offer(&self, delivery: Delivery) -> bool {
+    /// Adds a record, which `wake` makes visible. Returns whether the inbox is full, so that the partition has to be
+    /// paused.
+    pub fn push(&self, delivery: Delivery) -> bool {
         let mut state = self.state();
         state.bytes += memory(&delivery);
         state.records.push_back(delivery);
-        state.records.len() >= FULL_RECORDS || state.bytes >= FULL_BYTES
+        state.records.len() >= limits::MAX_INBOX_RECORDS || state.bytes >= limits::MAX_INBOX_BYTES
     }
 
-    /// Everything below this was offered; told after it, when `wake` is called.
-    pub fn passed(&self, end: Position) {
+    /// Notes that nothing is left to read below this offset; reported behind the records before it.
+    pub fn end_reached(&self, end: Position) {
         let mut state = self.state();
         let before = state.records.len();
-        state.passed.retain(|(_, other)| other.topic_partition() != end.topic_partition());
-        state.passed.push_back((before, end));
+        state.ends.retain(|(_, other)| other.topic_partition() != end.topic_partition());
+        state.ends.push_back((before, end));
     }
 
-    /// Tells of the records that were offered, if there are any.
+    /// Wakes the member if there is anything for it: once for all that was added since.
     pub fn wake(&self) {
         let state = self.state();
-        if !state.records.is_empty() || !state.passed.is_empty() {
+        if !state.records.is_empty() || !state.ends.is_empty() {
             drop(state);
             self.arrived.notify_one();
         }
     }
 
-    /// Not before half of it is free: each pause makes librdkafka fetch again what it had fetched ahead.
-    pub fn has_room(&self) -> bool {
+    /// Tells whether half of the inbox is free. Not sooner: each pause makes librdkafka drop and refetch what it had
+    /// fetched ahead.
+    pub fn has_capacity(&self) -> bool {
         let state = self.state();
-        state.records.len() < FULL_RECORDS / 2 && state.bytes < FULL_BYTES / 2
+        state.records.len() < limits::MAX_INBOX_RECORDS / 2 && state.bytes < limits::MAX_INBOX_BYTES / 2
     }
 
     /// Tells whether the member had joined when the polling thread looked last.
@@ -88,52 +89,54 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Forgets the partitions' records that were not asked for yet. `None` when nobody is there to reply.
+    /// Drops the partitions' records that the member was not given yet. `None` when the member has left and can't
+    /// reply.
     pub fn revoke(&self, partitions: Vec<TopicPartition>) -> Option<oneshot::Receiver<Vec<Position>>> {
         let mut state = self.state();
-        // Those of other partitions are told later than they could be: all that is left comes first.
+        // How many records before each end were dropped is unknown: the ends are reported behind all that are left.
         state.records.retain(|delivery| !partitions.contains(&delivery.position.topic_partition()));
         let left = state.records.len();
-        state.passed.retain(|(_, end)| !partitions.contains(&end.topic_partition()));
-        state.passed.iter_mut().for_each(|(before, _)| *before = left);
+        state.ends.retain(|(_, end)| !partitions.contains(&end.topic_partition()));
+        state.ends.iter_mut().for_each(|(before, _)| *before = left);
         state.bytes = state.records.iter().map(memory).sum();
-        if state.closed {
+        if state.is_closed {
             return None;
         }
         let (reply, offsets) = oneshot::channel();
         state.events.push_back(MemberEvent::Revoked(Revocation { partitions, reply }));
+        // Released before waking, so that the woken task does not block on it.
         drop(state);
         self.arrived.notify_one();
         Some(offsets)
     }
 
-    /// A trouble that nobody has heard of yet gives way to a newer one, so they don't pile up; but what an operator
-    /// must change doesn't give way to an outage, which may come of it.
-    pub fn trouble(&self, error: BrokerError) {
+    /// Reports an error. It replaces one that the member was not given yet, so that errors don't pile up; but an outage
+    /// does not replace a configuration error, which may be its cause.
+    pub fn error(&self, error: BrokerError) {
         let mut state = self.state();
-        let says_more =
-            |event: &MemberEvent| matches!(event, MemberEvent::Trouble(BrokerError::Configuration(_)));
-        if matches!(error, BrokerError::Unavailable(_)) && state.events.iter().any(says_more) {
+        let is_cause =
+            |event: &MemberEvent| matches!(event, MemberEvent::Error(BrokerError::Configuration(_)));
+        if matches!(error, BrokerError::Unavailable(_)) && state.events.iter().any(is_cause) {
             return;
         }
-        state.events.retain(|event| !matches!(event, MemberEvent::Trouble(_)));
-        state.events.push_back(MemberEvent::Trouble(error));
+        state.events.retain(|event| !matches!(event, MemberEvent::Error(_)));
+        state.events.push_back(MemberEvent::Error(error));
         drop(state);
         self.arrived.notify_one();
     }
 
-    /// Nobody asks for events any more. Revocations not taken yet are thereby replied to.
+    /// Closes the inbox: the member has left. Dropping the revocations in it replies to them with nothing to commit.
     pub fn close(&self) {
         let mut state = self.state();
-        state.closed = true;
+        state.is_closed = true;
         state.events.clear();
         state.records.clear();
-        state.passed.clear();
+        state.ends.clear();
     }
 
     /// Tells whether the member has been left or dropped.
     pub fn is_closed(&self) -> bool {
-        self.state().closed
+        self.state().is_closed
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,11 +146,12 @@ impl Inbox {
 
 impl State {
     fn take(&mut self, limit: usize) -> Option<MemberEvent> {
+        // Events first: a revocation must not wait behind records, some of which it has dropped.
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        if limit > 0 && self.passed.front().is_some_and(|(before, _)| *before == 0) {
-            return self.passed.pop_front().map(|(_, end)| MemberEvent::Passed(end));
+        if limit > 0 && self.ends.front().is_some_and(|(before, _)| *before == 0) {
+            return self.ends.pop_front().map(|(_, end)| MemberEvent::EndReached(end));
         }
         let count = limit.min(self.records.len());
         if count == 0 {
@@ -155,7 +159,7 @@ impl State {
         }
         let records: Vec<Delivery> = self.records.drain(..count).collect();
         self.bytes -= records.iter().map(memory).sum::<usize>();
-        self.passed.iter_mut().for_each(|(before, _)| *before = before.saturating_sub(count));
+        self.ends.iter_mut().for_each(|(before, _)| *before = before.saturating_sub(count));
         Some(MemberEvent::Records(records))
     }
 }
@@ -195,8 +199,8 @@ mod tests {
     fn what_is_revoked_is_never_delivered_and_the_rest_is() {
         let inbox = Inbox::default();
         for offset in 0..3 {
-            inbox.offer(delivery(0, offset));
-            inbox.offer(delivery(1, offset));
+            inbox.push(delivery(0, offset));
+            inbox.push(delivery(1, offset));
         }
         let mut reply = inbox.revoke(vec![partition(0)]).unwrap();
         match inbox.next(10).now_or_never() {
@@ -214,17 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_after_the_records_before_it() {
+    fn an_end_is_reported_after_the_records_before_it() {
         let inbox = Inbox::default();
-        inbox.offer(delivery(0, 0));
-        inbox.passed(delivery(0, 3).position);
-        inbox.offer(delivery(0, 3));
-        inbox.passed(delivery(1, 9).position);
+        inbox.push(delivery(0, 0));
+        inbox.end_reached(delivery(0, 3).position);
+        inbox.push(delivery(0, 3));
+        inbox.end_reached(delivery(1, 9).position);
         assert_eq!(offsets(inbox.next(1).now_or_never()), [(0, 0)]);
         let mut ends = Vec::new();
         for _ in 0..3 {
             match inbox.next(9).now_or_never() {
-                Some(MemberEvent::Passed(end)) => ends.push((end.partition, end.offset)),
+                Some(MemberEvent::EndReached(end)) => ends.push((end.partition, end.offset)),
                 records => assert_eq!(offsets(records), [(0, 3)]),
             }
         }
@@ -234,40 +238,40 @@ mod tests {
     #[test]
     fn with_limit_0_only_events_come() {
         let inbox = Inbox::default();
-        inbox.offer(delivery(0, 0));
+        inbox.push(delivery(0, 0));
         assert!(inbox.next(0).now_or_never().is_none());
         inbox.assigned(vec![partition(1)]);
         assert!(matches!(inbox.next(0).now_or_never(), Some(MemberEvent::Assigned(_))));
     }
 
     #[test]
-    fn it_says_when_it_is_full_and_has_room_again_when_half_is_taken() {
+    fn it_is_full_until_half_of_it_is_taken() {
         let inbox = Inbox::default();
         let mut offset = 0;
-        while !inbox.offer(delivery(0, offset)) {
+        while !inbox.push(delivery(0, offset)) {
             offset += 1;
         }
-        assert_eq!(offset + 1, i64::try_from(FULL_RECORDS).unwrap());
-        assert!(!inbox.has_room());
-        inbox.next(FULL_RECORDS / 2).now_or_never().unwrap();
-        assert!(!inbox.has_room());
+        assert_eq!(offset + 1, i64::try_from(limits::MAX_INBOX_RECORDS).unwrap());
+        assert!(!inbox.has_capacity());
+        inbox.next(limits::MAX_INBOX_RECORDS / 2).now_or_never().unwrap();
+        assert!(!inbox.has_capacity());
         inbox.next(1).now_or_never().unwrap();
-        assert!(inbox.has_room());
+        assert!(inbox.has_capacity());
     }
 
     #[test]
-    fn an_outage_does_not_hide_what_is_to_be_changed() {
+    fn an_outage_does_not_hide_a_configuration_error() {
         let inbox = Inbox::default();
-        inbox.trouble(BrokerError::Unavailable("away".to_owned()));
-        inbox.trouble(BrokerError::Configuration("wrong password".to_owned()));
-        inbox.trouble(BrokerError::Unavailable("all away".to_owned()));
-        let said = inbox.next(0).now_or_never();
-        assert!(matches!(said, Some(MemberEvent::Trouble(BrokerError::Configuration(_)))), "{said:?}");
+        inbox.error(BrokerError::Unavailable("down".to_owned()));
+        inbox.error(BrokerError::Configuration("wrong password".to_owned()));
+        inbox.error(BrokerError::Unavailable("all down".to_owned()));
+        let event = inbox.next(0).now_or_never();
+        assert!(matches!(event, Some(MemberEvent::Error(BrokerError::Configuration(_)))), "{event:?}");
         assert!(inbox.next(0).now_or_never().is_none());
     }
 
     #[test]
-    fn closing_replies_to_revocations_that_nobody_took() {
+    fn closing_replies_to_revocations_that_were_not_taken() {
         let inbox = Inbox::default();
         let mut reply = inbox.revoke(vec![partition(0)]).unwrap();
         inbox.close();

@@ -1,8 +1,7 @@
-//! The `Member` that the application holds: its inbox, its commits, its leave.
+//! The `Member` that the application holds: reads its inbox, commits, leaves.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -13,13 +12,11 @@ use tokio::time::timeout;
 
 use super::context::Context;
 use super::inbox::Inbox;
-use super::{Current, offset_list};
-use crate::broker::kafka::{errors, limit};
+use super::{CurrentConsumer, offset_list};
+use crate::broker::kafka::{errors, limits};
 use crate::broker::{BrokerError, Member, MemberEvent, Position};
 
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// Dropping it leaves the group as `leave` does, without waiting for that.
+/// Member of a consumer group. Dropping it leaves the group as `leave` does, without waiting for the end.
 pub(in crate::broker::kafka) struct KafkaMember {
     inbox: Arc<Inbox>,
     commits: mpsc::Sender<Commit>,
@@ -34,14 +31,15 @@ struct Commit {
 
 impl KafkaMember {
     pub(super) fn new(
-        consumer: Arc<Current>,
+        consumer: Arc<CurrentConsumer>,
         inbox: Arc<Inbox>,
         has_ended: oneshot::Receiver<()>,
         client_id: &str,
     ) -> Result<Self, BrokerError> {
         let (commits, to_commit) = mpsc::channel();
         // A thread of its own: librdkafka blocks until the coordinator answers, for a session timeout when it is
-        // away. The polling thread must not wait so long, and the runtime's shutdown would wait for a blocking task.
+        // unavailable. The polling thread must not block so long, and the runtime's shutdown would wait for a blocking
+        // task.
         thread::Builder::new()
             .name(format!("{client_id}-commit"))
             .spawn(move || run_commits(&consumer, &to_commit))
@@ -50,17 +48,19 @@ impl KafkaMember {
     }
 }
 
-/// Runs commits until the member is dropped. A commit whose caller has stopped waiting is left out.
-fn run_commits(consumer: &Current, commits: &mpsc::Receiver<Commit>) {
+/// Runs commits until the member is dropped. Skips commits whose callers have stopped waiting.
+fn run_commits(consumer: &CurrentConsumer, commits: &mpsc::Receiver<Commit>) {
     for Commit { next_offsets, reply } in commits {
+        // Ends by itself: the caller drops the other end at `COMMIT_TIMEOUT`.
         while !reply.is_closed() {
-            // Not held during the pause: the polling thread's is to be the last, its end leaves the group.
+            // Not held during the pause: dropping the last reference leaves the group, which is the polling thread's to
+            // do.
             let outcome = match consumer.get() {
                 Some(consumer) => commit(&consumer, &next_offsets),
                 None => Ok(Err(unavailable("the member has left its group"))),
             };
             if outcome.as_ref().is_err_and(is_between_generations) {
-                thread::sleep(RETRY_PAUSE);
+                thread::sleep(limits::COMMIT_RETRY_PAUSE);
                 continue;
             }
             let _ = reply.send(outcome.unwrap_or_else(|error| Err(errors::from_commit(&error))));
@@ -69,7 +69,8 @@ fn run_commits(consumer: &Current, commits: &mpsc::Receiver<Commit>) {
     }
 }
 
-/// Only for what we own. The coordinator itself takes a former member's commit while the group has no members.
+/// Commits offsets of partitions that this member owns. The coordinator alone would not ensure it: while the group has
+/// no members, it accepts commits of former ones.
 fn commit(
     consumer: &BaseConsumer<Context>,
     next_offsets: &[Position],
@@ -88,7 +89,8 @@ fn commit(
     })
 }
 
-/// Others have joined or left and librdkafka doesn't know the new generation yet. What we own meanwhile stays ours.
+/// Tells whether a commit failed because the group rebalances and librdkafka doesn't know the new generation yet.
+/// Partitions that the member owns meanwhile stay its own, so the commit can be repeated.
 fn is_between_generations(error: &KafkaError) -> bool {
     let passing = [RDKafkaErrorCode::IllegalGeneration, RDKafkaErrorCode::RebalanceInProgress];
     error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
@@ -109,10 +111,10 @@ impl Member for KafkaMember {
             return Box::pin(std::future::ready(Ok(())));
         }
         let (reply, outcome) = oneshot::channel();
-        // A closed channel drops `reply`.
+        // When the thread has ended, `send` fails and drops `reply`, which ends the wait below.
         let _ = self.commits.send(Commit { next_offsets, reply });
         Box::pin(async move {
-            match timeout(limit::COMMIT, outcome).await {
+            match timeout(limits::COMMIT_TIMEOUT, outcome).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(unavailable("the committing thread ended")),
                 Err(_) => Err(unavailable("the group's coordinator did not answer a commit in time")),
@@ -125,11 +127,12 @@ impl Member for KafkaMember {
     }
 
     async fn leave(mut self: Box<Self>) {
+        // The polling thread notices it, and leaves the group.
         self.inbox.close();
         if let Some(has_ended) = self.has_ended.take()
-            && timeout(limit::LEAVE, has_ended).await.is_err()
+            && timeout(limits::LEAVE_TIMEOUT, has_ended).await.is_err()
         {
-            log::warn!("leaving the group takes long; it goes on in the background");
+            log::warn!("leaving the group takes long; it continues in the background");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Consumer-group membership through librdkafka, on one thread for each member. Nothing else uses rdkafka.
+//! Consumer-group membership through librdkafka, on one thread for each member.
 
-mod committed;
+mod committed_offsets;
 mod context;
 mod inbox;
 mod member;
-mod skip;
+mod undecodable_batch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,77 +18,54 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
-pub(super) use self::committed::committed;
+pub(super) use self::committed_offsets::committed;
 use self::context::{Context, Shared};
 use self::member::KafkaMember;
 use crate::broker::kafka::decode::{self, Signal};
 use crate::broker::kafka::prefix::Prefix;
-use crate::broker::kafka::security;
+use crate::broker::kafka::{limits, security};
 use crate::broker::{BrokerError, Delivery, Membership, Position, TopicPartition};
 use crate::config::KafkaConfig;
 use crate::telemetry::Outage;
 
-/// Bounds how late leaving is noticed.
-const POLL: Duration = Duration::from_millis(100);
-/// Bounds how late room in the inbox is noticed.
-const POLL_WHILE_PAUSED: Duration = Duration::from_millis(5);
-/// How long a full inbox is waited for before anything is paused. librdkafka 2.12 needs up to a second to notice that its
-/// partitions are resumed: an inbox that had room sooner would be empty by then. So late a rebalance may be noticed.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Bounds how late the end of a rebalance is noticed.
-const POLL_WHILE_LEAVING: Duration = Duration::from_millis(5);
-/// Among members that live: a heartbeat, and the second that librdkafka keeps between two joins. Nobody waits for a
-/// stand-by's work, so its end may take as long.
-const REBALANCE_AT_MOST: Duration = Duration::from_secs(2);
-/// Between two tries to make a consumer.
-const TAKE_AGAIN: Duration = Duration::from_secs(1);
-/// While brokers are away: how often they are asked, and how long the question may keep the thread from polling.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
-const PROBE_LIMIT: Duration = Duration::from_millis(100);
-
-/// Bytes. What is larger can't be read and becomes a dead letter without its value.
-const LARGEST_BATCH: &str = "33554432";
-
-/// Heartbeats tell the members that one has joined or left, so this is how long a hand-over takes.
-const HEARTBEAT_AT_MOST: Duration = Duration::from_millis(500);
-/// The thread polls whatever the application does, so only a revocation's reply counts against this.
-const POLL_INTERVAL_AT_LEAST: Duration = Duration::from_mins(5);
-
-/// Joins as soon as the brokers can be reached.
+/// Starts a member of a group. It joins as soon as the brokers can be reached.
 pub(super) fn join(
     config: &Arc<KafkaConfig>,
     prefix: &Prefix,
     outage: Arc<Outage>,
     membership: Membership,
 ) -> Result<KafkaMember, BrokerError> {
-    let shared = Shared { inbox: Arc::default(), prefix: prefix.clone(), outage, troubles: Arc::default() };
+    let shared =
+        Shared { inbox: Arc::default(), prefix: prefix.clone(), outage, recent_errors: Arc::default() };
     let client_id = membership.client_id.clone();
-    let seat = Seat { config: Arc::clone(config), shared, membership, current: Arc::default() };
-    let consumer = seat.take()?;
+    let subscription =
+        Subscription { config: Arc::clone(config), shared, membership, current: Arc::default() };
+    let consumer = subscription.subscribe()?;
     let (ended, has_ended) = oneshot::channel();
-    let inbox = Arc::clone(&seat.shared.inbox);
-    let member = KafkaMember::new(Arc::clone(&seat.current), inbox, has_ended, &client_id)?;
+    let inbox = Arc::clone(&subscription.shared.inbox);
+    // The member's threads are named after the client, so that stack traces and `top -H` tell them apart.
+    let member = KafkaMember::new(Arc::clone(&subscription.current), inbox, has_ended, &client_id)?;
     thread::Builder::new()
         .name(client_id)
-        .spawn(move || run(&seat, consumer, ended))
+        .spawn(move || run(&subscription, consumer, ended))
         .map_err(|error| BrokerError::Unavailable(format!("no thread for the group member: {error}")))?;
     Ok(member)
 }
 
-/// A place in the group. librdkafka's consumer may be replaced by another.
-struct Seat {
+/// Subscription of a member: all that is needed to make its consumer, and to replace it by another.
+struct Subscription {
     config: Arc<KafkaConfig>,
     shared: Shared,
     membership: Membership,
-    current: Arc<Current>,
+    current: Arc<CurrentConsumer>,
 }
 
-/// The consumer, for who commits. Its end leaves the group, so only the polling thread keeps it.
+/// Present consumer, for the thread that commits. A weak reference: dropping the consumer leaves the group, which is up
+/// to the polling thread.
 #[derive(Default)]
-struct Current(Mutex<Weak<BaseConsumer<Context>>>);
+struct CurrentConsumer(Mutex<Weak<BaseConsumer<Context>>>);
 
-impl Current {
+impl CurrentConsumer {
     fn get(&self) -> Option<Arc<BaseConsumer<Context>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
@@ -98,8 +75,9 @@ impl Current {
     }
 }
 
-impl Seat {
-    fn take(&self) -> Result<Arc<BaseConsumer<Context>>, BrokerError> {
+impl Subscription {
+    /// Makes a consumer and subscribes it to the topics.
+    fn subscribe(&self) -> Result<Arc<BaseConsumer<Context>>, BrokerError> {
         let refused = |error: KafkaError| BrokerError::Configuration(error.to_string());
         let Self { config, shared, membership, current } = self;
         let context = Context::new(shared.clone(), membership);
@@ -121,31 +99,31 @@ fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> C
         .set("bootstrap.servers", config.brokers.join(","))
         .set("client.id", &membership.client_id)
         .set("group.id", prefix.add(&membership.group))
-        // Off, always: an offset is committed when its work is done, never because it was fetched.
+        // Never on: an offset is committed when its record is finished, not because it was fetched.
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
-        // As Kafka's own consumers: what a disk has garbled is no record.
+        // As Kafka's own consumers do: records that a disk has corrupted are not delivered.
         .set("check.crcs", "true")
-        // Tells how far a partition is read where its end is no record: transaction markers, compaction.
+        // Reports the end of a partition that does not end with a record: transaction markers, compaction.
         .set("enable.partition.eof", "true")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", ms(session))
-        .set("heartbeat.interval.ms", ms((session / 3).min(HEARTBEAT_AT_MOST)))
-        .set("max.poll.interval.ms", ms(session.max(POLL_INTERVAL_AT_LEAST)))
-        // How soon added partitions and topics that come late are noticed.
+        .set("heartbeat.interval.ms", ms((session / 3).min(limits::MAX_HEARTBEAT_INTERVAL)))
+        .set("max.poll.interval.ms", ms(session.max(limits::MIN_MAX_POLL_INTERVAL)))
+        // Bounds how late added partitions and topics are noticed.
         .set("topic.metadata.refresh.interval.ms", "5000")
-        // A fetch answers at once when there are records; this is how long an idle one holds the connection,
-        // and so how late a partition that is new to us may be asked for.
+        // A fetch returns at once when there are records. An idle one keeps the connection busy for this long, and so
+        // delays the first fetch of a newly assigned partition.
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "20")
-        // Memory: fetched ahead, of each partition.
+        // Memory bound of what is fetched ahead of each partition.
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "4096")
         .set("fetch.max.bytes", "8388608")
-        // The largest answer, and what a batch may be decompressed to: a few kilobytes can be anything.
-        .set("receive.message.max.bytes", LARGEST_BATCH)
+        // Bounds the largest answer, and what a batch may be decompressed to: a few kilobytes can expand to gigabytes.
+        .set("receive.message.max.bytes", limits::MAX_READ_BATCH_BYTES)
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true")
         .set("socket.timeout.ms", "6000")
@@ -153,102 +131,106 @@ fn settings(config: &KafkaConfig, prefix: &Prefix, membership: &Membership) -> C
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "1000")
         .set("log.connection.close", "false")
-        // For `Context::log`.
+        // `Context::log` looks for one of its lines.
         .set("debug", "topic")
         .set_log_level(RDKafkaLogLevel::Debug);
     security::librdkafka(&mut settings, config);
     settings
 }
 
-/// Runs the member until it is left or dropped. `_ended` tells by being dropped.
-fn run(seat: &Seat, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
-    while poll(seat, &consumer) == Why::TopicReplaced {
-        log::warn!(group = seat.membership.group; "a topic was made anew; joining the group anew");
+/// Runs the member until it is left or dropped. Dropping `_ended` reports the end.
+fn run(subscription: &Subscription, mut consumer: Arc<BaseConsumer<Context>>, _ended: oneshot::Sender<()>) {
+    while poll(subscription, &consumer) == PollEnd::TopicReplaced {
+        log::warn!(group = subscription.membership.group; "a topic was recreated; rejoining the group");
         while Arc::strong_count(&consumer) > 1 {
-            // A commit under way: leaving first keeps the order of what is told to the application.
-            thread::sleep(POLL_WHILE_PAUSED);
+            // Waits for a commit in flight: the old consumer must have left before the new one reports assignments.
+            thread::sleep(limits::PAUSED_POLL_TIMEOUT);
         }
         drop(consumer);
         consumer = loop {
-            match seat.take() {
+            match subscription.subscribe() {
                 Ok(consumer) => break consumer,
-                Err(_) if seat.shared.inbox.is_closed() => return,
-                Err(error) => seat.shared.inbox.trouble(error),
+                Err(_) if subscription.shared.inbox.is_closed() => return,
+                Err(error) => subscription.shared.inbox.error(error),
             }
-            thread::sleep(TAKE_AGAIN);
+            thread::sleep(limits::RESUBSCRIBE_PAUSE);
         };
     }
     leave(consumer);
 }
 
-/// Closing says goodbye along with giving partitions back. For a member that has none librdkafka 2.12 leaves it out
-/// (cooperative assignors), and each rebalance of the others would wait for us until the session timeout.
+/// Leaves the group. librdkafka 2.12 tells the coordinator only as part of releasing partitions (cooperative
+/// assignors): a member without any would be missed at the session timeout only, and delay every rebalance until then.
 fn leave(consumer: Arc<BaseConsumer<Context>>) {
     let before = consumer.context().rebalances();
     let stands_by = before > 0 && consumer.assignment().is_ok_and(|partitions| partitions.count() == 0);
     if stands_by {
-        // Says goodbye: at once, or when a rebalance ends that is under way, which closing would cut short.
+        // Tells the coordinator, at once or when the current rebalance ends, which closing would cut short.
         consumer.unsubscribe();
-        let until = Instant::now() + REBALANCE_AT_MOST;
+        let until = Instant::now() + limits::LEAVING_REBALANCE_TIMEOUT;
         while consumer.context().rebalances() == before && Instant::now() < until {
-            consumer.poll(POLL_WHILE_LEAVING);
+            consumer.poll(limits::LEAVING_POLL_TIMEOUT);
         }
     }
-    // Waits for the coordinator's answer, unless a commit is under way: then that one's end does.
+    // Blocks until the coordinator has answered, unless a commit in flight holds the last reference.
     drop(consumer);
 }
 
-/// Why polling ended.
+/// Reason why polling ended.
 #[derive(PartialEq, Eq)]
-enum Why {
+enum PollEnd {
     Left,
     TopicReplaced,
 }
 
-fn poll(seat: &Seat, consumer: &Arc<BaseConsumer<Context>>) -> Why {
+/// Polls librdkafka and fills the inbox until the member is left or a topic is recreated.
+fn poll(subscription: &Subscription, consumer: &Arc<BaseConsumer<Context>>) -> PollEnd {
     let context = Arc::clone(consumer.context());
     let inbox = &context.shared.inbox;
-    let mut given = Given::default();
+    let mut delivered = DeliveredOffsets::default();
     let mut probed = Instant::now();
     let mut full_since = None;
     while !inbox.is_closed() {
         if context.is_topic_replaced() {
-            return Why::TopicReplaced;
+            return PollEnd::TopicReplaced;
         }
+        // Read by the health check; librdkafka can be asked on this thread only.
         inbox.set_joined(context.is_joined(consumer));
         let is_paused = !context.paused().is_empty();
-        if inbox.has_room() {
+        if inbox.has_capacity() {
             full_since = None;
             if is_paused {
                 context.resume_all(consumer);
             }
         }
-        if full_since.is_some_and(|since: Instant| since.elapsed() < PATIENCE) {
-            thread::sleep(POLL_WHILE_PAUSED);
+        // A full inbox is waited for before a partition is paused: pausing drops what librdkafka has fetched ahead.
+        if full_since.is_some_and(|since: Instant| since.elapsed() < limits::PAUSE_AFTER) {
+            thread::sleep(limits::PAUSED_POLL_TIMEOUT);
             continue;
         }
-        let wait = if is_paused { POLL_WHILE_PAUSED } else { POLL };
-        if context.are_brokers_away() && probed.elapsed() >= PROBE_EVERY {
-            context.probe(consumer, PROBE_LIMIT);
+        let wait = if is_paused { limits::PAUSED_POLL_TIMEOUT } else { limits::POLL_TIMEOUT };
+        if context.are_brokers_down() && probed.elapsed() >= limits::BROKER_PROBE_INTERVAL {
+            context.probe(consumer, limits::BROKER_PROBE_TIMEOUT);
             probed = Instant::now();
         }
-        given.rebalanced(context.rebalances());
-        if take_what_is_there(seat, consumer, &mut given, wait, full_since.is_some()) {
+        delivered.on_rebalances(context.rebalances());
+        if poll_available(subscription, consumer, &mut delivered, wait, full_since.is_some()) {
             full_since.get_or_insert_with(Instant::now);
         }
     }
-    Why::Left
+    PollEnd::Left
 }
 
-/// The next offset of each partition, after what was given since the last rebalance.
+/// Next offset of each partition behind what was delivered since the last rebalance.
 #[derive(Default)]
-struct Given {
+struct DeliveredOffsets {
     next: HashMap<TopicPartition, i64>,
     rebalances: usize,
 }
 
-impl Given {
-    fn rebalanced(&mut self, rebalances: usize) {
+impl DeliveredOffsets {
+    /// Forgets all offsets after a rebalance: partitions that come back begin at their committed offset.
+    fn on_rebalances(&mut self, rebalances: usize) {
         if self.rebalances != rebalances {
             self.rebalances = rebalances;
             self.next.clear();
@@ -263,12 +245,12 @@ impl Given {
     }
 }
 
-/// What came together is told together. Whether the inbox is full now; the partition that filled it is then paused, if
-/// that is wanted.
-fn take_what_is_there(
-    seat: &Seat,
+/// Moves all records that librdkafka has into the inbox, and wakes the member once for all of them. Returns whether the
+/// inbox is full; with `pause`, the partition that filled it is then paused.
+fn poll_available(
+    subscription: &Subscription,
     consumer: &Arc<BaseConsumer<Context>>,
-    given: &mut Given,
+    delivered: &mut DeliveredOffsets,
     mut wait: Duration,
     pause: bool,
 ) -> bool {
@@ -276,20 +258,21 @@ fn take_what_is_there(
     let inbox = &context.shared.inbox;
     let mut is_full = false;
     while !is_full && let Some(answer) = consumer.poll(wait) {
+        // Only the first poll waits: records that have come together are delivered together.
         wait = Duration::ZERO;
         let delivery = match answer {
             Ok(message) => to_delivery(context, &message),
-            // Errors were told to the context.
+            // The context was given the error's text before.
             Err(error) => match (context.take_signal(), error) {
                 (Some(Signal::End(end)), KafkaError::PartitionEOF(partition)) => {
                     if let Some(topic) = context.only_topic() {
-                        tell_end(inbox, given, TopicPartition { topic, partition }, end);
+                        report_end(inbox, delivered, TopicPartition { topic, partition }, end);
                     }
                     continue;
                 }
                 (Some(Signal::Undecodable { offset, cause }), _) => {
-                    let next = |at: &TopicPartition| given.next.get(at).copied();
-                    match skip::skip(&seat.config, consumer, offset, cause, next) {
+                    let next = |at: &TopicPartition| delivered.next.get(at).copied();
+                    match undecodable_batch::skip(&subscription.config, consumer, offset, cause, next) {
                         Some(delivery) => delivery,
                         None => break,
                     }
@@ -300,8 +283,8 @@ fn take_what_is_there(
         let partition = delivery.position.topic_partition();
         let next =
             delivery.undecodable.as_ref().map_or(delivery.position.offset + 1, |batch| batch.next_offset);
-        given.record(&partition, next);
-        is_full = inbox.offer(delivery);
+        delivered.record(&partition, next);
+        is_full = inbox.push(delivery);
         if is_full && pause {
             context.pause(consumer, partition);
         }
@@ -310,11 +293,11 @@ fn take_what_is_there(
     is_full
 }
 
-/// Only where more lies behind the last record than was given.
-fn tell_end(inbox: &inbox::Inbox, given: &mut Given, at: TopicPartition, end: i64) {
-    if given.next.get(&at).copied().unwrap_or(0) < end {
-        given.record(&at, end);
-        inbox.passed(Position { topic: at.topic, partition: at.partition, offset: end });
+/// Reports the end of a partition, unless the last record delivered reaches up to it.
+fn report_end(inbox: &inbox::Inbox, delivered: &mut DeliveredOffsets, at: TopicPartition, end: i64) {
+    if delivered.next.get(&at).copied().unwrap_or(0) < end {
+        delivered.record(&at, end);
+        inbox.end_reached(Position { topic: at.topic, partition: at.partition, offset: end });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Coordinators that move and refuse, brokers that are slow or silent: on librdkafka's own mock of a cluster.
+//! Coordinators that move and refuse, brokers that are slow or silent, on librdkafka's own mock of a cluster.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ const GROUP: &str = "group";
 
 /// Time that a call may take beyond its own limit, on a loaded machine.
 const SLACK: Duration = Duration::from_secs(10);
-/// Time in which work goes on once brokers answer: the client notices a dead connection within 10 s.
-const HEALED: Duration = Duration::from_secs(20);
+/// Time in which records come again once brokers answer: the client notices a dead connection within 10 s.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Three brokers in this process, which do as they are told. There are no other calls than those of groups.
+/// Mock cluster of three brokers in this process. It supports the calls of consumer groups only.
 struct Mock {
     cluster: MockCluster<'static, DefaultProducerContext>,
     kafka: Kafka,
@@ -37,7 +37,7 @@ impl Mock {
         Self { cluster, kafka: kafka_at(&brokers), producer, published: 0 }
     }
 
-    /// The partitions take turns; every value is another number.
+    /// Publishes to the partitions in turn; every value is another number.
     fn publish(&mut self, partitions: &[i32]) {
         for partition in partitions.iter().cycle().take(30) {
             let value = self.published.to_string();
@@ -45,7 +45,7 @@ impl Mock {
             self.producer.send(record).map_err(|(error, _)| error).unwrap();
             self.published += 1;
         }
-        self.producer.flush(PATIENCE).unwrap();
+        self.producer.flush(STEP_TIMEOUT).unwrap();
     }
 
     async fn are_handled(&self, what: &str, ledger: &Ledger) {
@@ -56,7 +56,7 @@ impl Mock {
         Worker::start(&self.kafka, membership(GROUP, TOPIC), ledger, Duration::ZERO).await
     }
 
-    /// A member that owns everything.
+    /// Joins a member that owns every partition.
     async fn member(&self) -> Box<dyn Member> {
         let mut member = self.kafka.join(membership(GROUP, TOPIC)).await.unwrap();
         let assigned = async {
@@ -82,11 +82,11 @@ fn next_of_all() -> Vec<Position> {
     (0..PARTITIONS).map(|partition| Position { topic: TOPIC.into(), partition, offset: 0 }).collect()
 }
 
-/// In time, whatever it is.
+/// Commits, and asserts that the outcome comes in time.
 async fn commit(member: &dyn Member) -> Result<(), BrokerError> {
     let began = Instant::now();
     let outcome = member.commit(next_of_all()).await;
-    assert!(began.elapsed() < limit::COMMIT + SLACK, "{outcome:?} after {:?}", began.elapsed());
+    assert!(began.elapsed() < limits::COMMIT_TIMEOUT + SLACK, "{outcome:?} after {:?}", began.elapsed());
     assert!(matches!(outcome, Ok(()) | Err(BrokerError::Unavailable(_))), "{outcome:?}");
     outcome
 }
@@ -155,12 +155,12 @@ async fn brokers_that_are_slow_are_waited_for_and_silent_ones_for_a_while() {
     let mut mock = Mock::start();
     mock.slow_down(Duration::from_millis(300));
     let member = mock.member().await;
-    commit(&*member).await.expect("slow is not away");
+    commit(&*member).await.expect("slow is not unreachable");
     mock.slow_down(Duration::from_hours(1));
     commit(&*member).await.expect_err("nobody answers");
     let leaving = Instant::now();
     member.leave().await;
-    assert!(leaving.elapsed() < limit::LEAVE + SLACK, "{:?}", leaving.elapsed());
+    assert!(leaving.elapsed() < limits::LEAVE_TIMEOUT + SLACK, "{:?}", leaving.elapsed());
 
     mock.slow_down(Duration::ZERO);
     let ledger = Ledger::default();
@@ -175,6 +175,6 @@ async fn brokers_that_are_slow_are_waited_for_and_silent_ones_for_a_while() {
     mock.publish(&[0, 1, 2]);
     mock.are_handled("records after the silence", &ledger).await;
     eprintln!("records come again {:?} after the silence", back.elapsed());
-    assert!(back.elapsed() < HEALED, "{:?}", back.elapsed());
+    assert!(back.elapsed() < RECOVERY_TIMEOUT, "{:?}", back.elapsed());
     worker.leave().await;
 }

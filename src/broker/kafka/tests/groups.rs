@@ -1,4 +1,4 @@
-//! Members that come, go, are killed and fall behind, on a real Kafka.
+//! Members that join, leave, are killed and fall behind, on a real Kafka.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -58,7 +58,7 @@ async fn a_backlog_is_handed_out_without_a_break_by_a_member_that_owns_the_only_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twice() {
+async fn a_member_that_leaves_or_is_dropped_hands_over_at_once_and_nothing_is_done_twice() {
     let Some(kafka) = kafka() else { return };
     let topic = made_topic(&kafka, 3).await;
     let ledger = Ledger::default();
@@ -170,14 +170,14 @@ async fn added_partitions_are_used_and_shared_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_topic_is_trouble_once_and_is_consumed_when_it_appears() {
+async fn a_missing_topic_is_reported_once_and_is_consumed_when_it_appears() {
     let Some(kafka) = kafka() else { return };
     let topic = format!("late-{}", unique());
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership(&topic, &topic), &ledger, Duration::ZERO).await;
-    ledger.wait("trouble", |book| !book.troubles.is_empty()).await;
+    ledger.wait("an error", |book| !book.errors.is_empty()).await;
     assert!(
-        ledger.read(|book| matches!(&book.troubles[..], [BrokerError::UnknownTopic(name)] if *name == topic))
+        ledger.read(|book| matches!(&book.errors[..], [BrokerError::UnknownTopic(name)] if *name == topic))
     );
 
     let spec = TopicSpec { name: topic.clone(), partitions: 2 };
@@ -213,7 +213,8 @@ async fn a_member_can_commit_what_it_owns_at_any_moment_of_a_rebalance() {
                 Ok(MemberEvent::Revoked(revocation)) => {
                     owned.retain(|at| !revocation.partitions.contains(at));
                 }
-                Ok(MemberEvent::Records(_) | MemberEvent::Passed(_) | MemberEvent::Trouble(_)) | Err(_) => {}
+                Ok(MemberEvent::Records(_) | MemberEvent::EndReached(_) | MemberEvent::Error(_)) | Err(_) => {
+                }
             }
             let next = owned.iter().map(|at: &TopicPartition| Position {
                 topic: Arc::clone(&at.topic),

@@ -1,11 +1,11 @@
-//! Against a real Apache Kafka, named by `TEST_KAFKA_BROKERS`; those that kill it start their own with `TEST_KAFKA_SCRIPT`,
-//! and what no real one does on demand a mock does.
+//! Tests against a real Apache Kafka, named by `TEST_KAFKA_BROKERS`; those that kill it start their own with
+//! `TEST_KAFKA_SCRIPT`. A mock does what no real one does on demand.
 
 mod cluster;
+mod foreign_producers;
 mod groups;
 mod outages;
 mod publishing;
-mod strangers;
 mod worker;
 
 use std::env;
@@ -20,13 +20,13 @@ use super::*;
 use crate::broker::{MemberEvent, Undecodable};
 use crate::not_run::not_run;
 
-/// Limit for whatever a loaded machine may take its time for.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit of a step on a loaded machine.
+const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The shortest that brokers allow.
+/// Shortest session timeout that brokers allow.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// `None`, said on stderr, where no Kafka was named.
+/// Connects to the Kafka that was named; `None`, logged to stderr, where none was.
 fn kafka() -> Option<Kafka> {
     let Ok(brokers) = env::var("TEST_KAFKA_BROKERS") else {
         not_run("TEST_KAFKA_BROKERS is not set");
@@ -61,7 +61,7 @@ fn unique() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Makes a client for what Kafka's trait has no need of.
+/// Makes a client for operations that the `Broker` trait doesn't have.
 fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", env::var("TEST_KAFKA_BROKERS").unwrap()).create().unwrap()
 }
@@ -78,7 +78,7 @@ fn record(value: impl Into<Bytes>) -> Record {
     Record { value: Some(value.into()), ..Record::default() }
 }
 
-/// Their values are the numbers.
+/// Makes records whose values are the numbers.
 fn numbered(numbers: std::ops::Range<usize>) -> Vec<Record> {
     numbers.map(|number| record(number.to_string())).collect()
 }
@@ -89,6 +89,6 @@ async fn publish(kafka: &Kafka, topic: &str, records: Vec<Record>) -> Vec<Positi
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let outcome = tokio::time::timeout(PATIENCE, future).await;
-    outcome.unwrap_or_else(|_| panic!("{what} takes more than {PATIENCE:?}"))
+    let outcome = tokio::time::timeout(STEP_TIMEOUT, future).await;
+    outcome.unwrap_or_else(|_| panic!("{what} takes more than {STEP_TIMEOUT:?}"))
 }

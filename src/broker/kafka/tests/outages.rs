@@ -1,4 +1,4 @@
-//! Brokers that are away, silent, killed and back again.
+//! Brokers that are unreachable, silent, killed and restarted.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::worker::{Book, Ledger, Worker};
 use super::*;
 use crate::port::Ports;
 
-/// Limit for things that take a moment, on a loaded machine too; far below what it would take without our limits.
+/// Time limit of quick steps on a loaded machine; far below what they would take without the time limits under test.
 const SOON: Duration = Duration::from_secs(20);
 
 async fn every_call_says_unavailable(kafka: &Kafka) {
@@ -39,7 +39,7 @@ async fn every_call_says_unavailable(kafka: &Kafka) {
 }
 
 #[tokio::test]
-async fn calls_end_in_time_while_nobody_listens() {
+async fn calls_end_in_time_while_no_broker_listens() {
     let ports = Ports::reserve();
     let kafka = kafka_at(&format!("127.0.0.1:{}", ports.first));
     every_call_says_unavailable(&kafka).await;
@@ -53,22 +53,22 @@ async fn calls_end_in_time_while_the_broker_accepts_and_never_answers() {
 }
 
 #[tokio::test]
-async fn a_member_waits_for_brokers_that_are_away_says_so_once_and_leaves_at_once() {
+async fn a_member_waits_for_unreachable_brokers_reports_them_once_and_leaves_at_once() {
     let ports = Ports::reserve();
     let kafka = kafka_at(&format!("127.0.0.1:{}", ports.first));
     let ledger = Ledger::default();
     let worker = Worker::start(&kafka, membership("g", "t"), &ledger, Duration::ZERO).await;
-    ledger.wait("trouble", |book| !book.troubles.is_empty()).await;
+    ledger.wait("an error", |book| !book.errors.is_empty()).await;
     // Several attempts to connect later.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(
-        ledger.read(|book| matches!(&book.troubles[..], [BrokerError::Unavailable(_)])),
+        ledger.read(|book| matches!(&book.errors[..], [BrokerError::Unavailable(_)])),
         "{:?}",
-        ledger.read(|book| book.troubles.clone())
+        ledger.read(|book| book.errors.clone())
     );
     let began = Instant::now();
     worker.leave().await;
-    assert!(began.elapsed() < limit::LEAVE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < limits::LEAVE_TIMEOUT, "{:?}", began.elapsed());
 }
 
 /// A broker of the test's own, in a folder of its own.
@@ -76,7 +76,7 @@ struct OwnKafka {
     script: PathBuf,
     folder: tempfile::TempDir,
     address: String,
-    /// While it is down nobody else gets them.
+    /// Reserved while it is down.
     ports: Ports,
 }
 
@@ -102,8 +102,8 @@ impl OwnKafka {
 
     async fn run(&self, args: &[&str]) -> String {
         let output = Self::command(&self.script, self.folder.path()).args(args).output();
-        // It gives up by itself before.
-        let output = tokio::time::timeout(2 * PATIENCE, output).await.unwrap().unwrap();
+        // The script has a shorter time limit of its own.
+        let output = tokio::time::timeout(2 * STEP_TIMEOUT, output).await.unwrap().unwrap();
         assert!(output.status.success(), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -143,7 +143,7 @@ async fn a_longer_outage_heals_within_a_session_timeout() {
     assert!(consumed < SESSION_TIMEOUT + SOON, "{consumed:?}");
 }
 
-/// How long after the broker was back the records published then were consumed.
+/// Returns how long after the broker's restart the records published then were consumed.
 async fn heals_after_a_kill(own: &OwnKafka, session_timeout: Duration, outage: Duration) -> Duration {
     let kafka = kafka_at(&own.address);
     let topic = made_topic(&kafka, 3).await;
@@ -177,11 +177,11 @@ async fn heals_after_a_kill(own: &OwnKafka, session_timeout: Duration, outage: D
     ledger.wait("new records", |book| book.handled.len() == 20).await;
     let consumed = back.elapsed();
     eprintln!(
-        "after an outage of {outage:?} published {published:?}, consumed {consumed:?} after the broker was back"
+        "after an outage of {outage:?} published {published:?}, consumed {consumed:?} after the restart"
     );
 
-    let (troubles, owned) = ledger.read(|book| (book.troubles.clone(), book.owned.clone()));
-    assert!(troubles.len() <= 2 * workers.len(), "{troubles:?}");
+    let (errors, owned) = ledger.read(|book| (book.errors.clone(), book.owned.clone()));
+    assert!(errors.len() <= 2 * workers.len(), "{errors:?}");
     assert!(outage > session_timeout || owned == shares);
     for worker in workers {
         worker.leave().await;

@@ -1,4 +1,4 @@
-//! How fast publishing is, and what is done about what brokers refuse, on a real Kafka.
+//! Speed of publishing, and records that brokers refuse, on a real Kafka.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A group member under test that handles what it gets, and a ledger in which all of a group write it down.
+//! Group member under test, and a ledger in which all members of a group record what they did.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::broker::{MemberEvent, TopicPartition};
 
-/// What the members of a group did, as it happens.
+/// Record of what the members of a group did.
 #[derive(Clone)]
 pub struct Ledger(Arc<watch::Sender<Book>>);
 
@@ -21,7 +21,7 @@ pub struct Book {
     pub handled: BTreeMap<Bytes, u32>,
     /// Partitions by worker.
     pub owned: BTreeMap<usize, BTreeSet<i32>>,
-    pub troubles: Vec<BrokerError>,
+    pub errors: Vec<BrokerError>,
 }
 
 impl Default for Ledger {
@@ -40,7 +40,7 @@ impl Ledger {
         read(&self.0.borrow())
     }
 
-    /// How many partitions each worker owns, in rising order.
+    /// Counts the partitions of each worker, in rising order.
     pub fn shares(book: &Book) -> Vec<usize> {
         let mut shares: Vec<usize> = book.owned.values().map(BTreeSet::len).collect();
         shares.sort_unstable();
@@ -56,7 +56,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// `pace` is slept after each batch.
+    /// Joins the group; sleeps for `pace` after each batch.
     pub async fn start(kafka: &Kafka, membership: Membership, ledger: &Ledger, pace: Duration) -> Self {
         let member = kafka.join(membership).await.unwrap();
         let stop = CancellationToken::new();
@@ -123,7 +123,7 @@ async fn work(
                     let owned = book.owned.get_mut(&number).unwrap();
                     *owned = owned.difference(&gone).copied().collect();
                 });
-                // The member's patience may be over.
+                // Fails when the time limit of the reply is over.
                 let _ = revocation.reply.send(positions(&offsets));
             }
             MemberEvent::Records(records) => {
@@ -139,8 +139,8 @@ async fn work(
                 });
                 tokio::time::sleep(pace).await;
             }
-            MemberEvent::Passed(_) => {}
-            MemberEvent::Trouble(error) => ledger.0.send_modify(|book| book.troubles.push(error)),
+            MemberEvent::EndReached(_) => {}
+            MemberEvent::Error(error) => ledger.0.send_modify(|book| book.errors.push(error)),
         }
     }
 }

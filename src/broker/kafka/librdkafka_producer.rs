@@ -1,8 +1,7 @@
-//! Publishing of records whose headers repeat, have no value or are in another order than their names': rskafka keeps headers
-//! in a sorted map. Only dead letters have such headers, those of others' records.
+//! Publishes, through librdkafka, records whose headers repeat, have no value or are not sorted by name: rskafka keeps
+//! headers in a sorted map. Only dead letters of other producers' records have such headers.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -13,28 +12,26 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::sync::oneshot;
 
-use super::{errors, limit, security};
+use super::{errors, limits, security};
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
 use crate::config::KafkaConfig;
 
-/// At the end of the process, for what is on its way.
-const FLUSH: Duration = Duration::from_secs(1);
-
 type Outcome = Result<Position, BrokerError>;
 
-/// Made when it is first needed.
-pub(super) struct RawProducer {
+/// Producer for records that rskafka can't carry. Its client is made with the first of them.
+pub(super) struct LibrdkafkaProducer {
     config: Arc<KafkaConfig>,
     producer: OnceLock<ThreadedProducer<Receipts>>,
 }
 
-impl RawProducer {
-    /// Makes a producer that writes batches as they are given.
+impl LibrdkafkaProducer {
+    /// Makes a producer without a client.
     pub fn new(config: Arc<KafkaConfig>) -> Self {
         Self { config, producer: OnceLock::new() }
     }
 
-    /// `name` is the topic's in the cluster. The answer comes within `limit::PRODUCE`.
+    /// Publishes a record. `name` is the topic's name in the cluster. The outcome comes within
+    /// `limits::PRODUCE_TIMEOUT`.
     pub fn publish(&self, name: &str, at: TopicPartition, record: &Record) -> oneshot::Receiver<Outcome> {
         let (reply, receipt) = oneshot::channel();
         let producer = match self.producer() {
@@ -54,6 +51,7 @@ impl RawProducer {
             .headers(headers);
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
+        // Queued only: the outcome comes to `Receipts::delivery`, on librdkafka's thread.
         if let Err((error, message)) = producer.send(message) {
             let _ = message.delivery_opaque.1.send(Err(refusal(&error)));
         }
@@ -69,19 +67,22 @@ impl RawProducer {
         let producer = settings
             .set("bootstrap.servers", self.config.brokers.join(","))
             .set("acks", "all")
-            .set("message.timeout.ms", limit::PRODUCE.as_millis().to_string())
+            .set("message.timeout.ms", limits::PRODUCE_TIMEOUT.as_millis().to_string())
+            // Dead letters are rare, so there is nothing to wait for.
             .set("linger.ms", "0")
             .set("allow.auto.create.topics", "false")
             .set("log.connection.close", "false")
             .create_with_context(Receipts)?;
+        // Another call may have made one meanwhile: then that one is used, and this one is dropped.
         Ok(self.producer.get_or_init(|| producer))
     }
 }
 
-impl Drop for RawProducer {
+impl Drop for LibrdkafkaProducer {
     fn drop(&mut self) {
         if let Some(producer) = self.producer.get() {
-            let _ = producer.flush(FLUSH);
+            // Fails at the time limit; the receipts of what is left report it.
+            let _ = producer.flush(limits::FLUSH_TIMEOUT);
         }
     }
 }
@@ -100,7 +101,7 @@ fn refusal(error: &KafkaError) -> BrokerError {
     errors::from_rdkafka(code, &error.to_string())
 }
 
-/// Hands each record's outcome to who waits for it.
+/// Delivers each record's outcome to its receipt.
 struct Receipts;
 
 impl ClientContext for Receipts {
@@ -122,7 +123,7 @@ impl ProducerContext for Receipts {
             Ok(message) => Ok(Position { topic, partition, offset: message.offset() }),
             Err((error, _)) => Err(refusal(error)),
         };
-        // Who waited may be gone.
+        // Fails when the publisher has stopped waiting.
         let _ = reply.send(outcome);
     }
 }

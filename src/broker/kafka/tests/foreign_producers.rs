@@ -1,4 +1,4 @@
-//! What other producers write: transactions, every codec, batches that nobody can decode.
+//! Records of other producers: transactions, every codec, batches that can't be decoded.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ async fn topic_of(kafka: &Kafka, partitions: i32) -> String {
     topic
 }
 
-/// What a member is given until each partition is known to be read to `ends`: its deliveries, and the ends told.
+/// Returns the deliveries of a member until each partition is read up to `ends`.
 async fn read_to(kafka: &Kafka, topic: &str, ends: &BTreeMap<i32, i64>) -> Vec<Delivery> {
     let mut member = kafka.join(membership(&unique(), topic)).await.unwrap();
     let (mut deliveries, mut next) = (Vec::new(), BTreeMap::new());
@@ -47,12 +47,12 @@ async fn read_to(kafka: &Kafka, topic: &str, ends: &BTreeMap<i32, i64>) -> Vec<D
                     }
                     deliveries.extend(records);
                 }
-                MemberEvent::Passed(end) => _ = next.insert(end.partition, end.offset),
-                MemberEvent::Assigned(_) | MemberEvent::Revoked(_) | MemberEvent::Trouble(_) => {}
+                MemberEvent::EndReached(end) => _ = next.insert(end.partition, end.offset),
+                MemberEvent::Assigned(_) | MemberEvent::Revoked(_) | MemberEvent::Error(_) => {}
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("every partition is read to its end");
+    tokio::time::timeout(STEP_TIMEOUT, reading).await.expect("every partition is read to its end");
     member.leave().await;
     deliveries
 }
@@ -66,7 +66,7 @@ fn values(deliveries: &[Delivery]) -> Vec<(i64, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transaction_markers_and_aborted_records_are_passed() {
+async fn transaction_markers_and_aborted_records_are_skipped() {
     let Some(kafka) = kafka() else { return };
     let topic = topic_of(&kafka, 3).await;
     let theirs = producer(&[("transactional.id", &unique())]).unwrap();
@@ -147,9 +147,9 @@ async fn every_codec_is_read() {
     assert_eq!(values(&kafka.read(&from, 9).await.unwrap()), expected);
 }
 
-/// A few kilobytes for brokers, which look at the compressed size only.
+/// Publishes a batch of a few kilobytes for brokers, which look at the compressed size only.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_grows_beyond_all_bounds_is_told_and_passed() {
+async fn a_batch_that_grows_beyond_all_bounds_is_reported_and_skipped() {
     let Some(kafka) = kafka() else { return };
     let topic = topic_of(&kafka, 2).await;
     for partition in 0..2 {
@@ -184,7 +184,7 @@ async fn a_batch_that_grows_beyond_all_bounds_is_told_and_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_of_topics_are_told() {
+async fn settings_of_topics_are_read() {
     use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
     let Some(kafka) = kafka() else { return };
     let topic = unique();

@@ -1,4 +1,4 @@
-//! How far a group has come: its committed offsets, asked for without being a member.
+//! Committed offsets of a group, read without joining it.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::broker::BrokerError;
-use crate::broker::kafka::{errors, limit, security};
+use crate::broker::kafka::{errors, limits, security};
 use crate::config::KafkaConfig;
 
-/// Blocks for at most `limit::READ`. A consumer that never subscribes is no member.
+/// Reads a group's committed offsets of a topic. Blocks for at most `limits::READ_TIMEOUT`. The consumer never
+/// subscribes, so it does not join the group.
 pub(in crate::broker::kafka) fn committed(
     config: &KafkaConfig,
     group: &str,
@@ -21,7 +22,7 @@ pub(in crate::broker::kafka) fn committed(
     };
     let mut settings = ClientConfig::new();
     security::librdkafka(&mut settings, config);
-    let asker: BaseConsumer = settings
+    let client: BaseConsumer = settings
         .set("bootstrap.servers", config.brokers.join(","))
         .set("group.id", group)
         .set("enable.auto.commit", "false")
@@ -31,7 +32,7 @@ pub(in crate::broker::kafka) fn committed(
         .map_err(unavailable)?;
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition_range(topic, 0, partitions - 1);
-    let answer = asker.committed_offsets(wanted, limit::READ).map_err(unavailable)?;
+    let answer = client.committed_offsets(wanted, limits::READ_TIMEOUT).map_err(unavailable)?;
     let elements = answer.elements();
     let known = elements.iter().filter_map(|element| match element.offset() {
         Offset::Offset(offset) => Some((element.partition(), offset)),

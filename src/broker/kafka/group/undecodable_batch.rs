@@ -1,7 +1,7 @@
-//! Batches that can't be decoded: which partition they lie in, where they end, and how the consumer gets past them.
+//! Skips batches that can't be decoded: finds the partition that they lie in and their end, and seeks behind them.
 //!
-//! librdkafka says at which offset such a batch begins and nothing else; then it asks for the same batch for ever. So a
-//! second consumer, which is no member, reads from single offsets: within the batch it meets the same error.
+//! librdkafka reports only the offset at which such a batch begins, and then fetches the same batch for ever. So a
+//! second consumer, which is no member, reads from single offsets: within the batch it gets the same error.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,20 +12,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
-use super::LARGEST_BATCH;
 use super::context::Context;
 use crate::broker::kafka::decode::{self, Signal};
-use crate::broker::kafka::security;
+use crate::broker::kafka::{limits, security};
 use crate::broker::{Delivery, Position, Record, TopicPartition, Undecodable};
 use crate::config::KafkaConfig;
 
-/// Time limit for reading one offset.
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
-/// Time that a broker has to answer a question.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-
-/// Finds the batch that begins at `begin` among the consumer's partitions and has the consumer go on behind it. Returns what
-/// stands for the batch; `None` when it isn't found now: librdkafka will complain again. `next` tells what was given last.
+/// Finds the batch that begins at `begin` among the consumer's partitions and makes the consumer continue behind it.
+/// Returns a delivery that stands for the batch; `None` when it isn't found now: librdkafka will report it again.
+/// `next` returns the next offset behind what was delivered of a partition.
 pub(super) fn skip(
     config: &Arc<KafkaConfig>,
     consumer: &BaseConsumer<Context>,
@@ -45,12 +40,14 @@ pub(super) fn skip(
             return None;
         }
     };
-    if let Err(error) = consumer.seek(&name, partition, Offset::Offset(next_offset), ANSWER_LIMIT) {
-        log::debug!(topic:% = name, partition, error:% = error; "undecodable batch not passed");
+    if let Err(error) =
+        consumer.seek(&name, partition, Offset::Offset(next_offset), limits::OFFSET_QUERY_TIMEOUT)
+    {
+        log::debug!(topic:% = name, partition, error:% = error; "undecodable batch not skipped");
         return None;
     }
     let at = TopicPartition { topic: consumer.context().topic(&name), partition };
-    // A batch may begin below what is committed.
+    // A batch may begin below the committed offset.
     let offset = next(&at).or_else(|| committed(consumer, &name, partition)).unwrap_or(begin).max(begin);
     let position = Position { topic: at.topic, partition, offset: offset.min(next_offset - 1) };
     Some(Delivery {
@@ -64,14 +61,14 @@ pub(super) fn skip(
 fn committed(consumer: &BaseConsumer<Context>, name: &str, partition: i32) -> Option<i64> {
     let mut list = TopicPartitionList::new();
     list.add_partition(name, partition);
-    let answer = consumer.committed_offsets(list, ANSWER_LIMIT).ok()?;
+    let answer = consumer.committed_offsets(list, limits::OFFSET_QUERY_TIMEOUT).ok()?;
     match answer.find_partition(name, partition)?.offset() {
         Offset::Offset(offset) => Some(offset),
         Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
     }
 }
 
-/// The cluster's name of the topic, the partition, and the first offset behind the batch.
+/// Finds the topic (by its name in the cluster), the partition, and the first offset behind the batch.
 fn find(
     config: &Arc<KafkaConfig>,
     consumer: &BaseConsumer<Context>,
@@ -80,9 +77,9 @@ fn find(
     let probe = Probe::new(config)?;
     for element in consumer.assignment()?.elements() {
         let (name, partition) = (element.topic(), element.partition());
-        let (low, high) = consumer.fetch_watermarks(name, partition, ANSWER_LIMIT)?;
+        let (low, high) = consumer.fetch_watermarks(name, partition, limits::OFFSET_QUERY_TIMEOUT)?;
         let first = begin.max(low);
-        if first < high && probe.meets(name, partition, first, begin)? {
+        if first < high && probe.is_within(name, partition, first, begin)? {
             let next_offset = probe.end(name, partition, begin, first..high)?;
             return Ok(Some((name.to_owned(), partition, next_offset)));
         }
@@ -90,19 +87,19 @@ fn find(
     Ok(None)
 }
 
-struct Probe(BaseConsumer<Ear>);
+struct Probe(BaseConsumer<LastSignal>);
 
-/// Hears what librdkafka says of the partition.
+/// Context that keeps librdkafka's last report about the partition.
 #[derive(Default)]
-struct Ear(Mutex<Option<Signal>>);
+struct LastSignal(Mutex<Option<Signal>>);
 
-impl Ear {
+impl LastSignal {
     fn take(&self) -> Option<Signal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl ClientContext for Ear {
+impl ClientContext for LastSignal {
     fn error(&self, error: KafkaError, reason: &str) {
         if let Some(signal) = decode::signal(error.rdkafka_error_code(), reason) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
@@ -114,7 +111,7 @@ impl ClientContext for Ear {
     }
 }
 
-impl ConsumerContext for Ear {}
+impl ConsumerContext for LastSignal {}
 
 impl Probe {
     fn new(config: &KafkaConfig) -> KafkaResult<Self> {
@@ -122,7 +119,7 @@ impl Probe {
         security::librdkafka(&mut settings, config);
         settings
             .set("bootstrap.servers", config.brokers.join(","))
-            // librdkafka wants one; nothing is joined and nothing committed.
+            // librdkafka requires one; no group is joined and nothing is committed.
             .set("group.id", "filesys-probe")
             .set("enable.auto.commit", "false")
             .set("allow.auto.create.topics", "false")
@@ -133,18 +130,18 @@ impl Probe {
             .set("fetch.error.backoff.ms", "50")
             .set("queued.min.messages", "1")
             .set("fetch.max.bytes", "8388608")
-            .set("receive.message.max.bytes", LARGEST_BATCH)
+            .set("receive.message.max.bytes", limits::MAX_READ_BATCH_BYTES)
             .set("log.connection.close", "false");
-        Ok(Self(settings.create_with_context(Ear::default())?))
+        Ok(Self(settings.create_with_context(LastSignal::default())?))
     }
 
-    /// Whether reading from `offset` on meets the batch that begins at `begin` and can't be decoded.
-    fn meets(&self, name: &str, partition: i32, offset: i64, begin: i64) -> KafkaResult<bool> {
+    /// Tells whether `offset` lies in the undecodable batch that begins at `begin`.
+    fn is_within(&self, name: &str, partition: i32, offset: i64, begin: i64) -> KafkaResult<bool> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(name, partition, Offset::Offset(offset))?;
         self.0.context().take();
         self.0.assign(&list)?;
-        let until = Instant::now() + PROBE_LIMIT;
+        let until = Instant::now() + limits::OFFSET_PROBE_TIMEOUT;
         while Instant::now() < until {
             match self.0.poll(Duration::from_millis(100)) {
                 None => {}
@@ -152,18 +149,19 @@ impl Probe {
                 Some(Err(error)) => match self.0.context().take() {
                     Some(Signal::Undecodable { offset, .. }) => return Ok(offset == begin),
                     Some(Signal::End(_)) => return Ok(false),
-                    None => log::debug!(error:% = error; "undecodable batch is looked for"),
+                    None => log::debug!(error:% = error; "probing for an undecodable batch"),
                 },
             }
         }
         Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
     }
 
-    /// The first offset that is not in the batch, which has the first of `offsets` and ends with them at the latest.
+    /// Returns the first offset behind the batch, which contains the first of `offsets` and ends with them at the
+    /// latest: by doubling steps, then by bisection.
     fn end(&self, name: &str, partition: i32, begin: i64, offsets: Range<i64>) -> KafkaResult<i64> {
         let (mut within, mut behind, mut step) = (offsets.start, offsets.end, 1);
         while within + step < behind {
-            if !self.meets(name, partition, within + step, begin)? {
+            if !self.is_within(name, partition, within + step, begin)? {
                 behind = within + step;
                 break;
             }
@@ -172,7 +170,7 @@ impl Probe {
         }
         while within + 1 < behind {
             let middle = within + (behind - within) / 2;
-            if self.meets(name, partition, middle, begin)? {
+            if self.is_within(name, partition, middle, begin)? {
                 within = middle;
             } else {
                 behind = middle;

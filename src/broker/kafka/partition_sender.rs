@@ -1,141 +1,71 @@
-//! Lane of one partition: sends what has piled up while its last request was in flight, and outlasts its leader's end.
+//! Sender of one partition: sends what has been queued while its last request was in flight, and outlives its leader.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rskafka::chrono::{DateTime, Utc};
 use rskafka::client::error::ProtocolError;
 use rskafka::client::partition::Compression;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::client::Client;
-use super::producer::Topic;
-use super::{errors, limit, size};
+use super::partition_queue::{PartitionHealth, Pending, TopicQueues};
+use super::{errors, limits, size};
 use crate::broker::{BrokerError, Position, Record, TopicPartition};
 use crate::domain::Pacing;
 use crate::telemetry::Outage;
 
-pub(super) const BATCH_RECORDS: usize = 1_000;
-const BATCH_BYTES: usize = 900_000;
-/// rskafka writes a request of more than its buffer's 8 KiB in two parts and sets no `TCP_NODELAY`: over loopback
-/// one of less than a segment (64 KiB) then waits 40 ms for the first part's delayed acknowledgement. So what has
-/// piled up goes in requests below the one size while it is not above the other.
-const ONE_WRITE_BYTES: usize = 7_000;
-const ONE_SEGMENT_BYTES: usize = 80_000;
-/// What Kafka's format adds to most records.
-const RECORD_OVERHEAD: usize = 12;
-/// Under load, between two requests for one partition: brokers work by the request.
-const EVERY: Duration = Duration::from_millis(16);
-/// Records in a request under load.
-const CROWD: usize = 4;
-
-/// A request without an answer for this long makes the partition slow: records without a key go elsewhere.
-const SLOW_AFTER: Duration = Duration::from_millis(500);
-/// From then on the leader is asked, on another connection and again and again, whether it is alive.
-const PROBE_AFTER: Duration = Duration::from_secs(2);
-/// A connection that has answered within this time belongs to a broker that can't have been replaced meanwhile.
-const PROVEN_FOR: Duration = Duration::from_secs(5);
-/// Between two tries of what fails.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-type Outcome = Result<Position, BrokerError>;
-
-/// A record on its way. One whose publisher is gone is not sent, nor one whose deadline is over.
-pub(super) struct Pending {
-    pub record: Record,
-    pub reply: oneshot::Sender<Outcome>,
-    pub deadline: Instant,
-}
-
-/// Whether a partition takes records, as its lane found out last.
-#[derive(Debug, Default)]
-pub(super) struct Health(AtomicU8);
-
-impl Health {
-    const ANSWERS: u8 = 0;
-    const SLOW: u8 = 1;
-    const FAILED: u8 = 2;
-
-    /// Tells whether the last request was answered in time.
-    pub fn answers(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::ANSWERS
-    }
-
-    /// Tells whether the last request failed.
-    pub fn has_failed(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::FAILED
-    }
-
-    /// Notes a request that was answered in time.
-    pub fn works(&self) {
-        self.0.store(Self::ANSWERS, Ordering::Relaxed);
-    }
-
-    /// Unless it has failed, which says more.
-    pub fn is_slow(&self) {
-        let (from, to) = (Self::ANSWERS, Self::SLOW);
-        // An error means that it is one of the others already.
-        let _ = self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    /// Notes a request that failed.
-    pub fn fails(&self) {
-        self.0.store(Self::FAILED, Ordering::Relaxed);
-    }
-}
-
-/// Runs until the producer ends.
+/// Sends a partition's records until the producer ends.
 pub(super) async fn run(
     client: Arc<Client>,
-    topic: Arc<Topic>,
+    topic: Arc<TopicQueues>,
     at: TopicPartition,
     queue: mpsc::Receiver<Pending>,
-    health: Arc<Health>,
+    health: Arc<PartitionHealth>,
 ) {
-    let mut lane = Lane {
+    let mut sender = PartitionSender {
         client,
         topic,
         at,
         queue,
         health,
         waiting: VecDeque::new(),
-        pace: Pacing::new(EVERY, CROWD),
-        pause: FIRST_PAUSE,
-        proven: Instant::now(),
-        outage: Outage::new("partition unavailable", "partition available again"),
+        pace: Pacing::new(limits::MIN_BATCH_INTERVAL, limits::BATCHING_THRESHOLD),
+        pause: limits::FIRST_RETRY_PAUSE,
+        last_good: Instant::now(),
+        outage: Outage::new("partition unavailable", "partition recovered"),
     };
-    while lane.round().await {}
+    while sender.step().await {}
 }
 
-struct Lane {
+struct PartitionSender {
     client: Arc<Client>,
-    topic: Arc<Topic>,
+    topic: Arc<TopicQueues>,
     at: TopicPartition,
     queue: mpsc::Receiver<Pending>,
-    health: Arc<Health>,
+    health: Arc<PartitionHealth>,
     waiting: VecDeque<Pending>,
     pace: Pacing,
-    /// Before the next try, while the partition fails.
+    /// Pause before the next try, while the partition fails.
     pause: Duration,
-    /// When the present connection was last known to be good.
-    proven: Instant,
+    /// Time at which the present connection was last known to work.
+    last_good: Instant,
     outage: Outage,
 }
 
-impl Lane {
-    /// Sends one request, or tries once to reach the leader; false when nobody publishes any more.
-    async fn round(&mut self) -> bool {
+impl PartitionSender {
+    /// Sends one request, or tries once to reach the leader. Returns false when the producer has ended.
+    async fn step(&mut self) -> bool {
         if self.health.has_failed() {
-            if !self.rest().await {
+            if !self.back_off().await {
                 return false;
             }
         } else if self.waiting.is_empty() {
             let Some(first) = self.queue.recv().await else { return false };
             self.waiting.push_back(first);
+            // Only under load: a lone record is sent at once.
             if let Some(pause) = self.pace.pause(std::time::Instant::now()) {
                 tokio::time::sleep(pause).await;
             }
@@ -147,6 +77,7 @@ impl Lane {
         }
         self.pace.record(std::time::Instant::now(), batch.len());
         if let Err((unsent, error)) = self.send(batch).await {
+            // Back to the front, so that the partition keeps its order.
             for pending in unsent.into_iter().rev() {
                 self.waiting.push_front(pending);
             }
@@ -155,9 +86,10 @@ impl Lane {
         true
     }
 
-    /// Takes from the queue what fits a batch; leaves out what nobody waits for.
+    /// Takes as many records from the queue as fit a batch. Drops those whose receipt is gone, and refuses those whose
+    /// deadline is over.
     fn fill(&mut self) {
-        while self.waiting.len() < BATCH_RECORDS
+        while self.waiting.len() < limits::MAX_BATCH_RECORDS
             && let Ok(next) = self.queue.try_recv()
         {
             self.waiting.push_back(next);
@@ -177,10 +109,11 @@ impl Lane {
         }
     }
 
-    /// Pauses before the next try; what could go elsewhere does. With nothing to send, asks whether the leader is back.
-    async fn rest(&mut self) -> bool {
+    /// Waits before the next try; meanwhile records without a key move to other partitions. With nothing to send, asks
+    /// whether the leader has recovered.
+    async fn back_off(&mut self) -> bool {
         let until = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(limits::MAX_RETRY_PAUSE);
         loop {
             self.fill();
             self.move_elsewhere();
@@ -189,7 +122,8 @@ impl Lane {
                 Ok(None) => return false,
                 Err(_) => break,
             }
-            if self.waiting.len() >= BATCH_RECORDS {
+            // Memory is bounded: what doesn't fit stays in the queue, whose publishers then wait.
+            if self.waiting.len() >= limits::MAX_BATCH_RECORDS {
                 tokio::time::sleep_until(until).await;
                 break;
             }
@@ -209,17 +143,19 @@ impl Lane {
     }
 
     fn works(&mut self) {
-        self.proven = Instant::now();
+        self.last_good = Instant::now();
         self.health.works();
         self.outage.works();
     }
 
     async fn on_failure(&mut self, error: BrokerError) {
-        // The next try makes a connection of its own.
-        self.proven = Instant::now();
-        // Where no broker answers nothing is gained by waiting here: publishers are told, and decide.
-        let is_ours = matches!(error, BrokerError::Unavailable(_)) && self.client.is_reachable().await;
-        if is_ours {
+        // The next try makes a new connection.
+        self.last_good = Instant::now();
+        // Only an outage of this partition alone is waited for here. When no broker answers, publishers are told at
+        // once: they know better whether to wait.
+        let is_partition_alone =
+            matches!(error, BrokerError::Unavailable(_)) && self.client.is_reachable().await;
+        if is_partition_alone {
             let TopicPartition { topic, partition } = &self.at;
             self.outage.fails(format_args!("{topic}-{partition}: {error}"));
             self.health.fails();
@@ -227,15 +163,15 @@ impl Lane {
             return;
         }
         self.health.works();
-        // What comes later in the partition must not overtake what failed.
+        // Everything queued is refused with it: later records must not overtake those that failed.
         refuse(self.waiting.drain(..), &error);
         while let Ok(pending) = self.queue.try_recv() {
             refuse([pending], &error);
         }
     }
 
-    /// Answers every record, but those of an error. A batch that the broker refuses is halved until only those to
-    /// blame are refused.
+    /// Sends a batch and answers its records; on an error, returns those without an answer. A batch that the broker
+    /// refuses is halved until only the records at fault are refused.
     async fn send(&mut self, batch: Vec<Pending>) -> Result<(), (Vec<Pending>, BrokerError)> {
         let mut parts = VecDeque::from([batch]);
         while let Some(mut part) = parts.pop_front() {
@@ -245,14 +181,15 @@ impl Lane {
             match self.produce(&part).await {
                 Ok(offsets) => {
                     self.works();
-                    self.pause = FIRST_PAUSE;
+                    self.pause = limits::FIRST_RETRY_PAUSE;
                     for (pending, offset) in part.into_iter().zip(offsets) {
                         let TopicPartition { topic, partition } = self.at.clone();
-                        // The publisher may have stopped waiting.
+                        // Fails when the publisher has stopped waiting.
                         let _ = pending.reply.send(Ok(Position { topic, partition, offset }));
                     }
                 }
                 Err(BrokerError::Rejected(_)) if part.len() > 1 => {
+                    // The second half goes in first, so that the first half is sent before it.
                     let rest = part.split_off(part.len() / 2);
                     parts.push_front(rest);
                     parts.push_front(part);
@@ -269,14 +206,15 @@ impl Lane {
         Ok(())
     }
 
-    /// Gives up on a leader that has gone silent, and waits for one that is alive: its followers may not be.
+    /// Sends one request and waits for its answer. Gives up on a leader that no longer responds, and goes on waiting
+    /// for one that is alive: it may wait for followers that are not.
     async fn produce(&mut self, part: &[Pending]) -> Result<Vec<i64>, BrokerError> {
         let (client, at) = (Arc::clone(&self.client), self.at.clone());
-        let is_proven = self.proven.elapsed() <= PROVEN_FOR;
-        let mut next_probe = Instant::now() + PROBE_AFTER;
+        let is_trusted = self.last_good.elapsed() <= limits::CONNECTION_TRUST_TIME;
+        let mut next_probe = Instant::now() + limits::LEADER_PROBE_INTERVAL;
         let mut request = std::pin::pin!(produce(&client, &at, part));
         loop {
-            if let Ok(outcome) = timeout(SLOW_AFTER, &mut request).await {
+            if let Ok(outcome) = timeout(limits::SLOW_AFTER, &mut request).await {
                 return outcome;
             }
             self.health.is_slow();
@@ -285,25 +223,26 @@ impl Lane {
             if Instant::now() < next_probe {
                 continue;
             }
+            // Over a connection of its own: the request's may be dead without either end noticing.
             let probe = tokio::select! {
                 outcome = &mut request => return outcome,
                 probe = client.connect_partition(&at) => probe,
             };
             probe.map_err(|error| BrokerError::Unavailable(format!("the leader is silent: {error}")))?;
-            if !is_proven {
+            if !is_trusted {
                 return Err(BrokerError::Unavailable("the connection to the leader is dead".to_owned()));
             }
-            next_probe = Instant::now() + PROBE_AFTER;
+            next_probe = Instant::now() + limits::LEADER_PROBE_INTERVAL;
         }
     }
 }
 
 /// Takes as many records from the front as one request takes, at least one.
 fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
-    let bytes = |pending: &Pending| size(&pending.record) + RECORD_OVERHEAD;
+    let bytes = |pending: &Pending| size(&pending.record) + limits::RECORD_OVERHEAD_BYTES;
     let limit = match waiting.iter().map(bytes).sum::<usize>() {
-        ..ONE_SEGMENT_BYTES => ONE_WRITE_BYTES,
-        ONE_SEGMENT_BYTES.. => BATCH_BYTES,
+        ..limits::SEGMENT_BYTES => limits::ONE_WRITE_BYTES,
+        limits::SEGMENT_BYTES.. => limits::MAX_BATCH_BYTES,
     };
     let mut sum = 0;
     let fitting = waiting.iter().take_while(|pending| {
@@ -322,8 +261,8 @@ fn refuse(records: impl IntoIterator<Item = Pending>, error: &BrokerError) {
 
 async fn produce(client: &Client, at: &TopicPartition, part: &[Pending]) -> Result<Vec<i64>, BrokerError> {
     client
-        .call_partition(at, limit::PRODUCE, |partition| async move {
-            // Waits for all in-sync replicas (acks=-1); rskafka knows nothing else.
+        .call_partition(at, limits::PRODUCE_TIMEOUT, |partition| async move {
+            // acks=-1: the answer comes once all in-sync replicas have the batch. rskafka knows no other setting.
             let produce = |at| partition.produce(to_rskafka(part, at), Compression::NoCompression);
             match produce(Utc::now()).await {
                 Err(error) if errors::protocol_error(&error) == Some(ProtocolError::InvalidTimestamp) => {
@@ -340,7 +279,7 @@ async fn produce(client: &Client, at: &TopicPartition, part: &[Pending]) -> Resu
         .await
 }
 
-/// What Kafka takes for no time at all. Brokers refuse times too far from theirs: since 4.0, more than an hour ahead.
+/// Timestamp that Kafka takes for none. Brokers refuse times too far from theirs: since 4.0, more than an hour ahead.
 const NO_TIME: DateTime<Utc> = match DateTime::from_timestamp_millis(-1) {
     Some(time) => time,
     None => DateTime::UNIX_EPOCH,
@@ -363,6 +302,7 @@ fn record_at(record: &Record, timestamp: DateTime<Utc>) -> rskafka::record::Reco
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -380,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn a_large_pile_goes_in_large_batches_of_at_least_one_record() {
-        let half = BATCH_BYTES / 2 - RECORD_OVERHEAD;
-        assert_eq!(batches(&[BATCH_BYTES, half, half, 10, half]), [1, 2, 2]);
+    fn a_long_queue_goes_in_large_batches_of_at_least_one_record() {
+        let half = limits::MAX_BATCH_BYTES / 2 - limits::RECORD_OVERHEAD_BYTES;
+        assert_eq!(batches(&[limits::MAX_BATCH_BYTES, half, half, 10, half]), [1, 2, 2]);
     }
 
     #[test]
-    fn a_small_pile_goes_in_requests_of_one_write() {
+    fn a_short_queue_goes_in_requests_of_one_write() {
         assert_eq!(batches(&[3_000, 3_000, 3_000, 20_000, 10]), [2, 1, 1, 1]);
         assert_eq!(batches(&[100; 60]), [60], "that is {} bytes", 60 * 112);
     }

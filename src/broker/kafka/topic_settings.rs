@@ -1,4 +1,4 @@
-//! Topics' settings, which rskafka can't ask for.
+//! Settings of topics, through librdkafka: rskafka can't read them.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 
 use super::prefix::Prefix;
-use super::reader::Quiet;
-use super::{errors, limit, security};
+use super::reader::QuietContext;
+use super::{errors, limits, security};
 use crate::broker::BrokerError;
 use crate::config::KafkaConfig;
 use crate::domain::topic_settings::TopicSettings;
 
-/// Settings of those of `topics` that exist; empty where the cluster lets nobody read them.
+/// Returns the settings of the topics that exist; empty where reading them is not allowed.
 pub(super) async fn describe(
     config: &KafkaConfig,
     prefix: &Prefix,
@@ -34,11 +34,11 @@ pub(super) async fn describe(
         .set("allow.auto.create.topics", "false")
         .set("log.connection.close", "false");
     let names: Vec<String> = topics.keys().map(|topic| prefix.add(topic)).collect();
-    let admin: AdminClient<Quiet> = client.create_with_context(Quiet).map_err(unavailable)?;
+    let admin: AdminClient<QuietContext> = client.create_with_context(QuietContext).map_err(unavailable)?;
     let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    let options = AdminOptions::new().request_timeout(Some(limit::METADATA));
+    let options = AdminOptions::new().request_timeout(Some(limits::METADATA_TIMEOUT));
     let asked = admin.describe_configs(&resources, &options);
-    let answer = tokio::time::timeout(limit::METADATA, asked).await;
+    let answer = tokio::time::timeout(limits::METADATA_TIMEOUT, asked).await;
     let answer =
         answer.map_err(|_| BrokerError::Unavailable("no answer about topics' settings".to_owned()))?;
     let mut settings: BTreeMap<String, TopicSettings> = topics
@@ -62,11 +62,12 @@ pub(super) async fn describe(
     Ok(settings)
 }
 
-/// The fewest copies of any partition. Blocks for at most `limit::METADATA` for each topic.
+/// Returns the lowest number of replicas of each topic's partitions. Blocks for at most `limits::METADATA_TIMEOUT` for
+/// each topic.
 fn replicas(client: &ClientConfig, names: Vec<String>) -> Result<Vec<(String, Option<i32>)>, KafkaError> {
-    let asker: BaseConsumer = client.create()?;
+    let client: BaseConsumer = client.create()?;
     let of_one = |name: String| {
-        let metadata = asker.fetch_metadata(Some(&name), limit::METADATA)?;
+        let metadata = client.fetch_metadata(Some(&name), limits::METADATA_TIMEOUT)?;
         let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
         let fewest = partitions.map(|partition| partition.replicas().len()).min();
         Ok((name, fewest.and_then(|count| i32::try_from(count).ok())))
