@@ -3,7 +3,7 @@
 #[cfg(feature = "chaos")]
 pub mod armed;
 
-/// A step at which the process may die, stop, wait or panic, as its environment says.
+/// Marks a crash point: a step at which the process may be killed, stopped, delayed or panic, as its environment says.
 macro_rules! point {
     ($point:ident) => {
         #[cfg(feature = "chaos")]
@@ -11,7 +11,7 @@ macro_rules! point {
     };
 }
 
-/// Panics over a title with a certain mark.
+/// Panics when a title contains a certain mark.
 macro_rules! panic_over {
     ($title:expr) => {
         #[cfg(feature = "chaos")]

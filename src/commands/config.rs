@@ -46,6 +46,6 @@ fn from(setting: &Effective) -> String {
         Source::File => format!("file of {variable}"),
         Source::Default => "default".to_owned(),
         Source::Unset => "not set".to_owned(),
-        Source::IgnoreReason => "ignored".to_owned(),
+        Source::Ignored => "ignored".to_owned(),
     }
 }

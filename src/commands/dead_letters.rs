@@ -9,7 +9,7 @@ use super::output::{self, Output};
 use super::{CommandError, CommandResult};
 use crate::actions::DeadLettersContext;
 use crate::actions::dead_letters;
-use crate::config::{Env, LettersSettings};
+use crate::config::{DeadLettersSettings, Env};
 use crate::db::Db;
 use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::messages::topics;
@@ -62,7 +62,7 @@ struct Chosen {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let LettersSettings { database, file_deadline } = LettersSettings::read(&mut env);
+    let DeadLettersSettings { database, file_deadline } = DeadLettersSettings::read(&mut env);
     env.finish()?;
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
     let ctx = DeadLettersContext { db, file_deadline };

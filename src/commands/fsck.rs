@@ -13,7 +13,7 @@ use super::{CommandError, CommandResult};
 use crate::actions::fsck::repair::{self, Terms};
 use crate::actions::fsck::{self, Finding, Options, Report, Stage};
 use crate::config::env::parse_duration;
-use crate::config::{Env, LettersSettings, S3Config};
+use crate::config::{DeadLettersSettings, Env, S3Config};
 use crate::db::Db;
 use crate::domain::Error;
 use crate::storage::Storage;
@@ -59,7 +59,7 @@ fn span(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let LettersSettings { database, file_deadline } = LettersSettings::read(&mut env);
+    let DeadLettersSettings { database, file_deadline } = DeadLettersSettings::read(&mut env);
     let s3 = S3Config::read(&mut env);
     env.finish()?;
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;

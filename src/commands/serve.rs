@@ -14,7 +14,7 @@ use crate::actions::doctor::{Services, explain_slow_start};
 use crate::actions::{ServeContext, files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
-use crate::config::roles::letters_group;
+use crate::config::roles::dead_letters_group;
 use crate::config::{Env, HttpConfig, RetentionConfig, ServeSettings};
 use crate::consumer::handlers::dead_letters::DeadLetterHandler;
 use crate::consumer::handlers::file_created::FileCreatedHandler;
@@ -124,7 +124,7 @@ impl Serve {
             session_timeout: self.session_timeout,
         };
         let keeper = format!("{}-dead-letters", self.client_id);
-        let letters = membership(letters_group(&self.group), keeper, topics::DEAD_LETTERS);
+        let letters = membership(dead_letters_group(&self.group), keeper, topics::DEAD_LETTERS);
         let letters = ctx.broker.join(letters).await.map_err(Error::from)?;
         let results = membership(self.group.clone(), self.client_id, topics::CREATED);
         let results = ctx.broker.join(results).await.map_err(Error::from)?;

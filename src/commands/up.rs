@@ -131,7 +131,7 @@ async fn schema_is_there(
     stop: &CancellationToken,
 ) -> Result<bool, CommandError> {
     const AGAIN: Duration = Duration::from_secs(1);
-    let outage = Outage::new("postgresql is away", "postgresql is back");
+    let outage = Outage::new("postgresql unavailable", "postgresql recovered");
     loop {
         let Some(made) = stop.run_until_cancelled(provision::schema(&database.url)).await else {
             return Ok(false);

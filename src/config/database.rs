@@ -1,13 +1,14 @@
-//! Where PostgreSQL is: one URL, or its parts.
+//! Connection settings of PostgreSQL: one URL, or its parts.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Env;
 use super::database_url::{self, DatabaseTarget};
 
+/// Connection settings of PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
-    /// A connection string as libpq takes it, with the password in it; `DatabaseTarget` reads it.
+    /// Connection string in libpq's syntax, with the password; `DatabaseTarget` parses it.
     pub url: SecretString,
     pub max_connections: usize,
 }
@@ -23,11 +24,12 @@ const PARTS: [&str; 7] = [
 ];
 
 impl DatabaseConfig {
-    /// True when the environment names a database in either form.
+    /// Tells whether the environment names a database, in either form.
     pub fn is_named(env: &Env) -> bool {
         env.is_set(&["DATABASE_URL", "DATABASE_HOST"])
     }
 
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         let max_connections = env.number(&["DATABASE_MAX_CONNECTIONS"], 10, 2..=1000);
         let has_parts = env.is_set(&PARTS);
@@ -54,14 +56,14 @@ impl DatabaseConfig {
         Self { url: url.unwrap_or_default(), max_connections }
     }
 
-    /// Host, port and database: what may be logged.
+    /// Returns host, port and database, which may be logged.
     pub fn address(&self) -> String {
         DatabaseTarget::parse(self.url.expose_secret())
             .map_or_else(|_| "unknown".to_owned(), |target| target.address())
     }
 }
 
-/// The parts as they are, without escapes.
+/// Builds the URL from the parts, whose values are not escaped.
 fn url_of_parts(env: &mut Env) -> Option<SecretString> {
     let required = [
         ("host", "DATABASE_HOST", "the server's name"),
@@ -71,7 +73,7 @@ fn url_of_parts(env: &mut Env) -> Option<SecretString> {
     let mut values = Vec::new();
     for (parameter, variable, what) in required {
         match env.text(&[variable]) {
-            // People write an address as in a URL.
+            // An IPv6 address may be written in brackets, as in a URL.
             Some(value) if parameter == "host" => {
                 let bare = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
                 values.push((parameter, bare.unwrap_or(&value).to_owned()));
@@ -91,7 +93,7 @@ fn url_of_parts(env: &mut Env) -> Option<SecretString> {
     let is_complete = required.iter().all(|(_, variable, _)| env.is_set(&[variable]));
     match database_url::of_parts(values) {
         Ok(url) => Some(url),
-        // Said already.
+        // Its problem was reported when it was read.
         Err(_) if !is_complete => None,
         Err(error) => {
             env.problem(format!("{}: {error}", PARTS.join(", ")));

@@ -1,4 +1,4 @@
-//! The settings that an environment amounts to, and where each comes from. Secrets are not shown.
+//! Effective settings of an environment, and the source of each. Secrets are not shown.
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -6,40 +6,42 @@ use serde::Serialize;
 use super::reference::{self, Setting};
 use super::{ConfigError, EmbeddedConfig, Env, Role, database_url};
 
+/// Setting with its effective value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
     pub group: &'static str,
     pub name: &'static str,
-    /// `None`: there is none.
+    /// `None` when it is not set and has no default.
     pub value: Option<String>,
     pub source: Source,
-    /// The variable that it comes from.
+    /// Variable that the value comes from.
     pub variable: Option<String>,
 }
 
+/// Source of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     Environment,
-    /// The environment, by another name of the setting.
+    /// Environment, under another name of the setting.
     Alias,
-    /// The file that `NAME_FILE` names.
+    /// File that `NAME_FILE` names.
     File,
     Default,
     Unset,
-    /// Set, but of a service that isn't named, so that `up` runs its own.
-    IgnoreReason,
+    /// Set, but not used: it belongs to a service that `up` runs itself.
+    Ignored,
 }
 
 const HIDDEN: &str = "***";
 
-/// What the role reads of `env`, or, without a role, everything that any role reads; then nothing is required.
+/// Returns the settings that a role reads from `env`. Without a role, returns those of every role, and requires none.
 pub fn effective(env: Env, role: Option<Role>) -> Result<Vec<Effective>, ConfigError> {
     let mut env = if role.is_none() { env.tolerating_absence() } else { env };
     match role {
         Some(role) => role.check(&mut env),
         None => {
-            // Not `up`, which has rules of its own for what goes together.
+            // Without `up`, which has rules of its own about which settings go together.
             for role in [Role::Serve, Role::Worker, Role::Migrate] {
                 role.check(&mut env);
             }
@@ -54,14 +56,14 @@ pub fn effective(env: Env, role: Option<Role>) -> Result<Vec<Effective>, ConfigE
     Ok(found)
 }
 
-/// `None`: the role did not look for it, and it isn't there.
+/// Finds the value of a setting; `None` when the role doesn't read it and it isn't set.
 fn find(env: &mut Env, setting: &Setting, role: Option<Role>) -> Option<Effective> {
     let &Setting { group, name, .. } = setting;
-    let was_read = role.is_none() || env.asked().contains_key(name);
-    let told = |value, source, variable| Some(Effective { group, name, value, source, variable });
+    let was_read = role.is_none() || env.variables().contains_key(name);
+    let effective = |value, source, variable| Some(Effective { group, name, value, source, variable });
     if let Some((variable, source)) = look(env, setting) {
-        let source = if was_read { source } else { Source::IgnoreReason };
-        return told(Some(shown(env, setting, &variable)), source, Some(variable));
+        let source = if was_read { source } else { Source::Ignored };
+        return effective(Some(shown(env, setting, &variable)), source, Some(variable));
     }
     if !was_read {
         return None;
@@ -71,19 +73,20 @@ fn find(env: &mut Env, setting: &Setting, role: Option<Role>) -> Option<Effectiv
         Some(role) => format!("{value} ({})", role.name()),
     });
     let source = if default.is_some() { Source::Default } else { Source::Unset };
-    told(default, source, None)
+    effective(default, source, None)
 }
 
 fn look(env: &Env, setting: &Setting) -> Option<(String, Source)> {
     let names = std::iter::once((setting.name.to_owned(), Source::Environment));
-    let aliases = setting.asked.aliases.iter().map(|alias| (alias.clone(), Source::Alias));
-    let file = setting.asked.secret.then(|| (format!("{}_FILE", setting.name), Source::File));
+    let aliases = setting.variable.aliases.iter().map(|alias| (alias.clone(), Source::Alias));
+    let file = setting.variable.secret.then(|| (format!("{}_FILE", setting.name), Source::File));
     names.chain(aliases).chain(file).find(|(name, _)| env.peek(name).is_some())
 }
 
-/// A secret is hidden, but for where a database is; and so are the users and passwords of any URL or address.
+/// Returns the value to show. Secrets are hidden, except a database's address, and so are user and password in any URL
+/// or address.
 fn shown(env: &mut Env, setting: &Setting, variable: &str) -> String {
-    if !setting.asked.secret {
+    if !setting.variable.secret {
         return without_user_info(env.peek(variable).unwrap_or_default());
     }
     if setting.name != "DATABASE_URL" {
@@ -94,7 +97,7 @@ fn shown(env: &mut Env, setting: &Setting, variable: &str) -> String {
         .unwrap_or_else(|| HIDDEN.to_owned())
 }
 
-/// What stands before an `@` may be a password, whatever the text is; so may what a URL's query has.
+/// Hides what stands before the last `@`: it may be a password, whatever the text is.
 fn without_user_info(text: &str) -> String {
     let Some((before, rest)) = text.rsplit_once('@') else { return text.to_owned() };
     let scheme = before.find("://").map_or("", |end| &before[..end + 3]);
@@ -144,7 +147,7 @@ mod tests {
         assert_eq!(error.0.len(), 3, "{error}");
         let found = effective(Env::of([("S3_REGION", "eu-1")]), Some(Role::Up)).unwrap();
         assert_eq!(find_in(&found, "WORKER_REPLICAS").unwrap().value.as_deref(), Some("2"));
-        assert_eq!(find_in(&found, "S3_REGION").unwrap().source, Source::IgnoreReason);
+        assert_eq!(find_in(&found, "S3_REGION").unwrap().source, Source::Ignored);
         assert_eq!(find_in(&found, "KAFKA_BROKERS"), None);
     }
 

@@ -1,18 +1,20 @@
-//! Where the embedded services find the programs they run.
+//! Settings of the embedded services: where they find the programs that they run.
 
 use std::path::PathBuf;
 
 use super::Env;
 
+/// Settings of the embedded services.
 #[derive(Debug, Clone)]
 pub struct EmbeddedConfig {
-    /// The directory of PostgreSQL's server programs. `None`: looked for in the usual places.
+    /// Directory of PostgreSQL's server programs; `None` to search the usual places.
     pub postgres_bin: Option<PathBuf>,
-    /// The directories of `PATH`.
+    /// Directories of `PATH`.
     pub path: Vec<PathBuf>,
 }
 
 impl EmbeddedConfig {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         let path = env.text(&["PATH"]).unwrap_or_default();
         Self {

@@ -1,31 +1,31 @@
-//! Whether a connection to PostgreSQL is encrypted and whom it believes: libpq's `sslmode` and `sslrootcert`.
+//! Encryption of connections to PostgreSQL and the trusted authorities: libpq's `sslmode` and `sslrootcert`.
 
 use std::path::Path;
 
 use super::tls::Authorities;
 
-/// What the server must show.
+/// Encryption of a connection, and what the server must prove.
 #[derive(Debug, Clone)]
 pub enum Encryption {
-    /// In the clear.
+    /// No encryption.
     Off,
-    /// Where the server can; whoever it is.
+    /// Encrypted if the server supports it, without verification.
     IfPossible,
-    /// Always, whoever the server is: against those who listen, not against those who pretend.
+    /// Always encrypted, without verification: protects against eavesdropping, not against impersonation.
     Unverified,
-    /// A certificate from one of these.
+    /// Encrypted, with a certificate of one of these authorities.
     Authority(Authorities),
-    /// A certificate from one of these, for the host that was asked for.
+    /// Encrypted, with a certificate of one of these authorities for the requested host.
     Host(Authorities),
 }
 
 const MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
-/// libpq's word for the authorities that come with the system.
+/// Value of `sslrootcert` for the system's default authorities.
 const DEFAULT_AUTHORITIES: &str = "system";
 
 impl Encryption {
-    /// Reads the two as libpq does, but a certificate authority is never named in vain.
+    /// Reads both parameters as libpq does, except that a certificate authority that would not be used is an error.
     pub(super) fn of(mode: Option<&str>, root_certificate: Option<&str>) -> Result<Self, String> {
         let authorities = match root_certificate {
             None => None,
@@ -46,7 +46,8 @@ impl Encryption {
             ("prefer", None) => Ok(Self::IfPossible),
             ("require", None) => Ok(Self::Unverified),
             ("require" | "verify-ca", Some(authorities)) => Ok(Self::Authority(authorities)),
-            // Any certificate of a public authority would do, which everybody can have.
+            // Without the host's name, any certificate of a public authority would be accepted, and anybody can get
+            // one.
             ("verify-ca", None) => Err("sslmode=verify-ca needs sslrootcert".to_owned()),
             ("verify-full", authorities) => Ok(Self::Host(authorities.unwrap_or_default())),
             _ => Err(format!("sslmode is not one of {}", MODES.join(", "))),

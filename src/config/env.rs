@@ -1,4 +1,4 @@
-//! The reader of the environment: canonical names, aliases, secrets from files, every problem reported at once.
+//! Reader of the environment: canonical names, aliases, secrets from files; reports every problem at once.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -8,49 +8,50 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::asked::{Asked, span};
+use super::variable::{Variable, span};
 
-/// Bytes of a file that holds a secret: a private key takes 4 KiB.
-const SECRET_FILE_LIMIT: u64 = 64 << 10;
+/// Maximum size of a file with a secret; a private key takes 4 KiB.
+const MAX_SECRET_FILE_BYTES: u64 = 64 << 10;
 
-/// Stands for a value that is not Unicode.
+/// Placeholder of a value that is not Unicode.
 const NOT_UNICODE: &str = "\u{fffd}";
 
-/// Every bad variable at once; values are never shown, since any of them may hold a secret.
+/// Problems of all variables. Values are never shown, since any of them may be a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bad configuration:\n  {}", .0.join("\n  "))]
 pub struct ConfigError(pub Vec<String>);
 
-/// A snapshot of the environment, what was asked of it, and the problems found in it so far. An empty variable counts
-/// as not set; white space around a value is no part of it, unless it is a secret.
+/// Snapshot of the environment, with the variables that were read from it and the problems found so far. An empty
+/// variable counts as not set. White space around a value is removed, unless it is a secret.
 #[derive(Debug, Default)]
 pub struct Env {
     vars: BTreeMap<String, String>,
-    asked: BTreeMap<String, Asked>,
+    variables: BTreeMap<String, Variable>,
     problems: Vec<String>,
     tolerates_absence: bool,
 }
 
 impl Env {
-    /// The only look at the process environment. Variables that are not Unicode are reported when asked for.
+    /// Takes a snapshot of the process' environment. Variables that are not Unicode are reported when they are read.
     pub fn of_process() -> Self {
         Self::of(std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().unwrap_or_else(|_| NOT_UNICODE.to_owned())))
         }))
     }
 
+    /// Makes an environment of these variables.
     pub fn of(vars: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
         let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
         Self { vars: vars.filter(|(_, value)| !value.is_empty()).collect(), ..Self::default() }
     }
 
-    /// What is required may be absent: for looking at an environment that is not meant for one role.
+    /// Makes required variables optional, to inspect an environment that is not meant for one role.
     #[must_use]
     pub fn tolerating_absence(self) -> Self {
         Self { tolerates_absence: true, ..self }
     }
 
-    /// Said once, however often it is found.
+    /// Adds a problem; a repeated one is reported once.
     pub fn problem(&mut self, text: impl Into<String>) {
         let text = text.into();
         if !self.problems.contains(&text) {
@@ -58,70 +59,72 @@ impl Env {
         }
     }
 
-    /// None of `names` is set, and one must be.
+    /// Reports that none of `names` is set, although one is required.
     pub fn missing(&mut self, names: &[&str], what: &str) {
-        let asked = self.note(names);
-        asked.required = true;
-        asked.syntax = Some(what.to_owned());
+        let variable = self.note(names);
+        variable.required = true;
+        variable.syntax = Some(what.to_owned());
         if !self.tolerates_absence {
             self.problem(format!("{} is required: {what}", names.join(" or ")));
         }
     }
 
-    /// Ok if nothing was wrong with what was read so far.
+    /// Returns the problems found so far, if there are any.
     pub fn finish(&mut self) -> Result<(), ConfigError> {
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigError(std::mem::take(&mut self.problems))) }
     }
 
+    /// Tells whether one of `names` is set.
     pub fn is_set(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.peek(name).is_some() || self.peek(&format!("{name}_FILE")).is_some())
     }
 
-    /// Every variable that was asked for, by its canonical name, with what its reader said of it.
-    pub fn asked(&self) -> &BTreeMap<String, Asked> {
-        &self.asked
+    /// Returns every variable that was read, by its canonical name, with the properties that its reader declared.
+    pub fn variables(&self) -> &BTreeMap<String, Variable> {
+        &self.variables
     }
 
-    /// Looks without asking.
+    /// Returns a value without declaring the variable as read.
     pub fn peek(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// The value under the first of `names` that is set; two names with different values are a conflict.
+    /// Reads the value of the first of `names` that is set; two names with different values are a problem.
     pub fn text(&mut self, names: &[&str]) -> Option<String> {
         self.note(names);
         self.find(names)
     }
 
-    /// The value under the first of `names` that is set. Variables of other programs, which may set several of them to
-    /// different values.
+    /// Reads the value of the first of `names` that is set. For variables that other programs use as well, so that
+    /// several may be set to different values.
     pub fn inherited(&mut self, names: &[&str]) -> Option<String> {
         self.note(names);
         names.iter().find_map(|name| self.peek(name)).map(str::to_owned)
     }
 
-    /// Reads like `inherited`, what may hold a password.
+    /// Reads like `inherited` a value that may contain a password.
     pub fn inherited_secret(&mut self, names: &[&str]) -> Option<SecretString> {
         let value = self.inherited(names).map(SecretString::from);
         self.note(names).secret = true;
         value
     }
 
-    /// The value of `name`; the reference page calls it `what`, and the caller checks it.
+    /// Reads the value of `name`, which the caller checks; `what` describes valid values on the reference page.
     pub fn described(&mut self, name: &str, what: &str) -> Option<String> {
         self.note(&[name]).syntax = Some(what.to_owned());
         self.find(&[name])
     }
 
+    /// Reads a value that has a default.
     pub fn text_or(&mut self, names: &[&str], default: &str) -> String {
         self.note(names).default = Some(default.to_owned());
         self.find(names).unwrap_or_else(|| default.to_owned())
     }
 
-    fn note(&mut self, names: &[&str]) -> &mut Asked {
-        let asked = self.asked.entry(names[0].to_owned()).or_default();
-        asked.aliases = names[1..].iter().map(|name| (*name).to_owned()).collect();
-        asked
+    fn note(&mut self, names: &[&str]) -> &mut Variable {
+        let variable = self.variables.entry(names[0].to_owned()).or_default();
+        variable.aliases = names[1..].iter().map(|name| (*name).to_owned()).collect();
+        variable
     }
 
     fn find(&mut self, names: &[&str]) -> Option<String> {
@@ -135,6 +138,7 @@ impl Env {
         set.into_iter().next().map(|(_, value)| value)
     }
 
+    /// Reads a required value; `what` describes it.
     pub fn required(&mut self, names: &[&str], what: &str) -> String {
         self.note(names);
         self.find(names).unwrap_or_else(|| {
@@ -143,11 +147,11 @@ impl Env {
         })
     }
 
-    /// `what` completes "NAME is not …".
+    /// Parses a value; `what` completes the problem "NAME is not …".
     pub fn parse<T: FromStr + Display>(&mut self, names: &[&str], default: T, what: &str) -> T {
-        let asked = self.note(names);
-        asked.default = Some(default.to_string());
-        asked.syntax = Some(what.to_owned());
+        let variable = self.note(names);
+        variable.default = Some(default.to_string());
+        variable.syntax = Some(what.to_owned());
         match self.find(names).map(|text| text.parse()) {
             None => default,
             Some(Ok(value)) => value,
@@ -158,7 +162,7 @@ impl Env {
         }
     }
 
-    /// A whole number within `range`.
+    /// Reads a whole number within `range`.
     pub fn number<T>(&mut self, names: &[&str], default: T, range: std::ops::RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + Display + Copy,
@@ -172,11 +176,11 @@ impl Env {
         default
     }
 
-    /// A time span: `30s`, `250ms`, `5m`, `2h`, `7d`; a bare number is in `unit`.
+    /// Reads a duration: `30s`, `250ms`, `5m`, `2h`, `7d`; a number without a unit is in `unit`.
     pub fn duration(&mut self, name: &str, default: Duration, unit: Duration) -> Duration {
-        let asked = self.note(&[name]);
-        asked.default = Some(span(default));
-        asked.syntax =
+        let variable = self.note(&[name]);
+        variable.default = Some(span(default));
+        variable.syntax =
             Some(format!("a time span, bare in {}", if unit.subsec_millis() > 0 { "ms" } else { "s" }));
         match self.find(&[name]) {
             None => default,
@@ -187,7 +191,8 @@ impl Env {
         }
     }
 
-    /// A secret from `NAME`, or from the file that `NAME_FILE` names: as it is, but for one newline at the file's end.
+    /// Reads a secret from `NAME`, or from the file that `NAME_FILE` names: unchanged, except that one newline at the
+    /// file's end is removed.
     pub fn secret(&mut self, name: &str) -> Option<SecretString> {
         let file_name = format!("{name}_FILE");
         self.note(&[name]).secret = true;
@@ -217,14 +222,14 @@ impl Env {
     }
 }
 
-/// Editors on Windows put it before text; it belongs to no value.
+/// Byte order mark, which editors on Windows put before text; it is no part of the value.
 pub(super) const BOM: char = '\u{feff}';
 
-/// Reads a file that should be small, whatever it is.
+/// Reads a file of limited size, whatever kind of file it is.
 fn read_secret(path: &str) -> std::io::Result<String> {
     let mut text = String::new();
-    std::fs::File::open(path)?.take(SECRET_FILE_LIMIT + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > SECRET_FILE_LIMIT {
+    std::fs::File::open(path)?.take(MAX_SECRET_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_SECRET_FILE_BYTES {
         return Err(std::io::ErrorKind::FileTooLarge.into());
     }
     Ok(text)
@@ -234,7 +239,7 @@ fn is_empty(secret: &SecretString) -> bool {
     secret.expose_secret().is_empty()
 }
 
-/// Parses a duration as it stands in the environment; a bare number is in `unit`.
+/// Parses a duration; a number without a unit is in `unit`.
 pub fn parse_duration(text: &str, unit: Duration) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let number: u32 = text[..digits].parse().ok()?;

@@ -1,18 +1,20 @@
-//! Crash points of a process in the chaos tests: where it dies, stops or stalls.
+//! Crash points of a process in the chaos tests: where it is killed, stopped or delayed.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::Env;
 
-/// `FILESYS_FAULTS` is `seed=7;worker.stored=kill@0.01;serve.committed=delay:200@0.05;relay.published=stop@#3`:
-/// at a step an action, with a probability or at the n-th pass.
+/// Faults of a process. `FILESYS_FAULTS` is for example
+/// `seed=7;worker.stored=kill@0.01;serve.committed=delay:200@0.05;relay.published=stop@#3`: an action at a crash point, with a
+/// probability or at the n-th pass.
 #[derive(Debug, Default)]
 pub struct FaultsConfig {
     pub seed: u64,
     pub rules: Vec<Rule>,
 }
 
+/// Action at a crash point, and when it fires.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
     pub point: Point,
@@ -20,65 +22,68 @@ pub struct Rule {
     pub when: When,
 }
 
+/// Action at a crash point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// SIGKILL, to this process.
+    /// Sends SIGKILL to this process.
     Kill,
-    /// The same after a random part of this time, while the work goes on.
+    /// Sends SIGKILL after a random part of this time, while the work continues.
     KillWithin(Duration),
-    /// SIGSTOP; whoever watches over the process has to wake it.
+    /// Sends SIGSTOP; the test has to continue the process.
     Stop,
     Delay(Duration),
     Panic,
 }
 
+/// Passes of a crash point at which its action fires.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum When {
-    /// From 0 to 1, of each pass.
+    /// With this probability, from 0 to 1, at each pass.
     Chance(f64),
-    /// From 1.
+    /// At this pass, counted from 1.
     Pass(u64),
 }
 
-/// Steps between two effects that don't happen together.
+/// Crash points: steps between two effects that are not atomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Point {
-    /// Rows are written, their transaction is not committed.
+    /// A file's rows are written, and their transaction is not committed.
     ServeInserted,
-    /// It is, and the client has no answer.
+    /// The transaction is committed, and the client has no response.
     ServeCommitted,
-    /// The broker has the records, the outbox too.
+    /// The broker has the records, and the outbox still has their rows.
     RelayPublished,
-    /// A move's rows are written and not committed.
-    MovesWritten,
-    /// Results are committed, their offsets not.
+    /// The rows of a transition are written and not committed.
+    TransitionsWritten,
+    /// Results are recorded, and their offsets are not committed.
     ResultsRecorded,
     WorkerFetched,
     WorkerGenerated,
-    /// The PUT begins.
+    /// The object is about to be stored.
     WorkerStoring,
-    /// The object is there, its result is not published.
+    /// The object is stored, and its result is not published.
     WorkerStored,
-    /// The result is published, the offset not committed.
+    /// The result is published, and the offset is not committed.
     WorkerPublished,
-    /// A failure is published, its record not put aside.
+    /// A failure is published, and its record is not dead-lettered.
     WorkerFailed,
     ConsumerCommitting,
     ConsumerCommitted,
-    /// A dead letter is published, its record not committed.
-    PutAside,
-    /// Dead letters are rows, their offsets not committed.
-    LettersKept,
-    /// An object is gone, its removal still asked for.
+    /// A dead letter is published, and the offset of its record is not committed.
+    DeadLetterPublished,
+    /// Dead letters are stored as rows, and their offsets are not committed.
+    DeadLettersStored,
+    /// An object is removed, and its removal is still requested.
     ObjectRemoved,
 }
 
 impl Point {
+    /// All crash points.
     pub const ALL: [Self; 16] = [
         Self::ServeInserted,
         Self::ServeCommitted,
         Self::RelayPublished,
-        Self::MovesWritten,
+        Self::TransitionsWritten,
         Self::ResultsRecorded,
         Self::WorkerFetched,
         Self::WorkerGenerated,
@@ -88,17 +93,18 @@ impl Point {
         Self::WorkerFailed,
         Self::ConsumerCommitting,
         Self::ConsumerCommitted,
-        Self::PutAside,
-        Self::LettersKept,
+        Self::DeadLetterPublished,
+        Self::DeadLettersStored,
         Self::ObjectRemoved,
     ];
 
+    /// Returns the name in `FILESYS_FAULTS`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ServeInserted => "serve.inserted",
             Self::ServeCommitted => "serve.committed",
             Self::RelayPublished => "relay.published",
-            Self::MovesWritten => "moves.written",
+            Self::TransitionsWritten => "moves.written",
             Self::ResultsRecorded => "results.recorded",
             Self::WorkerFetched => "worker.fetched",
             Self::WorkerGenerated => "worker.generated",
@@ -108,14 +114,15 @@ impl Point {
             Self::WorkerFailed => "worker.failed",
             Self::ConsumerCommitting => "consumer.committing",
             Self::ConsumerCommitted => "consumer.committed",
-            Self::PutAside => "put.aside",
-            Self::LettersKept => "letters.kept",
+            Self::DeadLetterPublished => "put.aside",
+            Self::DeadLettersStored => "letters.kept",
             Self::ObjectRemoved => "object.removed",
         }
     }
 }
 
 impl FaultsConfig {
+    /// Reads the faults.
     pub fn read(env: &mut Env) -> Self {
         let mut config = Self::default();
         let specification = env.peek("FILESYS_FAULTS").unwrap_or_default().to_owned();

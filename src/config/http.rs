@@ -1,21 +1,23 @@
-//! Where the API and the pages listen.
+//! Settings of the HTTP server.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Env, OuterConfig};
 
+/// Settings of the HTTP server.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     pub host: IpAddr,
-    /// 0 takes any free port.
+    /// 0 chooses any free port.
     pub port: u16,
-    /// How long in-flight work may take after a signal to stop.
+    /// Time that requests in flight have to end after a signal to stop.
     pub shutdown_timeout: Duration,
     pub outer: OuterConfig,
 }
 
 impl HttpConfig {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         Self {
             host: env.parse(&["HOST"], IpAddr::from([127, 0, 0, 1]), "an IP address"),
@@ -26,7 +28,7 @@ impl HttpConfig {
     }
 }
 
-/// How long in-flight work may take after a signal to stop; workers have it too.
+/// Reads the time that work in flight has to end after a signal to stop; workers use it, too.
 pub fn read_shutdown_timeout(env: &mut Env) -> Duration {
     env.duration("SHUTDOWN_TIMEOUT", Duration::from_secs(20), Duration::from_secs(1))
 }

@@ -1,4 +1,4 @@
-//! Where Kafka is, and how we are known to it.
+//! Connection settings of Kafka, and the names by which a process is known to it.
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -6,46 +6,52 @@ use std::time::Duration;
 use super::Env;
 use super::kafka_security::{KafkaTls, Sasl, read_security};
 
+/// Connection settings of Kafka.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
-    /// `host:port` each.
+    /// Addresses, each `host:port`.
     pub brokers: Vec<String>,
-    /// Before every topic's and group's name in the cluster.
+    /// Prefix of every topic's and group's name in the cluster.
     pub prefix: String,
     /// Partitions of topics that `migrate` makes.
     pub partitions: i32,
-    /// Replicas of topics that `migrate` makes; -1 is the cluster's default. `None`: 3, or the cluster's default where it
-    /// has fewer brokers.
+    /// Replicas of topics that `migrate` makes; -1 is the cluster's default. `None` is 3, or the cluster's default
+    /// where it has fewer brokers.
     pub replication_factor: Option<i16>,
-    /// A member that is silent for this long loses its partitions. Long jobs don't make it silent.
+    /// Silence after which a member loses its partitions. Heartbeats are sent during long work as well.
     pub session_timeout: Duration,
-    /// `None`: in the clear.
+    /// `None` for connections without encryption.
     pub tls: Option<KafkaTls>,
-    /// `None`: nobody in particular.
+    /// `None` for connections without a login.
     pub sasl: Option<Sasl>,
 }
 
-/// Well above the 9 s after which a cluster misses a broker (`broker.session.timeout.ms`): a group whose coordinator is lost
-/// must find another before its members are taken for dead.
+/// Default session timeout. It is well above the 9 s after which a cluster notices a lost broker
+/// (`broker.session.timeout.ms`): a group that has lost its coordinator must find another one before its members count
+/// as dead.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
 const REPLICATION_FACTOR: &str = "KAFKA_REPLICATION_FACTOR";
 
+/// Names of the variable with the brokers.
 pub const BROKERS: [&str; 2] = ["KAFKA_BROKERS", "KAFKA_BROKER"];
 
 impl KafkaConfig {
+    /// Tells whether the environment names a Kafka cluster.
     pub fn is_named(env: &Env) -> bool {
         env.is_set(&BROKERS)
     }
 
-    /// How the cluster sees this process.
+    /// Reads the name by which the cluster knows this process.
     pub fn read_client_id(env: &mut Env, default: &str) -> String {
         env.text_or(&["KAFKA_CLIENT_ID"], default)
     }
 
+    /// Reads the name of the consumer group.
     pub fn read_group_id(env: &mut Env, default: &str) -> String {
         env.text_or(&["KAFKA_GROUP_ID"], default)
     }
 
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         let listed = env.required(&BROKERS, "host:port, comma separated");
         let brokers = brokers(&listed).unwrap_or_else(|why| {
@@ -74,7 +80,7 @@ impl KafkaConfig {
     }
 }
 
-/// Each broker once. Empty items don't count.
+/// Splits a list of brokers, without repetitions and empty items.
 fn brokers(listed: &str) -> Result<Vec<String>, String> {
     let mut brokers = Vec::new();
     for (index, broker) in

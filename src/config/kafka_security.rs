@@ -1,4 +1,4 @@
-//! How connections to Kafka are encrypted and who logs in: one set of settings for both clients.
+//! Encryption of connections to Kafka and login: one set of settings for both clients.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::Env;
 use super::tls::{Authorities, Identity, read_authorities, read_identity};
 
-/// What to believe and what to show, in the form that each of the two clients takes.
+/// Trusted authorities and the client's certificate, in the form that each of the two clients takes.
 #[derive(Clone)]
 pub struct KafkaTls {
     /// Settings for the client that uses rustls.
@@ -25,6 +25,7 @@ impl fmt::Debug for KafkaTls {
     }
 }
 
+/// Login at the brokers.
 #[derive(Debug, Clone)]
 pub struct Sasl {
     pub mechanism: SaslMechanism,
@@ -32,18 +33,20 @@ pub struct Sasl {
     pub password: SecretString,
 }
 
+/// SASL mechanism of the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
-    /// Sends the password itself.
+    /// The password is sent as it is.
     Plain,
     ScramSha256,
     ScramSha512,
 }
 
 impl SaslMechanism {
+    /// All mechanisms.
     pub const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
 
-    /// Returns Kafka's name for it.
+    /// Returns Kafka's name of the mechanism.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
@@ -63,7 +66,7 @@ impl SaslMechanism {
 const TLS_FILES: [&str; 3] = ["KAFKA_TLS_CA", "KAFKA_TLS_CERT", "KAFKA_TLS_KEY"];
 const SASL: [&str; 3] = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"];
 
-/// librdkafka has TLS and SCRAM only where it was built with OpenSSL.
+/// Whether librdkafka was built with OpenSSL, without which it has neither TLS nor SCRAM.
 const HAS_OPENSSL: bool = cfg!(feature = "kafka-tls");
 
 pub(super) fn read_security(env: &mut Env) -> (Option<KafkaTls>, Option<Sasl>) {

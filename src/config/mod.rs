@@ -1,6 +1,5 @@
 //! Settings: read once from the environment, validated as a whole, passed down. Nothing else reads the environment.
 
-pub mod asked;
 pub mod database;
 pub mod database_url;
 pub mod effective;
@@ -20,6 +19,7 @@ pub mod roles;
 pub mod s3;
 pub mod telemetry;
 pub mod tls;
+pub mod variable;
 pub mod worker;
 
 pub use database::DatabaseConfig;
@@ -30,7 +30,7 @@ pub use http::HttpConfig;
 pub use kafka::KafkaConfig;
 pub use outer::OuterConfig;
 pub use retention::RetentionConfig;
-pub use roles::{LettersSettings, MigrateSettings, Role, ServeSettings, UpSettings, WorkerSettings};
+pub use roles::{DeadLettersSettings, MigrateSettings, Role, ServeSettings, UpSettings, WorkerSettings};
 pub use s3::S3Config;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use worker::WorkerConfig;

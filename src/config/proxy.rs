@@ -1,39 +1,39 @@
-//! The way to the object store: straight, or through an HTTP proxy.
+//! HTTP proxy for requests to the object store.
 
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::Env;
 
-/// Requests go through this proxy.
+/// HTTP proxy.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    /// May hold a password.
+    /// May contain a password.
     pub url: SecretString,
-    /// Hosts that are reached without it, in the syntax of `NO_PROXY`.
+    /// Hosts that are reached without the proxy, in the syntax of `NO_PROXY`.
     pub bypass: Option<String>,
 }
 
 const OWN: &str = "S3_PROXY";
-const STRAIGHT: &str = "none";
+const NO_PROXY_VALUE: &str = "none";
 const INHERITED: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const BYPASS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// `S3_PROXY` holds for every endpoint. Without it the environment's proxy is used, for https alone: it sees the host's
-/// name there, and nothing else, while with http it would see signed URLs, which are good for whoever has them.
-/// `HTTP_PROXY` is therefore not read. An endpoint on this machine is always asked straight.
+/// Reads the proxy for an endpoint. `S3_PROXY` applies to every endpoint. Without it, the environment's proxy is used for https
+/// only: there it sees no more than the host's name, while with http it would see signed URLs, which anybody could use.
+/// `HTTP_PROXY` is therefore not read. Endpoints on this machine are never reached through the environment's proxy.
 pub(super) fn read_proxy(env: &mut Env, endpoint: Option<&str>) -> Option<Proxy> {
     let own = env.secret(OWN);
     let inherited = env.inherited_secret(&INHERITED);
     let bypass = env.inherited(&BYPASS);
     if let Some(own) = own {
-        if own.expose_secret() == STRAIGHT {
+        if own.expose_secret() == NO_PROXY_VALUE {
             return None;
         }
         return match proxy_url(own.expose_secret()) {
             Some(url) => Some(Proxy { url, bypass: None }),
             None => {
-                env.problem(format!("{OWN} is not a URL like http://proxy:3128, or {STRAIGHT}"));
+                env.problem(format!("{OWN} is not a URL like http://proxy:3128, or {NO_PROXY_VALUE}"));
                 None
             }
         };
@@ -44,7 +44,7 @@ pub(super) fn read_proxy(env: &mut Env, endpoint: Option<&str>) -> Option<Proxy>
         None => {
             let name = INHERITED[0];
             env.problem(format!(
-                "{name} is not a URL like http://proxy:3128; {OWN} goes before it ({STRAIGHT}: no proxy)"
+                "{name} is not a URL like http://proxy:3128; {OWN} goes before it ({NO_PROXY_VALUE}: no proxy)"
             ));
             None
         }
@@ -62,7 +62,7 @@ fn is_encrypted_elsewhere(endpoint: &str) -> bool {
     url.scheme() == "https" && !is_here
 }
 
-/// Parses a proxy's address as other programs do: without a scheme it speaks http.
+/// Parses a proxy's address as other programs do: without a scheme it is an http proxy.
 fn proxy_url(text: &str) -> Option<SecretString> {
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&text).ok()?;

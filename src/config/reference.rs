@@ -1,15 +1,16 @@
-//! The one table of settings, and docs/CONFIG.md, which repeats it.
+//! Table of all settings, from which docs/CONFIG.md is generated.
 //!
-//! A new setting is a reader's line and a line here. Everything that the reader knows (aliases, default, what a value is,
-//! whether it is a secret, which roles read it) is taken from the reader: each role reads a few made-up environments.
+//! A new setting needs a line in its reader and a line here. Everything that the reader knows (aliases, default, valid
+//! values, whether it is a secret, which roles read it) is taken from the reader: each role reads a few made-up
+//! environments.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::asked::Asked;
+use super::variable::Variable;
 use super::{Env, Role};
 
-/// By block of docs/CONFIG.md: names, and what the name alone doesn't say.
+/// Settings by block of docs/CONFIG.md: names, and what the name alone doesn't tell.
 const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
     (
         "http",
@@ -200,7 +201,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
     ),
 ];
 
-/// In these environments together each role reads everything that it ever reads.
+/// Environments in which each role reads every variable that it can read.
 const PROBES: [&[(&str, &str)]; 4] = [
     &[],
     &[("DATABASE_URL", "postgresql://h/d"), ("KAFKA_BROKERS", "h:1"), ("S3_ENDPOINT", "http://h")],
@@ -210,30 +211,30 @@ const PROBES: [&[(&str, &str)]; 4] = [
 
 const DOCUMENT: &str = include_str!("../../docs/CONFIG.md");
 
-/// A setting, as its readers and the table describe it.
+/// Setting, as its readers and the table describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     pub group: &'static str,
     pub name: &'static str,
     meaning: &'static str,
-    /// Who reads it, and what each takes when it is absent.
+    /// Roles that read it, and the default of each.
     defaults: BTreeMap<Role, Option<String>>,
-    /// What is the same for all of them.
-    pub asked: Asked,
+    /// Properties that are the same for all roles.
+    pub variable: Variable,
 }
 
-/// All of them, in the order of the page.
+/// Returns all settings, in the order of the page.
 pub fn settings() -> Vec<Setting> {
     let readers = readers();
     let mut settings = Vec::new();
     for (group, lines) in SETTINGS {
         for &(name, meaning) in lines {
             let mut setting =
-                Setting { group, name, meaning, defaults: BTreeMap::new(), asked: Asked::default() };
-            for (role, asked) in &readers {
-                if let Some(asked) = asked.get(name) {
-                    setting.defaults.insert(*role, asked.default.clone());
-                    setting.asked.add(asked);
+                Setting { group, name, meaning, defaults: BTreeMap::new(), variable: Variable::default() };
+            for (role, variables) in &readers {
+                if let Some(variable) = variables.get(name) {
+                    setting.defaults.insert(*role, variable.default.clone());
+                    setting.variable.merge(variable);
                 }
             }
             settings.push(setting);
@@ -242,15 +243,15 @@ pub fn settings() -> Vec<Setting> {
     settings
 }
 
-/// What each role asks for.
-fn readers() -> BTreeMap<Role, BTreeMap<String, Asked>> {
-    let mut readers: BTreeMap<Role, BTreeMap<String, Asked>> = BTreeMap::new();
+/// Collects the variables that each role reads.
+fn readers() -> BTreeMap<Role, BTreeMap<String, Variable>> {
+    let mut readers: BTreeMap<Role, BTreeMap<String, Variable>> = BTreeMap::new();
     for role in Role::ALL {
         for probe in PROBES {
             let mut env = Env::of(probe.iter().copied());
             role.check(&mut env);
-            for (name, asked) in env.asked() {
-                readers.entry(role).or_default().entry(name.clone()).or_default().add(asked);
+            for (name, variable) in env.variables() {
+                readers.entry(role).or_default().entry(name.clone()).or_default().merge(variable);
             }
         }
     }
@@ -258,11 +259,12 @@ fn readers() -> BTreeMap<Role, BTreeMap<String, Asked>> {
 }
 
 impl Setting {
+    /// Tells whether the role reads the setting.
     pub fn is_read_by(&self, role: Role) -> bool {
         self.defaults.contains_key(&role)
     }
 
-    /// Roles that have a default of their own are told by `label`.
+    /// Returns the default; where roles have different ones, all of them, named by `label`.
     pub fn default_of(
         &self,
         role: Option<Role>,
@@ -282,15 +284,15 @@ impl Setting {
     }
 
     fn line(&self) -> String {
-        let Asked { aliases, required, secret, syntax, .. } = &self.asked;
+        let Variable { aliases, required, secret, syntax, .. } = &self.variable;
         let aliases: String =
             aliases.iter().fold(String::new(), |text, alias| format!("{text}, alias `{alias}`"));
         let default = self.default_of(None, |value, role| match role {
             None => format!("`{value}`"),
-            Some(role) => format!("`{value}` ({})", letter(role)),
+            Some(role) => format!("`{value}` ({})", initial(role)),
         });
         let default = if *required { "required".to_owned() } else { default.unwrap_or_default() };
-        let roles: Vec<&str> = self.defaults.keys().map(|role| letter(*role)).collect();
+        let roles: Vec<&str> = self.defaults.keys().map(|role| initial(*role)).collect();
         let roles = if roles.len() == Role::ALL.len() { "all".to_owned() } else { roles.join(" ") };
         let secret = if *secret { "Secret" } else { "" };
         let meaning = [self.meaning, secret].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
@@ -300,11 +302,11 @@ impl Setting {
     }
 }
 
-fn letter(role: Role) -> &'static str {
+fn initial(role: Role) -> &'static str {
     &role.name()[..1]
 }
 
-/// docs/CONFIG.md as it must be: the text that is there, with the tables that the code gives.
+/// Generates docs/CONFIG.md: its present text, with the tables replaced.
 pub fn document() -> String {
     let mut tables: BTreeMap<&str, String> = BTreeMap::new();
     for setting in settings() {
@@ -345,13 +347,13 @@ mod tests {
 
     #[test]
     fn roles_that_share_a_variable_agree_on_what_it_is() {
-        for (role, asked) in readers() {
+        for (role, variables) in readers() {
             for setting in settings().into_iter().filter(|setting| setting.is_read_by(role)) {
-                let asked = &asked[setting.name];
-                assert_eq!(asked.aliases, setting.asked.aliases, "{}", setting.name);
-                assert_eq!(asked.secret, setting.asked.secret, "{}", setting.name);
-                let agrees = asked.syntax.is_none() || asked.syntax == setting.asked.syntax;
-                assert!(agrees, "{}: {asked:?}", setting.name);
+                let variable = &variables[setting.name];
+                assert_eq!(variable.aliases, setting.variable.aliases, "{}", setting.name);
+                assert_eq!(variable.secret, setting.variable.secret, "{}", setting.name);
+                let agrees = variable.syntax.is_none() || variable.syntax == setting.variable.syntax;
+                assert!(agrees, "{}: {variable:?}", setting.name);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How long rows are kept that nobody needs for work any more.
+//! Time for which rows are kept that are no longer needed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Env;
 use super::env::parse_duration;
 
-/// `None`: for ever.
+/// Retention times; `None` keeps rows for ever.
 #[derive(Debug, Clone)]
 pub struct RetentionConfig {
     /// Age of dead letters that were replayed or discarded, counted from then.
@@ -19,8 +19,9 @@ pub struct RetentionConfig {
 }
 
 impl RetentionConfig {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
-        let mut read = |name, days| env.parse(&[name], Kept::days(days), SYNTAX).0;
+        let mut read = |name, days| env.parse(&[name], RetentionTime::days(days), SYNTAX).0;
         Self {
             dead_letters: read("DEAD_LETTER_RETENTION", 90),
             history: read("HISTORY_RETENTION", 365),
@@ -28,6 +29,7 @@ impl RetentionConfig {
         }
     }
 
+    /// Returns all retention times.
     pub fn all(&self) -> [Option<Duration>; 3] {
         [self.dead_letters, self.history, self.deleted]
     }
@@ -37,18 +39,19 @@ const SYNTAX: &str = "a time span like 90d, bare in s, or `forever`";
 const FOREVER: &str = "forever";
 const DAY: Duration = Duration::from_hours(24);
 
-struct Kept(Option<Duration>);
+/// Retention time.
+struct RetentionTime(Option<Duration>);
 
-impl Kept {
+impl RetentionTime {
     const fn days(days: u32) -> Self {
         Self(Some(DAY.saturating_mul(days)))
     }
 }
 
-impl FromStr for Kept {
+impl FromStr for RetentionTime {
     type Err = ();
 
-    /// A second at least: nothing is forgotten at once.
+    /// Parses a retention time of at least a second, so that nothing is removed at once.
     fn from_str(text: &str) -> Result<Self, ()> {
         if text.eq_ignore_ascii_case(FOREVER) {
             return Ok(Self(None));
@@ -59,7 +62,7 @@ impl FromStr for Kept {
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for RetentionTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str(FOREVER),

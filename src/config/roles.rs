@@ -1,4 +1,4 @@
-//! What each role reads of the environment.
+//! Settings that each role reads from the environment.
 
 use std::time::Duration;
 
@@ -8,17 +8,23 @@ use super::{
     WorkerConfig, http,
 };
 
+/// Default Kafka client id of `serve`.
 pub const SERVE_CLIENT_ID: &str = "api-service";
+/// Default consumer group of `serve`.
 pub const SERVE_GROUP_ID: &str = "api-service-group";
+/// Default Kafka client id of workers.
 pub const WORKER_CLIENT_ID: &str = "file-service";
+/// Default consumer group of workers.
 pub const WORKER_GROUP_ID: &str = "file-service-group";
 
-/// In which serve reads dead letters, `api-service-dead-letters` unless its own group has another name. Not its own:
-/// members of one group that follow different topics would wait for each other.
-pub fn letters_group(serve_group: &str) -> String {
+/// Returns the name of the group in which serve reads dead letters: `api-service-dead-letters`, unless its own group
+/// has another name. A group of its own, because members of one group that follow different topics would wait for each
+/// other in rebalances.
+pub fn dead_letters_group(serve_group: &str) -> String {
     format!("{}-dead-letters", serve_group.strip_suffix("-group").unwrap_or(serve_group))
 }
 
+/// Role that a process is started as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Serve,
@@ -28,9 +34,10 @@ pub enum Role {
 }
 
 impl Role {
+    /// All roles.
     pub const ALL: [Self; 4] = [Self::Serve, Self::Worker, Self::Migrate, Self::Up];
 
-    /// The subcommand.
+    /// Returns the name of the subcommand.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Serve => "serve",
@@ -40,7 +47,8 @@ impl Role {
         }
     }
 
-    /// Reads what the role reads, only to see what `env` then says: what was asked for, and what is wrong.
+    /// Reads all settings of the role and drops them, so that `env` has the variables that were read and their
+    /// problems.
     pub fn check(self, env: &mut Env) {
         TelemetryConfig::read(env);
         match self {
@@ -52,13 +60,14 @@ impl Role {
     }
 }
 
+/// Settings of `serve`.
 pub struct ServeSettings {
     pub http: HttpConfig,
     pub database: DatabaseConfig,
     pub kafka: KafkaConfig,
     pub client_id: String,
     pub group_id: String,
-    /// The workers'.
+    /// Group of the workers.
     pub worker_group_id: String,
     pub s3: S3Config,
     pub file_deadline: Duration,
@@ -66,6 +75,7 @@ pub struct ServeSettings {
 }
 
 impl ServeSettings {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         Self {
             http: HttpConfig::read(env),
@@ -81,19 +91,20 @@ impl ServeSettings {
     }
 }
 
+/// Settings of `worker`.
 pub struct WorkerSettings {
     pub kafka: KafkaConfig,
     pub client_id: String,
     pub group_id: String,
     pub s3: S3Config,
     pub work: WorkerConfig,
-    /// Name of the abstract Unix socket on which it tells its health. `None`: on none.
+    /// Name of the abstract Unix socket on which the worker reports its health, if it does.
     pub health_socket: Option<String>,
     pub shutdown_timeout: Duration,
 }
 
 impl WorkerSettings {
-    /// `replicas` goes before the environment's.
+    /// Reads the settings; `replicas` overrides the environment's.
     pub fn read(env: &mut Env, replicas: Option<usize>) -> Self {
         Self {
             kafka: KafkaConfig::read(env),
@@ -107,6 +118,7 @@ impl WorkerSettings {
     }
 }
 
+/// Settings of `migrate`.
 pub struct MigrateSettings {
     pub database: DatabaseConfig,
     pub kafka: KafkaConfig,
@@ -114,24 +126,26 @@ pub struct MigrateSettings {
 }
 
 impl MigrateSettings {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         Self { database: DatabaseConfig::read(env), kafka: KafkaConfig::read(env), s3: S3Config::read(env) }
     }
 }
 
-/// Settings of `dead-letters`, which is no role: it ends when it is done.
-pub struct LettersSettings {
+/// Settings of `filesys dead-letters`, which is a tool and no role.
+pub struct DeadLettersSettings {
     pub database: DatabaseConfig,
     pub file_deadline: Duration,
 }
 
-impl LettersSettings {
+impl DeadLettersSettings {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         Self { database: DatabaseConfig::read(env), file_deadline: read_file_deadline(env) }
     }
 }
 
-/// The services that are `None` are not named: `up` runs them itself.
+/// Settings of `up`. Services that are `None` are not named in the environment, so `up` runs them itself.
 pub struct UpSettings {
     pub http: HttpConfig,
     pub database: Option<DatabaseConfig>,
@@ -144,13 +158,14 @@ pub struct UpSettings {
     pub embedded: EmbeddedConfig,
 }
 
+/// Kafka cluster that `up` uses, and its name there.
 pub struct UpKafka {
     pub cluster: KafkaConfig,
     pub client_id: String,
 }
 
 impl UpSettings {
-    /// `replicas` goes before the environment's.
+    /// Reads the settings; `replicas` overrides the environment's.
     pub fn read(env: &mut Env, replicas: Option<usize>) -> Self {
         let kafka = KafkaConfig::is_named(env).then(|| UpKafka {
             cluster: KafkaConfig::read(env),
@@ -179,7 +194,7 @@ mod tests {
 
     #[test]
     fn who_reads_dead_letters_goes_by_the_name_of_serves_group() {
-        assert_eq!(letters_group(SERVE_GROUP_ID), "api-service-dead-letters");
-        assert_eq!(letters_group("mine"), "mine-dead-letters");
+        assert_eq!(dead_letters_group(SERVE_GROUP_ID), "api-service-dead-letters");
+        assert_eq!(dead_letters_group("mine"), "mine-dead-letters");
     }
 }

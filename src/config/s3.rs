@@ -1,4 +1,4 @@
-//! Where objects are stored.
+//! Connection settings of the object store.
 
 use secrecy::SecretString;
 use url::Url;
@@ -7,30 +7,35 @@ use super::Env;
 use super::proxy::{Proxy, read_proxy};
 use super::tls::{Authorities, read_authorities};
 
+/// Connection settings of the object store.
 #[derive(Debug, Clone)]
 pub struct S3Config {
-    /// Scheme, host and port as a client sends them, so that what is signed is what is sent. `None`: Amazon's own endpoint
-    /// of the region.
+    /// Scheme, host and port as a client sends them, so that the signed host is the one that is sent. `None` for
+    /// Amazon's endpoint of the region.
     pub endpoint: Option<String>,
     pub region: String,
     pub bucket: String,
     pub access_key_id: String,
     pub secret_access_key: SecretString,
-    /// Whom to believe when the endpoint speaks https. `None`: the default ones.
+    /// Trusted authorities of an https endpoint; `None` for the default ones.
     pub authorities: Option<Authorities>,
-    /// `None`: requests go straight to the store.
+    /// `None` for direct requests.
     pub proxy: Option<Proxy>,
 }
 
+/// Names of the variable with the endpoint.
 pub const ENDPOINT: [&str; 2] = ["S3_ENDPOINT", "AWS_ENDPOINT"];
 const AUTHORITIES: [&str; 2] = ["S3_CA", "AWS_CA_BUNDLE"];
+/// Default name of the bucket.
 pub const BUCKET_DEFAULT: &str = "file-storage-bucket";
 
 impl S3Config {
+    /// Tells whether the environment names an object store.
     pub fn is_named(env: &Env) -> bool {
         env.is_set(&ENDPOINT)
     }
 
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         let endpoint = match env.text(&ENDPOINT).map(|text| origin(&text)) {
             None => None,
@@ -59,7 +64,7 @@ impl S3Config {
         }
     }
 
-    /// Where the store is: the endpoint, or Amazon's of the region.
+    /// Returns the URL of the store: the endpoint, or Amazon's of the region.
     pub fn address(&self) -> String {
         self.endpoint.clone().unwrap_or_else(|| {
             let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
@@ -67,13 +72,13 @@ impl S3Config {
         })
     }
 
-    /// Host and port of the address.
+    /// Returns host and port of the address.
     pub fn host_and_port(&self) -> Option<(String, u16)> {
         let url = Url::parse(&self.address()).ok()?;
         Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
     }
 
-    /// The bucket alone: embedded storage needs nothing else. Names follow S3's own rules.
+    /// Reads the bucket's name, which follows S3's rules; embedded storage needs no other setting.
     pub fn read_bucket(env: &mut Env) -> String {
         let bucket = env.text_or(&["S3_BUCKET"], BUCKET_DEFAULT);
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
@@ -89,11 +94,11 @@ impl S3Config {
     }
 }
 
-/// Scheme, host and port of a URL in the form in which requests name them: lower case, international names as ASCII,
-/// without the scheme's own port. An error completes "NAME …".
+/// Returns scheme, host and port of a URL as requests name them: in lower case, with international names in ASCII,
+/// without the scheme's default port. An error completes "NAME …".
 fn origin(text: &str) -> Result<String, &'static str> {
     const SYNTAX: &str = "is not a URL like http://localhost:4566";
-    // The parser drops some of these without a word.
+    // Checked first, because the parser drops some of these silently.
     if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(SYNTAX);
     }

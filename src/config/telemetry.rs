@@ -1,10 +1,11 @@
-//! What is logged and how.
+//! Settings of the log.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Env;
 
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -12,14 +13,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// Settings of the log.
 #[derive(Debug, Clone)]
 pub struct TelemetryConfig {
-    /// The filter syntax of `env_logger`.
+    /// Filter in the syntax of `env_logger`.
     pub filter: String,
     pub format: LogFormat,
 }
 
 impl TelemetryConfig {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         Self {
             filter: env.text_or(&["RUST_LOG"], "warn,filesys=info"),

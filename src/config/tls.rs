@@ -1,4 +1,4 @@
-//! The certificates that settings name: read and checked at the start, made into what TLS clients need.
+//! Certificates that settings name: read and checked at the start, in the form that TLS clients need.
 
 use std::fmt;
 use std::path::Path;
@@ -15,18 +15,18 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Env;
 use super::env::BOM;
 
-/// Whom to believe: the certificate authorities of one file, or those that browsers believe (Mozilla's).
+/// Trusted certificate authorities: those of one file, or those that browsers trust (Mozilla's).
 #[derive(Clone)]
 pub struct Authorities(Arc<[CertificateDer<'static>]>);
 
-/// Who we are: a certificate, what links it to an authority, and its key.
+/// Client certificate with its chain and its key.
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
-    /// The file's text.
+    /// Text of the key's file.
     key: SecretString,
 }
 
-/// What is wrong with a file; never its content.
+/// Problem of a file; it never shows the content.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("can't be read: {0}")]
@@ -40,7 +40,7 @@ pub enum FileError {
 }
 
 impl Authorities {
-    /// From a file of PEM certificates: these are believed, and no others.
+    /// Reads a file of PEM certificates: these authorities are trusted, and no others.
     pub fn of_file(path: &Path) -> Result<Self, FileError> {
         let certificates = certificates(&read(path)?)?;
         let mut store = RootCertStore::empty();
@@ -50,18 +50,19 @@ impl Authorities {
         Ok(Self(certificates.into()))
     }
 
+    /// Makes the store of root certificates for rustls.
     pub fn root_store(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(self.0.iter().cloned());
         store
     }
 
-    /// Writes the certificates for libraries that have TLS of their own.
+    /// Returns the certificates in PEM, for libraries with their own TLS.
     pub fn to_pem(&self) -> String {
         to_pem(&self.0)
     }
 
-    /// A client that believes them and shows its certificate, if it has one.
+    /// Makes the settings of a TLS client that trusts these authorities and presents its certificate, if it has one.
     pub fn client(&self, identity: Option<&Identity>) -> Result<ClientConfig, FileError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -84,23 +85,24 @@ impl fmt::Debug for Authorities {
 }
 
 impl Identity {
-    /// Writes the certificates, and the key's file as it is, for libraries that have TLS of their own.
+    /// Returns the certificates in PEM and the text of the key's file, for libraries with their own TLS.
     pub fn to_pem(&self) -> (String, &SecretString) {
         (to_pem(&self.chain), &self.key)
     }
 }
 
-/// The one implementation of cryptography in use; asked to choose by itself, rustls may panic.
+/// Returns the implementation of cryptography. It is named explicitly, because rustls may panic when it has to choose
+/// one.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// The authorities of the file that the first of `names` names. Absent: `None`, for the default ones.
+/// Reads the authorities of the file that one of the variables names; `None`, for the default ones, when none is set.
 pub fn read_authorities(env: &mut Env, names: &[&str]) -> Option<Authorities> {
     read_file(env, names, Authorities::of_file)
 }
 
-/// Both or neither of the files that the variables name.
+/// Reads the certificate and the key that the variables name; both must be set, or neither.
 pub fn read_identity(env: &mut Env, certificate: &str, key: &str) -> Option<Identity> {
     for (one, other) in [(certificate, key), (key, certificate)] {
         if env.is_set(&[one]) && !env.is_set(&[other]) {

@@ -1,9 +1,10 @@
-//! How files are made: how many at once, how often, how slowly.
+//! Settings of a worker: members, concurrency, tries.
 
 use std::time::Duration;
 
 use super::Env;
 
+/// Settings of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// Members of the consumer group in this process.
@@ -12,13 +13,15 @@ pub struct WorkerConfig {
     pub concurrency: usize,
     /// Tries of one attempt before it fails for good.
     pub max_attempts: u32,
-    /// The source system's artificial processing time.
+    /// Artificial processing time, as in the source system.
     pub processing_delay: Duration,
 }
 
+/// Default time after its creation at which a file that is not completed is failed.
 pub const FILE_DEADLINE_DEFAULT: Duration = Duration::from_hours(24);
 
 impl WorkerConfig {
+    /// Reads the settings.
     pub fn read(env: &mut Env, replicas: Option<usize>, default_replicas: usize) -> Self {
         let from_env = env.number(&["WORKER_REPLICAS"], default_replicas, 1..=64);
         Self {
@@ -30,14 +33,15 @@ impl WorkerConfig {
     }
 }
 
-/// How long after its creation a file must have a terminal status.
+/// Reads the time after its creation at which a file that is not completed is failed.
 pub fn read_file_deadline(env: &mut Env) -> Duration {
     env.duration("FILE_DEADLINE", FILE_DEADLINE_DEFAULT, Duration::from_secs(1))
 }
 
+/// Name of the variable with the health socket's name.
 pub const HEALTH_SOCKET: &str = "WORKER_HEALTH_SOCKET";
 
-/// Name of the abstract Unix socket on which a worker tells its health.
+/// Reads the name of the abstract Unix socket on which a worker reports its health.
 pub fn read_health_socket(env: &mut Env) -> Option<String> {
     let name = env.text(&[HEALTH_SOCKET])?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

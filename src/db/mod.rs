@@ -69,7 +69,7 @@ impl Db {
             pool,
             intake,
             connector,
-            outage: Arc::new(Outage::new("postgresql is away", "postgresql is back")),
+            outage: Arc::new(Outage::new("postgresql unavailable", "postgresql recovered")),
             schema: Arc::new(Outage::new("the schema is missing", "the schema is there")),
             changes: Arc::default(),
             handoff: Arc::default(),

@@ -1,4 +1,4 @@
-//! What happens at a crash point: decided by seed, point and number of the pass, said in the log, then done.
+//! Actions at crash points: chosen by seed, point and number of the pass, logged, then executed.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, raise};
 
 use crate::config::faults::{Action, FaultsConfig, Point, When};
 
-/// Mark of titles over which the generator panics.
+/// Mark in titles that makes the generator panic.
 pub const PANIC_MARK: &str = "[panic]";
 
 #[derive(Debug, Default)]
@@ -16,15 +16,15 @@ struct Armed {
     passes: [AtomicU64; Point::ALL.len()],
 }
 
-/// Code far from every context asks it.
+/// Faults of this process. Global, because crash points are in code that has no context.
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
-/// Once, before anything runs; later calls change nothing.
+/// Arms the crash points, once before anything runs; later calls change nothing.
 pub fn arm(config: FaultsConfig) {
     ARMED.get_or_init(|| Armed { config, ..Armed::default() });
 }
 
-/// Goes past a point, unless something is to happen there.
+/// Passes a crash point, and executes the actions that fire there.
 pub async fn pass(point: Point) {
     let Some(armed) = ARMED.get() else { return };
     let pass = armed.passes[point as usize].fetch_add(1, Ordering::Relaxed) + 1;
@@ -41,7 +41,7 @@ pub async fn pass(point: Point) {
     }
 }
 
-/// `part` is from 0 to 1.
+/// Executes an action; `part`, from 0 to 1, chooses the time of a delayed one.
 #[expect(clippy::panic, reason = "asked for")]
 async fn act(action: Action, part: f64) {
     match action {
@@ -65,13 +65,15 @@ fn end(signal: Signal) {
     }
 }
 
+/// Panics when the title contains the mark.
+///
 /// # Panics
-/// As it says.
+/// When the title contains the mark.
 pub fn panic_over(title: &str) {
     assert!(!title.contains(PANIC_MARK), "a title asks for it");
 }
 
-/// From 0 to 1.
+/// Maps a random number to a share from 0 to 1.
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 fn share(dice: u64) -> f64 {
     (dice >> 11) as f64 / (1_u64 << 53) as f64

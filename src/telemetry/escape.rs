@@ -1,4 +1,4 @@
-//! Log lines stay lines: whatever a value of others holds, it can't begin a new one, move the cursor or turn the text round.
+//! Escaping of log lines: a foreign value can't begin a new line, move the cursor or reverse the text.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -14,7 +14,7 @@ impl<W: io::Write> Write for Escaped<'_, W> {
                 '\n' => "\\n".to_owned(),
                 '\r' => "\\r".to_owned(),
                 '\t' => "\\t".to_owned(),
-                // All of them are in the basic plane.
+                // Four digits are enough: all of these characters are in the basic plane.
                 _ => format!("\\u{:04x}", u32::from(c)),
             };
             self.plain(&escape)?;
@@ -30,7 +30,8 @@ impl<W: io::Write> Escaped<'_, W> {
     }
 }
 
-/// Control characters of ASCII and C1, separators of lines and paragraphs, direction and byte order marks.
+/// Tells whether programs act upon the character: control characters of ASCII and C1, separators of lines and
+/// paragraphs, direction and byte order marks.
 fn is_acted_upon(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -12,15 +12,15 @@ use super::escape::Escaped;
 use crate::config::{LogFormat, TelemetryConfig};
 use crate::domain::Timestamp;
 
-/// Sets up the process's logger; a second call is an error.
+/// Sets up the logger of the process; a second call is an error.
 pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     let mut builder = Builder::new();
-    // The embedded S3 server's library logs whole requests, signatures included, and each answer that is an error, also
-    // of what is merely missing: only when asked for by name.
+    // s3s, the library of the embedded S3 server, logs whole requests with their signatures, and every error response,
+    // even for a missing object: only when the filter names it.
     builder
         .filter_module("s3s", LevelFilter::Off)
         .filter_module("tracing::span", LevelFilter::Off)
-        // They say at every try what our own lines say once.
+        // These log at every retry what our own lines log once.
         .filter_module("rskafka", LevelFilter::Off)
         .filter_module("s3::request", LevelFilter::Off);
     builder.parse_filters(&config.filter).target(Target::Stderr);
@@ -33,17 +33,17 @@ pub fn init(config: &TelemetryConfig) -> Result<(), SetLoggerError> {
     log::set_boxed_logger(Box::new(Demoting(logger)))
 }
 
-/// Lowers to debug what actix-http says of single connections: an error for each malformed request would be for clients
-/// to write. `http::tally` counts them.
+/// Logger that lowers lines of actix-http about single connections to debug: otherwise any client could fill the log with errors.
+/// `http::tally` counts them.
 struct Demoting(Logger);
 
-fn is_of_a_client(metadata: &Metadata<'_>) -> bool {
+fn is_about_a_client(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with("actix_http::")
 }
 
 impl Log for Demoting {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        if is_of_a_client(metadata) {
+        if is_about_a_client(metadata) {
             let level = metadata.level().max(Level::Debug);
             return self.0.enabled(&Metadata::builder().target(metadata.target()).level(level).build());
         }
@@ -51,7 +51,7 @@ impl Log for Demoting {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if is_of_a_client(record.metadata()) {
+        if is_about_a_client(record.metadata()) {
             let level = record.level().max(Level::Debug);
             self.0.log(&record.to_builder().level(level).build());
         } else {
@@ -74,7 +74,7 @@ fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     writeln!(out)
 }
 
-/// ` key=value` for each.
+/// Writes each pair as ` key=value`.
 struct Pairs<'a, 'b, W>(&'a mut Escaped<'b, W>);
 
 impl<'kvs, W: Write> VisitSource<'kvs> for Pairs<'_, '_, W> {
@@ -89,9 +89,9 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     line.insert("level".to_owned(), record.level().as_str().to_lowercase().into());
     line.insert("target".to_owned(), record.target().into());
     line.insert("message".to_owned(), record.args().to_string().into());
-    // A visitor that takes everything never fails.
+    // This visitor never fails.
     let _ = record.key_values().visit(&mut Members(&mut line));
-    // JSON leaves some characters as they are that end a line elsewhere; as escapes they mean the same.
+    // JSON doesn't escape some characters that end a line elsewhere; escaped, they mean the same.
     write!(Escaped(out), "{}", serde_json::Value::Object(line)).map_err(io::Error::other)?;
     writeln!(out)
 }

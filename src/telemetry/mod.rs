@@ -1,4 +1,4 @@
-//! What the process tells about itself.
+//! Observability of the process: logs, outages, panics.
 
 mod escape;
 pub mod logs;

@@ -1,19 +1,20 @@
-//! Says once that something fails and once that it works again, however often it is tried meanwhile.
+//! Logs an outage once at its beginning and once at its end, however often the call fails meanwhile.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What fails and works by turns is told at most so often, and what goes on after so long at the latest.
-const QUIET: Duration = Duration::from_secs(5);
+/// Minimum interval between two log lines about outages that follow each other quickly. An outage that lasts is logged
+/// after this time at the latest.
+const MIN_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Outage of one thing that may fail for a while. Both calls are cheap when there is nothing to say.
+/// Outage of a dependency. Both calls are cheap when there is nothing to log.
 #[derive(Debug)]
 pub struct Outage {
     began: &'static str,
     over: &'static str,
-    /// Whether `state` tells of an outage.
+    /// Whether an outage is on, readable without the lock.
     is_on: AtomicBool,
     state: Mutex<State>,
 }
@@ -21,18 +22,19 @@ pub struct Outage {
 #[derive(Debug)]
 struct State {
     since: Option<Instant>,
-    /// This outage's beginning.
-    is_told: bool,
-    last_told: Option<Instant>,
+    /// Whether the beginning of the present outage was logged.
+    is_logged: bool,
+    last_logged: Option<Instant>,
 }
 
 impl Outage {
-    /// The log lines of its beginning and of its end.
+    /// Makes an outage with the log lines of its beginning and of its end.
     pub const fn new(began: &'static str, over: &'static str) -> Self {
-        let state = State { since: None, is_told: false, last_told: None };
+        let state = State { since: None, is_logged: false, last_logged: None };
         Self { began, over, is_on: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
+    /// Notes a failure; logs the beginning of an outage.
     pub fn fails(&self, why: impl Display) {
         self.is_on.store(true, Ordering::Relaxed);
         if self.state().fails(Instant::now()) {
@@ -40,6 +42,7 @@ impl Outage {
         }
     }
 
+    /// Notes a success; logs the end of an outage.
     pub fn works(&self) {
         if !self.is_on.load(Ordering::Relaxed) {
             return;
@@ -57,25 +60,25 @@ impl Outage {
 }
 
 impl State {
-    /// Whether that is to be told.
+    /// Notes a failure; tells whether it has to be logged.
     fn fails(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
-        let is_quiet = self.last_told.is_some_and(|told| now.duration_since(told) < QUIET);
-        if self.is_told || is_quiet {
+        let is_recent = self.last_logged.is_some_and(|logged| now.duration_since(logged) < MIN_LOG_INTERVAL);
+        if self.is_logged || is_recent {
             return false;
         }
-        self.is_told = true;
-        self.last_told = Some(now);
+        self.is_logged = true;
+        self.last_logged = Some(now);
         true
     }
 
-    /// How long it has failed, if that is to be told.
+    /// Notes a success; returns the length of the outage if its end has to be logged.
     fn works(&mut self, now: Instant) -> Option<Duration> {
         let since = self.since.take()?;
-        if !std::mem::take(&mut self.is_told) {
+        if !std::mem::take(&mut self.is_logged) {
             return None;
         }
-        self.last_told = Some(now);
+        self.last_logged = Some(now);
         Some(now.duration_since(since))
     }
 }
@@ -86,12 +89,12 @@ mod tests {
 
     fn state() -> (State, impl Fn(u64) -> Instant) {
         let start = Instant::now();
-        let state = State { since: None, is_told: false, last_told: None };
+        let state = State { since: None, is_logged: false, last_logged: None };
         (state, move |seconds| start + Duration::from_secs(seconds))
     }
 
     #[test]
-    fn an_outage_is_told_once_and_so_is_its_end() {
+    fn an_outage_is_logged_once_and_so_is_its_end() {
         let (mut state, at) = state();
         assert_eq!(state.works(at(0)), None);
         assert!(state.fails(at(1)));
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_told_now_and_then() {
+    fn what_comes_and_goes_is_logged_now_and_then() {
         let (mut state, at) = state();
         let mut told = 0;
         for second in 0..100 {
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_begins_soon_after_another_is_told_when_it_lasts() {
+    fn one_that_begins_soon_after_another_is_logged_when_it_lasts() {
         let (mut state, at) = state();
         assert!(state.fails(at(0)));
         assert!(state.works(at(1)).is_some());

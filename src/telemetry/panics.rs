@@ -1,4 +1,4 @@
-//! Panics as one line of the log; the process ends where one means that the machine gives it no more.
+//! Logs panics as one line each; ends the process when a panic means that the system refuses it resources.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::panic::PanicHookInfo;
 
 use log::LevelFilter;
 
-/// Numbers of OS errors, as libraries print those that they did not expect: no thread, no memory, no file descriptor.
+/// Numbers of OS errors for no more threads, memory or file descriptors, which libraries print in their panics.
 const EXHAUSTED: [u32; 4] = [11, 12, 23, 24];
 
-/// Replaces the standard library's report of panics in all threads.
+/// Installs the panic hook of all threads.
 pub fn install() {
     std::panic::set_hook(Box::new(report));
 }
@@ -17,8 +17,8 @@ pub fn install() {
 fn report(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("no message");
     if is_exhausted(message) {
-        // A server that lost a thread answers some of its clients never: a supervisor starts it again.
-        // Nobody to tell if stderr is closed.
+        // A server that has lost a thread would never answer some of its clients: it ends, so that a supervisor
+        // restarts it. An error is ignored: stderr may be closed.
         let _ = writeln!(
             std::io::stderr(),
             "filesys: the system gives no more threads, memory or files (ulimit -v, -u, -n; limits of the container): {message}"
@@ -40,11 +40,11 @@ fn report(panic: &PanicHookInfo<'_>) {
 }
 
 fn is_exhausted(message: &str) -> bool {
-    let is_said = |number| {
+    let is_named = |number| {
         message.contains(&format!("Os {{ code: {number},"))
             || message.contains(&format!("(os error {number})"))
     };
-    EXHAUSTED.into_iter().any(is_said)
+    EXHAUSTED.into_iter().any(is_named)
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_system_refuses_ends_the_process() {
+    fn only_refused_resources_end_the_process() {
         for message in [
             r#"Cannot spawn server worker thread: Os { code: 11, kind: WouldBlock, message: "…" }"#,
             "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)",

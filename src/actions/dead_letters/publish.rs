@@ -28,7 +28,7 @@ pub async fn publish(
         }
         answer => answer?,
     }
-    faults::point!(PutAside);
+    faults::point!(DeadLetterPublished);
     log::error!(
         topic:% = delivery.position.topic, partition = delivery.position.partition,
         offset = delivery.position.offset, file_id = file_id.map(|id| id.0), error:% = error.chain();

@@ -28,7 +28,7 @@ pub async fn store(ctx: &DeadLettersContext, requests: &[StoreRequest<'_>]) -> V
 async fn insert(ctx: &DeadLettersContext, requests: &[StoreRequest<'_>]) -> Result<Vec<Result<()>>> {
     let rows = requests.iter().map(|(delivery, file_id)| row(delivery, *file_id)).collect();
     let new = ctx.db.dead_letters().store(rows).await?;
-    faults::point!(LettersKept);
+    faults::point!(DeadLettersStored);
     if new > 0 {
         log::info!(new; "dead letters stored");
     }

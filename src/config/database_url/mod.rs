@@ -1,4 +1,5 @@
-//! Connection strings as libpq takes them, `postgresql://…` and `host=… dbname=…`: one parser for connecting and showing.
+//! Connection strings in libpq's syntax, `postgresql://…` and `host=… dbname=…`: one parser for connecting and for
+//! showing.
 
 mod syntax;
 #[cfg(test)]
@@ -15,15 +16,15 @@ pub(super) use syntax::{of_parts, without_password};
 
 use super::encryption::Encryption;
 
-/// A database and how sessions with it are opened. `Debug` doesn't show the password.
+/// Database, and how sessions with it are opened. `Debug` doesn't show the password.
 #[derive(Debug, Clone)]
 pub struct DatabaseTarget {
     /// Tried in this order; one at least.
     pub servers: Vec<Server>,
-    /// `None`: the user of this process.
+    /// `None` for the name of this process' user.
     pub user: Option<String>,
     pub password: Option<SecretString>,
-    /// `None`: named like the user.
+    /// `None` for the user's name.
     pub database: Option<String>,
     pub application_name: Option<String>,
     /// Command-line options for the server process, as `-c statement_timeout=5s`.
@@ -31,10 +32,10 @@ pub struct DatabaseTarget {
     /// Time limit for one server to take a connection.
     pub connect_timeout: Option<Duration>,
     pub tcp: TcpSettings,
-    /// Servers that don't take writes are passed over.
+    /// Whether servers that don't accept writes are skipped.
     pub must_be_writable: bool,
     pub channel_binding: ChannelBinding,
-    /// Start with another server each time.
+    /// Whether each session begins with another server.
     pub balances_load: bool,
     pub encryption: Encryption,
 }
@@ -43,7 +44,7 @@ pub struct DatabaseTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     pub place: Place,
-    /// Where `Place::Host` really is, so that its name is not looked up.
+    /// Address of `Place::Host`, so that its name is not resolved.
     pub address: Option<IpAddr>,
     pub port: u16,
 }
@@ -51,11 +52,11 @@ pub struct Server {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Host(String),
-    /// The directory of its Unix socket.
+    /// Directory of the server's Unix socket.
     Socket(PathBuf),
 }
 
-/// How a silent peer is noticed. `None`: the product's own values.
+/// Settings by which a silent peer is noticed; `None` for the product's own values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TcpSettings {
     pub without_keepalive: bool,
@@ -75,7 +76,7 @@ pub enum ChannelBinding {
 const DEFAULT_PORT: u16 = 5432;
 const MAX_SERVERS: usize = 16;
 
-/// Parameters that are read.
+/// Parameters that are supported.
 const SUPPORTED: [&str; 24] = [
     "application_name",
     "channel_binding",
@@ -103,8 +104,8 @@ const SUPPORTED: [&str; 24] = [
     "user",
 ];
 
-/// Parameters of libpq that would have to do something and can't. Others are not named in errors: in a string with a
-/// mistake they may be a piece of the password.
+/// Parameters of libpq that are not supported and would have an effect. Unknown ones are not named in errors: in a
+/// malformed string they may be a piece of the password.
 const UNSUPPORTED: [&str; 22] = [
     "gssdelegation",
     "gsslib",
@@ -131,14 +132,15 @@ const UNSUPPORTED: [&str; 22] = [
 ];
 
 impl DatabaseTarget {
-    /// Says what is wrong, naming the part and never its value. Reads the file that `sslrootcert` names.
+    /// Parses a connection string, and reads the file that `sslrootcert` names. An error names the wrong part, never
+    /// its value.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parameters = Parameters::default();
         parameters.read(text)?;
         parameters.target()
     }
 
-    /// Servers and database, for people.
+    /// Returns servers and database, to be shown.
     pub fn address(&self) -> String {
         let servers: Vec<String> = self.servers.iter().map(Server::address_text).collect();
         let database = self.database.as_deref().or(self.user.as_deref()).unwrap_or_default();
@@ -157,7 +159,7 @@ impl Server {
     }
 }
 
-/// Values by the names that libpq gives them.
+/// Values of parameters, by libpq's names.
 #[derive(Default)]
 struct Parameters(BTreeMap<&'static str, String>);
 
@@ -171,7 +173,7 @@ impl Parameters {
             self.0.insert(known, value);
             return Ok(());
         }
-        // The JDBC driver's word, which libpq takes in URLs.
+        // The JDBC driver's name, which libpq accepts in URLs.
         if name == "ssl" && value == "true" {
             self.0.insert("sslmode", "require".to_owned());
             return Ok(());
@@ -199,7 +201,7 @@ impl Parameters {
     fn number(&mut self, name: &str) -> Result<Option<u32>, String> {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.trim().parse::<i64>() {
-            // As libpq: the system's own value.
+            // As in libpq, 0 stands for the system's own value.
             Ok(number) if number <= 0 => Ok(None),
             Ok(number) => u32::try_from(number).map(Some).map_err(|_| format!("{name} is too large")),
             Err(_) => Err(format!("{name} is not a whole number")),
@@ -259,7 +261,7 @@ impl Parameters {
 
     pub fn target(mut self) -> Result<DatabaseTarget, String> {
         let servers = self.servers()?;
-        // Without a word of the user's, a list is there to find the one that takes writes.
+        // Unless the user says otherwise, a list of servers serves to find the one that accepts writes.
         let by_default = ("", servers.len() > 1);
         let must_be_writable = self
             .choice(
@@ -306,7 +308,7 @@ impl Parameters {
                 keepalive_idle: self.seconds("keepalives_idle")?,
                 keepalive_interval: self.seconds("keepalives_interval")?,
                 keepalive_count: self.number("keepalives_count")?.or(retries),
-                // In milliseconds, other than the rest.
+                // In milliseconds, unlike the others.
                 user_timeout: self.number("tcp_user_timeout")?.map(|ms| Duration::from_millis(ms.into())),
             },
             must_be_writable,
@@ -317,15 +319,15 @@ impl Parameters {
     }
 }
 
-/// An address of the form `scheme://…@…`, which may have a password in it.
+/// Tells whether the text is an address of the form `scheme://…@…`, which may contain a password.
 fn has_login(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// Letters of any script, addresses; nothing that belongs to another part.
+/// Tells whether the text can be a host's name or address, and not a piece of another part.
 fn is_host_name(name: &str) -> bool {
     if name.contains(':') {
-        // With a zone at its end.
+        // An IPv6 address may end with a zone.
         return name.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
     }
     name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))

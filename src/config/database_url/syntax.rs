@@ -1,4 +1,4 @@
-//! The two forms of a connection string, read into parameters and written from them.
+//! Syntax of connection strings: both forms are read into parameters, and written from them.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ impl Parameters {
         if let Some(rest) = without_scheme(text) {
             return self.read_url(rest);
         }
-        // A URL of another scheme is not taken for pairs.
+        // A URL of another scheme must not be parsed as pairs: it may contain a password.
         if text.split_once('=').is_some_and(|(name, _)| !name.contains(':')) {
             return self.read_pairs(text);
         }
@@ -54,12 +54,12 @@ impl Parameters {
         Ok(())
     }
 
-    /// Empty is absent.
+    /// Sets a percent-decoded parameter; an empty one counts as absent.
     fn set_decoded(&mut self, name: &str, text: &str) -> Result<(), String> {
         if text.is_empty() { Ok(()) } else { self.set(name, decode(text, name)?) }
     }
 
-    /// `name = value` pairs; a value may be quoted, and a backslash takes the next character as it is.
+    /// Reads `name = value` pairs; a value may be quoted, and a backslash escapes the next character.
     fn read_pairs(&mut self, text: &str) -> Result<(), String> {
         let mut rest = text.trim_start();
         while !rest.is_empty() {
@@ -73,7 +73,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Writes the parts as a URL.
+    /// Writes the parameters as a URL.
     fn url(&self) -> SecretString {
         SecretString::from(self.write(encode))
     }
@@ -121,7 +121,7 @@ fn without_scheme(text: &str) -> Option<&str> {
     ["postgresql", "postgres"].iter().any(|name| scheme.eq_ignore_ascii_case(name)).then_some(rest)
 }
 
-/// A URL of values that are as they are. Says what is wrong with them.
+/// Makes a URL from unescaped values, or an error that names the wrong part.
 pub(in crate::config) fn of_parts(values: Vec<(&str, String)>) -> Result<SecretString, String> {
     let mut parameters = Parameters::default();
     for (name, value) in values {
@@ -132,15 +132,15 @@ pub(in crate::config) fn of_parts(values: Vec<(&str, String)>) -> Result<SecretS
     Ok(url)
 }
 
-/// A connection string without its password, or `None` if it can't be read.
+/// Returns a connection string with its password replaced; `None` if it can't be parsed.
 pub(in crate::config) fn without_password(text: &str, hidden: &str) -> Option<String> {
     let mut parameters = Parameters::default();
     parameters.read(text).ok()?;
     Some(parameters.write(|_| hidden.to_owned()))
 }
 
-/// User and password end at the last `@` before the first `/`; `@` in a host or `/` before it is not valid. A password
-/// with a bare `/` in it ends there too: nothing of it may be taken for a host, a port or a database and be shown.
+/// Splits user and password from the rest of a URL, at the last `@` before the first `/`. A password with an unescaped
+/// `/` is handled as well: no part of it may be taken for a host, a port or a database, and be shown.
 fn split_user_info(rest: &str) -> (Option<&str>, &str) {
     let split_in = |end: usize| rest[..end].rfind('@').map(|at| (Some(&rest[..at]), &rest[at + 1..]));
     let host_end = rest.find('/').unwrap_or(rest.len());
@@ -148,7 +148,7 @@ fn split_user_info(rest: &str) -> (Option<&str>, &str) {
         return found;
     }
     let query = rest.find('?').unwrap_or(rest.len());
-    // Without a host it is a socket's database.
+    // Without a host, the `@` belongs to the name of a database that is reached by a socket.
     if host_end > 0 && host_end < query { split_in(query).unwrap_or((None, rest)) } else { (None, rest) }
 }
 
@@ -184,7 +184,7 @@ fn take_value(text: &str) -> Result<(String, &str), String> {
     if quoted.is_some() { Err("a quoted value of it has no end".to_owned()) } else { Ok((value, "")) }
 }
 
-/// `what` is the part for the message.
+/// Decodes percent escapes; `what` names the part in errors.
 fn decode(text: &str, what: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

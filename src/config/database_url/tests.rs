@@ -1,10 +1,10 @@
-//! Strings that people write, and what libpq makes of them.
+//! Connection strings, parsed as libpq parses them.
 
 use secrecy::ExposeSecret;
 
 use super::*;
 
-/// Servers, user, password, database.
+/// Parses a string to servers, user, password and database.
 fn parsed(text: &str) -> Result<String, String> {
     let target = DatabaseTarget::parse(text)?;
     assert!(!format!("{target:?}").contains("hunter2"), "{target:?}");

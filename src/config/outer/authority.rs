@@ -1,17 +1,17 @@
-//! `host:port` as it stands in `Host`, `Origin` and absolute request targets, and the names that a server answers to.
+//! `host:port` in `Host`, `Origin` and absolute request targets, and classification of host names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Top-level names that nobody can register publicly, so that no web page can be served under them from elsewhere.
+/// Suffixes that can't be registered publicly, so that no web page from elsewhere can be served under them.
 const PRIVATE_SUFFIXES: [&str; 7] = ["localhost", "local", "internal", "home.arpa", "lan", "svc", "test"];
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// A host without its port.
+/// Host without its port.
 #[derive(Debug, Clone, Copy)]
 pub enum HostName<'a> {
     Ip(IpAddr),
-    /// Name as written, without the dot that may stand at the end.
+    /// Name as written, without a final dot.
     Dns(&'a str),
 }
 
@@ -25,7 +25,7 @@ impl PartialEq for HostName<'_> {
     }
 }
 
-/// A host with the port that was named.
+/// Host with the port that was given.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Authority<'a> {
     pub host: HostName<'a>,
@@ -33,7 +33,8 @@ pub struct Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// `None` for what RFC 9110 doesn't allow in `Host`: user names, paths, blanks, lists, empty names, bad ports.
+    /// Parses the value of `Host`. `None` for what RFC 9110 doesn't allow: user names, paths, blanks, lists, empty
+    /// names, bad ports.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (host, port) = if text.starts_with('[') {
             let end = text.find(']')?;
@@ -56,7 +57,7 @@ impl<'a> Authority<'a> {
 }
 
 impl<'a> HostName<'a> {
-    /// An IPv4 address or a name. Underscores are allowed: proxies send the names of their upstreams.
+    /// Parses an IPv4 address or a name. Underscores are allowed, because proxies send the names of their upstreams.
     fn of_dns(text: &'a str) -> Option<Self> {
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Some(Self::Ip(address.into()));
@@ -69,6 +70,7 @@ impl<'a> HostName<'a> {
         (name.len() <= MAX_NAME && name.split('.').all(is_label)).then_some(Self::Dns(name))
     }
 
+    /// Tells whether this is a loopback address or name.
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Ip(address) => address.is_loopback(),
@@ -76,7 +78,7 @@ impl<'a> HostName<'a> {
         }
     }
 
-    /// Whether no web page can come from this name by DNS rebinding: it is an address, or no public name.
+    /// Tells whether no web page can use this name for DNS rebinding: it is an address, or not a public name.
     pub fn is_private(&self) -> bool {
         match self {
             Self::Ip(_) => true,
@@ -86,7 +88,7 @@ impl<'a> HostName<'a> {
         }
     }
 
-    /// Whether this is a name below `suffix`, at any depth.
+    /// Tells whether this is a name below `suffix`, at any depth.
     pub fn is_below(&self, suffix: &str) -> bool {
         matches!(self, Self::Dns(name) if is_below(name, suffix))
     }
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn public_names_are_told_from_private_ones() {
+    fn public_names_are_distinguished_from_private_ones() {
         for text in [
             "serve:3006",
             "10.0.0.7",

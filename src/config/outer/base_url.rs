@@ -1,4 +1,4 @@
-//! `BASE_URL`: the address under which people and programs reach the service, whatever stands in between.
+//! `BASE_URL`: the address at which clients reach the service, whatever proxies are in between.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use url::Url;
 
 use super::authority::{Authority, HostName};
 
-/// A checked address without a slash at its end.
+/// Checked address, without a final slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     /// `scheme://host[:port]`, as browsers write it in `Origin`.
@@ -19,7 +19,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Errors are everything that is wrong with it, each to be read after the setting's name.
+    /// Parses an address. The error has all of its problems, each of which completes "NAME …".
     pub fn parse(text: &str) -> Result<Self, Vec<&'static str>> {
         let lower = text.to_ascii_lowercase();
         let mut problems = Vec::new();
@@ -66,25 +66,27 @@ impl BaseUrl {
         })
     }
 
-    /// `scheme://host[:port]`
+    /// Returns `scheme://host[:port]`.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Empty, or `/` and segments, without a slash at its end.
+    /// Returns the path: empty, or `/` and segments, without a final slash.
     pub fn path(&self) -> &str {
         &self.path
     }
 
+    /// Tells whether the address is an https one.
     pub fn is_https(&self) -> bool {
         self.origin.starts_with("https:")
     }
 
+    /// Tells whether the address has this host.
     pub fn has_host(&self, host: HostName<'_>) -> bool {
         Authority::parse(&self.authority).is_some_and(|own| own.host == host)
     }
 
-    /// Whether a request to this authority came by this address. Proxies may leave out the port.
+    /// Tells whether a request to this authority came by this address. Proxies may leave out the port.
     pub fn is_at(&self, authority: Authority<'_>) -> bool {
         self.has_host(authority.host) && authority.port.is_none_or(|port| port == self.port)
     }

@@ -1,4 +1,4 @@
-//! How the service is reached from outside: its address, the names that it answers to, the proxies in front of it.
+//! How the service is reached from outside: its address, the names that it answers to, trusted proxies.
 
 pub mod authority;
 pub mod base_url;
@@ -14,6 +14,7 @@ const BASE_URL: &str = "BASE_URL";
 const ALLOWED_HOSTS: &str = "ALLOWED_HOSTS";
 const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 
+/// How the service is reached from outside.
 #[derive(Debug, Clone, Default)]
 pub struct OuterConfig {
     pub base_url: Option<BaseUrl>,
@@ -21,7 +22,7 @@ pub struct OuterConfig {
     pub trusted_proxies: Networks,
 }
 
-/// The value of `ALLOWED_HOSTS`.
+/// Value of `ALLOWED_HOSTS`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
     /// `*`
@@ -32,6 +33,7 @@ pub struct AllowedHosts {
 }
 
 impl OuterConfig {
+    /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
         Self {
             base_url: read_base_url(env),
@@ -78,7 +80,7 @@ fn read_trusted_proxies(env: &mut Env) -> Networks {
 }
 
 impl AllowedHosts {
-    /// Comma separated. Errors are the numbers of the entries that are none, from 1.
+    /// Parses a comma-separated list. The error has the numbers of the invalid entries, from 1.
     pub fn parse(text: &str) -> Result<Self, Vec<usize>> {
         let (mut hosts, mut bad) = (Self::default(), Vec::new());
         for (number, entry) in text.split(',').map(str::trim).enumerate() {
@@ -99,6 +101,7 @@ impl AllowedHosts {
         if bad.is_empty() { Ok(hosts) } else { Err(bad) }
     }
 
+    /// Tells whether the host is allowed.
     pub fn contains(&self, host: HostName<'_>) -> bool {
         self.any
             || self.names.iter().any(|name| Authority::parse(name).is_some_and(|own| own.host == host))
@@ -106,7 +109,7 @@ impl AllowedHosts {
     }
 }
 
-/// In ASCII, IPv6 addresses in brackets.
+/// Normalizes a host: ASCII, with IPv6 addresses in brackets.
 fn host(text: &str) -> Option<String> {
     let text = text.trim_end_matches('.');
     if let Ok(address) = text.parse::<std::net::Ipv6Addr>() {
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_told_by_its_number() {
+    fn an_invalid_host_is_reported_by_its_number() {
         let bad = AllowedHosts::parse("http://a,a:80,a/b,*.,a b,**,a.*.b,u@h,[::1]:80,a:");
         assert_eq!(bad, Err((1..=10).collect()));
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
-    /// Leading bits that count.
+    /// Number of leading bits that are compared.
     bits: u8,
 }
 
@@ -22,7 +22,7 @@ impl Network {
         let canonical = address.to_canonical();
         let longest = width(address);
         let bits: u8 = bits.unwrap_or(longest);
-        // ::ffff:10.0.0.0/104 is 10.0.0.0/8.
+        // An IPv4-mapped network: ::ffff:10.0.0.0/104 is 10.0.0.0/8.
         let bits = if canonical == address { Some(bits) } else { bits.checked_sub(96) };
         let bits = bits.filter(|bits| *bits <= width(canonical))?;
         Some(Self { address: canonical, bits })
@@ -50,11 +50,12 @@ const fn width(address: IpAddr) -> u8 {
     }
 }
 
+/// List of networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
 
 impl Networks {
-    /// Comma separated. Errors are the numbers of the entries that are none, from 1.
+    /// Parses a comma-separated list. The error has the numbers of the invalid entries, from 1.
     pub fn parse(text: &str) -> Result<Self, Vec<usize>> {
         let entries = text.split(',').map(str::trim).enumerate().filter(|(_, entry)| !entry.is_empty());
         let (mut networks, mut bad) = (Vec::new(), Vec::new());
@@ -67,7 +68,7 @@ impl Networks {
         if bad.is_empty() { Ok(Self(networks)) } else { Err(bad) }
     }
 
-    /// `address` in canonical form: IPv4 addresses that are written as IPv6 are IPv4.
+    /// Tells whether a network contains the address, which must be canonical: IPv4 addresses written as IPv6 are IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_told_by_its_number() {
+    fn an_invalid_network_is_reported_by_its_number() {
         assert_eq!(
             Networks::parse("127.0.0.1,localhost,10.0.0.0/33,::/129,10.0.0.0/,a/8,1.2.3"),
             Err((2..=7).collect())

@@ -78,7 +78,7 @@ impl Files<'_> {
                     let mut written = Vec::new();
                     if !changes.is_empty() {
                         written = write(conn, changes, now, lease).await?;
-                        faults::point!(MovesWritten);
+                        faults::point!(TransitionsWritten);
                     }
                     progress.commit_sent();
                     Ok((written, answer))

@@ -403,7 +403,7 @@ const SERVE_POINTS: [(Point, usize); 7] = [
     (Point::ServeInserted, 60),
     (Point::ServeCommitted, 80),
     (Point::RelayPublished, 60),
-    (Point::MovesWritten, 40),
+    (Point::TransitionsWritten, 40),
     (Point::ResultsRecorded, 40),
     (Point::ConsumerCommitting, 30),
     (Point::ConsumerCommitted, 30),

@@ -75,7 +75,7 @@ async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
             !seen.contains("503 unavailable up up up") && !seen.contains("200 ready down up up"),
             "{seen:?}"
         );
-        log.logged_once(&format!("postgresql {how}"), &["postgresql is away"]);
+        log.logged_once(&format!("postgresql {how}"), &["postgresql unavailable"]);
         assert!(traffic.refused > 0);
 
         site.postgres.start_again().await;
@@ -93,8 +93,11 @@ async fn postgresql_that_stops_and_is_killed_loses_nothing_and_is_said_once() {
         })
         .await;
         traffic.recovers(&format!("postgresql {how}"), back, before).await;
-        log.waits_for("postgresql is back").await;
-        log.logged_once(&format!("postgresql {how} and back"), &["postgresql is away", "postgresql is back"]);
+        log.waits_for("postgresql recovered").await;
+        log.logged_once(
+            &format!("postgresql {how} and back"),
+            &["postgresql unavailable", "postgresql recovered"],
+        );
         let listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
         eventually("it listens to PostgreSQL again", async || {
             let count: i64 = site.one(listening).await;
@@ -123,17 +126,17 @@ async fn s3_that_stops_under_load_fails_no_file_and_a_lost_bucket_is_recreated()
         let seen = traffic.go_on(OUTAGE, false).await;
         assert_eq!(seen, BTreeSet::from(["200 degraded up up down".to_owned()]));
         is_refusal(&api.content(made_before).await, "storage_unavailable");
-        log.logged_once(&format!("s3 {how}"), &["s3 is away"]);
+        log.logged_once(&format!("s3 {how}"), &["s3 unavailable"]);
         // Once for each worker, or twice: connections that are open may work for a moment after new ones are refused.
-        assert!((1..=4).contains(&log.count("records wait")), "{}", log.count("records wait"));
+        assert!((1..=4).contains(&log.count("consumer stalled")), "{}", log.count("consumer stalled"));
 
         if how == "emptied" {
             site.store.forget_everything();
         }
         site.store.start_again().await;
         traffic.recovers(&format!("s3 {how}"), Instant::now(), before).await;
-        log.waits_for("s3 is back").await;
-        log.logged_once(&format!("s3 {how} and back"), &["s3 is away", "s3 is back"]);
+        log.waits_for("s3 recovered").await;
+        log.logged_once(&format!("s3 {how} and back"), &["s3 unavailable", "s3 recovered"]);
         wait_until_ready(&api, "200 ready up up up").await;
         assert_eq!(log.count("bucket was gone"), usize::from(how == "emptied"));
     }
@@ -171,10 +174,10 @@ async fn localstack_that_ends_and_forgets_everything_fails_no_file() {
         }
         let before = traffic.completed().await;
         traffic.go_on(OUTAGE, false).await;
-        log.logged_once(&format!("localstack {how}"), &["s3 is away"]);
+        log.logged_once(&format!("localstack {how}"), &["s3 unavailable"]);
         s3.start_again().await;
         traffic.recovers(&format!("localstack {how}"), Instant::now(), before).await;
-        log.waits_for("s3 is back").await;
+        log.waits_for("s3 recovered").await;
         log.waits_for("bucket was gone").await;
         site.assert_whole(&api, &traffic.accepted).await;
     }
@@ -187,7 +190,7 @@ async fn up_waits_for_the_services_that_it_was_given() {
     site.postgres.stop().await;
     site.store.stop().await;
     let process = site.spawn_up(&[]);
-    LogTail { process: &process, from: 0 }.waits_for("postgresql is away").await;
+    LogTail { process: &process, from: 0 }.waits_for("postgresql unavailable").await;
     site.postgres.start_again().await;
     let (process, api) = listening(process).await;
     let file = api.post_file("early").await;
@@ -230,9 +233,9 @@ async fn kafka_roles_that_start_before_their_services_say_so_and_work_when_they_
     let (serve_log, worker_log) =
         (LogTail { process: &serve, from: 0 }, LogTail { process: &worker, from: 0 });
     for service in ["postgresql", "kafka", "s3"] {
-        serve_log.waits_for(&format!("{service} is away")).await;
+        serve_log.waits_for(&format!("{service} unavailable")).await;
     }
-    worker_log.waits_for("kafka is away").await;
+    worker_log.waits_for("kafka unavailable").await;
 
     // PostgreSQL without the schema; `migrate` makes it before it finds that Kafka is away.
     let unmigrated = LogTail::on(&serve);
@@ -259,10 +262,16 @@ async fn kafka_roles_that_start_before_their_services_say_so_and_work_when_they_
     eprintln!("roles before s3: first file {:?} after it answered", back.elapsed());
     wait_until_ready(&api, "200 ready up up up").await;
     for service in ["postgresql", "kafka", "s3"] {
-        serve_log.waits_for(&format!("{service} is back")).await;
+        serve_log.waits_for(&format!("{service} recovered")).await;
     }
-    serve_log.logged_once("serve before its services", &["kafka is away", "kafka is back", "s3 is away"]);
-    worker_log.logged_once("worker before its services", &["kafka is away", "kafka is back", "s3 is away"]);
+    serve_log.logged_once(
+        "serve before its services",
+        &["kafka unavailable", "kafka recovered", "s3 unavailable"],
+    );
+    worker_log.logged_once(
+        "worker before its services",
+        &["kafka unavailable", "kafka recovered", "s3 unavailable"],
+    );
     worker.stop_within(STOP_LIMIT * 2).await;
     serve.stop_within(STOP_LIMIT * 2).await;
 
@@ -322,14 +331,17 @@ async fn kafka_that_stops_and_is_killed_and_loses_topics_holds_nothing_up_afterw
         let seen = traffic.go_on(OUTAGE, false).await;
         assert_eq!(seen, BTreeSet::from(["200 degraded up down up".to_owned()]));
         for (role, log) in &logs {
-            log.waits_for("kafka is away").await;
-            log.logged_once(&format!("{role}, kafka {how}"), &["kafka is away"]);
+            log.waits_for("kafka unavailable").await;
+            log.logged_once(&format!("{role}, kafka {how}"), &["kafka unavailable"]);
         }
         site.kafka().start_again().await;
         traffic.recovers(&format!("kafka {how}"), Instant::now(), before).await;
         for (role, log) in &logs {
-            log.waits_for("kafka is back").await;
-            log.logged_once(&format!("{role}, kafka {how} and back"), &["kafka is away", "kafka is back"]);
+            log.waits_for("kafka recovered").await;
+            log.logged_once(
+                &format!("{role}, kafka {how} and back"),
+                &["kafka unavailable", "kafka recovered"],
+            );
         }
         site.assert_whole(&api, &traffic.accepted).await;
     }

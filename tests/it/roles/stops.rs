@@ -86,7 +86,7 @@ async fn kafka_workers_that_stop_finish_what_they_have_begun_and_it_is_not_done_
     ask(&api, JOBS).await;
     is_busy(&leaving).await;
     let log = stops(leaving, &its, &staying).await;
-    assert!(!log.contains("handed back"), "{log}");
+    assert!(!log.contains("unfinished batches"), "{log}");
     let [begun, ended] = ["processing started", "result published"].map(|line| log.matches(line).count());
     assert_eq!(begun, ended, "what was begun was finished");
     all_completed(&api).await;

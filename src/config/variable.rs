@@ -1,23 +1,24 @@
-//! What a reader says of a variable while it asks for it; the reference page is made of it.
+//! Properties of a variable that its reader declares while it reads it. The reference page is generated from them.
 
 use std::time::Duration;
 
+/// Properties of a variable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Variable {
     /// Other names of the same setting.
     pub aliases: Vec<String>,
     /// Default, written as in the environment.
     pub default: Option<String>,
     pub required: bool,
-    /// May also come from the file that `NAME_FILE` names.
+    /// Whether the value may also come from the file that `NAME_FILE` names.
     pub secret: bool,
-    /// What a value is, where the reader checks it.
+    /// Description of valid values, where the reader checks them.
     pub syntax: Option<String>,
 }
 
-impl Asked {
-    /// What another reader, or the same one elsewhere, says of the same variable.
-    pub(super) fn add(&mut self, other: &Self) {
+impl Variable {
+    /// Adds what another reader, or the same one in another environment, declares of the variable.
+    pub(super) fn merge(&mut self, other: &Self) {
         let Self { aliases, default, required, secret, syntax } = other.clone();
         if self.aliases.len() < aliases.len() {
             self.aliases = aliases;
@@ -29,7 +30,7 @@ impl Asked {
     }
 }
 
-/// In the largest unit that leaves a whole number.
+/// Formats a duration in the largest unit that leaves a whole number.
 pub(super) fn span(duration: Duration) -> String {
     let ms = duration.as_millis();
     if ms == 0 {
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_written_as_people_write_it() {
+    fn a_duration_is_written_in_its_largest_unit() {
         for (ms, text) in
             [(0, "0"), (250, "250ms"), (10_000, "10s"), (90_000, "90s"), (300_000, "5m"), (86_400_000, "24h")]
         {
