@@ -38,7 +38,7 @@ const MAY_USE: [(&str, &[&[&str]]); 15] = [
 ];
 
 /// Paths and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 34] = [
+const HOMES: [(&str, &[&str]); 35] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -63,6 +63,7 @@ const HOMES: [(&str, &[&str]); 34] = [
     ("actix_service", &["http"]),
     ("actix_web", &["http"]),
     ("askama", &["http"]),
+    ("flate2", &["http"]),
     ("clap", &["commands", "main.rs"]),
     ("indicatif", &["commands"]),
     ("env_logger", &["telemetry"]),
