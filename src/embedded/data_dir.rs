@@ -142,6 +142,7 @@ fn lock(dir: &Path) -> Result<File, EmbeddedError> {
         }
         Err(TryLockError::Error(error)) => return Err(EmbeddedError::io(&path)(error)),
     }
+    // The process id is for the message of the next process only; the lock is what counts.
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(EmbeddedError::io(&path))?;

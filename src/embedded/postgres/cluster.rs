@@ -107,6 +107,7 @@ impl Cluster {
         succeed(command, INITDB_TIMEOUT).await?;
 
         let finish = || {
+            // The rename is the commit: a crash before it leaves a staging directory, which the next start removes.
             fs::rename(staging.join("data"), &self.data)?;
             File::open(&home)?.sync_all()?;
             fs::remove_dir_all(&staging)

@@ -98,6 +98,7 @@ impl EmbeddedPostgres {
         loop {
             let began = Instant::now();
             let mut cause = self.server.exited().await;
+            // Only restarts in quick succession count against the limit.
             if began.elapsed() >= STABLE_AFTER {
                 failures = 0;
             }

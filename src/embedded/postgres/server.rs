@@ -114,6 +114,7 @@ impl Server {
 
     /// Shuts down and waits for the end: cleanly, or immediately when that takes too long.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
+        // The watchdog reads the end of the pipe, and sends SIGINT (fast shutdown) to the server.
         drop(self.pipe);
         if timeout(FAST_SHUTDOWN_TIMEOUT, self.exit.wait_for(Option::is_some)).await.is_err() {
             stop_immediately(&self.data);

@@ -55,6 +55,7 @@ impl SocketDir {
             return Ok(Self { path, record: Some(record) });
         }
         let path = Path::new(FALLBACK_PARENT).join(format!("{FALLBACK_PREFIX}{}", Uuid::new_v4().simple()));
+        // Recorded before it is made: a killed process leaves no directory in `/tmp` that no run knows of.
         dir.write_private(FALLBACK_FILE, &format!("{}\n", path.display()))?;
         Ok(Self { path, record: Some(record) })
     }

@@ -37,6 +37,7 @@ pub(super) fn page(files: &Files, bucket: &str, query: &ListingQuery) -> io::Res
     if query.max == 0 {
         return Ok(Page::default());
     }
+    // Before anything is read: a change during the walk makes what is read ahead unusable.
     let changes = files.changes();
     let ahead = files.read_ahead().take_if(|ahead| ahead.serves(bucket, query, changes));
     let Entries { mut sorted, is_complete, changes, read } = match ahead {
@@ -74,6 +75,7 @@ fn read(files: &Files, bucket: &str, query: &ListingQuery, changes: u64) -> io::
             return;
         }
         lowest.insert(entry.to_owned());
+        // One more than the limit is kept, to know whether more come after it.
         if lowest.len() > limit + 1 {
             lowest.pop_last();
         }

@@ -149,6 +149,7 @@ impl Migration<'_> {
                     batch.push(moving);
                     bytes += size;
                 }
+                // Every other object would fail as well: the whole migration pauses.
                 Err(error) if is_full(&error) => return Err(error),
                 Err(error) => {
                     log::warn!(
@@ -170,6 +171,7 @@ impl Migration<'_> {
     fn copy<'k>(&self, bucket: &str, key: &'k str) -> io::Result<(PendingMove<'k>, u64)> {
         let layout = &self.files.layout;
         let path = layout.object(bucket, key);
+        // Stored again since: the newer object stays, and the original is removed with the batch.
         if exists(&path) {
             return Ok((PendingMove { key, path, copy: None }, 0));
         }
@@ -179,6 +181,7 @@ impl Migration<'_> {
         let size = opened.description.size;
         let mut staged = stage_copy(self.files, &opened.file, size)?;
         staged.describe(&opened.description)?;
+        // Listings show the time at which the object was stored, not that of the move.
         staged.file.set_modified(opened.file.metadata()?.modified()?)?;
         Ok((PendingMove { key, path, copy: Some(staged.temp) }, size))
     }

@@ -190,6 +190,7 @@ impl Drop for EmbeddedS3 {
             task.abort();
         }
         if let Some(runtime) = self.runtime.take() {
+            // Without waiting: this may run inside another runtime, where blocking is not allowed.
             runtime.shutdown_background();
         }
     }

@@ -153,6 +153,7 @@ pub(super) fn complete(
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
     }
     let numbers: Vec<i32> = named.iter().filter_map(|part| part.part_number).collect();
+    // As in S3: ascending, so that the order of the parts is never ambiguous.
     if numbers.len() != named.len() || !numbers.is_sorted_by(|a, b| a < b) {
         return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
     }
@@ -169,6 +170,7 @@ pub(super) fn complete(
     let mut sizes = Vec::with_capacity(chosen.len());
     for (place, part) in chosen.iter().enumerate() {
         let length = files.record(fs::metadata(&part.path))?.len();
+        // As in S3, so that clients that work here work there.
         if length < MIN_PART_SIZE && place + 1 < chosen.len() {
             return Err(S3Error::new(S3ErrorCode::EntityTooSmall));
         }

@@ -108,6 +108,7 @@ pub(super) async fn receive(
     let mut body = body.ok_or_else(|| S3Error::new(S3ErrorCode::IncompleteBody))?;
     let mut hashes = (Md5::new(), expected.hasher());
     let length = length.and_then(|length| u64::try_from(length).ok());
+    // Never more than a batch, whatever length the client announces.
     let capacity = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(WRITE_BATCH_BYTES);
     let mut batch = BytesMut::with_capacity(capacity);
     let mut staged: Option<Staged> = None;
@@ -117,6 +118,7 @@ pub(super) async fn receive(
         size += piece.len() as u64;
         batch.extend_from_slice(&piece);
         if batch.len() >= WRITE_BATCH_BYTES {
+            // On a file thread: hashing and writing would block the runtime's.
             let bytes = batch.split().freeze();
             let write = move |files: &Files| {
                 let size = length.unwrap_or(size);

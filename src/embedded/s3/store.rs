@@ -197,6 +197,7 @@ impl S3 for Store {
         let algorithm = req.input.checksum_algorithm;
         let expected = Expected { md5: content_md5, sums, algorithm, trailing: req.trailing_headers };
         let of = (bucket, key, upload_id);
+        // Before the body is received, so that a client learns of a wrong upload id at once.
         let of = blocking(&self.files, move |files| {
             multipart::check(files, (&of.0, &of.1, &of.2), part_number)?;
             Ok(of)
