@@ -33,10 +33,11 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::domain::ErrorCode;
 
-    async fn outcome(kind: ErrorKind, items: &[i32]) -> Vec<Option<i32>> {
+    async fn outcome(code: ErrorCode, items: &[i32]) -> Vec<Option<i32>> {
         let apply = |items: &[i32]| match items {
-            items if items.contains(&13) => Err(Error::new(kind, "refused", "13 is refused")),
+            items if items.contains(&13) => Err(Error::new(code, "13 is refused")),
             items => Ok(items.iter().map(|item| Ok(item * 10)).collect()),
         };
         let answers = else_each(apply(items), items, |one| async move { apply(one) }.boxed()).await;
@@ -45,13 +46,13 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_refused_item_fails() {
-        assert_eq!(outcome(ErrorKind::Internal, &[1, 13, 2]).await, [Some(10), None, Some(20)]);
-        assert_eq!(outcome(ErrorKind::Internal, &[1, 2]).await, [Some(10), Some(20)]);
-        assert_eq!(outcome(ErrorKind::Internal, &[13]).await, [None]);
+        assert_eq!(outcome(ErrorCode::Internal, &[1, 13, 2]).await, [Some(10), None, Some(20)]);
+        assert_eq!(outcome(ErrorCode::Internal, &[1, 2]).await, [Some(10), Some(20)]);
+        assert_eq!(outcome(ErrorCode::Internal, &[13]).await, [None]);
     }
 
     #[tokio::test]
     async fn nothing_is_tried_again_while_a_dependency_is_unavailable() {
-        assert_eq!(outcome(ErrorKind::Unavailable, &[1, 13, 2]).await, [None, None, None]);
+        assert_eq!(outcome(ErrorCode::DatabaseUnavailable, &[1, 13, 2]).await, [None, None, None]);
     }
 }

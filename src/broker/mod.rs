@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::domain::topic_settings::TopicSettings;
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 pub use receipt::Receipt;
 pub use record::{Delivery, Headers, Position, Record, TopicPartition, Undecodable};
@@ -171,11 +171,9 @@ impl From<BrokerError> for Error {
             BrokerError::Unavailable(_)
             | BrokerError::PartitionUnavailable(_)
             | BrokerError::UnknownTopic(_)
-            | BrokerError::Configuration(_) => Self::new(
-                ErrorKind::Unavailable,
-                "kafka_unavailable",
-                "Kafka is not available; try again shortly",
-            ),
+            | BrokerError::Configuration(_) => {
+                Self::new(ErrorCode::KafkaUnavailable, "Kafka is not available; try again shortly")
+            }
             BrokerError::Rejected(_) => Self::internal("Kafka refused the record"),
         };
         outside.because(error)

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use super::disposition::{Disposition, disposition};
 use super::{BatchContext, Handler, limits};
 use crate::broker::{Delivery, Position, Undecodable};
-use crate::domain::{Error, ErrorKind, Fault};
+use crate::domain::{Error, ErrorCode, Fault};
 use crate::telemetry::Outage;
 
 /// Record that is not finished yet.
@@ -148,7 +148,7 @@ fn undecodable(delivery: &Delivery) -> Option<Error> {
         delivery.position.offset,
         next_offset - 1
     );
-    Some(Error::new(ErrorKind::Malformed, "undecodable_records", detail))
+    Some(Error::new(ErrorCode::UndecodableRecords, detail))
 }
 
 fn log_failure(delivery: &Delivery, error: &Error, tries: u32, message: &str) {
@@ -174,7 +174,7 @@ mod tests {
     struct Busy(Mutex<Vec<Instant>>);
 
     fn refusal(retry_after: Duration) -> Error {
-        let mut error = Error::new(ErrorKind::Unavailable, "busy", "it is busy");
+        let mut error = Error::new(ErrorCode::Busy, "it is busy");
         error.retry_after = Some(retry_after);
         error
     }

@@ -3,7 +3,7 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::sqlstate::{Reaction, SqlState};
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 /// Errors of the database, by what a caller can do about them.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -124,14 +124,13 @@ impl From<DieselError> for DbError {
 
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
-        let unavailable = |code, detail| Self::new(ErrorKind::Unavailable, code, detail);
         let outside = match &error {
-            DbError::ReadOnly => unavailable(
-                "database_read_only",
+            DbError::ReadOnly => Self::new(
+                ErrorCode::DatabaseReadOnly,
                 "the database takes no writes at the moment; try again shortly",
             ),
-            DbError::SlowSearch => unavailable(
-                "search_too_slow",
+            DbError::SlowSearch => Self::new(
+                ErrorCode::SearchTooSlow,
                 "the search took too long; search for more letters, or narrow it down by status",
             ),
             DbError::Unavailable(_)
@@ -144,7 +143,7 @@ impl From<DbError> for Error {
             | DbError::NotMigrated(_)
             | DbError::NewerSchema(_)
             | DbError::Pooler(_) => {
-                unavailable("database_unavailable", "the database is not available; try again shortly")
+                Self::new(ErrorCode::DatabaseUnavailable, "the database is not available; try again shortly")
             }
             DbError::Constraint(_) | DbError::Bug(_) => Self::internal("the request could not be stored"),
         };

@@ -1,6 +1,6 @@
 //! The `Range` header of a download (RFC 9110 §14): one range of bytes, or the whole.
 
-use super::{Error, ErrorKind, Result};
+use super::{Error, ErrorCode, Result};
 
 /// Which bytes, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl ByteRange {
         };
         if range.first >= size {
             let detail = format!("the file has {size} bytes; no byte of the range exists");
-            return Err(Error::new(ErrorKind::RangeNotSatisfiable, "range_not_satisfiable", detail));
+            return Err(Error::new(ErrorCode::RangeNotSatisfiable, detail));
         }
         Ok(Some(range))
     }

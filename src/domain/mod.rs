@@ -23,7 +23,7 @@ pub use dead_letters::{
     DeadLetter, DeadLetterCursor, DeadLetterHeader, DeadLetterPage, DeadLetterPageRequest, DeadLetterState,
     Origin,
 };
-pub use error::{Error, ErrorKind, Fault, FieldError, Result};
+pub use error::{Error, ErrorCode, ErrorKind, Fault, FieldError, Result};
 pub use files::{Cursor, File, Format, HistoryEntry, NewFile, Page, PageRequest, Revision, Stats, Status};
 pub use finding::{Finding, Severity};
 pub use idempotency::IdempotencyKey;

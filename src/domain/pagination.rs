@@ -6,7 +6,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::{Error, ErrorKind, Result};
+use super::{Error, ErrorCode, Result};
 
 /// Number of entries on a page, unless asked otherwise.
 pub const LIMIT_DEFAULT: i64 = 50;
@@ -25,12 +25,12 @@ pub(in crate::domain) fn decode_cursor<T: FromStr>(kind: &str, text: &str) -> Re
     let id = bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()?.strip_prefix(kind)?.parse().ok());
     id.ok_or_else(|| {
         let detail = "cursor is not one that this list gave out; start again without it";
-        Error::new(ErrorKind::Malformed, "invalid_cursor", detail)
+        Error::new(ErrorCode::InvalidCursor, detail)
     })
 }
 
 pub(in crate::domain) fn invalid_query(detail: String) -> Error {
-    Error::new(ErrorKind::Malformed, "invalid_query", detail)
+    Error::new(ErrorCode::InvalidQuery, detail)
 }
 
 pub(in crate::domain) fn parse_limit(text: Option<&str>) -> Result<i64> {

@@ -6,7 +6,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode, ErrorKind};
 
 /// Error of a handler. `middleware::problems` gives the answer its body.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl ResponseError for HttpError {
 pub(super) type HttpResult = Result<HttpResponse, HttpError>;
 
 /// Returns the status that answers an error of this kind.
-pub(super) const fn status(kind: ErrorKind) -> StatusCode {
+pub const fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Malformed => StatusCode::BAD_REQUEST,
         ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -61,18 +61,18 @@ pub(super) const fn status(kind: ErrorKind) -> StatusCode {
 
 /// Makes the error for a status that the framework chose by itself.
 pub(super) fn from_status(status: StatusCode, detail: String) -> Error {
-    let (kind, code) = match status.as_u16() {
-        404 => (ErrorKind::NotFound, "not_found"),
-        405 => (ErrorKind::MethodNotAllowed, "method_not_allowed"),
-        406 => (ErrorKind::NotAcceptable, "not_acceptable"),
-        408 => (ErrorKind::Timeout, "request_timeout"),
-        412 => (ErrorKind::PreconditionFailed, "precondition_failed"),
-        413 => (ErrorKind::TooLarge, "body_too_large"),
-        415 => (ErrorKind::UnsupportedMedia, "unsupported_media_type"),
-        416 => (ErrorKind::RangeNotSatisfiable, "range_not_satisfiable"),
-        400..=499 => (ErrorKind::Malformed, "malformed_request"),
-        _ => (ErrorKind::Internal, "internal"),
+    let code = match status.as_u16() {
+        404 => ErrorCode::NotFound,
+        405 => ErrorCode::MethodNotAllowed,
+        406 => ErrorCode::NotAcceptable,
+        408 => ErrorCode::RequestTimeout,
+        412 => ErrorCode::PreconditionFailed,
+        413 => ErrorCode::BodyTooLarge,
+        415 => ErrorCode::UnsupportedMediaType,
+        416 => ErrorCode::RangeNotSatisfiable,
+        400..=499 => ErrorCode::MalformedRequest,
+        _ => ErrorCode::Internal,
     };
-    let detail = if kind == ErrorKind::Internal { "the request failed".to_owned() } else { detail };
-    Error::new(kind, code, detail)
+    let detail = if code == ErrorCode::Internal { "the request failed".to_owned() } else { detail };
+    Error::new(code, detail)
 }

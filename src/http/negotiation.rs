@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 /// Quality value in thousandths. 0: not acceptable.
 type Quality = u16;
@@ -24,7 +24,7 @@ pub(super) fn choose_coding(request: &mut ServiceRequest) -> Result<(), Error> {
         request.headers_mut().remove(header::ACCEPT_ENCODING);
     } else {
         let detail = "Accept-Encoding must allow gzip or identity";
-        return Err(Error::new(ErrorKind::NotAcceptable, "not_acceptable", detail));
+        return Err(Error::new(ErrorCode::NotAcceptable, detail));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::forwarded::Forwarded;
 use super::ui::urls::Urls;
 use crate::config::HttpConfig;
 use crate::config::outer::{Authority, BaseUrl, OuterConfig};
-use crate::domain::{Error, ErrorKind, Result};
+use crate::domain::{Error, ErrorCode, Result};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -126,7 +126,7 @@ impl OuterAddress {
             "this server does not answer to the host {text}. If it is reached by that name, set BASE_URL to its address \
              as it is reached, or add the name to ALLOWED_HOSTS; behind a proxy, BASE_URL must be set"
         );
-        Err(Error::new(ErrorKind::Misdirected, "host_not_allowed", detail))
+        Err(Error::new(ErrorCode::HostNotAllowed, detail))
     }
 
     fn answers_to(&self, asked: Authority<'_>) -> bool {
@@ -242,7 +242,7 @@ fn host_text(head: &RequestHead) -> &str {
 
 fn invalid_host(what: &str) -> Error {
     let detail = format!("{what} is not a host name or IP address with an optional port");
-    Error::new(ErrorKind::Malformed, "invalid_host", detail)
+    Error::new(ErrorCode::InvalidHost, detail)
 }
 
 /// Shortens the value of a header for a message.

@@ -8,7 +8,7 @@ use super::etag;
 use super::negotiation::split;
 use super::validators::Validators;
 use crate::actions::Guard;
-use crate::domain::{Error, ErrorKind, Result};
+use crate::domain::{Error, ErrorCode, Result};
 
 /// Result of comparing the preconditions of a request with the state of its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,7 @@ pub(super) fn status_without_content(
 fn failed() -> Error {
     let detail = "it is not as the request's precondition wants it (If-Match, If-None-Match, If-Unmodified-Since); \
                   read it again";
-    Error::new(ErrorKind::PreconditionFailed, "precondition_failed", detail)
+    Error::new(ErrorCode::PreconditionFailed, detail)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl<'a> ProblemBody<'a> {
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: &error.detail,
-            code: error.code,
+            code: error.code.name(),
             request_id,
             errors: fields
                 .map(|field| FieldErrorBody { pointer: field.pointer, detail: &field.detail })
@@ -70,11 +70,11 @@ impl<'a> ProblemBody<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ErrorKind, FieldError};
+    use crate::domain::{ErrorCode, FieldError};
 
     #[test]
     fn a_problem_document_has_these_members_in_this_order() {
-        let error = Error::new(ErrorKind::NotFound, "file_not_found", "there is no file with id 7");
+        let error = Error::new(ErrorCode::FileNotFound, "there is no file with id 7");
         assert_eq!(
             document(&error, "r1").body,
             r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"there is no file with id 7","code":"file_not_found","request_id":"r1"}"#

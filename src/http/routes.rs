@@ -9,7 +9,7 @@ use super::api::{dead_letters, files, health};
 use super::error::HttpError;
 use super::ui;
 use super::ui::assets;
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 pub(super) fn configure(cfg: &mut ServiceConfig) {
     cfg.service(resource("/livez", vec![get().to(health::live)], "GET, HEAD"))
@@ -92,7 +92,7 @@ fn resource(path: &'static str, routes: Vec<Route>, allow: &'static str) -> Reso
 
 fn method_not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
     let detail = format!("{method} is not possible here; use {allow}");
-    let error = HttpError(Error::new(ErrorKind::MethodNotAllowed, "method_not_allowed", detail));
+    let error = HttpError(Error::new(ErrorCode::MethodNotAllowed, detail));
     let status = error.status_code();
     let mut response = HttpResponse::from_error(error);
     *response.status_mut() = status;
@@ -101,5 +101,5 @@ fn method_not_allowed(method: &Method, allow: &'static str) -> HttpResponse {
 }
 
 async fn not_found() -> Result<HttpResponse, HttpError> {
-    Err(HttpError(Error::new(ErrorKind::NotFound, "not_found", "there is nothing at this address")))
+    Err(HttpError(Error::new(ErrorCode::NotFound, "there is nothing at this address")))
 }

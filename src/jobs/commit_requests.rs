@@ -12,7 +12,7 @@ use crate::actions::files::transition;
 use crate::actions::{ServeContext, batch};
 use crate::db::files::{NewFileRow, ReservedIds};
 use crate::domain::idempotency::IDEMPOTENCY_KEY_TTL;
-use crate::domain::{Error, ErrorKind, EventType, File, IdempotencyKey, NewFile, Result};
+use crate::domain::{Error, ErrorCode, EventType, File, IdempotencyKey, NewFile, Result};
 use crate::faults;
 
 /// Requests in one commit.
@@ -133,8 +133,7 @@ fn answer(new: &NewFile, stored: File, known: Option<File>) -> Result<Created> {
             Ok(Created { file, replayed: true })
         }
         Some(_) => Err(Error::new(
-            ErrorKind::Invalid,
-            "idempotency_key_reused",
+            ErrorCode::IdempotencyKeyReused,
             "this Idempotency-Key was used for another request; take a new one for each file",
         )),
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::error_codes::ErrorClass;
 use super::{limits, xml};
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 /// Error of the object store, by what a caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +145,7 @@ impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         let mut outside = match &error {
             StorageError::NotFound(_) => {
-                Self::new(ErrorKind::Gone, "object_missing", "the file's content is no longer in the store")
+                Self::new(ErrorCode::ObjectMissing, "the file's content is no longer in the store")
             }
             // Wrong credentials and settings and a missing bucket are corrected by an operator; until then they are an
             // outage, so that no file fails because of them.
@@ -155,8 +155,7 @@ impl From<StorageError> for Error {
             | StorageError::Denied(_)
             | StorageError::Misconfigured(_)
             | StorageError::NoBucket(_) => Self::new(
-                ErrorKind::Unavailable,
-                "storage_unavailable",
+                ErrorCode::StorageUnavailable,
                 "the object store is not available; try again shortly",
             ),
             StorageError::Corrupt(_) => {
@@ -174,6 +173,7 @@ impl From<StorageError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ErrorKind;
 
     fn xml_of(code: &str) -> String {
         format!(

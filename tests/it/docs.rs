@@ -6,12 +6,32 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use filesys::domain::Status;
+use filesys::domain::error::{ErrorCode, Scope};
 use filesys::domain::files::status::{Transition, next};
+use filesys::http::error::status;
 
 #[test]
 fn the_drawing_of_the_states_is_the_transition_table() {
     agree("docs/STATES.md", "diagram", &diagram());
     agree("docs/STATES.md", "table", &table());
+}
+
+#[test]
+fn the_tables_of_error_codes_are_those_of_the_enum() {
+    agree("docs/API.md", "error codes of the API", &error_codes(Scope::Api));
+    agree("docs/API.md", "error codes of pages", &error_codes(Scope::Pages));
+}
+
+/// Table of the codes that occur in these answers, in the order of their status.
+fn error_codes(scope: Scope) -> String {
+    let mut text = "| status | code | when |\n|---|---|---|\n".to_owned();
+    let mut codes: Vec<ErrorCode> = ErrorCode::ALL.into_iter().filter(|code| code.scope() == scope).collect();
+    codes.sort_by_key(|code| status(code.kind()).as_u16());
+    for code in codes {
+        let number = status(code.kind()).as_u16();
+        writeln!(text, "| {number} | `{}` | {} |", code.name(), code.meaning()).unwrap();
+    }
+    text
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::list::not_found;
 use super::replay::settlement;
 use crate::actions::{DeadLettersContext, Guard};
-use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorKind, Result};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorCode, Result};
 
 /// Discards a dead letter. One that is discarded already is no error; one that was replayed is a `Conflict`.
 pub async fn discard(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<()> {
@@ -20,7 +20,7 @@ pub async fn discard_if(ctx: &DeadLettersContext, id: DeadLetterId, guard: Guard
         DeadLetterState::Discarded => (None, guard.check(&letter)),
         DeadLetterState::Replayed => {
             let detail = format!("dead letter {id} was replayed; there is nothing left to discard");
-            (None, Err(Error::new(ErrorKind::Conflict, "letter_settled", detail)))
+            (None, Err(Error::new(ErrorCode::DeadLetterSettled, detail)))
         }
     });
     settled.await?.ok_or_else(|| not_found(id))?

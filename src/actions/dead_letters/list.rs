@@ -2,7 +2,7 @@
 
 use crate::actions::DeadLettersContext;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterPageRequest, Error, ErrorKind, FileId, Result,
+    DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterPageRequest, Error, ErrorCode, FileId, Result,
 };
 
 /// Reads a page of dead letters, newest first. Long values are cut.
@@ -31,5 +31,5 @@ pub async fn has_open(ctx: &DeadLettersContext, file_id: FileId) -> Result<bool>
 }
 
 pub(super) fn not_found(id: DeadLetterId) -> Error {
-    Error::new(ErrorKind::NotFound, "letter_not_found", format!("there is no dead letter with id {id}"))
+    Error::new(ErrorCode::DeadLetterNotFound, format!("there is no dead letter with id {id}"))
 }

@@ -15,7 +15,7 @@ use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::topics;
 use crate::domain::{
-    Attempt, DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorKind, File, FileId, Result, Status,
+    Attempt, DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorCode, File, FileId, Result, Status,
     Timestamp,
 };
 
@@ -136,5 +136,5 @@ pub(super) fn settlement(state: DeadLetterState) -> Resolution {
 }
 
 fn not_replayable(why: &str) -> Error {
-    Error::new(ErrorKind::Conflict, "letter_not_replayable", format!("it can't be replayed: {why}"))
+    Error::new(ErrorCode::DeadLetterNotReplayable, format!("it can't be replayed: {why}"))
 }

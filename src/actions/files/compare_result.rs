@@ -1,7 +1,7 @@
 //! Compare what a worker says of an object with the object, before a row says so too (docs/adr/0005-results-are-compared.md).
 
 use crate::domain::messages::file_created::{FileResult, Outcome};
-use crate::domain::{Error, ErrorKind, File, Result};
+use crate::domain::{Error, ErrorCode, File, Result};
 use crate::storage::{Storage, StorageError, Stored, object_keys};
 
 /// Larger objects are not read for their digest: what others say of it is not kept then.
@@ -54,7 +54,7 @@ pub(in crate::actions) async fn compare(
             }
         }
     };
-    let refusal = refusal.map(|why| Error::new(ErrorKind::Invalid, "invalid_result", why));
+    let refusal = refusal.map(|why| Error::new(ErrorCode::InvalidResult, why));
     Ok(Compared { result, refusal })
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::actions::ServeContext;
 use crate::actions::create_queue::{CreateRequest, Created};
-use crate::domain::{Error, ErrorKind, IdempotencyKey, NewFile, Result};
+use crate::domain::{Error, ErrorCode, IdempotencyKey, NewFile, Result};
 
 /// Time that a request waits for a place in the queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn create(ctx: &ServeContext, new: NewFile, key: Option<IdempotencyKey>) -> Result<Created> {
     let busy = || {
         ctx.overload.fails("requests come faster than they are stored");
-        Error::new(ErrorKind::Unavailable, "overloaded", "too many requests are waiting; try again shortly")
+        Error::new(ErrorCode::Overloaded, "too many requests are waiting; try again shortly")
     };
     let (reply, answer) = oneshot::channel();
     let request = CreateRequest { new, key, reply };

@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 
 use super::get::get;
 use crate::actions::ServeContext;
-use crate::domain::{ByteRange, Error, ErrorKind, File, FileId, Result, Status};
+use crate::domain::{ByteRange, Error, ErrorCode, File, FileId, Result, Status};
 use crate::storage::{StorageError, object_keys};
 
 /// The file if it can be downloaded; otherwise why not.
@@ -17,16 +17,13 @@ pub async fn find_content(ctx: &ServeContext, id: FileId) -> Result<File> {
     match file.status {
         Status::Completed => Ok(file),
         Status::Pending | Status::Processing => Err(Error::new(
-            ErrorKind::Conflict,
-            "file_not_ready",
+            ErrorCode::FileNotReady,
             format!("the file is {status}; its content is there once it is completed"),
         )),
-        Status::Failed | Status::Cancelled => Err(Error::new(
-            ErrorKind::Conflict,
-            "file_has_no_content",
-            format!("the file is {status}; it has no content"),
-        )),
-        Status::Deleted => Err(Error::new(ErrorKind::Gone, "file_deleted", "the file was deleted")),
+        Status::Failed | Status::Cancelled => {
+            Err(Error::new(ErrorCode::FileHasNoContent, format!("the file is {status}; it has no content")))
+        }
+        Status::Deleted => Err(Error::new(ErrorCode::FileDeleted, "the file was deleted")),
     }
 }
 
@@ -70,5 +67,5 @@ pub async fn open_content(
 fn altered(id: FileId, how: &dyn Display) -> Error {
     log::error!(file_id = id.0, how:% = how; "object altered");
     let detail = "the stored content is not what was made; tell an operator";
-    Error::new(ErrorKind::Internal, "object_altered", detail)
+    Error::new(ErrorCode::ObjectAltered, detail)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actions::ServeContext;
-use crate::domain::{Error, ErrorKind, File, FileId, HistoryEntry, Result, Stats};
+use crate::domain::{Error, ErrorCode, File, FileId, HistoryEntry, Result, Stats};
 
 /// Reads a file. Deleted files are found, with that status.
 pub async fn get(ctx: &ServeContext, id: FileId) -> Result<File> {
@@ -11,7 +11,7 @@ pub async fn get(ctx: &ServeContext, id: FileId) -> Result<File> {
 }
 
 pub(super) fn not_found(id: FileId) -> Error {
-    Error::new(ErrorKind::NotFound, "file_not_found", format!("there is no file with id {id}"))
+    Error::new(ErrorCode::FileNotFound, format!("there is no file with id {id}"))
 }
 
 /// Reads the history of a file, oldest entry first; there is at least one.

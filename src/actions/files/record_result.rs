@@ -11,7 +11,7 @@ use crate::db::files::Transitions;
 use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::text::has_visible;
-use crate::domain::{Error, ErrorKind, File, FileId, Result, Timestamp};
+use crate::domain::{Error, ErrorCode, File, FileId, Result, Timestamp};
 use crate::faults;
 use crate::storage::object_keys;
 
@@ -60,7 +60,7 @@ async fn record(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<
 
 /// What can be judged without the row. A result's location is not trusted.
 fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
-    let refuse = |detail: String| Err(Error::new(ErrorKind::Invalid, "invalid_result", detail));
+    let refuse = |detail: String| Err(Error::new(ErrorCode::InvalidResult, detail));
     if let Some(location) = &result.s3_location
         && object_keys::own_key(bucket, result.file_id, location).is_none()
     {
@@ -87,7 +87,7 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
         .map(|Compared { result, refusal }| {
             let file = files.get_mut(&result.file_id).ok_or_else(|| {
                 let detail = format!("there is no file with id {}", result.file_id);
-                Error::new(ErrorKind::NotFound, "file_not_found", detail)
+                Error::new(ErrorCode::FileNotFound, detail)
             })?;
             let by = match result.status {
                 Outcome::Processing => Transition::Start,

@@ -14,7 +14,7 @@ use crate::domain::files::status::{Decision, IgnoreReason, State, Transition, ev
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::messages::topics;
 use crate::domain::{
-    Error, ErrorKind, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
+    Error, ErrorCode, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
 };
 use crate::storage::object_keys;
 
@@ -113,7 +113,7 @@ fn not_allowed(file: &File, by: Transition) -> Error {
     let allowed = allowed.collect::<Vec<_>>().join(", ");
     let detail =
         format!("the file is {}; {} is possible while it is: {allowed}", file.status.name(), by.name());
-    Error::new(ErrorKind::Conflict, "status_does_not_allow", detail)
+    Error::new(ErrorCode::StatusDoesNotAllow, detail)
 }
 
 /// Where its object is, or would be.

@@ -9,7 +9,7 @@ use crate::broker::Delivery;
 use crate::consumer::{BatchContext, Handler, limits};
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::messages::{MessageError, named_file};
-use crate::domain::{Error, ErrorKind, Result};
+use crate::domain::{Error, ErrorCode, Result};
 use crate::faults;
 
 /// Generates requested files.
@@ -21,7 +21,7 @@ pub struct FileCreateHandler {
 
 impl From<MessageError> for Error {
     fn from(error: MessageError) -> Self {
-        Self::new(ErrorKind::Malformed, "unreadable_record", error.to_string())
+        Self::new(ErrorCode::UnreadableRecord, error.to_string())
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt;
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 use crate::http::error::{HttpError, from_status};
 
 /// Maximum size of a body, compressed or not: a title and 64 KiB of description, each byte of it escaped as `\u00XX`, with
@@ -37,7 +37,7 @@ pub(super) fn without_byte_order_mark(body: &[u8]) -> &[u8] {
 }
 
 pub(super) fn unsupported_media_type(detail: &str) -> Error {
-    Error::new(ErrorKind::UnsupportedMedia, "unsupported_media_type", detail)
+    Error::new(ErrorCode::UnsupportedMediaType, detail)
 }
 
 /// Reads the whole body and decompresses it. `middleware::request_body` limits how long and how slowly it may arrive.
@@ -155,7 +155,7 @@ impl Write for Blocks {
 
 fn too_large() -> Error {
     let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
-    Error::new(ErrorKind::TooLarge, "body_too_large", detail)
+    Error::new(ErrorCode::BodyTooLarge, detail)
 }
 
 fn unreadable(error: &PayloadError) -> HttpError {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::body_reader::{has_media_type, read, unsupported_media_type, without_byte_order_mark};
 use super::query;
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 use crate::http::error::HttpError;
 
 /// Fields of a form.
@@ -45,7 +45,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for FormBody<T> {
             let body = body.await?;
             query::parse(without_byte_order_mark(&body)).map(Self).map_err(|_| {
                 let detail = "the form can't be read: each field may come once, in UTF-8";
-                HttpError(Error::new(ErrorKind::Malformed, "malformed_form", detail))
+                HttpError(Error::new(ErrorCode::MalformedForm, detail))
             })
         }
         .boxed_local()

@@ -6,7 +6,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
 use crate::domain::idempotency::InvalidIdempotencyKey;
-use crate::domain::{Error, ErrorKind, IdempotencyKey};
+use crate::domain::{Error, ErrorCode, IdempotencyKey};
 use crate::http::error::HttpError;
 
 /// Key of a request that makes something, if it has one.
@@ -28,8 +28,6 @@ impl FromRequest for IdempotencyKeyHeader {
                 .ok_or(InvalidIdempotencyKey),
             (Some(_), Some(_)) => Err(InvalidIdempotencyKey),
         };
-        ready(key.map_err(|cause| {
-            HttpError(Error::new(ErrorKind::Malformed, "invalid_idempotency_key", cause.to_string()))
-        }))
+        ready(key.map_err(|cause| HttpError(Error::new(ErrorCode::InvalidIdempotencyKey, cause.to_string()))))
     }
 }

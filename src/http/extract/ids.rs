@@ -7,7 +7,7 @@ use std::str::FromStr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::domain::{DeadLetterId, Error, ErrorKind, FileId};
+use crate::domain::{DeadLetterId, Error, ErrorCode, FileId};
 use crate::http::error::HttpError;
 
 /// Id of a file.
@@ -18,7 +18,7 @@ impl FromRequest for FileIdParam {
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request, "invalid_file_id").map(Self))
+        ready(parse(request, ErrorCode::InvalidFileId).map(Self))
     }
 }
 
@@ -30,11 +30,11 @@ impl FromRequest for DeadLetterIdParam {
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request, "invalid_letter_id").map(Self))
+        ready(parse(request, ErrorCode::InvalidDeadLetterId).map(Self))
     }
 }
 
-fn parse<T: FromStr<Err: Display>>(request: &HttpRequest, code: &'static str) -> Result<T, HttpError> {
+fn parse<T: FromStr<Err: Display>>(request: &HttpRequest, code: ErrorCode) -> Result<T, HttpError> {
     let id = request.match_info().get("id").unwrap_or_default();
-    id.parse().map_err(|cause: T::Err| HttpError(Error::new(ErrorKind::Malformed, code, cause.to_string())))
+    id.parse().map_err(|cause: T::Err| HttpError(Error::new(code, cause.to_string())))
 }

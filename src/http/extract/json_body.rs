@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::body_reader::{has_media_type, read, unsupported_media_type, without_byte_order_mark};
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 use crate::http::error::HttpError;
 
 /// Reads and parses the body. Fails when the content type is not JSON, or names a charset other than UTF-8.
@@ -27,7 +27,7 @@ pub(in crate::http) fn parse<T: DeserializeOwned + 'static>(
         let body = body.await?;
         serde_json::from_slice(without_byte_order_mark(&body)).map_err(|error| {
             let detail = format!("the body is not a JSON object we can read: {error}");
-            HttpError(Error::new(ErrorKind::Malformed, "malformed_json", detail))
+            HttpError(Error::new(ErrorCode::MalformedJson, detail))
         })
     }
     .boxed_local()

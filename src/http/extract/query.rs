@@ -6,19 +6,18 @@ use actix_web::HttpRequest;
 use actix_web::web;
 use serde::de::DeserializeOwned;
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 /// Reads the query of the request's address. A parameter that `T` has may come once.
 pub(in crate::http) fn read<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Error> {
-    parse(request.query_string().as_bytes())
-        .map_err(|cause| Error::new(ErrorKind::Malformed, "invalid_query", cause))
+    parse(request.query_string().as_bytes()).map_err(|cause| Error::new(ErrorCode::InvalidQuery, cause))
 }
 
 /// Reads the query like [`read`], with an error for people at a page.
 pub(in crate::http) fn read_for_page<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Error> {
     read(request).map_err(|cause| {
         let detail = "the query of this address can't be read: each parameter may come once, in UTF-8";
-        Error::new(ErrorKind::Malformed, "invalid_query", detail).because(cause)
+        Error::new(ErrorCode::InvalidQuery, detail).because(cause)
     })
 }
 

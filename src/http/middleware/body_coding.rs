@@ -3,11 +3,10 @@
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderValue};
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 
 /// Value of `Accept-Encoding` in an answer that refuses a coding.
 pub(super) const ACCEPTED_CODINGS: &str = "gzip, deflate";
-pub(super) const UNSUPPORTED_CODING: &str = "unsupported_content_encoding";
 
 /// Refuses codings that can't be decoded (RFC 9110 §8.4.1, §15.5.16), and rewrites the header so that it names the others
 /// as actix-web does.
@@ -25,7 +24,7 @@ pub(super) fn check(request: &mut ServiceRequest) -> Result<(), Error> {
             // its bytes.
             if known.is_empty() || found.replace(known).is_some() {
                 let detail = format!("the body's Content-Encoding must be one of: {ACCEPTED_CODINGS}");
-                return Err(Error::new(ErrorKind::UnsupportedMedia, UNSUPPORTED_CODING, detail));
+                return Err(Error::new(ErrorCode::UnsupportedContentEncoding, detail));
             }
         }
     }

@@ -9,7 +9,7 @@ use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
-use crate::domain::{Error, ErrorKind, Result};
+use crate::domain::{Error, ErrorCode, Result};
 use crate::http::AppState;
 use crate::http::error::HttpError;
 use crate::http::outer::{OuterAddress, Sender};
@@ -70,5 +70,5 @@ fn check(request: &ServiceRequest, outer: &OuterAddress) -> Result<()> {
 }
 
 fn cross_site(detail: String) -> Error {
-    Error::new(ErrorKind::Forbidden, "cross_site_request", detail)
+    Error::new(ErrorCode::CrossSiteRequest, detail)
 }

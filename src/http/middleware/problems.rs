@@ -6,9 +6,9 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::body_coding::{ACCEPTED_CODINGS, UNSUPPORTED_CODING};
+use super::body_coding::ACCEPTED_CODINGS;
 use super::response_headers::VARY_MEDIA_TYPE;
-use crate::domain::{Error, ErrorKind, Fault};
+use crate::domain::{Error, ErrorCode, ErrorKind, Fault};
 use crate::http::error::{HttpError, from_status};
 use crate::http::negotiation::wants_page;
 use crate::http::{AppState, problem};
@@ -17,7 +17,7 @@ use crate::http::{AppState, problem};
 pub(super) fn error_response(error: Error) -> HttpResponse {
     let code = error.code;
     let mut response = HttpResponse::from_error(HttpError(error));
-    if code == UNSUPPORTED_CODING {
+    if code == ErrorCode::UnsupportedContentEncoding {
         let codings = HeaderValue::from_static(ACCEPTED_CODINGS);
         response.headers_mut().insert(header::ACCEPT_ENCODING, codings);
     }
@@ -71,12 +71,12 @@ fn log_cause(error: &Error, request: &HttpRequest, request_id: &str) {
     let route = request.match_pattern();
     match error.kind.fault() {
         Fault::Product => {
-            log::error!(request_id, route, code = error.code, error:% = error.chain(); "request failed");
+            log::error!(request_id, route, code = error.code.name(), error:% = error.chain(); "request failed");
         }
         // The adapter logs an outage once, when it begins: at this level each request would repeat it.
         Fault::Dependency => {
-            log::debug!(request_id, route, code = error.code, error:% = error.chain(); "dependency unavailable");
+            log::debug!(request_id, route, code = error.code.name(), error:% = error.chain(); "dependency unavailable");
         }
-        Fault::Caller => log::debug!(request_id, route, code = error.code; "bad request"),
+        Fault::Caller => log::debug!(request_id, route, code = error.code.name(); "bad request"),
     }
 }

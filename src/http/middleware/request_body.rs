@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 use crate::http::AppState;
 use crate::http::connection::Activity;
 use crate::http::extract::MAX_BODY_BYTES;
@@ -276,21 +276,21 @@ impl Refusal {
         match self {
             Self::TooLarge => {
                 let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
-                Error::new(ErrorKind::TooLarge, "body_too_large", detail)
+                Error::new(ErrorCode::BodyTooLarge, detail)
             }
             Self::TooLate => {
                 let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
-                Error::new(ErrorKind::Timeout, "request_timeout", detail)
+                Error::new(ErrorCode::RequestTimeout, detail)
             }
             Self::TooSlow => {
                 let detail = "less than 1 KiB of the body arrived per second";
-                Error::new(ErrorKind::Timeout, "request_timeout", detail)
+                Error::new(ErrorCode::RequestTimeout, detail)
             }
             Self::NoMemory => {
                 let detail = "too many large bodies are arriving at once; try again";
-                Error::new(ErrorKind::Unavailable, "overloaded", detail)
+                Error::new(ErrorCode::Overloaded, detail)
             }
-            Self::Stopping => Error::new(ErrorKind::Unavailable, "stopping", "the server is stopping"),
+            Self::Stopping => Error::new(ErrorCode::Stopping, "the server is stopping"),
         }
     }
 }

@@ -11,7 +11,7 @@ use actix_web::http::{ConnectionType, Version};
 use bytes::Bytes;
 
 use super::request_body::RequestBody;
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 use crate::http::connection::Activity;
 use crate::http::memory_budget::Reservation;
 
@@ -66,7 +66,7 @@ impl Exchange {
         }
         let response = response.map_body(|_, body| match body.try_into_bytes() {
             Ok(bytes) => {
-                let overloaded = || Error::new(ErrorKind::Unavailable, "overloaded", OVERLOADED);
+                let overloaded = || Error::new(ErrorCode::Overloaded, OVERLOADED);
                 reserved = self.reserve(bytes.len()).map(Some).ok_or_else(overloaded);
                 BoxBody::new(bytes)
             }

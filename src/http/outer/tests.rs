@@ -21,7 +21,7 @@ fn request(target: &str, headers: &[(&'static str, &str)]) -> HttpRequest {
 }
 
 fn code(outer: &OuterAddress, target: &str, headers: &[(&'static str, &str)]) -> &'static str {
-    outer.check_host(request(target, headers).head()).err().map_or("", |error| error.code)
+    outer.check_host(request(target, headers).head()).err().map_or("", |error| error.code.name())
 }
 
 #[test]

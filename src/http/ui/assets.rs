@@ -8,7 +8,7 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{Error, ErrorKind};
+use crate::domain::{Error, ErrorCode};
 use crate::http::error::HttpResult;
 
 const CACHE_FOR_EVER: &str = "public, max-age=31536000, immutable";
@@ -84,9 +84,8 @@ fn hash(bytes: &[u8]) -> String {
 /// Answers `GET /assets/{name}`. Only under its own hash an asset may be cached for ever.
 pub(in crate::http) async fn serve(name: web::Path<String>) -> HttpResult {
     let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.has_name_in_any_build(&name));
-    let asset = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "asset_not_found", "there is no asset with this name")
-    })?;
+    let asset =
+        found.ok_or_else(|| Error::new(ErrorCode::AssetNotFound, "there is no asset with this name"))?;
     let cache = if asset.name == *name { CACHE_FOR_EVER } else { "no-cache" };
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, asset.content_type))

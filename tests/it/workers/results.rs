@@ -232,7 +232,7 @@ async fn a_completed_file_whose_object_is_gone_or_altered_is_made_once_more_when
         let file = roles.request("a").await;
         let done = wait_until(&roles, file.id, Status::Completed).await;
         let refused = files::retry(&roles.ctx, file.id).await.unwrap_err();
-        assert_eq!(refused.code, "status_does_not_allow", "its object is as it was");
+        assert_eq!(refused.code.name(), "status_does_not_allow", "its object is as it was");
         let location = done.s3_location.clone().unwrap();
         let key = location.split_once("/files/").map(|(_, name)| format!("files/{name}")).unwrap();
         if is_gone {

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::download_name::DownloadName;
 use crate::actions::files;
-use crate::domain::{ByteRange, Error, ErrorKind, File, Result};
+use crate::domain::{ByteRange, Error, ErrorCode, File, Result};
 use crate::http::AppState;
 use crate::http::error::{HttpError, HttpResult};
 use crate::http::extract::FileIdParam;
@@ -28,7 +28,7 @@ pub(in crate::http) async fn download(
     let validators = Validators { tag, modified: Some(http_date(file.updated_at)) };
     if !negotiation::accepts_identity(request.headers()) {
         let detail = "content is sent without a coding; Accept-Encoding must allow identity";
-        return Err(Error::new(ErrorKind::NotAcceptable, "not_acceptable", detail).into());
+        return Err(Error::new(ErrorCode::NotAcceptable, detail).into());
     }
     let mut response = headers(&file, &validators);
     if let Some(status) = preconditions::status_without_content(&request, &validators)? {
