@@ -104,7 +104,7 @@ impl Point {
             Self::ServeInserted => "serve.inserted",
             Self::ServeCommitted => "serve.committed",
             Self::RelayPublished => "relay.published",
-            Self::TransitionsWritten => "moves.written",
+            Self::TransitionsWritten => "transitions.written",
             Self::ResultsRecorded => "results.recorded",
             Self::WorkerFetched => "worker.fetched",
             Self::WorkerGenerated => "worker.generated",
@@ -114,8 +114,8 @@ impl Point {
             Self::WorkerFailed => "worker.failed",
             Self::ConsumerCommitting => "consumer.committing",
             Self::ConsumerCommitted => "consumer.committed",
-            Self::DeadLetterPublished => "put.aside",
-            Self::DeadLettersStored => "letters.kept",
+            Self::DeadLetterPublished => "dead_letter.published",
+            Self::DeadLettersStored => "dead_letters.stored",
             Self::ObjectRemoved => "object.removed",
         }
     }

@@ -40,7 +40,7 @@ const fn scenario(bug: Bug) -> Scenario {
         // Transactions that commit in another order than they took their numbers.
         Bug::LastSeenRelay => Scenario {
             faults: &[],
-            points: "serve.inserted=delay:150@0.3;moves.written=delay:100@0.3",
+            points: "serve.inserted=delay:150@0.3;transitions.written=delay:100@0.3",
             checks: &["outbox-left"],
         },
         Bug::ClockInKey => Scenario { faults: &[], points: "", checks: &["location-not-its-own", "orphan"] },

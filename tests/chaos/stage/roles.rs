@@ -385,8 +385,8 @@ fn complaint(name: &str, status: ExitStatus) -> String {
 }
 
 /// Crash points that are passed too seldom to wait for one of them.
-const RARE: &str = ";worker.failed=kill@0.03;put.aside=kill@0.03;letters.kept=kill@0.05;object.removed=kill@0.03;\
-     worker.generated=panic@0.002";
+const RARE: &str = ";worker.failed=kill@0.03;dead_letter.published=kill@0.03;dead_letters.stored=kill@0.05;\
+     object.removed=kill@0.03;worker.generated=panic@0.002";
 
 /// Crash points of workers, and how often each is passed, in percent of a worker's requests.
 const WORKER_POINTS: [(Point, usize); 7] = [
