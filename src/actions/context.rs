@@ -88,7 +88,7 @@ pub struct DeadLettersContext {
 }
 
 impl ServeContext {
-    pub fn letters(&self) -> DeadLettersContext {
+    pub fn dead_letters(&self) -> DeadLettersContext {
         DeadLettersContext { db: self.db.clone(), file_deadline: self.file_deadline }
     }
 }

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_change_and_for_another_query_it_is_read_anew() {
+    async fn after_a_change_and_for_another_query_it_is_read_again() {
         let source = Source::default();
         assert_eq!(source.ask("page", Some(1)).await, 1);
         assert_eq!(source.ask("page", Some(2)).await, 2);

@@ -114,10 +114,10 @@ async fn list(ctx: &DeadLettersContext, which: Which, limit: i64, output: Output
 }
 
 async fn show(ctx: &DeadLettersContext, id: DeadLetterId, output: Output) -> CommandResult {
-    let letter = dead_letters::get(ctx, id).await?;
+    let dead_letter = dead_letters::get(ctx, id).await?;
     match output {
-        Output::Table => std::io::stdout().write_all(described(&letter).as_bytes())?,
-        Output::Json => output::json(&letter)?,
+        Output::Table => std::io::stdout().write_all(described(&dead_letter).as_bytes())?,
+        Output::Json => output::json(&dead_letter)?,
     }
     Ok(())
 }
@@ -154,27 +154,30 @@ async fn each(
 }
 
 /// `topic-partition@offset`
-fn origin(letter: &DeadLetter) -> Option<String> {
-    letter.origin.as_ref().map(|at| format!("{}-{}@{}", at.topic, at.partition, at.offset))
+fn origin(dead_letter: &DeadLetter) -> Option<String> {
+    dead_letter.origin.as_ref().map(|at| format!("{}-{}@{}", at.topic, at.partition, at.offset))
 }
 
 /// Describes a dead letter: one line for each thing that is known, then the value.
-fn described(letter: &DeadLetter) -> String {
-    let settled = letter.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
-    let headers = letter.header_list.iter().map(|header| {
+fn described(dead_letter: &DeadLetter) -> String {
+    let settled = dead_letter.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
+    let headers = dead_letter.header_list.iter().map(|header| {
         let value = header.as_text().unwrap_or_else(|| "(no value)".into());
         ("header", Some(format!("{}: {value}", header.name)))
     });
     let lines = [
-        ("id", Some(letter.id.to_string())),
-        ("state", Some(format!("{}{settled}", letter.state.name()))),
-        ("error", Some(letter.error.clone())),
-        ("origin", origin(letter)),
-        ("letter", Some(format!("{}-{}@{}", topics::DEAD_LETTERS, letter.partition, letter.offset))),
-        ("received", Some(letter.received_at.to_string())),
-        ("file", letter.file_id.map(|id| id.to_string())),
-        ("attempt", letter.attempt.map(|attempt| attempt.to_string())),
-        ("key", letter.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned())),
+        ("id", Some(dead_letter.id.to_string())),
+        ("state", Some(format!("{}{settled}", dead_letter.state.name()))),
+        ("error", Some(dead_letter.error.clone())),
+        ("origin", origin(dead_letter)),
+        (
+            "letter",
+            Some(format!("{}-{}@{}", topics::DEAD_LETTERS, dead_letter.partition, dead_letter.offset)),
+        ),
+        ("received", Some(dead_letter.received_at.to_string())),
+        ("file", dead_letter.file_id.map(|id| id.to_string())),
+        ("attempt", dead_letter.attempt.map(|attempt| attempt.to_string())),
+        ("key", dead_letter.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned())),
     ];
     let mut text = String::new();
     for (name, value) in lines.into_iter().chain(headers) {
@@ -182,8 +185,8 @@ fn described(letter: &DeadLetter) -> String {
         // Writing to a String can't fail.
         let _ = writeln!(text, "{name:9} {value}");
     }
-    let size = letter.size.unwrap_or_default();
-    match &letter.value {
+    let size = dead_letter.size.unwrap_or_default();
+    match &dead_letter.value {
         None => text + "value     none\n",
         Some(Value::Text(value)) => {
             // A terminal obeys control characters.

@@ -1,4 +1,4 @@
-//! `filesys fsck`: compares the rows with the objects and finds what is stuck; `--repair` mends what can be.
+//! `filesys fsck`: compares the rows with the objects and finds what is stuck; `--repair` repairs what it can.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Mend what can be; without it nothing is changed
     #[arg(long)]
     repair: bool,
-    /// Whose bytes to read and compare: nobody's, those of 1000 completed files, or everybody's
+    /// Objects to read and compare: none, those of 1000 completed files, or all
     #[arg(long, value_enum, default_value_t = Checksums::Sample)]
     checksums: Checksums,
     /// Choose the same sample again [default: another one each time]

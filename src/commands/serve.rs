@@ -31,9 +31,9 @@ use crate::storage::Storage;
 /// Results applied in one transaction.
 const RESULTS_BATCH: usize = 500;
 /// Under load, between two such transactions for one partition.
-const GATHER: Duration = Duration::from_millis(50);
+const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// Dead letters kept in one transaction: each may have a megabyte.
-const LETTERS_BATCH: usize = 20;
+const DEAD_LETTERS_BATCH: usize = 20;
 
 /// Everything the role needs, wherever it comes from.
 pub(super) struct Serve {
@@ -124,8 +124,8 @@ impl Serve {
             session_timeout: self.session_timeout,
         };
         let keeper = format!("{}-dead-letters", self.client_id);
-        let letters = membership(dead_letters_group(&self.group), keeper, topics::DEAD_LETTERS);
-        let letters = ctx.broker.join(letters).await.map_err(Error::from)?;
+        let dead_letters = membership(dead_letters_group(&self.group), keeper, topics::DEAD_LETTERS);
+        let dead_letters = ctx.broker.join(dead_letters).await.map_err(Error::from)?;
         let results = membership(self.group.clone(), self.client_id, topics::CREATED);
         let results = ctx.broker.join(results).await.map_err(Error::from)?;
         if self.broker_forgets {
@@ -149,12 +149,12 @@ impl Serve {
             revoke_timeout: self.session_timeout / 3,
             drain_timeout: http.shutdown_timeout,
             finish_backlog: self.broker_forgets,
-            min_batch_interval: GATHER,
+            min_batch_interval: MIN_BATCH_INTERVAL,
         };
         // Behind the results in the order of the end: one that can't be recorded becomes a dead letter.
         let recorded = CancellationToken::new();
-        let handler = Arc::new(DeadLetterHandler { ctx: ctx.letters() });
-        tasks.spawn(runner::run(letters, handler, settings(LETTERS_BATCH), recorded.clone()));
+        let handler = Arc::new(DeadLetterHandler { ctx: ctx.dead_letters() });
+        tasks.spawn(runner::run(dead_letters, handler, settings(DEAD_LETTERS_BATCH), recorded.clone()));
         let handler = Arc::new(FileCreatedHandler { ctx });
         let recorder =
             tokio::spawn(runner::run(results, handler, settings(RESULTS_BATCH), background.clone()));

@@ -60,7 +60,7 @@ fn word(state: Agreement) -> &'static str {
     }
 }
 
-/// What is wrong and who mends it. rskafka can't add partitions, and librdkafka changes nothing here
+/// Describes what is wrong and how to correct it. rskafka can't add partitions, and librdkafka changes nothing here
 /// (docs/adr/0001).
 fn problem(topic: &TopicState, config: &KafkaConfig) -> Option<String> {
     let TopicState { topic, wanted, found, state } = topic;

@@ -41,7 +41,7 @@ pub(super) struct Args {
 const DATABASE: &str = "filesys";
 const MAX_CONNECTIONS: usize = 10;
 const PARTITIONS: i32 = 3;
-/// Members of the in-process broker share the fate of their process: nobody has to notice a silent one.
+/// Session timeout of the in-process broker. Its members end with their process, so a silent one needs no detection.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The services that end with this process.

@@ -66,7 +66,7 @@ pub(super) async fn insert(conn: &mut AsyncPgConnection, removals: Vec<(FileId, 
     Ok(())
 }
 
-/// Part of the caller's transaction. None is due before [`Db::release_leftovers`] says so.
+/// Inserts removals in the caller's transaction. None is due before [`ObjectRemovals::release_potential_orphans`] releases it.
 pub(super) async fn insert_potential_orphans(
     conn: &mut AsyncPgConnection,
     potential_orphans: Vec<(FileId, String)>,

@@ -35,7 +35,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(20);
 
     #[test]
-    fn only_after_a_crowd_the_next_round_waits_and_no_longer_than_its_turn() {
+    fn only_after_a_large_batch_the_next_one_waits() {
         let began = Instant::now();
         let mut pace = Pacing::new(INTERVAL, 8);
         assert_eq!(pace.pause(began), None);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_not_visible() {
+    fn what_can_not_be_seen_is_not_visible() {
         for text in [
             "",
             " \t\n\u{a0}\u{3000}\u{2028}",

@@ -1,4 +1,4 @@
-//! What a topic's settings do to filesys, and which command mends them.
+//! Effects of a topic's settings on filesys, and the command that corrects each.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub struct Finding {
     pub value: String,
     /// What it does.
     pub effect: &'static str,
-    /// A command that mends it.
+    /// Command that corrects it.
     pub command: String,
 }
 

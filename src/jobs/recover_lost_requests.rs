@@ -6,7 +6,7 @@
 //! and its outcome lies below the end of `file.created` as read then. Once our own group has committed that far too,
 //! a candidate that still is what it was has no request and no outcome left.
 //!
-//! By the same reasoning nobody stores the object of a file that had ended before, without one: what is there is removed.
+//! By the same reasoning no worker can still store the object of a file that had ended without one: what is there is removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -12,12 +12,12 @@ pub async fn discard(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<()> {
 
 /// Does what [`discard`] does, if the guard allows it.
 pub async fn discard_if(ctx: &DeadLettersContext, id: DeadLetterId, guard: Guard<DeadLetter>) -> Result<()> {
-    let settled = ctx.db.dead_letters().resolve(id, move |letter, _, _| match letter.state {
-        DeadLetterState::Open => match guard.check(&letter) {
+    let settled = ctx.db.dead_letters().resolve(id, move |dead_letter, _, _| match dead_letter.state {
+        DeadLetterState::Open => match guard.check(&dead_letter) {
             Ok(()) => (Some(settlement(DeadLetterState::Discarded)), Ok(())),
             Err(error) => (None, Err(error)),
         },
-        DeadLetterState::Discarded => (None, guard.check(&letter)),
+        DeadLetterState::Discarded => (None, guard.check(&dead_letter)),
         DeadLetterState::Replayed => {
             let detail = format!("dead letter {id} was replayed; there is nothing left to discard");
             (None, Err(Error::new(ErrorCode::DeadLetterSettled, detail)))

@@ -48,7 +48,7 @@ impl fmt::Display for Replayed {
     }
 }
 
-/// Asks again for what the record asked for, once, however often this is called. A discarded letter may be replayed
+/// Asks again for what the record asked for, once, however often this is called. A discarded dead letter may be replayed
 /// all the same; `Conflict` when it can't be.
 pub async fn replay(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<Replayed> {
     replay_if(ctx, id, Guard::none()).await
@@ -61,15 +61,15 @@ pub async fn replay_if(
     guard: Guard<DeadLetter>,
 ) -> Result<Replayed> {
     let deadline = ctx.file_deadline;
-    let settled = ctx.db.dead_letters().resolve(id, move |letter, file, now| {
-        if letter.state == DeadLetterState::Replayed {
-            return (None, guard.check(&letter).map(|()| Replayed::Before));
+    let settled = ctx.db.dead_letters().resolve(id, move |dead_letter, file, now| {
+        if dead_letter.state == DeadLetterState::Replayed {
+            return (None, guard.check(&dead_letter).map(|()| Replayed::Before));
         }
-        let seen = guard.check(&letter);
-        let is_request = letter.origin.as_ref().is_some_and(|origin| origin.topic == topics::CREATE);
+        let seen = guard.check(&dead_letter);
+        let is_request = dead_letter.origin.as_ref().is_some_and(|origin| origin.topic == topics::CREATE);
         let planned = match file.filter(|_| is_request) {
-            Some(file) => ask_again(&letter, file, now, deadline),
-            None => publish_again(letter),
+            Some(file) => ask_again(&dead_letter, file, now, deadline),
+            None => publish_again(dead_letter),
         };
         match planned {
             Ok((settlement, replayed)) => match seen {
@@ -87,7 +87,7 @@ pub async fn replay_if(
 type Plan = Result<(Resolution, Replayed)>;
 
 /// A request for a file that is there.
-fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
+fn ask_again(dead_letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
     let done = settlement(DeadLetterState::Replayed);
     if let Decision::Apply(to) = evaluate(file.state(), Transition::Retry, None) {
         let details = Details { deadline: Some(deadline), ..Details::default() };
@@ -95,7 +95,7 @@ fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Dura
         let replayed = Replayed::AskedAgain { file_id: file.id, attempt: file.attempt };
         return Ok((Resolution { change, ..done }, replayed));
     }
-    let is_later = file.attempt > letter.attempt.unwrap_or_default();
+    let is_later = file.attempt > dead_letter.attempt.unwrap_or_default();
     match file.status {
         Status::Completed => {}
         Status::Pending | Status::Processing if is_later => {}
@@ -110,21 +110,21 @@ fn ask_again(letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Dura
 }
 
 /// The value goes where it was, keyed as we key that topic, under an event id of its own.
-fn publish_again(letter: DeadLetter) -> Plan {
-    let Some(origin) = letter.origin else {
+fn publish_again(dead_letter: DeadLetter) -> Plan {
+    let Some(origin) = dead_letter.origin else {
         return Err(not_replayable("the letter does not say where it came from"));
     };
     let (topic, key) = match origin.topic.as_str() {
         topics::CREATE => (topics::CREATE, None),
-        topics::CREATED => (topics::CREATED, letter.key),
+        topics::CREATED => (topics::CREATED, dead_letter.key),
         other => {
             return Err(not_replayable(&format!("it came from {other:?}, which filesys does not consume")));
         }
     };
-    let Some(value) = letter.value.map(Value::into_bytes) else {
+    let Some(value) = dead_letter.value.map(Value::into_bytes) else {
         return Err(not_replayable("the record had no value"));
     };
-    let file_id = letter.file_id.unwrap_or(FileId(0));
+    let file_id = dead_letter.file_id.unwrap_or(FileId(0));
     let key = key.map(Bytes::from);
     let message = OutboxMessage::new(Uuid::now_v7(), topic, key, value.into(), file_id)?;
     let settlement = Resolution { message: Some(message), ..settlement(DeadLetterState::Replayed) };

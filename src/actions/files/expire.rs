@@ -1,4 +1,4 @@
-//! Fail files that nobody will make any more: past their deadline, or with a request that can't be published.
+//! Fail files that no worker will make: past their deadline, or with a request that can't be published.
 
 use super::transition::transition_all;
 use crate::actions::ServeContext;

@@ -1,4 +1,4 @@
-//! From the objects to the rows: orphans, unknown keys, other sizes, other bytes; and uploads that nobody completes.
+//! From the objects to the rows: orphans, unknown keys, other sizes, other bytes; and abandoned uploads.
 
 use std::collections::BTreeMap;
 

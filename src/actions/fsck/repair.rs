@@ -43,7 +43,7 @@ struct Repairer<'a> {
 }
 
 /// Tries to repair each listed finding and records the outcome in it. `Unavailable` when PostgreSQL or S3 is away;
-/// what was mended by then stays so.
+/// what was repaired by then stays so.
 pub async fn repair(
     db: &Db,
     storage: &Storage,

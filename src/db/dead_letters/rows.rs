@@ -31,7 +31,7 @@ const BEGINNING: i32 = 1000;
 /// A record of the topic, without U+0000 in its texts, which PostgreSQL does not store.
 #[derive(Debug, Clone)]
 pub struct NewDeadLetter {
-    /// Two with the same one are the same letter.
+    /// Two with the same one are the same dead letter.
     pub letter_id: Uuid,
     pub partition: i32,
     pub offset: i64,
@@ -44,7 +44,7 @@ pub struct NewDeadLetter {
     pub error: String,
 }
 
-/// What becomes of a letter, committed together.
+/// What becomes of a dead letter, committed together.
 #[derive(Debug)]
 pub struct Resolution {
     pub state: DeadLetterState,
@@ -161,29 +161,29 @@ impl DeadLetters<'_> {
     }
 
     /// Keeps those that are not kept yet, all of them or none. Returns how many were new.
-    pub async fn store(self, letters: Vec<NewDeadLetter>) -> Result<usize, DbError> {
-        let row = |letter: NewDeadLetter| {
-            let (topic, partition, offset) = match letter.origin {
+    pub async fn store(self, dead_letters: Vec<NewDeadLetter>) -> Result<usize, DbError> {
+        let row = |dead_letter: NewDeadLetter| {
+            let (topic, partition, offset) = match dead_letter.origin {
                 Some(Origin { topic, partition, offset }) => (Some(topic), Some(partition), Some(offset)),
                 None => (None, None, None),
             };
             (
-                dead_letters::letter_id.eq(letter.letter_id),
-                dead_letters::kafka_partition.eq(letter.partition),
-                dead_letters::kafka_offset.eq(letter.offset),
+                dead_letters::letter_id.eq(dead_letter.letter_id),
+                dead_letters::kafka_partition.eq(dead_letter.partition),
+                dead_letters::kafka_offset.eq(dead_letter.offset),
                 dead_letters::original_topic.eq(topic),
                 dead_letters::original_partition.eq(partition),
                 dead_letters::original_offset.eq(offset),
-                dead_letters::record_key.eq(letter.key),
-                dead_letters::value.eq(letter.value),
-                dead_letters::headers.eq(serde_json::json!(letter.headers)),
-                dead_letters::file_id.eq(letter.file_id.map(|id| id.0)),
-                dead_letters::attempt.eq(letter.attempt.map(|attempt| attempt.0)),
-                dead_letters::error.eq(letter.error),
+                dead_letters::record_key.eq(dead_letter.key),
+                dead_letters::value.eq(dead_letter.value),
+                dead_letters::headers.eq(serde_json::json!(dead_letter.headers)),
+                dead_letters::file_id.eq(dead_letter.file_id.map(|id| id.0)),
+                dead_letters::attempt.eq(dead_letter.attempt.map(|attempt| attempt.0)),
+                dead_letters::error.eq(dead_letter.error),
                 dead_letters::received_at.eq(diesel::dsl::now),
             )
         };
-        let rows: Vec<_> = letters.into_iter().map(row).collect();
+        let rows: Vec<_> = dead_letters.into_iter().map(row).collect();
         self.db
             .run(async move |conn| {
                 conn.transaction(async move |conn| {
@@ -227,8 +227,8 @@ impl DeadLetters<'_> {
             let query = query();
             self.db.run(async move |conn| query.load(conn).await)
         })?;
-        let letters = rows.into_iter().map(DeadLetter::from);
-        Ok(DeadLetterPage::of(letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
+        let dead_letters = rows.into_iter().map(DeadLetter::from);
+        Ok(DeadLetterPage::of(dead_letters, usize::try_from(request.limit).unwrap_or(usize::MAX)))
     }
 
     /// Reads one dead letter, with its whole value.
@@ -269,8 +269,8 @@ impl DeadLetters<'_> {
         self.db.run(async move |conn| diesel::select(diesel::dsl::exists(open)).load_one(conn).await).await
     }
 
-    /// Locks the letter and the file that it names, hands them to `decide` with the time and writes what it
-    /// answers. All or nothing; `None` when there is no such letter.
+    /// Locks the dead letter and the file that it names, hands them to `decide` with the time and writes what it
+    /// answers. All or nothing; `None` when there is no such dead letter.
     pub async fn resolve<R: Send>(
         self,
         id: DeadLetterId,
@@ -283,15 +283,15 @@ impl DeadLetters<'_> {
             self.db.run(async move |conn| {
                 progress.begin();
                 conn.transaction(async move |conn| {
-                    let letter: Option<DeadLetterRow> = dead_letters::table
+                    let dead_letter: Option<DeadLetterRow> = dead_letters::table
                         .find(id.0)
                         .select(columns(1, i32::MAX))
                         .for_update()
                         .load_one(conn)
                         .await
                         .optional()?;
-                    let Some(letter) = letter.map(DeadLetter::from) else { return Ok(None) };
-                    let file = match letter.file_id {
+                    let Some(dead_letter) = dead_letter.map(DeadLetter::from) else { return Ok(None) };
+                    let file = match dead_letter.file_id {
                         Some(file_id) => lock_file(conn, file_id).await?,
                         None => None,
                     };
@@ -299,7 +299,7 @@ impl DeadLetters<'_> {
                         erase::erase_dead_letters(conn, vec![id.0]).await?;
                     }
                     let now = clock::now(conn).await?;
-                    let (settlement, answer) = decide(letter, file, now);
+                    let (settlement, answer) = decide(dead_letter, file, now);
                     if let Some(settlement) = settlement {
                         write(conn, id, settlement, now).await?;
                     }

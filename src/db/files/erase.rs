@@ -13,8 +13,8 @@ use crate::db::statements::prepared::Prepared;
 use crate::domain::FileId;
 use crate::domain::files::file::ERASED;
 
-/// Letters that are being settled are skipped, so that nobody waits for each other: who settles them erases them. What is
-/// on its way to Kafka is left alone.
+/// Statement that erases texts everywhere but in messages on their way to Kafka. It skips dead letters that are being
+/// resolved, to avoid a deadlock: the transaction that resolves one erases it.
 const ERASE: &str = "
 WITH rows AS (
     UPDATE files SET title = $2, description = NULL, s3_location = NULL, error = NULL,
@@ -25,12 +25,12 @@ WITH rows AS (
     WHERE file_id = ANY($1) AND (worker IS NOT NULL OR error IS NOT NULL)
 ), parked AS (
     DELETE FROM outbox WHERE file_id = ANY($1) AND parked_at IS NOT NULL
-), letters AS (
+), named AS (
     SELECT id FROM dead_letters WHERE file_id = ANY($1) FOR UPDATE SKIP LOCKED
 )
 UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
     settled_at = COALESCE(settled_at, now()), state = CASE state WHEN 'open' THEN 'discarded' ELSE state END
-FROM letters WHERE dead_letters.id = letters.id";
+FROM named WHERE dead_letters.id = named.id";
 
 /// Part of the caller's transaction, which has locked the files.
 pub(in crate::db) async fn erase(mut conn: &AsyncPgConnection, ids: Vec<i64>) -> QueryResult<()> {
@@ -42,7 +42,7 @@ pub(in crate::db) async fn erase(mut conn: &AsyncPgConnection, ids: Vec<i64>) ->
     Ok(())
 }
 
-const ERASE_LETTERS: &str = "
+const ERASE_DEAD_LETTERS: &str = "
 UPDATE dead_letters SET value = NULL, error = $2, headers = '[]',
     settled_at = COALESCE(settled_at, now()), state = CASE state WHEN 'open' THEN 'discarded' ELSE state END
 FROM files WHERE files.id = dead_letters.file_id AND files.erased_at IS NOT NULL AND dead_letters.id = ANY($1)";
@@ -52,7 +52,7 @@ pub(in crate::db) async fn erase_dead_letters(
     conn: &mut AsyncPgConnection,
     ids: Vec<i64>,
 ) -> QueryResult<()> {
-    let erase = diesel::sql_query(ERASE_LETTERS).bind::<Array<BigInt>, _>(ids).bind::<Text, _>(ERASED);
+    let erase = diesel::sql_query(ERASE_DEAD_LETTERS).bind::<Array<BigInt>, _>(ids).bind::<Text, _>(ERASED);
     Prepared(erase).execute(conn).await?;
     Ok(())
 }

@@ -108,7 +108,7 @@ impl Files<'_> {
     }
 
     /// Stores all rows, each with its transition to `pending` and its messages, or none of them. Committed when
-    /// this returns; whoever listens for the outbox is woken. A row whose key was taken in the last `kept` is left
+    /// this returns; listeners for the outbox are notified. A row whose key was taken in the last `kept` is left
     /// out; the answer in its place is the file of that key, as it is now. With them come ids for `more` files.
     pub async fn insert(
         self,

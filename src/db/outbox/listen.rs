@@ -14,7 +14,7 @@ use crate::db::{DbError, limits};
 /// Notified when a transaction that wrote outbox rows has committed.
 pub(in crate::db) const OUTBOX: &str = "filesys_outbox";
 
-/// Whoever commits publishes it, too: others need not look.
+/// Payload when the committing process publishes the rows itself, so that other relays need not query.
 const SETTLED: &str = "settled";
 
 /// What a commit tells those who listen.
@@ -30,7 +30,7 @@ impl Outbox<'_> {
     pub async fn listen(self, wake: Arc<Notify>, stop: CancellationToken) {
         let listening = async {
             loop {
-                // Whoever relays polls meanwhile.
+                // Relays poll meanwhile.
                 let listened = self.listen_once(&wake).await;
                 self.db.changes.hears(false);
                 if let Err(error) = listened {

@@ -13,11 +13,11 @@ use crate::domain::{Attempt, DeadLetterId, FileId, Result, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeadLetterState {
-    /// Somebody has to look at it.
+    /// It is to be replayed or discarded.
     Open,
     /// What it asked for was asked for again.
     Replayed,
-    /// Nobody wants it.
+    /// Nothing more is to be done about it.
     Discarded,
 }
 
@@ -58,9 +58,9 @@ pub struct DeadLetter {
     /// The file that the value names, whether there is one or not.
     pub file_id: Option<FileId>,
     pub attempt: Option<Attempt>,
-    /// `None` when the letter does not say.
+    /// `None` when the dead letter does not say.
     pub origin: Option<Origin>,
-    /// Where the letter itself lies, on the topic of the dead letters.
+    /// Where the dead letter itself lies, on the topic of the dead letters.
     pub partition: i32,
     pub offset: i64,
     #[serde(serialize_with = "as_text")]

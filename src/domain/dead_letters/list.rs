@@ -71,19 +71,19 @@ pub struct DeadLetterPage {
 }
 
 impl DeadLetterPage {
-    /// Takes as many of `letters` as fit: up to `limit`, within the bytes of a page, but one at least.
+    /// Takes as many of `dead letters` as fit: up to `limit`, within the bytes of a page, but one at least.
     pub fn of(dead_letters: impl IntoIterator<Item = DeadLetter>, limit: usize) -> Self {
         let mut page = Self { dead_letters: Vec::new(), next: None };
         let mut bytes = 2;
-        for letter in dead_letters {
-            bytes += serde_json::to_vec(&letter).map_or(0, |json| json.len() + 1);
+        for dead_letter in dead_letters {
+            bytes += serde_json::to_vec(&dead_letter).map_or(0, |json| json.len() + 1);
             if let Some(last) = page.dead_letters.last()
                 && (page.dead_letters.len() >= limit || bytes > MAX_PAGE_BYTES)
             {
                 page.next = Some(DeadLetterCursor { before: last.id });
                 break;
             }
-            page.dead_letters.push(letter);
+            page.dead_letters.push(dead_letter);
         }
         page
     }

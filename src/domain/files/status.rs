@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rescue_keeps_the_status_and_raises_the_attempt() {
+    fn republishing_keeps_the_status_and_raises_the_attempt() {
         let state = State { status: Status::Processing, attempt: Attempt(1) };
         let republished = State { status: Status::Processing, attempt: Attempt(2) };
         assert_eq!(evaluate(state, Transition::Republish, None), Decision::Apply(republished));

@@ -1,4 +1,4 @@
-//! Tests of what is read from records, whoever has written them.
+//! Tests of reading records, including those of other programs.
 
 use super::file_create::CreateFile;
 use super::file_created::{FileResult, Outcome};

@@ -43,7 +43,7 @@ pub(in crate::http) async fn list(app: web::Data<AppState>, request: HttpRequest
     let query: ListQuery = query::read_for_page(&request)?;
     let page_request = query.page_request()?;
     let slice = page_request.clone();
-    let page = app.run(|ctx| async move { dead_letters::list(&ctx.letters(), &slice).await }).await?;
+    let page = app.run(|ctx| async move { dead_letters::list(&ctx.dead_letters(), &slice).await }).await?;
     let open_dead_letters = count_open(&app).await?;
     let token = csrf::token(&app.outer, &request);
     let template = DeadLettersPage {
@@ -66,7 +66,7 @@ pub(in crate::http) async fn replay(
     form: FormBody<ActionForm>,
 ) -> HttpResult {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
-    app.run(move |ctx| async move { dead_letters::replay(&ctx.letters(), id).await }).await?;
+    app.run(move |ctx| async move { dead_letters::replay(&ctx.dead_letters(), id).await }).await?;
     Ok(see_other(app.outer.urls().dead_letters_with_notice("replayed", id)))
 }
 
@@ -78,7 +78,7 @@ pub(in crate::http) async fn discard(
     form: FormBody<ActionForm>,
 ) -> HttpResult {
     csrf::check(&app.outer, &request, &form.csrf_token)?;
-    app.run(move |ctx| async move { dead_letters::discard(&ctx.letters(), id).await }).await?;
+    app.run(move |ctx| async move { dead_letters::discard(&ctx.dead_letters(), id).await }).await?;
     Ok(see_other(app.outer.urls().dead_letters_with_notice("discarded", id)))
 }
 
@@ -89,5 +89,5 @@ pub(in crate::http) async fn redirect_to_list(app: web::Data<AppState>) -> HttpR
 
 /// Counts the open dead letters, for the navigation of the pages.
 pub(super) async fn count_open(app: &AppState) -> Result<i64> {
-    app.run(|ctx| async move { dead_letters::count_open(&ctx.letters()).await }).await
+    app.run(|ctx| async move { dead_letters::count_open(&ctx.dead_letters()).await }).await
 }

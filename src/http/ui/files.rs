@@ -216,7 +216,7 @@ async fn read_file(app: &AppState, id: FileId) -> Result<FileDetails> {
         let (file, timeline) = tokio::try_join!(files::get(&ctx, id), files::history(&ctx, id))?;
         // Only a failed file links to its dead letter, so the look-up is spared for all others.
         let has_open_dead_letter =
-            file.status == Status::Failed && dead_letters::has_open(&ctx.letters(), id).await?;
+            file.status == Status::Failed && dead_letters::has_open(&ctx.dead_letters(), id).await?;
         Ok(FileDetails { file, timeline, has_open_dead_letter })
     };
     app.run(read).await

@@ -120,8 +120,8 @@ impl TopicChecker<'_> {
         let mut told: HashMap<i64, Vec<Option<Uuid>>> = HashMap::new();
         let log = self.log;
         let count = log
-            .read(EVENTS, read, |(place, event, fact)| match fact {
-                Ok(fact) => self.take_event(&mut told, place, event.as_deref(), &fact),
+            .read(EVENTS, read, |(place, event, told_event)| match told_event {
+                Ok(told_event) => self.take_event(&mut told, place, event.as_deref(), &told_event),
                 Err(why) => {
                     self.violations.add("I7", "event-unreadable", || format!("{EVENTS} {place:?}: {why}"));
                 }
@@ -144,25 +144,25 @@ impl TopicChecker<'_> {
         told: &mut HashMap<i64, Vec<Option<Uuid>>>,
         place: Place,
         event: Option<&str>,
-        fact: &FileEvent,
+        told_event: &FileEvent,
     ) {
-        let FileEvent { file_id: id, sequence, .. } = fact;
+        let FileEvent { file_id: id, sequence, .. } = told_event;
         let index = usize::try_from(*sequence).ok().and_then(|sequence| sequence.checked_sub(1));
         let row = self.rows.by_id.get(id);
         let entry = row.zip(index).and_then(|(row, index)| transitions(&row.entries).nth(index));
         let (Some(index), Some((entry, transition))) = (index, entry) else {
-            self.violations.add("I7", "event-without-change", || format!("{EVENTS} {place:?}: {fact:?}"));
+            self.violations.add("I7", "event-without-change", || format!("{EVENTS} {place:?}: {told_event:?}"));
             return;
         };
-        let is_same = fact.kind == kind(transition)
-            && Status::read(&fact.status) == Ok(entry.to)
-            && fact.attempt == entry.attempt
-            && event == Some(&fact.id);
+        let is_same = told_event.kind == kind(transition)
+            && Status::read(&told_event.status) == Ok(entry.to)
+            && told_event.attempt == entry.attempt
+            && event == Some(&told_event.id);
         let told = told.entry(*id).or_default();
         told.resize(told.len().max(index + 1), None);
-        let Some(uuid) = Uuid::parse_str(&fact.id).ok().filter(|_| is_same) else {
+        let Some(uuid) = Uuid::parse_str(&told_event.id).ok().filter(|_| is_same) else {
             self.violations
-                .add("I7", "event-differs", || format!("{EVENTS} {place:?}: {fact:?}, {event:?}, {entry:?}"));
+                .add("I7", "event-differs", || format!("{EVENTS} {place:?}: {told_event:?}, {event:?}, {entry:?}"));
             // It was told, if wrongly.
             told[index].get_or_insert(Uuid::nil());
             return;

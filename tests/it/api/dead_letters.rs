@@ -13,9 +13,9 @@ fn id(dead_letter: &Value) -> i64 {
 #[tokio::test]
 async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_replayed_once() {
     let app = TestApp::start().await;
-    assert_eq!(app.letters("/dead-letters", 0).await, [Value::Null; 0]);
+    assert_eq!(app.dead_letters("/dead-letters", 0).await, [Value::Null; 0]);
     let file = app.broken_file().await;
-    let [dead_letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
+    let [dead_letter] = app.dead_letters("/dead-letters", 1).await.try_into().unwrap();
     assert_eq!((&dead_letter["state"], &dead_letter["file_id"]), (&json!("open"), &json!(file)));
     assert_eq!(dead_letter["origin"]["topic"], topics::CREATE);
     let value = format!(r#"{{"fileId":{file},"title":7,"timestamp":"<never>"}}"#);
@@ -42,8 +42,8 @@ async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_r
     let resolved: Value = app.get(&path).await.ok().json();
     assert_eq!(resolved["state"], "replayed");
     assert!(resolved["settled_at"].is_string());
-    assert_eq!(app.letters("/dead-letters", 0).await.len(), 0);
-    assert_eq!(app.letters("/dead-letters?state=all", 1).await.len(), 1);
+    assert_eq!(app.dead_letters("/dead-letters", 0).await.len(), 0);
+    assert_eq!(app.dead_letters("/dead-letters?state=all", 1).await.len(), 1);
     let refused = app.act(&format!("{path}/discard")).await;
     assert_eq!((refused.status, &refused.problem()["code"]), (409, &json!("letter_settled")));
     app.stop().await;
@@ -53,14 +53,14 @@ async fn a_request_that_can_not_be_read_is_listed_with_its_cause_and_bytes_and_r
 async fn a_dead_letter_is_discarded() {
     let app = TestApp::start().await;
     let file = app.broken_file().await;
-    let [dead_letter] = app.letters("/dead-letters", 1).await.try_into().unwrap();
+    let [dead_letter] = app.dead_letters("/dead-letters", 1).await.try_into().unwrap();
     let path = format!("/dead-letters/{}/discard", id(&dead_letter));
     for _ in 0..2 {
         let discarded = app.act(&path).await;
         assert_eq!((discarded.status, discarded.body.len()), (204, 0), "once more does no harm");
     }
-    assert_eq!(app.letters("/dead-letters", 0).await.len(), 0);
-    assert_eq!(app.letters("/dead-letters?state=discarded", 1).await.len(), 1);
+    assert_eq!(app.dead_letters("/dead-letters", 0).await.len(), 0);
+    assert_eq!(app.dead_letters("/dead-letters?state=discarded", 1).await.len(), 1);
     assert_eq!(app.file(file).await.status, Status::Failed);
     app.stop().await;
 }
@@ -71,10 +71,10 @@ async fn the_list_is_turned_page_by_page_and_narrowed() {
     let long = format!("{{{}", "é".repeat(1000));
     for n in 1..=5 {
         app.publish(topics::CREATED, &format!(r#"{{"fileId":{n},"status":"?"}}"#)).await;
-        app.letters("/dead-letters", n).await;
+        app.dead_letters("/dead-letters", n).await;
     }
     app.publish(topics::CREATE, &long).await;
-    let all = app.letters("/dead-letters", 6).await;
+    let all = app.dead_letters("/dead-letters", 6).await;
     let ids: Vec<i64> = all.iter().map(id).collect();
     assert!(ids.is_sorted_by(|a, b| a > b), "newest first: {ids:?}");
     // In a list a long value is cut off at the end of a character.
@@ -93,7 +93,7 @@ async fn the_list_is_turned_page_by_page_and_narrowed() {
         next = link.map(|(path, _)| path.to_owned());
     }
     assert_eq!(seen, ids);
-    let [of_three] = app.letters("/dead-letters?file_id=3", 1).await.try_into().unwrap();
+    let [of_three] = app.dead_letters("/dead-letters?file_id=3", 1).await.try_into().unwrap();
     assert_eq!(of_three["file_id"], json!(FileId(3)));
     app.stop().await;
 }
@@ -144,6 +144,6 @@ async fn what_is_dead_lettered_while_stopping_is_in_the_table_afterwards() {
         assert_eq!(kept, COUNT);
     }
     let app = ground.start(&[]).await;
-    assert_eq!(app.letters("/dead-letters?limit=200", 200).await.len(), 200);
+    assert_eq!(app.dead_letters("/dead-letters?limit=200", 200).await.len(), 200);
     app.stop().await;
 }

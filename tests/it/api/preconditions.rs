@@ -71,7 +71,7 @@ async fn of_many_changes_with_one_tag_one_is_made() {
 async fn dead_letters_and_the_list_have_conditions_too() {
     let app = TestApp::start().await;
     app.broken_file().await;
-    let id = app.letters("/dead-letters", 1).await[0]["id"].clone();
+    let id = app.dead_letters("/dead-letters", 1).await[0]["id"].clone();
     let path = format!("/dead-letters/{id}");
     let tag = app.get(&path).await.ok().header("etag").unwrap().to_owned();
     for verb in ["replay", "discard"] {

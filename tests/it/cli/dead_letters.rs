@@ -7,7 +7,7 @@ use super::{code, filesys, stderr, stdout};
 use crate::support::Database;
 
 /// Dead letters 1 to 4: of file 1, which failed; of no file; of an unknown topic; resolved before.
-const LETTERS: &str = r#"
+const DEAD_LETTERS: &str = r#"
     INSERT INTO files (title, status, error, deadline_at) VALUES ('a', 'failed', 'why', now());
     INSERT INTO dead_letters (letter_id, kafka_partition, kafka_offset, original_topic, original_partition,
         original_offset, record_key, value, headers, file_id, attempt, error, received_at, state, settled_at)
@@ -26,7 +26,7 @@ struct Case {
 impl Case {
     async fn new() -> Self {
         let database = Database::migrated().await;
-        database.connect().await.batch_execute(LETTERS).await.unwrap();
+        database.connect().await.batch_execute(DEAD_LETTERS).await.unwrap();
         Self { database }
     }
 

@@ -73,10 +73,10 @@ impl Api {
     }
 
     /// Waits until `path` lists `count` dead letters, and returns them.
-    pub async fn letters(&self, path: &str, count: usize) -> Vec<Value> {
+    pub async fn dead_letters(&self, path: &str, count: usize) -> Vec<Value> {
         eventually(&format!("{path} has {count} dead letters"), async || {
-            let letters: Vec<Value> = self.get(path).await.ok().json();
-            if letters.len() == count { Ok(letters) } else { Err(format!("{letters:?}")) }
+            let dead_letters: Vec<Value> = self.get(path).await.ok().json();
+            if dead_letters.len() == count { Ok(dead_letters) } else { Err(format!("{dead_letters:?}")) }
         })
         .await
     }

@@ -130,7 +130,7 @@ impl Roles {
 
     /// Starts the consumer that stores dead letters as rows.
     pub async fn with_dead_letters(self) -> Self {
-        let ctx = self.ctx.letters();
+        let ctx = self.ctx.dead_letters();
         self.consume(topics::DEAD_LETTERS, DeadLetterHandler { ctx }, (1, 20, 2)).await
     }
 
@@ -186,7 +186,7 @@ impl Roles {
     pub async fn dead_letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
         let request = DeadLetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
         eventually(&format!("{count} dead letters are {state}"), async || {
-            let page = dead_letters::list(&self.ctx.letters(), &request).await.unwrap();
+            let page = dead_letters::list(&self.ctx.dead_letters(), &request).await.unwrap();
             if page.dead_letters.len() == count { Ok(page.dead_letters) } else { Err(format!("{page:#?}")) }
         })
         .await

@@ -11,7 +11,7 @@ async fn dead_letters_are_looked_at_replayed_and_discarded_by_links_and_buttons(
     assert!(none.contains("No dead letter is open.") && !none.contains("class=\"count\""), "{none}");
     let id = app.broken_file().await;
     app.publish("file.create", "<not json>").await;
-    app.letters("/dead-letters", 2).await;
+    app.dead_letters("/dead-letters", 2).await;
     let visitor = Visitor::new(&app).await;
     assert!(app.get("/").await.text().contains("<span class=\"unseen\">open: </span>2</span>"));
 

@@ -14,11 +14,11 @@ use crate::support::roles::{Roles, group_of};
 use crate::support::{eventually, holds};
 
 async fn replay(roles: &Roles, id: DeadLetterId) -> Result<Replayed, &'static str> {
-    dead_letters::replay(&roles.ctx.letters(), id).await.map_err(|error| error.code.name())
+    dead_letters::replay(&roles.ctx.dead_letters(), id).await.map_err(|error| error.code.name())
 }
 
 async fn discard(roles: &Roles, id: DeadLetterId) -> Result<(), &'static str> {
-    dead_letters::discard(&roles.ctx.letters(), id).await.map_err(|error| error.code.name())
+    dead_letters::discard(&roles.ctx.dead_letters(), id).await.map_err(|error| error.code.name())
 }
 
 async fn becomes(roles: &Roles, id: FileId, status: Status) -> File {

@@ -16,8 +16,9 @@ pub(in crate::http) async fn discard(
     DeadLetterIdParam(id): DeadLetterIdParam,
 ) -> HttpResult {
     let guard = Preconditions::read(&request).into_guard(validators);
-    let discard =
-        move |ctx: ServeContext| async move { dead_letters::discard_if(&ctx.letters(), id, guard).await };
+    let discard = move |ctx: ServeContext| async move {
+        dead_letters::discard_if(&ctx.dead_letters(), id, guard).await
+    };
     state.run(discard).await?;
     Ok(HttpResponse::NoContent().finish())
 }

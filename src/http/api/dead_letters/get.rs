@@ -16,6 +16,6 @@ pub(in crate::http) async fn get(
     DeadLetterIdParam(id): DeadLetterIdParam,
 ) -> HttpResult {
     let dead_letter =
-        state.run(move |ctx| async move { dead_letters::get(&ctx.letters(), id).await }).await?;
+        state.run(move |ctx| async move { dead_letters::get(&ctx.dead_letters(), id).await }).await?;
     json_response::changeable(&request, &DeadLetterBody::from(&dead_letter), None)
 }

@@ -19,7 +19,7 @@ pub(in crate::http) async fn list(
     DeadLetterPageQuery(query): DeadLetterPageQuery,
 ) -> HttpResult {
     let slice = query.clone();
-    let page = state.run(|ctx| async move { dead_letters::list(&ctx.letters(), &slice).await }).await?;
+    let page = state.run(|ctx| async move { dead_letters::list(&ctx.dead_letters(), &slice).await }).await?;
     let mut response = HttpResponse::Ok();
     if let Some(next) = page.next {
         response.insert_header((

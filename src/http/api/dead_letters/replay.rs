@@ -18,7 +18,7 @@ pub(in crate::http) async fn replay(
 ) -> HttpResult {
     let guard = Preconditions::read(&request).into_guard(validators);
     let replay =
-        move |ctx: ServeContext| async move { dead_letters::replay_if(&ctx.letters(), id, guard).await };
+        move |ctx: ServeContext| async move { dead_letters::replay_if(&ctx.dead_letters(), id, guard).await };
     let replayed = state.run(replay).await?;
     Ok(HttpResponse::Accepted().json(ReplayBody::new(id, replayed)))
 }

@@ -70,7 +70,7 @@ async fn what_a_deleted_file_was_about_is_in_no_table() {
     // A dead letter that is stored after the deletion is erased as well.
     app.publish("file.create", &format!(r#"{{"fileId":{broken},"title":"Ludwig again"}}"#)).await;
     let path = format!("/dead-letters?state=all&file_id={broken}");
-    app.letters(&path, 3).await;
+    app.dead_letters(&path, 3).await;
     assert!(!all_rows(&app).await.contains("Ludwig"));
     assert_eq!(app.file(kept.id).await.title, "kept");
     app.stop().await;
@@ -97,9 +97,9 @@ async fn what_is_older_than_the_settings_want_it_kept_is_forgotten() {
     let app = TestApp::start_with(&kept).await;
     let (finished, deleted) = (app.completed_file("a").await.id, app.completed_file("b").await.id);
     let broken = app.broken_file().await;
-    let open = app.letters("/dead-letters", 1).await[0]["id"].clone();
+    let open = app.dead_letters("/dead-letters", 1).await[0]["id"].clone();
     app.broken_file().await;
-    let discarded = app.letters("/dead-letters", 2).await[0]["id"].clone();
+    let discarded = app.dead_letters("/dead-letters", 2).await[0]["id"].clone();
     assert_ne!(open, discarded);
     assert_eq!(app.act(&format!("/dead-letters/{discarded}/discard")).await.status, 204);
     delete(&app, deleted).await;

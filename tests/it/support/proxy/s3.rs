@@ -49,7 +49,7 @@ pub enum S3Mode {
     StoreTruncated,
 }
 
-/// How the proxy stores by itself what nobody signed.
+/// Credentials with which the proxy itself stores objects.
 #[derive(Debug, Clone)]
 pub struct Direct {
     pub bucket: String,
