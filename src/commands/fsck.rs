@@ -20,7 +20,7 @@ use crate::storage::Storage;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Mend what can be; without it nothing is changed
+    /// Repair what can be; without it nothing is changed
     #[arg(long)]
     repair: bool,
     /// Objects to read and compare: none, those of 1000 completed files, or all
@@ -85,7 +85,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         0 => Ok(()),
         left if args.repair => Err(CommandError::Failed(format!("{left} of the findings are not repaired"))),
         left => {
-            Err(CommandError::Failed(format!("{left} findings; `filesys fsck --repair` mends what can be")))
+            Err(CommandError::Failed(format!("{left} findings; `filesys fsck --repair` repairs what it can")))
         }
     }
 }

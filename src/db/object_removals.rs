@@ -99,7 +99,7 @@ pub struct ObjectRemovals<'a> {
 }
 
 impl ObjectRemovals<'_> {
-    /// Leftovers that are not released yet and whose file has no request (on `topic`) in the outbox that is still to
+    /// Reads the potential orphans that are not released yet and whose file has no request (on `topic`) in the outbox that is still to
     /// be published, in order.
     pub async fn potential_orphans(self, topic: &'static str, limit: i64) -> Result<Vec<i64>, DbError> {
         use super::schema::outbox;
@@ -121,7 +121,7 @@ impl ObjectRemovals<'_> {
             .await
     }
 
-    /// Nobody stores them any more: they are due now.
+    /// Makes them due now: no worker can still store their objects.
     pub async fn release_potential_orphans(self, ids: Vec<i64>) -> Result<usize, DbError> {
         self.db
             .run(async move |conn| {

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_says_how_to_mend_it() {
+    fn a_finding_says_how_to_correct_it() {
         let findings =
             evaluate(topics::CREATE, &settings(1, &[("cleanup.policy", "compact")]), "test.", "a:1,b:2");
         assert_eq!(findings[0].topic, "test.file.create");

@@ -151,7 +151,8 @@ impl TopicChecker<'_> {
         let row = self.rows.by_id.get(id);
         let entry = row.zip(index).and_then(|(row, index)| transitions(&row.entries).nth(index));
         let (Some(index), Some((entry, transition))) = (index, entry) else {
-            self.violations.add("I7", "event-without-change", || format!("{EVENTS} {place:?}: {told_event:?}"));
+            self.violations
+                .add("I7", "event-without-change", || format!("{EVENTS} {place:?}: {told_event:?}"));
             return;
         };
         let is_same = told_event.kind == kind(transition)
@@ -161,8 +162,9 @@ impl TopicChecker<'_> {
         let told = told.entry(*id).or_default();
         told.resize(told.len().max(index + 1), None);
         let Some(uuid) = Uuid::parse_str(&told_event.id).ok().filter(|_| is_same) else {
-            self.violations
-                .add("I7", "event-differs", || format!("{EVENTS} {place:?}: {told_event:?}, {event:?}, {entry:?}"));
+            self.violations.add("I7", "event-differs", || {
+                format!("{EVENTS} {place:?}: {told_event:?}, {event:?}, {entry:?}")
+            });
             // It was told, if wrongly.
             told[index].get_or_insert(Uuid::nil());
             return;

@@ -36,6 +36,8 @@ fn terms_with_a_plainer_word_are_not_used() {
     let mut found = Offences::new();
     for root in ["src", "tests", "benches"] {
         for (file, text) in read_tree(root).iter().filter(|(file, _)| !LISTS.contains(&file.as_str())) {
+            // The name of a Unicode category, in the library that knows them.
+            let text = &text.replace("GeneralCategoryGroup::Letter", "GeneralCategoryGroup::Alphabetic");
             for ((word, instead), line) in unwanted(text) {
                 let text = format!("line {line}: write {instead}");
                 found.insert(format!("{root}/{file}: {word}"), text);
