@@ -45,6 +45,8 @@ pub struct Finding {
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// What Kafka itself comes with, and what a dead letter of the largest record needs.
 const RECORD_BYTES: i64 = 1 << 20;
+/// Size that no result and no event exceeds.
+const RESULT_BYTES: i64 = 16 << 10;
 /// A request with the longest title and description, every character escaped.
 const REQUEST_BYTES: i64 = 450_000;
 /// What a consumer of ours takes at once.
@@ -60,7 +62,7 @@ pub fn evaluate(name: &str, settings: &TopicSettings, prefix: &str, brokers: &st
         in_sync(settings),
         retention_time(name, settings),
         retention_bytes(settings),
-        message_size(settings),
+        message_size(name, settings),
         timestamps(settings),
         unclean_election(settings),
         single_copy(settings),
@@ -141,10 +143,12 @@ fn in_sync(settings: &TopicSettings) -> Option<Rule> {
     let (wanted, replicas) = (number(settings, "min.insync.replicas")?, i64::from(settings.replicas?));
     let setting = "min.insync.replicas";
     if wanted > replicas {
-        let effect = "more copies must be written than there are: nothing can be published";
+        // KIP-966 limits the setting to the number of copies; earlier versions refuse every record.
+        let effect = "more copies must be written than there are: older versions of Kafka refuse all records, newer ones \
+                      need every copy, so that one broker that is unavailable stops all publishing";
         let enough = replicas.saturating_sub(1).max(1).to_string();
         return Some(Rule {
-            severity: Severity::Error,
+            severity: Severity::Warning,
             setting,
             value: wanted.to_string(),
             effect,
@@ -176,8 +180,16 @@ fn in_sync(settings: &TopicSettings) -> Option<Rule> {
 fn retention_time(name: &str, settings: &TopicSettings) -> Option<Rule> {
     let ms = number(settings, "retention.ms").filter(|ms| (0..HOUR_MS).contains(ms) && deletes(settings))?;
     let severity = if is_worked_through(name) { Severity::Error } else { Severity::Warning };
-    let effect =
-        "records are removed within the hour, handled or not: files are asked for again, and fail in the end";
+    let effect = match name {
+        topics::CREATE => {
+            "requests are removed within the hour, handled or not: files are requested again, and fail in the end"
+        }
+        topics::CREATED => {
+            "results are removed within the hour, recorded or not: their files are made again, and fail in the end"
+        }
+        topics::DEAD_LETTERS => "dead letters are removed from the topic within the hour, stored or not",
+        _ => "events are removed within the hour, read or not",
+    };
     Some(Rule {
         severity,
         setting: "retention.ms",
@@ -195,18 +207,26 @@ fn retention_bytes(settings: &TopicSettings) -> Option<Rule> {
     Some(Rule { severity: Severity::Warning, setting, value, effect, wanted: "-1".to_owned() })
 }
 
-fn message_size(settings: &TopicSettings) -> Option<Rule> {
+fn message_size(name: &str, settings: &TopicSettings) -> Option<Rule> {
     let bytes = number(settings, "max.message.bytes")?;
-    let (severity, effect) = match bytes {
-        ..REQUEST_BYTES => (
+    let (severity, effect) = match (bytes, name) {
+        (..REQUEST_BYTES, topics::CREATE) => (
             Severity::Error,
             "requests with a long description can't be published, and their files are never made",
         ),
-        REQUEST_BYTES..RECORD_BYTES => (
-            Severity::Warning,
-            "larger records are refused: dead letters of such records are kept without their value",
-        ),
-        RECORD_BYTES..=BATCH_BYTES => return None,
+        (..RESULT_BYTES, topics::CREATED) => {
+            (Severity::Error, "results can't be published, and files are never completed")
+        }
+        (..RESULT_BYTES, topics::EVENTS) => {
+            (Severity::Warning, "events of files with a long title can't be published")
+        }
+        (..RECORD_BYTES, topics::DEAD_LETTERS) => {
+            (Severity::Warning, "dead letters of larger records are stored without their value")
+        }
+        (..RECORD_BYTES, topics::CREATE) => {
+            (Severity::Warning, "other programs can't publish larger requests")
+        }
+        (..=BATCH_BYTES, _) => return None,
         _ => (
             Severity::Warning,
             "larger batches than filesys can read (33554432 bytes) may be published and become dead letters without value",
@@ -303,7 +323,7 @@ mod tests {
             (topics::CREATED, 1, "cleanup.policy", "compact,delete", Error),
             (topics::DEAD_LETTERS, 1, "cleanup.policy", "compact", Error),
             (topics::EVENTS, 1, "cleanup.policy", "compact", Warning),
-            (topics::CREATE, 3, "min.insync.replicas", "4", Error),
+            (topics::CREATE, 3, "min.insync.replicas", "4", Warning),
             (topics::CREATE, 3, "min.insync.replicas", "3", Warning),
             (topics::CREATE, 3, "min.insync.replicas", "1", Warning),
             (topics::CREATE, 1, "retention.ms", "1000", Error),
@@ -311,6 +331,9 @@ mod tests {
             (topics::CREATE, 1, "retention.bytes", "1000", Warning),
             (topics::CREATE, 1, "max.message.bytes", "1000", Error),
             (topics::CREATE, 1, "max.message.bytes", "500000", Warning),
+            (topics::CREATED, 1, "max.message.bytes", "1000", Error),
+            (topics::EVENTS, 1, "max.message.bytes", "1000", Warning),
+            (topics::DEAD_LETTERS, 1, "max.message.bytes", "500000", Warning),
             (topics::CREATE, 1, "max.message.bytes", "100000000", Warning),
             (topics::CREATE, 1, "message.timestamp.after.max.ms", "1", Warning),
             (topics::CREATE, 1, "unclean.leader.election.enable", "true", Warning),
@@ -319,7 +342,9 @@ mod tests {
             assert_eq!(findings, [(severity, setting)], "{name} {setting}={value}");
         }
         let one_of_two = found(topics::CREATE, &settings(1, &[("min.insync.replicas", "2")]));
-        assert_eq!(one_of_two, [(Error, "min.insync.replicas"), (Warning, "replicas")]);
+        assert_eq!(one_of_two, [(Warning, "min.insync.replicas"), (Warning, "replicas")]);
+        let small = settings(1, &[("max.message.bytes", "500000")]);
+        assert_eq!(found(topics::CREATED, &small), [], "results are small");
         let for_ever = settings(1, &[("retention.ms", "-1"), ("retention.bytes", "-1")]);
         assert_eq!(found(topics::CREATE, &for_ever), []);
     }

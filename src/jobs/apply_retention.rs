@@ -1,40 +1,35 @@
-//! Forget what is older than the settings want it kept: settled dead letters, histories, rows of deleted files.
+//! Remove what is older than its retention: resolved dead letters, histories, rows of deleted files.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::repeat;
 use crate::actions::ServeContext;
 use crate::config::RetentionConfig;
 use crate::db::{Db, DbError};
 use crate::domain::FileId;
-use crate::telemetry::Outage;
 
 /// Rows in one transaction.
 const BATCH: i64 = 500;
-/// Between two looks, at most: a tenth of the shortest time that something is kept.
-pub(super) const MAX_INTERVAL: Duration = Duration::from_mins(10);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks now and then until `stop`. Several processes may do so at once: each takes other rows.
-pub async fn run(ctx: ServeContext, config: RetentionConfig, stop: CancellationToken) {
-    let outage = Outage::new("old rows not forgotten", "old rows are forgotten again");
-    let shortest = config.all().into_iter().flatten().min().unwrap_or(MAX_INTERVAL * 10);
-    let mut look = tokio::time::interval((shortest / 10).clamp(MIN_INTERVAL, MAX_INTERVAL));
-    loop {
-        let looked = tokio::select! {
-            () = stop.cancelled() => return,
-            _ = look.tick() => stop.run_until_cancelled(apply(&ctx.db, &config)).await,
-        };
-        match looked {
-            None => return,
-            Some(Ok(())) => outage.works(),
-            Some(Err(error)) => outage.fails(error),
-        }
-    }
+/// Applies retention until `stop`, at intervals of a tenth of the shortest time that something is kept, but `max_interval` at
+/// most. Any number of processes may do so at once: each takes other rows.
+pub async fn run(
+    ctx: ServeContext,
+    config: RetentionConfig,
+    max_interval: Duration,
+    stop: CancellationToken,
+) {
+    let shortest = config.all().into_iter().flatten().min();
+    let interval =
+        shortest.map_or(max_interval, |shortest| (shortest / 10).clamp(MIN_INTERVAL, max_interval));
+    let work = || apply(&ctx.db, &config);
+    repeat(interval, &stop, "old rows not removed", "old rows are removed again", work).await;
 }
 
-/// Everything that is due, batch by batch.
+/// Removes everything that is due, batch by batch.
 pub async fn apply(db: &Db, config: &RetentionConfig) -> Result<(), DbError> {
     while count("deleted files erased", db.files().erase_deleted(BATCH).await?) {}
     if let Some(kept) = config.dead_letters {

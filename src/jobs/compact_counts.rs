@@ -7,10 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::repeat;
 use crate::actions::ServeContext;
 
-pub(super) const INTERVAL: Duration = Duration::from_secs(5);
-
 /// Adds up the differences until `stop`.
-pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, interval: Duration, stop: CancellationToken) {
     let compact = || ctx.db.files().compact_counts();
-    repeat(INTERVAL, &stop, "counts not compacted", "counts are compacted again", compact).await;
+    repeat(interval, &stop, "counts not compacted", "counts are compacted again", compact).await;
 }

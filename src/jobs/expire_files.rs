@@ -7,12 +7,10 @@ use tokio_util::sync::CancellationToken;
 use crate::actions::{ServeContext, files};
 use crate::telemetry::Outage;
 
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-
 /// Checks deadlines until `stop`.
-pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, interval: Duration, stop: CancellationToken) {
     let outage = Outage::new("deadlines not checked", "deadlines are checked again");
-    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         match files::expire(&ctx.db).await {
             Ok(_) => outage.works(),
             Err(error) => outage.fails(error.chain()),

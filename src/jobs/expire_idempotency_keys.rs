@@ -9,11 +9,9 @@ use super::repeat;
 use crate::actions::ServeContext;
 use crate::domain::idempotency::IDEMPOTENCY_KEY_TTL;
 
-pub(super) const INTERVAL: Duration = Duration::from_mins(10);
-
 /// Removes old keys until `stop`.
-pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, interval: Duration, stop: CancellationToken) {
     let remove = || ctx.db.idempotency_keys().remove_older_than(IDEMPOTENCY_KEY_TTL).map_ok(drop);
-    repeat(INTERVAL, &stop, "idempotency keys not removed", "idempotency keys are removed again", remove)
+    repeat(interval, &stop, "idempotency keys not removed", "idempotency keys are removed again", remove)
         .await;
 }

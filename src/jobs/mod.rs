@@ -39,15 +39,15 @@ pub struct JobContext {
 /// A background loop.
 pub struct Job {
     pub name: &'static str,
-    /// Longest time between two runs; `None` for a job that only reacts to notifications. Most also run when woken.
-    pub interval: Option<Duration>,
-    start: fn(JobContext, CancellationToken) -> BoxFuture<'static, ()>,
+    /// Longest time between two runs; most jobs also run when they are notified.
+    pub interval: Duration,
+    start: fn(JobContext, Duration, CancellationToken) -> BoxFuture<'static, ()>,
 }
 
 impl Job {
     /// Runs the job until `stop`.
     pub fn run(&self, ctx: JobContext, stop: CancellationToken) -> BoxFuture<'static, ()> {
-        (self.start)(ctx, stop)
+        (self.start)(ctx, self.interval, stop)
     }
 }
 
@@ -56,48 +56,55 @@ impl Job {
 pub const ALL: [Job; 9] = [
     Job {
         name: "relay-outbox",
-        interval: Some(relay_outbox::POLL_INTERVAL),
-        start: |ctx, stop| relay_outbox::run(ctx.serve, stop).boxed(),
+        // A notification may get lost, and another process may have left rows.
+        interval: Duration::from_secs(1),
+        start: |ctx, interval, stop| relay_outbox::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "listen-for-outbox",
-        interval: None,
-        start: |ctx, stop| listen_for_outbox::run(ctx.serve, stop).boxed(),
+        // Time until the next connection when one breaks.
+        interval: Duration::from_secs(2),
+        start: |ctx, interval, stop| listen_for_outbox::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "expire-files",
-        interval: Some(expire_files::INTERVAL),
-        start: |ctx, stop| expire_files::run(ctx.serve, stop).boxed(),
+        interval: Duration::from_secs(10),
+        start: |ctx, interval, stop| expire_files::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "recover-lost-requests",
-        interval: Some(recover_lost_requests::INTERVAL),
-        start: |ctx, stop| recover_lost_requests::run(ctx.serve, ctx.groups, stop).boxed(),
+        interval: Duration::from_secs(10),
+        start: |ctx, interval, stop| {
+            recover_lost_requests::run(ctx.serve, ctx.groups, interval, stop).boxed()
+        },
     },
     Job {
         name: "remove-objects",
-        interval: Some(remove_objects::POLL_INTERVAL),
-        start: |ctx, stop| remove_objects::run(ctx.serve, stop).boxed(),
+        // Removals of other processes, and postponed ones.
+        interval: Duration::from_secs(5),
+        start: |ctx, interval, stop| remove_objects::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "compact-counts",
-        interval: Some(compact_counts::INTERVAL),
-        start: |ctx, stop| compact_counts::run(ctx.serve, stop).boxed(),
+        interval: Duration::from_secs(5),
+        start: |ctx, interval, stop| compact_counts::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "expire-idempotency-keys",
-        interval: Some(expire_idempotency_keys::INTERVAL),
-        start: |ctx, stop| expire_idempotency_keys::run(ctx.serve, stop).boxed(),
+        interval: Duration::from_mins(10),
+        start: |ctx, interval, stop| expire_idempotency_keys::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "apply-retention",
-        interval: Some(apply_retention::MAX_INTERVAL),
-        start: |ctx, stop| apply_retention::run(ctx.serve, ctx.retention, stop).boxed(),
+        // Sooner where something is kept for less than a hundred minutes: a tenth of that.
+        interval: Duration::from_mins(10),
+        start: |ctx, interval, stop| apply_retention::run(ctx.serve, ctx.retention, interval, stop).boxed(),
     },
     Job {
         name: "provision",
-        interval: Some(provision::INTERVAL),
-        start: |ctx, stop| provision::run(ctx.serve, ctx.topic_partitions, stop).boxed(),
+        // Until topics and bucket exist, each second.
+        interval: Duration::from_secs(10),
+        start: |ctx, interval, stop| provision::run(ctx.serve, ctx.topic_partitions, interval, stop).boxed(),
     },
 ];
 

@@ -7,13 +7,11 @@ use tokio_util::sync::CancellationToken;
 use crate::actions::{ServeContext, provision};
 use crate::telemetry::Outage;
 
-/// Interval of checks whether the topics still exist.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps topics in place until `stop`, so that services may start in any order. A bucket that is lost later is created by the
 /// request that misses it.
-pub async fn run(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, partitions: i32, interval: Duration, stop: CancellationToken) {
     let outage = Outage::new("topics or bucket not created yet", "topics and bucket can be created");
     let work = async {
         loop {
@@ -28,7 +26,7 @@ pub async fn run(ctx: ServeContext, partitions: i32, stop: CancellationToken) {
         outage.works();
         log::info!("topics and bucket exist");
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(interval).await;
             match provision::topics(&*ctx.broker, partitions).await {
                 Ok(created) if created.is_empty() => {}
                 Ok(created) => log::warn!(topics = created.join(", "); "missing topics recreated"),

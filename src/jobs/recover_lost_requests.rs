@@ -22,8 +22,6 @@ use crate::domain::{Attempt, FileId, Result, Revision};
 
 /// Time without a transition after which an unfinished file is a candidate.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
-/// Interval of searches.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
 /// Candidates of one look; the rest has its turn after them.
 const MAX_CANDIDATES: i64 = 5000;
 /// Attempts after which a file whose request keeps getting lost fails.
@@ -37,9 +35,9 @@ pub struct Groups {
 }
 
 /// Searches at each interval until `stop`.
-pub async fn run(ctx: ServeContext, groups: Groups, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, groups: Groups, interval: Duration, stop: CancellationToken) {
     let mut search = Search::new(groups, IDLE_AFTER);
-    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         match search.step(&ctx).await {
             Ok(0) => {}
             Ok(files) => log::warn!(files; "lost requests republished"),

@@ -19,8 +19,6 @@ use crate::telemetry::Outage;
 
 /// Rows in one batch.
 const MAX_BATCH: usize = 500;
-/// Interval of queries of the table: a notification may get lost, and another process may have left rows.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Time from the start of one batch to the next under load: fewer, larger batches cost less for each record.
 const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// Rows in one batch from which the next one is paced.
@@ -44,13 +42,14 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Relays until `stop`. Rows that this process commits are published by local hand-off, to the last one; rows of other
 /// processes are taken from the table after a notification, or found by polling.
-pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, poll_interval: Duration, stop: CancellationToken) {
     let publisher = ctx.db.outbox().register_publisher();
     let relay = |priority, pacing, outage| Relay {
         ctx: &ctx,
         publisher: &publisher,
         priority,
         outage,
+        poll_interval,
         polled: None,
         pacing,
         missing: Missing::default(),
@@ -76,6 +75,7 @@ struct Relay<'a> {
     publisher: &'a Publisher,
     priority: Priority,
     outage: Outage,
+    poll_interval: Duration,
     /// Time of the last query that found nothing more in the table.
     polled: Option<Instant>,
     pacing: Pacing,
@@ -145,7 +145,7 @@ impl Relay<'_> {
         if poll
             && self.priority == Priority::Requests
             && round.kept.is_none()
-            && self.polled.is_none_or(|at| at.elapsed() >= POLL_INTERVAL)
+            && self.polled.is_none_or(|at| at.elapsed() >= self.poll_interval)
         {
             let (found, in_flight) = poll_table(self.ctx).await?;
             self.in_flight.extend(in_flight);
@@ -195,7 +195,7 @@ impl Relay<'_> {
             self.linger(stop).await;
             return;
         }
-        let poll = self.polled.map_or(Duration::ZERO, |at| POLL_INTERVAL.saturating_sub(at.elapsed()));
+        let poll = self.polled.map_or(Duration::ZERO, |at| self.poll_interval.saturating_sub(at.elapsed()));
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.publisher.notified(self.priority) => {}

@@ -13,15 +13,13 @@ use crate::telemetry::Outage;
 
 /// Removals in one transaction, carried out concurrently.
 const MAX_BATCH: i64 = 16;
-/// Interval of queries for removals that another process has enqueued, and for postponed ones.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Time after which the removal for an unfinished file is looked at again.
 const UNFINISHED_RETRY: Duration = Duration::from_secs(30);
 /// Time after which a failed removal is tried again.
 const FAILURE_RETRY: Duration = Duration::from_secs(10);
 
 /// Removes what is due until `stop`. Woken when this process has asked for a removal.
-pub async fn run(ctx: ServeContext, stop: CancellationToken) {
+pub async fn run(ctx: ServeContext, interval: Duration, stop: CancellationToken) {
     let outage = Outage::new("removal of objects stalled", "removal of objects resumed");
     while !stop.is_cancelled() {
         match process_batch(&ctx).await {
@@ -36,7 +34,7 @@ pub async fn run(ctx: ServeContext, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = ctx.removals.notified() => {}
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = tokio::time::sleep(interval) => {}
         }
     }
 }

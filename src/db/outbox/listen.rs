@@ -22,12 +22,10 @@ pub(in crate::db) const fn news(is_leased: bool) -> &'static str {
     if is_leased { SETTLED } else { "" }
 }
 
-const RECONNECT: Duration = Duration::from_secs(2);
-
 impl Outbox<'_> {
     /// Wakes `wake` at every commit of outbox rows that anybody may publish, anywhere, until `stop`. Holds one connection of its own and
     /// opens another when it breaks; wakes once after each connect, for what was missed.
-    pub async fn listen(self, wake: Arc<Notify>, stop: CancellationToken) {
+    pub async fn listen(self, wake: Arc<Notify>, reconnect_after: Duration, stop: CancellationToken) {
         let listening = async {
             loop {
                 // Relays poll meanwhile.
@@ -36,7 +34,7 @@ impl Outbox<'_> {
                 if let Err(error) = listened {
                     self.db.outage.fails(error);
                 }
-                tokio::time::sleep(RECONNECT).await;
+                tokio::time::sleep(reconnect_after).await;
             }
         };
         tokio::select! {

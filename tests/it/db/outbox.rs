@@ -110,7 +110,9 @@ async fn a_commit_of_another_process_wakes_the_relay_well_before_its_poll() {
     let listening = tokio::spawn({
         let (db, wake) = (roles.ctx.db.clone(), roles.ctx.outbox.clone());
         async move {
-            db.outbox().listen(wake, tokio_util::sync::CancellationToken::new()).await;
+            db.outbox()
+                .listen(wake, Duration::from_secs(2), tokio_util::sync::CancellationToken::new())
+                .await;
         }
     });
     let connection = roles.database.connect().await;

@@ -175,7 +175,7 @@ async fn a_pooler_in_session_mode_is_like_no_pooler() {
     let stop = tokio_util::sync::CancellationToken::new();
     let listening = tokio::spawn({
         let (db, wake, stop) = (db.clone(), Arc::clone(&wake), stop.clone());
-        async move { db.outbox().listen(wake, stop).await }
+        async move { db.outbox().listen(wake, Duration::from_secs(2), stop).await }
     });
     within(PATIENCE, "listening", wake.notified()).await;
     database.connect().await.batch_execute("NOTIFY filesys_outbox").await.unwrap();

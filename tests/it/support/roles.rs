@@ -89,13 +89,13 @@ impl Roles {
 
     /// Starts the relay of the outbox.
     pub fn with_relay(self) -> Self {
-        self.tasks.spawn(relay_outbox::run(self.ctx.clone(), self.stop.clone()));
+        self.tasks.spawn(relay_outbox::run(self.ctx.clone(), Duration::from_secs(1), self.stop.clone()));
         self
     }
 
     /// Starts the removal of objects.
     pub fn with_removals(self) -> Self {
-        self.tasks.spawn(remove_objects::run(self.ctx.clone(), self.stop.clone()));
+        self.tasks.spawn(remove_objects::run(self.ctx.clone(), Duration::from_secs(5), self.stop.clone()));
         self
     }
 

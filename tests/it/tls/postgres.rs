@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use filesys::config::{EmbeddedConfig, Env};
 use filesys::db::{Db, migrations};
@@ -121,7 +122,7 @@ async fn every_connection_to_postgresql_is_encrypted_as_asked() {
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let listening = tokio::spawn({
             let (db, wake, stop) = (db.clone(), Arc::clone(&wake), stop.clone());
-            async move { db.outbox().listen(wake, stop).await }
+            async move { db.outbox().listen(wake, Duration::from_secs(2), stop).await }
         });
         within(PATIENCE, "listening", wake.notified()).await;
         server.admin.batch_execute("NOTIFY filesys_outbox").await.unwrap();
