@@ -32,6 +32,7 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<CreateRequest>, st
     let mut forecast = Forecast::default();
     loop {
         tokio::select! {
+            // Stopping is looked at first, so that a steady stream of requests cannot put it off.
             biased;
             () = stop.cancelled(), if !queue.is_closed() => {
                 queue.close();
@@ -43,9 +44,11 @@ pub async fn run(ctx: ServeContext, mut queue: mpsc::Receiver<CreateRequest>, st
         linger(&mut queue, &mut queued, forecast.batch_size).await;
         let (requests, replies): (Vec<Request>, Vec<_>) =
             queued.drain(..).map(|request| ((request.new, request.key), request.reply)).unzip();
+        // Counted before the commit: requests that queue up meanwhile show load as well.
         forecast.update(replies.len() + queue.len());
         let together = commit(&ctx, &mut forecast, &requests).await;
         let ctx = &ctx;
+        // Ids of the forecast went with the transaction that was refused.
         let each = |one| async move { commit(ctx, &mut Forecast::default(), one).await }.boxed();
         let answers = batch::else_each(together, &requests, each).await;
         for (reply, answer) in replies.into_iter().zip(answers) {

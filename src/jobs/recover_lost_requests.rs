@@ -133,6 +133,7 @@ async fn passed(ctx: &ServeContext, group: &str, topic: &str, ends: &[Watermarks
     };
     for end in ends {
         let Some(now) = now.get(&end.partition) else { continue };
+        // Retention or a recreated topic may have removed what lay below the end that was read.
         let is_gone = now.low >= end.high || now.high < end.high;
         let next = committed.get(&end.partition).copied().unwrap_or(0).max(now.low);
         if !is_gone && next < end.high && !nothing_is_left(ctx, topic, now, next, end.high).await? {

@@ -102,6 +102,7 @@ impl Relay<'_> {
             if stopping && stopping_since.is_none() {
                 stopping_since = Some(Instant::now());
             }
+            // While stopping, only rows of this process are published: other relays take what is left in the table.
             let (taken, trouble) = match self.batch(!stopping).await {
                 Ok(round) => {
                     self.missing.warn(round.postponed);
@@ -111,6 +112,7 @@ impl Relay<'_> {
             };
             if let Some(why) = trouble {
                 self.outage.fails(why);
+                // Backoff with jitter: the failure concerns all rows, and all relays have it at the same time.
                 let wait = waits.get_or_insert_with(backoff).next().unwrap_or(MAX_BACKOFF);
                 stop.run_until_cancelled(tokio::time::sleep(wait)).await;
             } else {
@@ -121,6 +123,7 @@ impl Relay<'_> {
                 }
             }
             if stopping && taken == 0 {
+                // Rows in flight are waited for: another relay would publish them again once their lease ends.
                 if self.in_flight.is_empty() || stopping_since.is_some_and(|at| at.elapsed() >= STOP_LIMIT) {
                     return;
                 }
@@ -134,14 +137,17 @@ impl Relay<'_> {
         if let Some(pause) = self.pacing.pause(Instant::now()) {
             tokio::time::sleep(pause).await;
         }
+        // Receipts come first: they free capacity and end the leases of earlier batches.
         let arrived = self.collect_receipts().await?;
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             return Ok(arrived);
         }
+        // The start of the batch, not its end: pacing and polling must not drift with the time that Kafka takes.
         let started = Instant::now();
         let rows = self.publisher.take(self.priority, MAX_BATCH);
         let mut round =
             if rows.is_empty() { RelayBatch::default() } else { self.publish_local(rows).await? };
+        // The table is left alone after a failure: its rows would fail for the same reason.
         if poll
             && self.priority == Priority::Requests
             && round.kept.is_none()
@@ -161,6 +167,7 @@ impl Relay<'_> {
         let handles: Vec<RowHandle> = rows.iter().map(OutboxRow::handle).collect();
         let (outcomes, in_flight) = publish(&*self.ctx.broker, rows).await;
         self.in_flight.extend(in_flight);
+        // A crash here publishes twice, under the same event id: rows are deleted after their receipts (at-least-once).
         faults::point!(RelayPublished);
         let round = self.ctx.db.outbox().apply_outcomes(handles.into_iter().zip(outcomes).collect()).await?;
         fail_parked(self.ctx, round).await
@@ -179,6 +186,7 @@ impl Relay<'_> {
             }
         }
         let arrived = outcomes.len();
+        // A lease that ended while its record is in flight would let another relay publish the record too.
         if self.renewed.elapsed() >= LEASE_RENEWAL {
             outcomes.extend(self.in_flight.iter().map(|row| (row.handle.clone(), PublishOutcome::InFlight)));
             self.renewed = Instant::now();
@@ -196,6 +204,7 @@ impl Relay<'_> {
             return;
         }
         let poll = self.polled.map_or(Duration::ZERO, |at| self.poll_interval.saturating_sub(at.elapsed()));
+        // Both notifications keep a permit, so one that came between the last query and this wait is not lost.
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.publisher.notified(self.priority) => {}
@@ -266,6 +275,7 @@ async fn fail_parked(ctx: &ServeContext, mut round: RelayBatch) -> Result<RelayB
 async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<PublishOutcome>, Vec<InFlight>) {
     let limit = tokio::time::Instant::now() + RECEIPT_TIMEOUT;
     let mut by_topic: BTreeMap<Cow<'static, str>, Vec<(usize, RowHandle, Record)>> = BTreeMap::new();
+    // A row keeps this outcome only if the broker answers fewer receipts than it got records.
     let mut outcomes: Vec<PublishOutcome> =
         rows.iter().map(|_| PublishOutcome::Retained("no answer".to_owned())).collect();
     for (index, row) in rows.into_iter().enumerate() {
@@ -280,9 +290,11 @@ async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<PublishOutco
     let topics = by_topic.into_iter().map(|(topic, rows)| async move {
         let (places, records): (Vec<_>, Vec<_>) =
             rows.into_iter().map(|(index, handle, record)| ((index, handle), record)).unzip();
+        // Sent in row order: records with the same key keep their order within their partition.
         let receipts = broker.send(&topic, records).await;
         let mut answers = Vec::with_capacity(receipts.len());
         for mut receipt in receipts {
+            // One deadline for the whole batch: receipts that are late one after the other do not add up.
             answers.push(tokio::time::timeout_at(limit, &mut receipt).await.map_err(|_| receipt));
         }
         (topic, places, answers)

@@ -59,6 +59,7 @@ async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> RemovalOu
         }
         Status::Completed | Status::Failed | Status::Cancelled | Status::Deleted => {}
     }
+    // The file is locked meanwhile, so that no transition can make the object its own while it goes.
     match storage.remove(key).await {
         Ok(()) => {
             faults::point!(ObjectRemoved);

@@ -47,6 +47,7 @@ pub async fn generate(
     origin: &RequestOrigin,
     again: bool,
 ) -> Result<Generated> {
+    // One permit for each file that is made, shared by all members of the process: together they use as much memory as one.
     let turn = ctx.making.acquire().await;
     let started = Instant::now();
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
@@ -98,6 +99,7 @@ pub async fn publish_result(
         log::debug!(file_id, error:% = error.chain(); "result not published yet");
         tokio::time::sleep(ANNOUNCE_AGAIN).await;
     }
+    // A crash here publishes the result again after the redelivery; the second one changes nothing.
     faults::point!(WorkerPublished);
     let duration_ms = end.duration_ms.unwrap_or_default();
     log::info!(file_id, attempt, partition, offset, duration_ms, status = "completed"; "result published");

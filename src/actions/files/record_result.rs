@@ -46,6 +46,7 @@ async fn record(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<
         return Ok(Vec::new());
     }
     let mut ids: Vec<FileId> = results.iter().map(|compared| compared.result.file_id).collect();
+    // Several results of one batch may be of one file.
     ids.sort_unstable();
     ids.dedup();
     let bucket = ctx.storage.bucket_name();

@@ -295,10 +295,12 @@ impl DeadLetters<'_> {
                         Some(file_id) => lock_file(conn, file_id).await?,
                         None => None,
                     };
+                    // The erasure of the file skipped this row while it was locked: it is caught up on here.
                     if file.as_ref().is_some_and(|file| file.erased_at.is_some()) {
                         erase::erase_dead_letters(conn, vec![id.0]).await?;
                     }
                     let now = clock::now(conn).await?;
+                    // Decided under both locks. An erasure locks the file first and skips locked dead letters, which avoids a deadlock.
                     let (settlement, answer) = decide(dead_letter, file, now);
                     if let Some(settlement) = settlement {
                         write(conn, id, settlement, now).await?;

@@ -116,6 +116,7 @@ impl Files<'_> {
         kept: Duration,
         more: usize,
     ) -> Result<(Vec<Option<File>>, ReservedIds), DbError> {
+        // Decided before the transaction, as the rows are written with it: relays of other processes skip leased rows.
         let lease = self.db.handoff.lease();
         let all = &rows;
         let progress = &Progress::of_statement();
@@ -123,6 +124,7 @@ impl Files<'_> {
             *progress,
             self.db.run_on(&self.db.intake, limits::WORK, async move |conn| {
                 let rows = all;
+                // Without keys one statement does it all, in one round trip and its own transaction.
                 let (known, inserted) = if rows.iter().all(|row| row.key.is_none()) {
                     let inserted = insert(conn, &rows.iter().collect::<Vec<_>>(), lease, more).await?;
                     (rows.iter().map(|_| None).collect(), inserted)
@@ -130,6 +132,7 @@ impl Files<'_> {
                     progress.begin();
                     conn.transaction::<_, diesel::result::Error, _>(async |conn| {
                         let known = insert_once(conn, rows, kept, lease, more).await?;
+                        // A crash here leaves neither rows nor keys: nothing has committed.
                         faults::point!(ServeInserted);
                         progress.commit_sent();
                         Ok(known)
@@ -142,8 +145,10 @@ impl Files<'_> {
         let (known, Inserted { written, next }) = inserted?;
         self.db.writes.succeeded();
         let written = written.rows(rows.into_iter().flat_map(|row| row.messages));
+        // Counted before the caller is answered, so that its next read of a list sees the file.
         self.db.changes.more();
         if lease.is_some() {
+            // Only now: a row that is published before its commit could announce a file that never exists.
             self.db.handoff.enqueue(written);
         }
         Ok((known, next.into()))

@@ -62,6 +62,7 @@ impl Files<'_> {
                     let rows: Vec<(FileRow, TimeColumn)> = files::table
                         .select((FileRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
                         .filter(files::id.eq_any(ids))
+                        // In the order of ids, so that two transactions with files in common never deadlock.
                         .order(files::id)
                         .for_update()
                         .load(conn)
@@ -74,12 +75,14 @@ impl Files<'_> {
                         [] => clock::now(conn).await?,
                     };
                     let (Transitions { changes, removals }, answer) = decide(files, now);
+                    // In the same transaction: a crash must not leave an object without a row and without a removal.
                     object_removals::insert(conn, removals).await?;
                     let mut written = Vec::new();
                     if !changes.is_empty() {
                         written = write(conn, changes, now, lease).await?;
                         faults::point!(TransitionsWritten);
                     }
+                    // From here on a broken connection leaves open whether the transaction committed, so it is not repeated.
                     progress.commit_sent();
                     Ok((written, answer))
                 })

@@ -69,11 +69,13 @@ impl LocalHandoff {
     /// Enqueues rows that have committed. If the publisher does not take them, another relay does after their lease.
     pub fn enqueue(&self, committed: Vec<OutboxRow>) {
         let (requests, events): (Vec<_>, Vec<_>) =
+            // Events go apart, so that requests, which workers wait for, never queue behind them.
             committed.into_iter().partition(|row| row.message.topic != topics::EVENTS);
         for (priority, committed) in [(Priority::Requests, requests), (Priority::Events, events)] {
             if committed.is_empty() {
                 continue;
             }
+            // The lock ends before the notification: the relay it wakes takes the lock at once.
             if let Some(rows) = &mut *self.rows() {
                 rows.priority(priority).extend(committed);
             }

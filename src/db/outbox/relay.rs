@@ -116,6 +116,7 @@ async fn settle(
                 round.postponed.push(topic.into_owned());
             }
             PublishOutcome::Parked(reason) => {
+                // The row stays for operators to see (fsck), and no relay takes it again.
                 diesel::update(outbox::table.find(id))
                     .set((outbox::parked_at.eq(diesel::dsl::now), outbox::park_reason.eq(&reason)))
                     .execute(conn)
@@ -159,9 +160,11 @@ impl Outbox<'_> {
                         .select(OutboxColumns::as_select())
                         .filter(outbox::parked_at.is_null())
                         .filter(outbox::retry_at.is_null().or(outbox::retry_at.le(diesel::dsl::now)))
+                        // In the order of insertion, so that the events of one file keep theirs.
                         .order(outbox::id)
                         .limit(limit)
                         .for_update()
+                        // Relays of other processes take other rows instead of waiting for these locks.
                         .skip_locked()
                         .load(conn)
                         .await?;
@@ -170,6 +173,7 @@ impl Outbox<'_> {
                         return Ok(RelayBatch::default());
                     }
                     let handles = rows.iter().map(OutboxRow::handle).collect::<Vec<_>>();
+                    // Published inside the transaction: if the process dies before the commit, the rows are there and unlocked again.
                     settle(conn, handles.into_iter().zip(publish(rows).await)).await
                 })
                 .await
