@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::output::{Output, json};
 use super::{CommandError, CommandResult};
-use crate::actions::fsck::repair::{self, Terms};
+use crate::actions::fsck::repair::{self, RepairOptions};
 use crate::actions::fsck::{self, Finding, Options, Report, Stage};
 use crate::config::env::parse_duration;
 use crate::config::{DeadLettersSettings, Env, S3Config};
@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let watch = |stage, done, total| progress.show(stage, done, total);
     let mut report = fsck::verify(&db, &storage, options, &watch).await?;
     if args.repair {
-        let terms = Terms { before, deadline: file_deadline };
+        let terms = RepairOptions { before, deadline: file_deadline };
         repair::repair(&db, &storage, &mut report, terms, &watch).await?;
     }
     progress.end();

@@ -12,5 +12,5 @@ pub async fn cancel(ctx: &ServeContext, id: FileId) -> Result<File> {
 
 /// Does what [`cancel`] does, if the guard allows it.
 pub async fn cancel_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<File> {
-    transition::ask(ctx, id, Transition::Cancel, Details::default(), guard).await
+    transition::request_transition(ctx, id, Transition::Cancel, Details::default(), guard).await
 }

@@ -12,6 +12,6 @@ pub async fn delete(ctx: &ServeContext, id: FileId) -> Result<()> {
 
 /// Does what [`delete`] does, if the guard allows it.
 pub async fn delete_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<()> {
-    transition::ask(ctx, id, Transition::Delete, Details::default(), guard).await?;
+    transition::request_transition(ctx, id, Transition::Delete, Details::default(), guard).await?;
     Ok(())
 }

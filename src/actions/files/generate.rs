@@ -24,12 +24,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Work that takes longer is announced when it has taken this long; a start that is over sooner goes out together with
 /// its end, at half the cost for everybody, and no client could have seen it.
-const ANNOUNCE_AFTER: Duration = Duration::from_millis(100);
+const START_PUBLISHED_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a result is announced again before its file is made again.
-const ANNOUNCE_FOR: Duration = Duration::from_mins(1);
+const PUBLISH_RETRY_LIMIT: Duration = Duration::from_mins(1);
 /// Between two tries.
-const ANNOUNCE_AGAIN: Duration = Duration::from_millis(500);
+const PUBLISH_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A file whose object is stored and verified, and whose result is to be announced.
 #[derive(Debug)]
@@ -56,13 +56,13 @@ pub async fn generate(
     let start = result(request.file_id, Some(request.attempt), Outcome::Processing, origin);
     let mut start = Some(start).filter(|_| !again);
     let mut making = std::pin::pin!(make(ctx, request, started));
-    let made = match tokio::time::timeout(ANNOUNCE_AFTER, &mut making).await {
+    let made = match tokio::time::timeout(START_PUBLISHED_AFTER, &mut making).await {
         Ok(made @ Ok(_)) => made,
         Ok(made @ Err(_)) => {
-            announce_start(ctx, start.take()).await;
+            publish_start(ctx, start.take()).await;
             made
         }
-        Err(_) => tokio::join!(announce_start(ctx, start.take()), making).1,
+        Err(_) => tokio::join!(publish_start(ctx, start.take()), making).1,
     };
     let (location, stored) = made?;
     // The next file can be made while this one is announced.
@@ -90,14 +90,14 @@ pub async fn publish_result(
     let (file_id, attempt) = (request.file_id.0, request.attempt.0);
     let (partition, offset) = (origin.partition, origin.offset);
     let Generated { start, end } = made;
-    let until = Instant::now() + ANNOUNCE_FOR;
+    let until = Instant::now() + PUBLISH_RETRY_LIMIT;
     let publish = || publish::results(&*ctx.broker, start.iter().chain([end]));
     while let Err(error) = publish().await {
         if error.kind != ErrorKind::Unavailable || Instant::now() >= until {
             return Err(error);
         }
         log::debug!(file_id, error:% = error.chain(); "result not published yet");
-        tokio::time::sleep(ANNOUNCE_AGAIN).await;
+        tokio::time::sleep(PUBLISH_RETRY_INTERVAL).await;
     }
     // A crash here publishes the result again after the redelivery; the second one changes nothing.
     faults::point!(WorkerPublished);
@@ -107,7 +107,7 @@ pub async fn publish_result(
 }
 
 /// Only the end has to be known.
-async fn announce_start(ctx: &WorkerContext, start: Option<FileResult>) {
+async fn publish_start(ctx: &WorkerContext, start: Option<FileResult>) {
     let Some(start) = start else { return };
     if let Err(error) = publish::results(&*ctx.broker, [&start]).await {
         log::debug!(file_id = start.file_id.0, error:% = error.chain(); "start not announced");

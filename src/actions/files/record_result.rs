@@ -16,7 +16,7 @@ use crate::faults;
 use crate::storage::object_keys;
 
 /// Results of others whose objects are asked for at once.
-const COMPARISONS_AT_ONCE: usize = 16;
+const MAX_CONCURRENT_COMPARISONS: usize = 16;
 const ERROR_MAX_CHARS: usize = 2000;
 const WORKER_MAX_CHARS: usize = 200;
 
@@ -29,7 +29,8 @@ pub async fn record_results(ctx: &ServeContext, results: Vec<FileResult>) -> Vec
         compare_result::compare(&ctx.storage, &bucket, result).await
     });
     // Those of our own workers need no answer of the store.
-    let checked: Vec<Result<Compared>> = stream::iter(checked).buffered(COMPARISONS_AT_ONCE).collect().await;
+    let checked: Vec<Result<Compared>> =
+        stream::iter(checked).buffered(MAX_CONCURRENT_COMPARISONS).collect().await;
     let readable: Vec<&Compared> = checked.iter().flatten().collect();
     let together = record(ctx, &readable).await;
     let each = |one| record(ctx, one).boxed();

@@ -16,7 +16,7 @@ pub async fn retry(ctx: &ServeContext, id: FileId) -> Result<File> {
 pub async fn retry_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Result<File> {
     let deadline = Some(ctx.file_deadline);
     let by = if needs_remaking(ctx, id).await? { Transition::Remake } else { Transition::Retry };
-    transition::ask(ctx, id, by, Details { deadline, ..Details::default() }, guard).await
+    transition::request_transition(ctx, id, by, Details { deadline, ..Details::default() }, guard).await
 }
 
 /// Whether the object of a completed file is gone or altered.

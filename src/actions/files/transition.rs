@@ -36,7 +36,7 @@ pub(crate) struct Details {
 /// Makes a move that a person asks for and gives the file as it is afterwards. One that was made already changes
 /// nothing and is no error; one that the status does not allow is a `Conflict`. The guard is asked about a move that is
 /// possible.
-pub(crate) async fn ask(
+pub(crate) async fn request_transition(
     ctx: &ServeContext,
     id: FileId,
     by: Transition,

@@ -1,4 +1,4 @@
-//! The decisions of a verification, without I/O: what an object is to its row, which ids were met, which are sampled.
+//! The decisions of a verification, without I/O: what an object is to its row, which ids were seen, which are sampled.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -8,7 +8,7 @@ use crate::storage::object_keys;
 
 /// What an object is to the row of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Classification {
     /// The object of a completed file.
     Named,
     /// Its file is unfinished: it may be named yet.
@@ -24,8 +24,8 @@ pub(super) fn classify(
     claim: Option<&ObjectReference>,
     id: FileId,
     last: FileId,
-) -> Standing {
-    let orphan = |why: String, removable| Standing::Orphan { why, removable };
+) -> Classification {
+    let orphan = |why: String, removable| Classification::Orphan { why, removable };
     let Some(claim) = claim else {
         // A bucket that knows more files than the database: that one is the wrong one, or an old backup.
         return if id > last {
@@ -35,12 +35,12 @@ pub(super) fn classify(
         };
     };
     match claim.status {
-        Status::Pending | Status::Processing => Standing::InFlight,
+        Status::Pending | Status::Processing => Classification::InFlight,
         Status::Failed | Status::Cancelled | Status::Deleted => {
             orphan(format!("the file is {}", claim.status.name()), true)
         }
         Status::Completed => match named_key(bucket, claim) {
-            Some(named) if named == object => Standing::Named,
+            Some(named) if named == object => Classification::Named,
             Some(named) => orphan(format!("the file's object is {named}"), true),
             None => orphan("the file's object is not in this bucket".to_owned(), false),
         },
@@ -52,16 +52,16 @@ pub(super) fn named_key<'a>(bucket: &str, claim: &'a ObjectReference) -> Option<
     claim.s3_location.as_deref().and_then(|location| object_keys::own_key(bucket, claim.id, location))
 }
 
-/// The ids that were met: a bit for each, up to 64 MiB. Ids come from a sequence and lie close together, so that is
-/// room for half a billion files; those that don't fit count as not met, and are looked at once more.
+/// The ids that were seen: a bit for each, up to 64 MiB. Ids come from a sequence and lie close together, so that is
+/// room for half a billion files; those that don't fit count as not seen, and are looked at once more.
 #[derive(Default)]
-pub(super) struct Met(BTreeMap<i64, Box<[u64; WORDS]>>);
+pub(super) struct SeenIds(BTreeMap<i64, Box<[u64; WORDS]>>);
 
 const WORDS: usize = 64;
 const IDS_PER_BLOCK: i64 = 64 * 64;
 const BLOCKS_MAX: usize = 64 * 1024 * 1024 / (WORDS * 8);
 
-impl Met {
+impl SeenIds {
     pub fn insert(&mut self, id: FileId) {
         let (block, word, bit) = place(id);
         if self.0.len() < BLOCKS_MAX || self.0.contains_key(&block) {
@@ -145,16 +145,16 @@ mod tests {
         }
     }
 
-    fn judged(claim: Option<&ObjectReference>, last: i64) -> Standing {
+    fn judged(claim: Option<&ObjectReference>, last: i64) -> Classification {
         classify("b-1", "files/4_x_1.txt", claim, FileId(4), FileId(last))
     }
 
     #[test]
     fn an_object_is_its_files_or_may_be_yet_or_is_an_orphan() {
         let named = claim(Status::Completed, Some("s3://b-1/files/4_x_1.txt"));
-        assert_eq!(judged(Some(&named), 9), Standing::Named);
+        assert_eq!(judged(Some(&named), 9), Classification::Named);
         for status in [Status::Pending, Status::Processing] {
-            assert_eq!(judged(Some(&claim(status, None)), 9), Standing::InFlight);
+            assert_eq!(judged(Some(&claim(status, None)), 9), Classification::InFlight);
         }
         let other = claim(Status::Completed, Some("s3://b-1/files/4_x_2.txt"));
         let elsewhere = claim(Status::Completed, Some("s3://b-2/files/4_x_1.txt"));
@@ -168,7 +168,9 @@ mod tests {
             (None, 3, false),
         ]) {
             let standing = judged(claim, last);
-            let Standing::Orphan { removable, .. } = standing else { panic!("{claim:?}: {standing:?}") };
+            let Classification::Orphan { removable, .. } = standing else {
+                panic!("{claim:?}: {standing:?}")
+            };
             assert_eq!(removable, may_go, "{claim:?} {last}");
         }
     }
@@ -176,22 +178,22 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_the_ids_that_were_met_are_known(
-            met in proptest::collection::btree_set(prop_oneof![1..10_000_i64, 1..i64::MAX], 0..50),
+            seen in proptest::collection::btree_set(prop_oneof![1..10_000_i64, 1..i64::MAX], 0..50),
             asked in proptest::collection::vec(prop_oneof![1..10_000_i64, 1..i64::MAX], 0..50),
         ) {
-            let mut index = Met::default();
-            for id in &met {
+            let mut index = SeenIds::default();
+            for id in &seen {
                 index.insert(FileId(*id));
             }
-            for id in met.iter().chain(&asked) {
-                prop_assert_eq!(index.contains(FileId(*id)), met.contains(id));
+            for id in seen.iter().chain(&asked) {
+                prop_assert_eq!(index.contains(FileId(*id)), seen.contains(id));
             }
         }
     }
 
     #[test]
     fn the_index_never_takes_more_than_its_bound_and_then_knows_less() {
-        let mut index = Met::default();
+        let mut index = SeenIds::default();
         let far = |number: usize| FileId(i64::try_from(number).unwrap() * IDS_PER_BLOCK);
         (0..=BLOCKS_MAX).for_each(|number| index.insert(far(number)));
         assert_eq!(index.0.len(), BLOCKS_MAX);

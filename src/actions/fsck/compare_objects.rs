@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::classify::{Met, Sample, Sampler, Standing, classify};
+use super::classify::{Classification, Sample, Sampler, SeenIds, classify};
 use super::reads::Reads;
 use super::reads::store;
 use super::recheck::Candidate;
 use super::report::{Finding, Kind, Subject};
-use super::{AT_ONCE, Checksums, Stage, Verifier};
+use super::{Checksums, MAX_CONCURRENT_REQUESTS, Stage, Verifier};
 use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Result};
 use crate::storage::{ListedObject, ListingProgress, Stored, object_keys};
@@ -18,9 +18,9 @@ use crate::storage::{ListedObject, ListingProgress, Stored, object_keys};
 const UPLOAD_PAGES_MAX: u32 = 10_000;
 
 impl Verifier<'_> {
-    /// Every object below `files/`. Returns the files whose object was met.
-    pub(super) async fn objects(&mut self) -> Result<Met> {
-        let mut met = Met::default();
+    /// Every object below `files/`. Returns the files whose object was seen.
+    pub(super) async fn objects(&mut self) -> Result<SeenIds> {
+        let mut seen = SeenIds::default();
         let mut sampler = Sampler::new(self.options.seed);
         let mut undigested = 0_u64;
         let (mut from, mut progress): (Option<String>, _) = (None, ListingProgress::default());
@@ -36,11 +36,11 @@ impl Verifier<'_> {
             for (id, object) in objects {
                 let claim = claims.get(&id);
                 match (classify(&self.bucket, &object.key, claim, id, self.last), claim) {
-                    (Standing::Orphan { .. }, _) if object.modified < self.options.before => {
+                    (Classification::Orphan { .. }, _) if object.modified < self.options.before => {
                         candidates.push(Candidate::Orphan(id, object.key));
                     }
-                    (Standing::Named, Some(claim)) => {
-                        met.insert(id);
+                    (Classification::Named, Some(claim)) => {
+                        seen.insert(id);
                         self.report.named += 1;
                         if claim.size.is_some_and(|size| size != object.size) {
                             candidates.push(Candidate::Size(id, object.key));
@@ -50,7 +50,8 @@ impl Verifier<'_> {
                             undigested += 1;
                         }
                     }
-                    (Standing::Orphan { .. } | Standing::InFlight | Standing::Named, _) => {}
+                    (Classification::Orphan { .. } | Classification::InFlight | Classification::Named, _) => {
+                    }
                 }
             }
             self.look_again(candidates).await?;
@@ -73,7 +74,7 @@ impl Verifier<'_> {
                         their bytes are not compared";
             self.report.notes.push(format!("{undigested} {note}"));
         }
-        Ok(met)
+        Ok(seen)
     }
 
     /// Returns the objects whose key can be a file's, and reports the others.
@@ -94,7 +95,8 @@ impl Verifier<'_> {
     /// Reads the bytes. `total` is for progress display, where this is a stage of its own.
     async fn contents(&mut self, files: Vec<Sample>, total: Option<u64>) -> Result<()> {
         let reads = self.reads;
-        let mut digests = stream::iter(files).map(|file| digest(reads, file)).buffer_unordered(AT_ONCE);
+        let mut digests =
+            stream::iter(files).map(|file| digest(reads, file)).buffer_unordered(MAX_CONCURRENT_REQUESTS);
         let mut gone = Vec::new();
         while let Some((file, stored)) = digests.try_next().await? {
             self.report.read += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::classify::Met;
+use super::classify::SeenIds;
 use super::reads::rows;
 use super::recheck::Candidate;
 use super::report::{Finding, Kind, Subject};
@@ -13,15 +13,15 @@ use crate::domain::{FileId, Result};
 const OVERDUE: Duration = Duration::from_mins(1);
 
 impl Verifier<'_> {
-    /// Every completed file whose object was not met.
-    pub(super) async fn completed_rows(&mut self, met: &Met) -> Result<()> {
+    /// Every completed file whose object was not seen.
+    pub(super) async fn completed_rows(&mut self, seen: &SeenIds) -> Result<()> {
         let mut after = FileId(0);
         loop {
             let claims = rows(|| self.reads.db.files().completed_references(after, BATCH)).await?;
             let Some(last) = claims.last() else { return Ok(()) };
             after = last.id;
             self.report.files += claims.len() as u64;
-            let others = claims.iter().filter(|claim| !met.contains(claim.id));
+            let others = claims.iter().filter(|claim| !seen.contains(claim.id));
             self.look_again(others.map(|claim| Candidate::Missing(claim.id)).collect()).await?;
             (self.watch)(Stage::Rows, self.report.files, self.expected);
         }

@@ -23,7 +23,7 @@ use crate::db::Db;
 use crate::domain::{FileId, Result, Timestamp};
 use crate::storage::Storage;
 
-pub use report::{Count, Finding, Kind, LISTED_MAX, Report};
+pub use report::{Count, Finding, Kind, MAX_FINDINGS, Report};
 
 /// How many files a sample has.
 pub const SAMPLE: usize = Sampler::SIZE;
@@ -59,7 +59,7 @@ pub enum Stage {
 pub type Watch<'a> = &'a (dyn Fn(Stage, u64, u64) + Sync);
 
 /// Requests under way at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_REQUESTS: usize = 8;
 /// Rows in one query.
 const BATCH: i64 = 1000;
 
@@ -88,8 +88,8 @@ pub async fn verify(db: &Db, storage: &Storage, options: Options, watch: Watch<'
         expected: u64::try_from(completed).unwrap_or_default(),
         report: Report::new(storage.bucket_name(), options.seed),
     };
-    let met = verifier.objects().await?;
-    verifier.completed_rows(&met).await?;
+    let seen = verifier.objects().await?;
+    verifier.completed_rows(&seen).await?;
     verifier.uploads().await?;
     verifier.stuck_rows().await?;
     Ok(verifier.report)

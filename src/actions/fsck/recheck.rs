@@ -2,9 +2,9 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::classify::{Standing, classify, named_key};
+use super::classify::{Classification, classify, named_key};
 use super::report::{Finding, Kind};
-use super::{AT_ONCE, Verifier};
+use super::{MAX_CONCURRENT_REQUESTS, Verifier};
 use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Result, Status};
 
@@ -14,7 +14,7 @@ pub(super) enum Candidate {
     Orphan(FileId, String),
     /// An object that was listed with another size than its row has.
     Size(FileId, String),
-    /// A completed file whose object was not met.
+    /// A completed file whose object was not seen.
     Missing(FileId),
 }
 
@@ -22,7 +22,7 @@ impl Verifier<'_> {
     pub(super) async fn look_again(&mut self, candidates: Vec<Candidate>) -> Result<()> {
         let found: Vec<Option<Finding>> = stream::iter(candidates)
             .map(|candidate| self.look(candidate))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_REQUESTS)
             .try_collect::<Vec<_>>()
             .await?;
         found.into_iter().flatten().for_each(|finding| self.report.add(finding));
@@ -46,7 +46,8 @@ impl Verifier<'_> {
     /// Row, removals, object, in this order: a removal that the row stands for is in the table, or was carried out.
     async fn orphan(&self, id: FileId, key: &str) -> Result<Option<Finding>> {
         let claim = self.reads.claim(id).await?;
-        let Standing::Orphan { why, .. } = classify(&self.bucket, key, claim.as_ref(), id, self.last) else {
+        let Classification::Orphan { why, .. } = classify(&self.bucket, key, claim.as_ref(), id, self.last)
+        else {
             return Ok(None);
         };
         if self.reads.is_queued(id, key).await? {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::classify::{Standing, classify, named_key};
+use super::classify::{Classification, classify, named_key};
 use super::reads::{Reads, store};
 use super::report::Subject;
 use super::{Finding, Kind, Report, Stage, Watch};
@@ -23,7 +23,7 @@ enum Outcome {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct RepairOptions {
     /// Objects that are younger stay.
     pub before: Timestamp,
     /// Time from republishing a file's request to the file's deadline.
@@ -48,10 +48,10 @@ pub async fn repair(
     db: &Db,
     storage: &Storage,
     report: &mut Report,
-    terms: Terms,
+    terms: RepairOptions,
     watch: Watch<'_>,
 ) -> Result<()> {
-    let Terms { before, deadline } = terms;
+    let RepairOptions { before, deadline } = terms;
     let bucket = storage.bucket_name();
     let last = db.files().last_id().await?;
     let orphans = report.count(Kind::OrphanObject).found;
@@ -192,12 +192,12 @@ impl Repairer<'_> {
             .with_lock(id, |file| async move {
                 let claim = file.as_ref().map(ObjectReference::from);
                 match classify(&bucket, &key, claim.as_ref(), id, last) {
-                    Standing::Named => return Ok(Outcome::Repaired("a row names it again")),
-                    Standing::InFlight => {
+                    Classification::Named => return Ok(Outcome::Repaired("a row names it again")),
+                    Classification::InFlight => {
                         return Ok(Outcome::Left("its file is unfinished again".to_owned()));
                     }
-                    Standing::Orphan { why, removable: false } => return Ok(Outcome::Left(why)),
-                    Standing::Orphan { removable: true, .. } => {}
+                    Classification::Orphan { why, removable: false } => return Ok(Outcome::Left(why)),
+                    Classification::Orphan { removable: true, .. } => {}
                 }
                 match storage.head(&key).await? {
                     Some(object) if object.modified >= before => {

@@ -126,7 +126,7 @@ pub struct Report {
 }
 
 /// More findings than this are counted only.
-pub const LISTED_MAX: usize = 10_000;
+pub const MAX_FINDINGS: usize = 10_000;
 
 impl Report {
     pub(super) fn new(bucket: String, seed: u64) -> Self {
@@ -146,7 +146,7 @@ impl Report {
 
     pub(super) fn add(&mut self, finding: Finding) {
         self.count(finding.kind).found += 1;
-        if self.findings.len() < LISTED_MAX {
+        if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         } else {
             self.unlisted += 1;
@@ -185,10 +185,10 @@ mod tests {
     #[test]
     fn however_much_is_wrong_the_list_stays_short_and_the_count_right() {
         let mut report = Report::new("b".to_owned(), 0);
-        for _ in 0..LISTED_MAX + 3 {
+        for _ in 0..MAX_FINDINGS + 3 {
             report.add(Finding::new(Kind::UnknownObject, None, "wrong"));
         }
-        assert_eq!((report.findings.len(), report.unlisted), (LISTED_MAX, 3));
-        assert_eq!(report.left(), LISTED_MAX as u64 + 3);
+        assert_eq!((report.findings.len(), report.unlisted), (MAX_FINDINGS, 3));
+        assert_eq!(report.left(), MAX_FINDINGS as u64 + 3);
     }
 }
