@@ -21,7 +21,7 @@ use super::processes::machine_cpu_seconds;
 use super::services::{Services, bucket, connect};
 use super::stage::Stage;
 
-/// How long each part runs.
+/// Time that each part runs.
 const RUN_TIME: Duration = Duration::from_secs(5);
 /// Files in one commit.
 const BATCH: usize = 64;
@@ -29,7 +29,7 @@ const BATCH: usize = 64;
 /// Bytes of records in one batch: what rskafka sends in one write, so that delayed acknowledgements cost nothing.
 const BATCH_BYTES: usize = 7_000;
 
-/// What one service can do alone, on the whole machine.
+/// Throughput of one service alone, on the whole machine.
 #[derive(Debug, Serialize)]
 pub struct Ceiling {
     pub name: &'static str,

@@ -94,7 +94,7 @@ struct Args {
     /// Run an S3 server in this directory and nothing else
     #[arg(long, value_name = "DIR", hide = true)]
     s3_server: Option<PathBuf>,
-    /// What cargo adds
+    /// Argument that cargo adds
     #[arg(long, hide = true)]
     bench: bool,
 }

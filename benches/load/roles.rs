@@ -80,7 +80,7 @@ impl Roles {
         )
     }
 
-    /// Whether every file has reached its end: one cheap query, whatever the number of files.
+    /// Tells whether every file has reached its end: one cheap query, whatever the number of files.
     pub async fn is_finished(&self) -> Outcome<bool> {
         let sql = "SELECT NOT EXISTS (SELECT FROM files WHERE status IN ('pending', 'processing'))";
         Ok(self.database.query_one(sql, &[]).await?.get(0))

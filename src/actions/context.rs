@@ -1,4 +1,4 @@
-//! What use cases work with: built once for each role, passed down.
+//! Contexts of use cases: built once for each role, passed down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct ServeContext {
     pub db: Db,
     pub broker: Arc<dyn Broker>,
     pub storage: Storage,
-    /// How long after its creation a file must have a terminal status.
+    /// Time after its creation within which a file must have a terminal status.
     pub file_deadline: Duration,
     /// Woken when outbox rows have committed that anybody may publish.
     pub outbox: Arc<Notify>,
@@ -79,7 +79,7 @@ impl Default for SilentDependencies {
     }
 }
 
-/// What use cases about dead letters need: PostgreSQL alone, so that the command line works without a server.
+/// Context of use cases about dead letters: PostgreSQL alone, so that the command line works without a server.
 #[derive(Clone)]
 pub struct DeadLettersContext {
     pub db: Db,

@@ -30,7 +30,7 @@ pub struct Health {
     pub database: Dependency,
     pub kafka: Dependency,
     pub storage: Dependency,
-    /// Why PostgreSQL can't be worked with although it answers, and what to do.
+    /// Reason why PostgreSQL can't be used although it answers, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_problem: Option<String>,
     /// Settings of topics that keep files from being made.
@@ -46,7 +46,7 @@ pub struct TopicProblem {
     pub effect: &'static str,
 }
 
-/// Why a dependency is down is in the log; an address in an answer would help the wrong people.
+/// State of a dependency. The reason is in the log only: an address in an answer would help attackers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dependency {

@@ -11,7 +11,7 @@ use crate::config::{Env, Role, reference};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What this role reads and requires [default: everything, and nothing is required]
+    /// Role whose settings are printed [default: all settings, and none is required]
     #[arg(long, value_name = "ROLE", value_parser = role())]
     role: Option<Role>,
     #[arg(long, value_enum, default_value_t = Output::Table)]

@@ -1,4 +1,4 @@
-//! How many files and connections the process may have open: as many as it is allowed, not as many as it was given.
+//! Limit of open files and connections: raised to what the process is allowed.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 

@@ -63,7 +63,7 @@ pub(super) fn services(role: Role, env: &mut Env) -> Services {
     }
 }
 
-/// What `up` runs itself where the environment names nothing: PostgreSQL's programs and room on the disk.
+/// Checks what `up` runs itself where the environment names nothing: PostgreSQL's programs and room on the disk.
 #[cfg(feature = "embedded")]
 async fn embedded(services: &Services, data_dir: &Path, env: &mut Env) -> Vec<Finding> {
     use crate::config::EmbeddedConfig;

@@ -69,7 +69,7 @@ fn unavailable(address: SocketAddr, why: &str) -> CommandError {
     CommandError::Unavailable(format!("http://{address}: {why}"))
 }
 
-/// Who listens everywhere answers on loopback.
+/// Returns the address to connect to: a server that listens on all addresses answers on loopback.
 pub(super) fn local(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),

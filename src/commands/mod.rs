@@ -61,7 +61,7 @@ enum Command {
     Healthcheck(healthcheck::Args),
 }
 
-/// Why a command ended; each kind has its exit code.
+/// Reason why a command ended; each kind has its exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! How commands print lists: aligned columns for people, JSON for programs.
+//! Output of lists by commands: aligned columns for people, JSON for programs.
 
 use std::io::{self, Write};
 
@@ -33,7 +33,7 @@ pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Whether a terminal would obey it, or show what comes after it in another order or place.
+/// Tells whether a terminal would obey it, or show what comes after it in another order or place.
 pub(super) fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -30,7 +30,7 @@ use crate::telemetry::Outage;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where the rows and the objects are kept
+    /// Directory of the rows and the objects
     #[arg(long, value_name = "DIR", default_value = "./filesys-data")]
     data_dir: PathBuf,
     /// Workers in this process [default: WORKER_REPLICAS, or 2]
@@ -241,7 +241,7 @@ fn hints(embedded: &Embedded, bucket: &str) -> Vec<String> {
     rows.into_iter().chain(objects).collect()
 }
 
-/// How to look at it, in a few lines on stdout.
+/// Prints in a few lines how to look at the data.
 fn say(address: SocketAddr, base: Option<&str>, hints: &[String]) -> CommandResult {
     let mut out = std::io::stdout();
     // Where it listens everywhere, this machine reaches it on loopback.

@@ -128,7 +128,7 @@ impl Worker {
     }
 }
 
-/// How this machine calls itself; only for people to read.
+/// Reads the host name of this machine, for people to read only.
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }

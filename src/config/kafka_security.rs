@@ -66,7 +66,7 @@ impl SaslMechanism {
 const TLS_FILES: [&str; 3] = ["KAFKA_TLS_CA", "KAFKA_TLS_CERT", "KAFKA_TLS_KEY"];
 const SASL: [&str; 3] = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"];
 
-/// Whether librdkafka was built with OpenSSL, without which it has neither TLS nor SCRAM.
+/// True if librdkafka was built with OpenSSL, without which it has neither TLS nor SCRAM.
 const HAS_OPENSSL: bool = cfg!(feature = "kafka-tls");
 
 pub(super) fn read_security(env: &mut Env) -> (Option<KafkaTls>, Option<Sasl>) {

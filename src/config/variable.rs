@@ -10,7 +10,7 @@ pub struct Variable {
     /// Default, written as in the environment.
     pub default: Option<String>,
     pub required: bool,
-    /// Whether the value may also come from the file that `NAME_FILE` names.
+    /// True if the value may also come from the file that `NAME_FILE` names.
     pub secret: bool,
     /// Description of valid values, where the reader checks them.
     pub syntax: Option<String>,

@@ -17,10 +17,10 @@ impl Default for ParkingSpace {
     }
 }
 
-/// What a handler knows about the batch that it is given, besides the records.
+/// Context of a batch that a handler is given, besides the records.
 #[derive(Debug)]
 pub struct BatchContext {
-    /// Whether every record of the batch was handled before and failed.
+    /// True if every record of the batch was handled before and failed.
     pub is_retry: bool,
     /// Permit for work; once the batch is parked, the memory that it takes of the parking space.
     permit: Mutex<Option<OwnedSemaphorePermit>>,

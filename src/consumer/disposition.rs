@@ -1,8 +1,8 @@
-//! What a consumer does with a record whose handling failed: a total function of `ErrorKind`.
+//! Disposition of a record whose handling failed: a total function of `ErrorKind`.
 
 use crate::domain::{ErrorKind, Fault};
 
-/// What to do with a record whose handling failed.
+/// Disposition of a record whose handling failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// A dependency is unavailable: retry until it has recovered. Does not count as a try.

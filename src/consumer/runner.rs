@@ -19,7 +19,7 @@ use crate::domain::Pacing;
 use crate::faults;
 use crate::telemetry::Outage;
 
-/// How a member fetches, processes and stops.
+/// Settings by which a member fetches, processes and stops.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Semaphore that bounds the batches in flight. Members that share it work at once on as many as it has permits,
@@ -33,7 +33,7 @@ pub struct Settings {
     pub revoke_timeout: Duration,
     /// Time that batches in flight have to end when the member stops.
     pub drain_timeout: Duration,
-    /// Whether records that have arrived by the time the member stops are still handled, within `drain_timeout`.
+    /// True if records that have arrived by the time the member stops are still handled, within `drain_timeout`.
     pub finish_backlog: bool,
     /// Minimum interval between two fetches under load: larger batches cost less. Zero where records are handled
     /// singly.

@@ -15,26 +15,26 @@ use super::statements::load_one::LoadOne;
 use super::{Db, DbError};
 use crate::domain::Timestamp;
 
-/// An expression.
+/// SQL expression for a point in time.
 pub(super) type Moment = UncheckedBind<SqlLiteral<Timestamptz>, AsExprOf<PgInterval, Interval>>;
 
-/// So long before the transaction under way began.
+/// Makes the time `span` before the current transaction began.
 pub(super) fn ago(span: Duration) -> Moment {
     diesel::dsl::sql("now() - ").bind::<Interval, _>(interval(span))
 }
 
-/// So long after this very moment: a transaction may have taken a while by then.
+/// Makes the time `span` after the statement runs, which may be long after the transaction began.
 pub(super) fn from_now(span: Duration) -> Moment {
     diesel::dsl::sql("clock_timestamp() + ").bind::<Interval, _>(interval(span))
 }
 
-/// Up to a thousand years, which every time can be moved by.
+/// Converts a duration, limited to a thousand years so that adding it never overflows.
 pub(super) fn interval(span: Duration) -> PgInterval {
     const LONGEST: Duration = Duration::from_hours(1000 * 365 * 24);
     PgInterval::from_microseconds(i64::try_from(span.min(LONGEST).as_micros()).unwrap_or(i64::MAX))
 }
 
-/// When the transaction under way began.
+/// Reads the time at which the current transaction began.
 pub(super) async fn now(conn: &mut AsyncPgConnection) -> QueryResult<Timestamp> {
     let now = diesel::select(diesel::dsl::now.into_sql::<Timestamptz>());
     Ok(Timestamp::from(now.load_one::<TimeColumn>(conn).await?))

@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean to the product. No SQL and no server text reaches a caller.
+//! Errors of PostgreSQL in the product's terms. No SQL and no server text reaches a caller.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 

@@ -29,7 +29,7 @@ pub struct Removal {
     pub file: File,
 }
 
-/// What became of one.
+/// Outcome of one removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemovalOutcome {
     /// Nothing is left to do.
@@ -177,7 +177,7 @@ impl ObjectRemovals<'_> {
                     })
                     .unzip();
                     let taken = ids.len();
-                    settle(conn, ids.into_iter().zip(remove(removals).await)).await?;
+                    apply(conn, ids.into_iter().zip(remove(removals).await)).await?;
                     Ok(taken)
                 })
                 .await
@@ -254,7 +254,7 @@ impl ObjectRemovals<'_> {
     }
 }
 
-async fn settle(
+async fn apply(
     conn: &mut AsyncPgConnection,
     outcomes: impl Iterator<Item = (i64, RemovalOutcome)>,
 ) -> QueryResult<()> {

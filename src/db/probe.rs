@@ -12,7 +12,7 @@ use super::migrations::MIGRATIONS;
 use super::pool::connection::{Connector, Opened, cause, closed, driven};
 use super::{DbError, limits};
 
-/// What a server said of itself.
+/// Answers of a server about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answers {
     pub version: String,
@@ -27,12 +27,12 @@ pub struct Answers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
     Missing,
-    /// So many are not applied yet.
+    /// This number of migrations is not applied yet.
     Behind(usize),
     Current,
     /// Like `Current`, but the index that searches use is missing.
     Unindexed,
-    /// So many were applied by a newer executable.
+    /// This number of migrations was applied by a newer executable.
     Newer(usize),
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Error, ErrorCode, Result};
 
-/// Which bytes, both ends included.
+/// Range of bytes, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     pub first: u64,

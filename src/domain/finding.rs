@@ -1,4 +1,4 @@
-//! What a check of a service or of a setting found: what is so, whether it matters, and what to do about it.
+//! Finding of a check of a service or of a setting: what was found, its severity, and what to do about it.
 
 use serde::Serialize;
 
@@ -27,11 +27,11 @@ impl Severity {
 /// Line of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was checked: `kafka`, `s3`, `topic file.create`, …
+    /// Subject of the check: `kafka`, `s3`, `topic file.create`, …
     pub subject: String,
     pub severity: Severity,
     pub detail: String,
-    /// What to do about it; `None` where nothing is to be done.
+    /// Advice on what to do; `None` if nothing is to be done.
     pub advice: Option<String>,
 }
 

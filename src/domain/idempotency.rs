@@ -1,4 +1,4 @@
-//! What a client calls its request, so that asking again does nothing twice.
+//! Idempotency keys: names that clients give requests, so that repeating one does nothing twice.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
-/// How long a key stands for its first request.
+/// Time for which a key stands for its first request.
 pub const IDEMPOTENCY_KEY_TTL: Duration = Duration::from_hours(24);
 
 /// Error of a text that is no idempotency key.

@@ -16,7 +16,7 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BOM).unwrap_or(bytes)
 }
 
-/// Why a value is not an object.
+/// Reason why a value is not an object.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAnObject {
     #[error("it is no JSON object")]

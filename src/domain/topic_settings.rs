@@ -36,24 +36,25 @@ pub struct Finding {
     /// Kafka's name of it, or `partitions` or `replicas`.
     pub setting: &'static str,
     pub value: String,
-    /// What it does.
+    /// Effect on filesys.
     pub effect: &'static str,
     /// Command that corrects it.
     pub command: String,
 }
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
-/// What Kafka itself comes with, and what a dead letter of the largest record needs.
+/// Default of Kafka, and the room that a dead letter of the largest record needs.
 const RECORD_BYTES: i64 = 1 << 20;
 /// Size that no result and no event exceeds.
 const RESULT_BYTES: i64 = 16 << 10;
 /// A request with the longest title and description, every character escaped.
 const REQUEST_BYTES: i64 = 450_000;
-/// What a consumer of ours takes at once.
+/// Largest batch that a consumer of filesys can read.
 const BATCH_BYTES: i64 = 32 << 20;
 const LEAST_RETENTION_BYTES: i64 = 16 << 20;
 
-/// What gets in the way of the topic that filesys calls `name`, worst first. `prefix` and `brokers` are for the commands.
+/// Evaluates the settings of the topic that filesys calls `name`, worst finding first. `prefix` and `brokers` are for the
+/// commands.
 pub fn evaluate(name: &str, settings: &TopicSettings, prefix: &str, brokers: &str) -> Vec<Finding> {
     let topic = format!("{prefix}{name}");
     let (brokers, entity) = (quoted(brokers), quoted(&topic));

@@ -20,7 +20,7 @@ pub use data_dir::DataDir;
 pub use postgres::{EmbeddedPostgres, PostgresOptions};
 pub use s3::{EmbeddedS3, S3Options};
 
-/// What survives a power cut.
+/// Durability: the failures that acknowledged data survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Everything that was acknowledged.

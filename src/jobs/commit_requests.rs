@@ -69,7 +69,7 @@ async fn linger(queue: &mut mpsc::Receiver<CreateRequest>, batch: &mut Vec<Creat
     }
 }
 
-/// What the last commit tells about the next one.
+/// Expectation for the next commit, taken from the last one.
 #[derive(Default)]
 struct Forecast {
     /// Expected number of requests; 0 while there is no load.

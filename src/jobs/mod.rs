@@ -26,7 +26,7 @@ use crate::telemetry::Outage;
 
 pub use apply_retention::apply as apply_retention;
 
-/// What the jobs of one process work with.
+/// Context of the jobs of one process.
 #[derive(Clone)]
 pub struct JobContext {
     pub serve: ServeContext,

@@ -47,7 +47,7 @@ pub async fn run(ctx: ServeContext, groups: Groups, interval: Duration, stop: Ca
     }
 }
 
-/// Where a look has got to. Under a backlog it takes as many steps as that takes to drain.
+/// Progress of a search. Under a backlog it takes as many steps as that takes to drain.
 pub struct Search {
     groups: Groups,
     idle: Duration,
@@ -123,7 +123,7 @@ async fn ends(ctx: &ServeContext, topic: &str) -> Result<Vec<Watermarks>> {
     }
 }
 
-/// Whether the group has nothing left to do below `ends`: it has committed that far, or what lay there is gone.
+/// Tells whether the group has nothing left to do below `ends`: it has committed that far, or what lay there is gone.
 async fn passed(ctx: &ServeContext, group: &str, topic: &str, ends: &[Watermarks]) -> Result<bool> {
     let now: BTreeMap<i32, Watermarks> =
         self::ends(ctx, topic).await?.into_iter().map(|marks| (marks.partition, marks)).collect();
@@ -143,8 +143,8 @@ async fn passed(ctx: &ServeContext, group: &str, topic: &str, ends: &[Watermarks
     Ok(true)
 }
 
-/// Whether there are only transaction markers, aborted and compacted records from `next` up to `end`: nothing that a consumer
-/// would be given, and so nothing that it would commit.
+/// Tells whether there are only transaction markers, aborted and compacted records from `next` up to `end`: nothing that
+/// a consumer would be given, and so nothing that it would commit.
 async fn nothing_is_left(
     ctx: &ServeContext,
     topic: &str,

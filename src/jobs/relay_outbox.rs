@@ -95,7 +95,7 @@ struct InFlight {
 
 impl Relay<'_> {
     async fn run(&mut self, stop: &CancellationToken) {
-        let mut waits = None;
+        let mut backoffs = None;
         let mut stopping_since: Option<Instant> = None;
         loop {
             let stopping = stop.is_cancelled();
@@ -103,21 +103,21 @@ impl Relay<'_> {
                 stopping_since = Some(Instant::now());
             }
             // While stopping, only rows of this process are published: other relays take what is left in the table.
-            let (taken, trouble) = match self.batch(!stopping).await {
-                Ok(round) => {
-                    self.missing.warn(round.postponed);
-                    (round.taken, round.kept)
+            let (taken, failure) = match self.batch(!stopping).await {
+                Ok(batch) => {
+                    self.missing.warn(batch.postponed);
+                    (batch.taken, batch.retained)
                 }
                 Err(error) => (0, Some(error.chain())),
             };
-            if let Some(why) = trouble {
+            if let Some(why) = failure {
                 self.outage.fails(why);
                 // Backoff with jitter: the failure concerns all rows, and all relays have it at the same time.
-                let wait = waits.get_or_insert_with(backoff).next().unwrap_or(MAX_BACKOFF);
+                let wait = backoffs.get_or_insert_with(backoff).next().unwrap_or(MAX_BACKOFF);
                 stop.run_until_cancelled(tokio::time::sleep(wait)).await;
             } else {
                 self.outage.works();
-                waits = None;
+                backoffs = None;
                 if taken == 0 && !stopping {
                     self.wait(stop).await;
                 }
@@ -145,21 +145,21 @@ impl Relay<'_> {
         // The start of the batch, not its end: pacing and polling must not drift with the time that Kafka takes.
         let started = Instant::now();
         let rows = self.publisher.take(self.priority, MAX_BATCH);
-        let mut round =
+        let mut batch =
             if rows.is_empty() { RelayBatch::default() } else { self.publish_local(rows).await? };
         // The table is left alone after a failure: its rows would fail for the same reason.
         if poll
             && self.priority == Priority::Requests
-            && round.kept.is_none()
+            && batch.retained.is_none()
             && self.polled.is_none_or(|at| at.elapsed() >= self.poll_interval)
         {
             let (found, in_flight) = poll_table(self.ctx).await?;
             self.in_flight.extend(in_flight);
             self.polled = (found.taken == 0).then_some(started);
-            round = round.and(found);
+            batch = batch.and(found);
         }
-        self.pacing.record(started, round.taken);
-        Ok(round.and(arrived))
+        self.pacing.record(started, batch.taken);
+        Ok(batch.and(arrived))
     }
 
     /// Publishes rows of the local hand-off, which are leased to this process. After a crash they are still in the table.
@@ -169,8 +169,8 @@ impl Relay<'_> {
         self.in_flight.extend(in_flight);
         // A crash here publishes twice, under the same event id: rows are deleted after their receipts (at-least-once).
         faults::point!(RelayPublished);
-        let round = self.ctx.db.outbox().apply_outcomes(handles.into_iter().zip(outcomes).collect()).await?;
-        fail_parked(self.ctx, round).await
+        let batch = self.ctx.db.outbox().apply_outcomes(handles.into_iter().zip(outcomes).collect()).await?;
+        fail_parked(self.ctx, batch).await
     }
 
     /// Applies the receipts that have arrived for records in flight, and renews the leases of the others.
@@ -194,8 +194,8 @@ impl Relay<'_> {
         if outcomes.is_empty() {
             return Ok(RelayBatch::default());
         }
-        let round = RelayBatch { taken: arrived, ..self.ctx.db.outbox().apply_outcomes(outcomes).await? };
-        fail_parked(self.ctx, round).await
+        let batch = RelayBatch { taken: arrived, ..self.ctx.db.outbox().apply_outcomes(outcomes).await? };
+        fail_parked(self.ctx, batch).await
     }
 
     async fn wait(&mut self, stop: &CancellationToken) {
@@ -228,24 +228,24 @@ impl Relay<'_> {
 
 /// Publishes one batch of the table, and waits for every receipt.
 pub async fn relay_once(ctx: &ServeContext) -> Result<RelayBatch> {
-    let (round, in_flight) = poll_table(ctx).await?;
+    let (batch, in_flight) = poll_table(ctx).await?;
     let mut outcomes = Vec::with_capacity(in_flight.len());
     for row in in_flight {
         outcomes.push((row.handle, outcome_of(&row.topic, row.file_id, row.receipt.await)));
     }
     if outcomes.is_empty() {
-        return Ok(round);
+        return Ok(batch);
     }
-    let taken = round.taken;
+    let taken = batch.taken;
     let late = fail_parked(ctx, ctx.db.outbox().apply_outcomes(outcomes).await?).await?;
-    Ok(RelayBatch { taken, ..round.and(late) })
+    Ok(RelayBatch { taken, ..batch.and(late) })
 }
 
 /// Takes rows that no process has leased, and publishes them. Rows whose records are in flight when this returns are leased.
 async fn poll_table(ctx: &ServeContext) -> Result<(RelayBatch, Vec<InFlight>)> {
     let broker = ctx.broker.clone();
     let (tell, in_flight) = oneshot::channel();
-    let round = ctx
+    let batch = ctx
         .db
         .outbox()
         .relay(MAX_BATCH, |rows| async move {
@@ -256,18 +256,18 @@ async fn poll_table(ctx: &ServeContext) -> Result<(RelayBatch, Vec<InFlight>)> {
             outcomes
         })
         .await?;
-    let round = fail_parked(ctx, round).await?;
+    let batch = fail_parked(ctx, batch).await?;
     // The closure did not run if there was nothing to take.
-    Ok((round, in_flight.await.unwrap_or_default()))
+    Ok((batch, in_flight.await.unwrap_or_default()))
 }
 
-async fn fail_parked(ctx: &ServeContext, mut round: RelayBatch) -> Result<RelayBatch> {
-    if !round.parked.is_empty() {
+async fn fail_parked(ctx: &ServeContext, mut batch: RelayBatch) -> Result<RelayBatch> {
+    if !batch.parked.is_empty() {
         // RemovalOutcome as far as this relay is concerned.
-        round.published += round.parked.len();
-        files::fail_unpublishable(ctx, std::mem::take(&mut round.parked)).await?;
+        batch.published += batch.parked.len();
+        files::fail_unpublishable(ctx, std::mem::take(&mut batch.parked)).await?;
     }
-    Ok(round)
+    Ok(batch)
 }
 
 /// Publishes rows and waits `RECEIPT_TIMEOUT` at most. Returns an outcome for each, in order, and the receipts of those that are

@@ -22,7 +22,7 @@ pub struct ListedObject {
 #[derive(Debug)]
 pub struct ObjectPage {
     pub objects: Vec<ListedObject>,
-    /// Where the next page begins; `None` after the last one.
+    /// Position of the next page; `None` after the last one.
     pub next: Option<String>,
 }
 

@@ -14,7 +14,7 @@ const MIN_LOG_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Outage {
     began: &'static str,
     over: &'static str,
-    /// Whether an outage is on, readable without the lock.
+    /// True if an outage is on, readable without the lock.
     is_on: AtomicBool,
     state: Mutex<State>,
 }
@@ -22,7 +22,7 @@ pub struct Outage {
 #[derive(Debug)]
 struct State {
     since: Option<Instant>,
-    /// Whether the beginning of the present outage was logged.
+    /// True if the beginning of the present outage was logged.
     is_logged: bool,
     last_logged: Option<Instant>,
 }

@@ -16,7 +16,7 @@ use crate::verify::Violation;
 
 /// Before, between and after the faults.
 const STEADY: Duration = Duration::from_secs(8);
-/// How long a lost broker is away.
+/// Time for which a lost broker stays down.
 const AWAY: Duration = Duration::from_secs(10);
 /// With 9 s until the cluster misses a broker, up to 3 s more where that was the active controller, and time to find out who
 /// leads now.

@@ -18,6 +18,6 @@ pub struct Evidence {
     pub s3_access_key: String,
     pub s3_secret_key: String,
     pub bucket: String,
-    /// Whether Kafka's log was wiped during the run, so that earlier records are missing.
+    /// True if Kafka's log was wiped during the run, so that earlier records are missing.
     pub log_lost: bool,
 }

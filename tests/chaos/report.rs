@@ -24,7 +24,7 @@ pub struct Report {
     pub done: Done,
     /// Number of roles killed by SIGKILL: at crash points and otherwise.
     pub kills: u64,
-    /// How often each crash point fired.
+    /// Number of times that each crash point fired.
     pub crash_points: BTreeMap<String, u64>,
     pub starts: u64,
     /// Requests that the S3 proxy answered by itself.
@@ -82,7 +82,7 @@ impl Report {
         std::fs::write(file, serde_json::to_vec_pretty(self).unwrap()).unwrap();
     }
 
-    /// Which checks found something, each once, as `I4 orphans`.
+    /// Checks that found something, each once, as `I4 orphans`.
     pub fn caught_by(&self) -> Vec<String> {
         let mut all: Vec<String> =
             self.violations.iter().map(|found| format!("{} {}", found.invariant, found.check)).collect();

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use source::{Source, Target};
 
-/// What the tools and their users stand on.
+/// Modules that adapters and entry points stand on.
 const GROUND: [&str; 4] = ["domain", "config", "telemetry", "faults"];
 const TOOLS: [&str; 5] = ["db", "broker", "storage", "generators", "processors"];
 const DOORS: [&str; 5] = ["actions", "jobs", "http", "consumer", "embedded"];
@@ -84,7 +84,10 @@ const HOMES: [(&str, &[&str]); 35] = [
 const EMPTY_NAMES: [&str; 5] = ["util", "utils", "common", "helpers", "misc"];
 
 /// First words that make a doc comment a fragment: it begins with a verb or a noun phrase instead.
-const FRAGMENTS: [&str; 6] = ["Of", "For", "As", "Until", "One", "Those"];
+const FRAGMENTS: [&str; 15] = [
+    "Of", "For", "As", "Until", "One", "Those", "What", "Where", "Which", "Whether", "How", "Who", "When",
+    "Why", "So",
+];
 
 const MAX_LINES: usize = 400;
 

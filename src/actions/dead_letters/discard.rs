@@ -1,7 +1,7 @@
 //! Discard a dead letter: nothing more is to be done about its record. Needs PostgreSQL alone.
 
 use super::list::not_found;
-use super::replay::settlement;
+use super::replay::resolution;
 use crate::actions::{DeadLettersContext, Guard};
 use crate::domain::{DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorCode, Result};
 
@@ -12,9 +12,9 @@ pub async fn discard(ctx: &DeadLettersContext, id: DeadLetterId) -> Result<()> {
 
 /// Does what [`discard`] does, if the guard allows it.
 pub async fn discard_if(ctx: &DeadLettersContext, id: DeadLetterId, guard: Guard<DeadLetter>) -> Result<()> {
-    let settled = ctx.db.dead_letters().resolve(id, move |dead_letter, _, _| match dead_letter.state {
+    let resolved = ctx.db.dead_letters().resolve(id, move |dead_letter, _, _| match dead_letter.state {
         DeadLetterState::Open => match guard.check(&dead_letter) {
-            Ok(()) => (Some(settlement(DeadLetterState::Discarded)), Ok(())),
+            Ok(()) => (Some(resolution(DeadLetterState::Discarded)), Ok(())),
             Err(error) => (None, Err(error)),
         },
         DeadLetterState::Discarded => (None, guard.check(&dead_letter)),
@@ -23,5 +23,5 @@ pub async fn discard_if(ctx: &DeadLettersContext, id: DeadLetterId, guard: Guard
             (None, Err(Error::new(ErrorCode::DeadLetterSettled, detail)))
         }
     });
-    settled.await?.ok_or_else(|| not_found(id))?
+    resolved.await?.ok_or_else(|| not_found(id))?
 }

@@ -19,7 +19,7 @@ use crate::domain::{
     Timestamp,
 };
 
-/// What a replay came to.
+/// Outcome of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Replayed {
@@ -61,25 +61,25 @@ pub async fn replay_if(
     guard: Guard<DeadLetter>,
 ) -> Result<Replayed> {
     let deadline = ctx.file_deadline;
-    let settled = ctx.db.dead_letters().resolve(id, move |dead_letter, file, now| {
+    let resolved = ctx.db.dead_letters().resolve(id, move |dead_letter, file, now| {
         if dead_letter.state == DeadLetterState::Replayed {
             return (None, guard.check(&dead_letter).map(|()| Replayed::Before));
         }
         let seen = guard.check(&dead_letter);
         let is_request = dead_letter.origin.as_ref().is_some_and(|origin| origin.topic == topics::CREATE);
         let planned = match file.filter(|_| is_request) {
-            Some(file) => ask_again(&dead_letter, file, now, deadline),
-            None => publish_again(dead_letter),
+            Some(file) => request_file_again(&dead_letter, file, now, deadline),
+            None => republish_record(dead_letter),
         };
         match planned {
-            Ok((settlement, replayed)) => match seen {
-                Ok(()) => (Some(settlement), Ok(replayed)),
+            Ok((resolution, replayed)) => match seen {
+                Ok(()) => (Some(resolution), Ok(replayed)),
                 Err(error) => (None, Err(error)),
             },
             Err(error) => (None, Err(error)),
         }
     });
-    let replayed = settled.await?.ok_or_else(|| super::list::not_found(id))??;
+    let replayed = resolved.await?.ok_or_else(|| super::list::not_found(id))??;
     log::info!(letter_id = id.0, outcome:% = replayed; "dead letter replayed");
     Ok(replayed)
 }
@@ -87,8 +87,8 @@ pub async fn replay_if(
 type Plan = Result<(Resolution, Replayed)>;
 
 /// A request for a file that is there.
-fn ask_again(dead_letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
-    let done = settlement(DeadLetterState::Replayed);
+fn request_file_again(dead_letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
+    let done = resolution(DeadLetterState::Replayed);
     if let Decision::Apply(to) = evaluate(file.state(), Transition::Retry, None) {
         let details = Details { deadline: Some(deadline), ..Details::default() };
         let change = Some(transition::apply(&mut file, Transition::Retry, to, now, details)?);
@@ -110,7 +110,7 @@ fn ask_again(dead_letter: &DeadLetter, mut file: File, now: Timestamp, deadline:
 }
 
 /// The value goes where it was, keyed as we key that topic, under an event id of its own.
-fn publish_again(dead_letter: DeadLetter) -> Plan {
+fn republish_record(dead_letter: DeadLetter) -> Plan {
     let Some(origin) = dead_letter.origin else {
         return Err(not_replayable("the letter does not say where it came from"));
     };
@@ -127,11 +127,11 @@ fn publish_again(dead_letter: DeadLetter) -> Plan {
     let file_id = dead_letter.file_id.unwrap_or(FileId(0));
     let key = key.map(Bytes::from);
     let message = OutboxMessage::new(Uuid::now_v7(), topic, key, value.into(), file_id)?;
-    let settlement = Resolution { message: Some(message), ..settlement(DeadLetterState::Replayed) };
-    Ok((settlement, Replayed::Published { topic }))
+    let resolution = Resolution { message: Some(message), ..resolution(DeadLetterState::Replayed) };
+    Ok((resolution, Replayed::Published { topic }))
 }
 
-pub(super) fn settlement(state: DeadLetterState) -> Resolution {
+pub(super) fn resolution(state: DeadLetterState) -> Resolution {
     Resolution { state, change: None, message: None }
 }
 

@@ -25,7 +25,7 @@ pub struct Services {
     pub s3: Option<S3Config>,
 }
 
-/// What a check may do to the services that it looks at.
+/// Access that a check has to the services that it looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Only reads: a process that is killed during the check leaves nothing behind.

@@ -11,7 +11,7 @@ use crate::faults;
 use crate::generators;
 use crate::storage::{StorageError, Stored, object_keys};
 
-/// Where a request came from, for the timeline and the log.
+/// Record that a request was read from, for the timeline and the log.
 #[derive(Debug, Clone)]
 pub struct RequestOrigin {
     pub worker: String,
@@ -19,14 +19,14 @@ pub struct RequestOrigin {
     pub offset: i64,
 }
 
-/// How often a long job says that it is alive.
+/// Interval at which a long job logs that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Work that takes longer is announced when it has taken this long; a start that is over sooner goes out together with
 /// its end, at half the cost for everybody, and no client could have seen it.
 const START_PUBLISHED_AFTER: Duration = Duration::from_millis(100);
 
-/// How long a result is announced again before its file is made again.
+/// Time for which publishing a result is retried before its file is made again.
 const PUBLISH_RETRY_LIMIT: Duration = Duration::from_mins(1);
 /// Between two tries.
 const PUBLISH_RETRY_INTERVAL: Duration = Duration::from_millis(500);

@@ -60,7 +60,7 @@ async fn record(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<
     Ok(answers)
 }
 
-/// What can be judged without the row. A result's location is not trusted.
+/// Checks what needs no row. The location in a result is not trusted.
 fn check(bucket: &str, mut result: FileResult) -> Result<FileResult> {
     let refuse = |detail: String| Err(Error::new(ErrorCode::InvalidResult, detail));
     if let Some(location) = &result.s3_location

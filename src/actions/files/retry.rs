@@ -19,7 +19,7 @@ pub async fn retry_if(ctx: &ServeContext, id: FileId, guard: Guard<File>) -> Res
     transition::request_transition(ctx, id, by, Details { deadline, ..Details::default() }, guard).await
 }
 
-/// Whether the object of a completed file is gone or altered.
+/// Tells whether the object of a completed file is gone or altered.
 async fn needs_remaking(ctx: &ServeContext, id: FileId) -> Result<bool> {
     let file = get(ctx, id).await?;
     let bucket = ctx.storage.bucket_name();

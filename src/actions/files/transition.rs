@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::storage::object_keys;
 
-/// What a move brings besides the status.
+/// Values that a transition sets besides the status.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Details {
     pub s3_location: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) async fn request_transition(
     guard: Guard<File>,
 ) -> Result<File> {
     let bucket = ctx.storage.bucket_name();
-    let moved = ctx.db.files().transition(vec![id], move |files, now| {
+    let changed = ctx.db.files().transition(vec![id], move |files, now| {
         let Some(mut file) = files.into_iter().next() else { return (Transitions::default(), Ok(None)) };
         let decision = evaluate(file.state(), by, None);
         if !matches!(decision, Decision::Ignore(why) if why != IgnoreReason::Repeated || by.raises_attempt())
@@ -69,7 +69,7 @@ pub(crate) async fn request_transition(
             Decision::Ignore(_) => (Transitions::default(), Err(not_allowed(&file, by))),
         }
     });
-    let file = moved.await??.ok_or_else(|| get::not_found(id))?;
+    let file = changed.await??.ok_or_else(|| get::not_found(id))?;
     ctx.removals.notify_one();
     Ok(file)
 }
@@ -116,7 +116,7 @@ fn not_allowed(file: &File, by: Transition) -> Error {
     Error::new(ErrorCode::StatusDoesNotAllow, detail)
 }
 
-/// Where its object is, or would be.
+/// Returns the key of its object, stored or not.
 fn object_of(bucket: &str, file: &File) -> String {
     let stored =
         file.s3_location.as_deref().and_then(|location| object_keys::own_key(bucket, file.id, location));

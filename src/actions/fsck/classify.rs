@@ -6,7 +6,7 @@ use crate::db::files::ObjectReference;
 use crate::domain::{FileId, Status};
 use crate::storage::object_keys;
 
-/// What an object is to the row of its file.
+/// Classification of an object by the row of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Classification {
     /// The object of a completed file.

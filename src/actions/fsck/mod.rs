@@ -25,7 +25,7 @@ use crate::storage::Storage;
 
 pub use report::{Count, Finding, Kind, MAX_FINDINGS, Report};
 
-/// How many files a sample has.
+/// Number of files in a sample.
 pub const SAMPLE: usize = Sampler::SIZE;
 
 /// Whose bytes are read and compared with the row's SHA-256.
@@ -39,7 +39,8 @@ pub enum Checksums {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// What is younger may be work under way: objects, uploads, removals, records. By the database's clock.
+    /// Time before which things must have been created to be compared: younger objects, uploads, removals and records may be in
+    /// flight. By the database's clock.
     pub before: Timestamp,
     pub checksums: Checksums,
     /// Chooses the sample.

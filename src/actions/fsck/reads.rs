@@ -1,4 +1,4 @@
-//! What a verification asks PostgreSQL and S3, each question again while they are away for a moment.
+//! Reads of PostgreSQL and S3 by fsck, each retried while they are unavailable for a moment.
 
 use std::time::Duration;
 

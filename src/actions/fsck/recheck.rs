@@ -1,4 +1,4 @@
-//! What looks wrong at first sight, looked at again: nothing that merely happens at the same time is a finding.
+//! Second look at candidates, so that nothing that changes at the same time becomes a finding.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -85,7 +85,7 @@ impl Verifier<'_> {
         Ok(is_missing.then(|| Finding::of_object(Kind::MissingObject, id, key, "the object is not there")))
     }
 
-    /// Whether the file is completed and this its object.
+    /// Tells whether the file is completed and this its object.
     fn names(&self, claim: &ObjectReference, key: &str) -> bool {
         claim.status == Status::Completed && named_key(&self.bucket, claim) == Some(key)
     }

@@ -16,7 +16,7 @@ use crate::domain::{ErrorKind, File, FileId, Result, Status, Timestamp};
 use crate::generators;
 use crate::storage::{Storage, Stored};
 
-/// What came of one finding.
+/// Outcome of the repair of one finding.
 enum Outcome {
     Repaired(&'static str),
     Left(String),
@@ -36,7 +36,7 @@ struct Repairer<'a> {
     /// Objects that are younger stay.
     before: Timestamp,
     last: FileId,
-    /// Why no orphan may be removed.
+    /// Reason why no orphan may be removed.
     refusal: Option<&'static str>,
     /// Time from republishing a file's request to the file's deadline.
     deadline: Duration,

@@ -1,4 +1,4 @@
-//! What a verification found: kinds, findings, counts. Bounded, however much is wrong.
+//! Report of fsck: kinds, findings, counts. Bounded, however much is wrong.
 
 use serde::Serialize;
 
@@ -61,16 +61,16 @@ pub struct Finding {
     pub kind: Kind,
     pub file_id: Option<FileId>,
     pub key: Option<String>,
-    /// What is wrong.
+    /// Description of the problem.
     pub what: String,
     pub repaired: bool,
-    /// What was done about it, or why nothing was; `None` where nothing was to be done.
+    /// Repair that was made, or the reason why none was; `None` if none was needed.
     pub done: Option<String>,
     #[serde(skip)]
     pub(super) subject: Subject,
 }
 
-/// What a repair must know besides file and key.
+/// Details that a repair needs besides file and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
     Object,
@@ -113,7 +113,7 @@ pub struct Report {
     pub read: u64,
     /// Repeats the choice of a sample.
     pub seed: u64,
-    /// What could not be looked at.
+    /// Parts of the store that could not be compared.
     pub notes: Vec<String>,
     /// Counts, one for each kind, in order.
     pub counts: Vec<Count>,

@@ -32,10 +32,10 @@ pub struct DatabaseTarget {
     /// Time limit for one server to take a connection.
     pub connect_timeout: Option<Duration>,
     pub tcp: TcpSettings,
-    /// Whether servers that don't accept writes are skipped.
+    /// True if servers that don't accept writes are skipped.
     pub must_be_writable: bool,
     pub channel_binding: ChannelBinding,
-    /// Whether each session begins with another server.
+    /// True if each session begins with another server.
     pub balances_load: bool,
     pub encryption: Encryption,
 }

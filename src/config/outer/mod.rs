@@ -1,4 +1,4 @@
-//! How the service is reached from outside: its address, the names that it answers to, trusted proxies.
+//! Address of the service as seen from outside: its URL, the names that it answers to, trusted proxies.
 
 pub mod authority;
 pub mod base_url;
@@ -14,7 +14,7 @@ const BASE_URL: &str = "BASE_URL";
 const ALLOWED_HOSTS: &str = "ALLOWED_HOSTS";
 const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 
-/// How the service is reached from outside.
+/// Address of the service as seen from outside.
 #[derive(Debug, Clone, Default)]
 pub struct OuterConfig {
     pub base_url: Option<BaseUrl>,

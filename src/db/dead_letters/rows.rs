@@ -44,7 +44,7 @@ pub struct NewDeadLetter {
     pub error: String,
 }
 
-/// What becomes of a dead letter, committed together.
+/// Resolution of a dead letter; all of it is committed together.
 #[derive(Debug)]
 pub struct Resolution {
     pub state: DeadLetterState,
@@ -261,7 +261,7 @@ impl DeadLetters<'_> {
         self.db.run(async move |conn| open.load_one(conn).await).await
     }
 
-    /// Whether one of the open ones names the file.
+    /// Tells whether one of the open ones names the file.
     pub async fn has_open(self, file_id: FileId) -> Result<bool, DbError> {
         let open = dead_letters::table
             .filter(dead_letters::file_id.eq(file_id.0))
@@ -278,7 +278,7 @@ impl DeadLetters<'_> {
     ) -> Result<Option<R>, DbError> {
         let decide = &decide;
         let progress = &Progress::of_transaction();
-        let settled = retry!(
+        let resolved = retry!(
             *progress,
             self.db.run(async move |conn| {
                 progress.begin();
@@ -301,9 +301,9 @@ impl DeadLetters<'_> {
                     }
                     let now = clock::now(conn).await?;
                     // Decided under both locks. An erasure locks the file first and skips locked dead letters, which avoids a deadlock.
-                    let (settlement, answer) = decide(dead_letter, file, now);
-                    if let Some(settlement) = settlement {
-                        write(conn, id, settlement, now).await?;
+                    let (resolution, answer) = decide(dead_letter, file, now);
+                    if let Some(resolution) = resolution {
+                        write(conn, id, resolution, now).await?;
                     }
                     progress.commit_sent();
                     Ok(Some(answer))
@@ -311,8 +311,8 @@ impl DeadLetters<'_> {
                 .await
             })
         );
-        let answer = settled?;
-        self.db.changes.more();
+        let answer = resolved?;
+        self.db.changes.record();
         Ok(answer)
     }
 }

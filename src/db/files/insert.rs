@@ -1,22 +1,21 @@
-//! Table `files`: new rows with their first transition and their message, look-ups.
+//! New rows of `files`, with the first entry of their history, their messages and their idempotency keys.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Interval, Nullable, Text, Timestamptz, Uuid};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
 
 use super::Files;
-use crate::db::columns::{AttemptColumn, FileRow, IdColumn, TimeColumn};
+use crate::db::columns::TimeColumn;
 use crate::db::outbox::listen;
 use crate::db::outbox::message::{OutboxMessage, Written};
-use crate::db::retry::{Progress, retry, retry_read};
-use crate::db::schema::files;
+use crate::db::retry::{Progress, retry};
 use crate::db::statements::load_one::LoadOne;
 use crate::db::statements::prepared::Prepared;
 use crate::db::{DbError, clock, idempotency_keys, limits};
-use crate::domain::{Attempt, File, FileId, IdempotencyKey, Revision, Status, Timestamp};
+use crate::domain::{Attempt, File, FileId, IdempotencyKey, Status, Timestamp};
 use crate::faults;
 
 /// A file about to be stored, and what is published once it is.
@@ -25,7 +24,7 @@ pub struct NewFileRow {
     pub file: File,
     pub deadline_at: Timestamp,
     pub messages: Vec<OutboxMessage>,
-    /// What the client called the request.
+    /// Idempotency key of the request.
     pub key: Option<IdempotencyKey>,
 }
 
@@ -146,94 +145,12 @@ impl Files<'_> {
         self.db.writes.succeeded();
         let written = written.rows(rows.into_iter().flat_map(|row| row.messages));
         // Counted before the caller is answered, so that its next read of a list sees the file.
-        self.db.changes.more();
+        self.db.changes.record();
         if lease.is_some() {
             // Only now: a row that is published before its commit could announce a file that never exists.
             self.db.handoff.enqueue(written);
         }
         Ok((known, next.into()))
-    }
-
-    /// Reads one file.
-    pub async fn get(self, id: FileId) -> Result<Option<File>, DbError> {
-        let row: Option<FileRow> = retry_read!(self.db.run(async move |conn| {
-            files::table.find(id.0).select(FileRow::as_select()).load_one(conn).await.optional()
-        }))?;
-        Ok(row.map(File::from))
-    }
-
-    /// Ids of files whose deadline has passed and that are unfinished all the same, oldest deadline first.
-    pub async fn past_deadline(self, limit: i64) -> Result<Vec<FileId>, DbError> {
-        let rows: Vec<IdColumn> = self
-            .db
-            .run(async move |conn| {
-                files::table
-                    .select(files::id)
-                    .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::deadline_at.le(diesel::dsl::now))
-                    .order(files::deadline_at)
-                    .limit(limit)
-                    .load(conn)
-                    .await
-            })
-            .await?;
-        Ok(rows.into_iter().map(FileId::from).collect())
-    }
-
-    /// Unfinished files that have not changed for longer than `quiet` and whose request (on `topic`) is not in the outbox,
-    /// those that have been quiet for longest first, each with what changes with every move.
-    pub async fn unchanged_for(
-        self,
-        topic: &'static str,
-        quiet: Duration,
-        limit: i64,
-    ) -> Result<Vec<(FileId, Revision)>, DbError> {
-        use crate::db::schema::outbox;
-        let rows: Vec<(IdColumn, AttemptColumn, i64)> = self
-            .db
-            .run(async move |conn| {
-                files::table
-                    .select((files::id, files::attempt, files::sequence))
-                    .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::updated_at.lt(clock::ago(quiet)))
-                    .filter(diesel::dsl::not(diesel::dsl::exists(
-                        outbox::table.filter(outbox::file_id.eq(files::id).and(outbox::topic.eq(topic))),
-                    )))
-                    .order(files::updated_at)
-                    .limit(limit)
-                    .load(conn)
-                    .await
-            })
-            .await?;
-        let mark = |attempt: AttemptColumn, sequence| Revision { attempt: attempt.into(), sequence };
-        Ok(rows.into_iter().map(|(id, attempt, sequence)| (id.into(), mark(attempt, sequence))).collect())
-    }
-
-    /// Ids above `after` of unfinished files whose request (on `topic`) is not in the outbox, in order.
-    pub async fn unfinished_after(
-        self,
-        topic: &'static str,
-        after: FileId,
-        limit: i64,
-    ) -> Result<Vec<FileId>, DbError> {
-        use crate::db::schema::outbox;
-        let rows: Vec<IdColumn> = self
-            .db
-            .run(async move |conn| {
-                files::table
-                    .select(files::id)
-                    .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::id.gt(after.0))
-                    .filter(diesel::dsl::not(diesel::dsl::exists(
-                        outbox::table.filter(outbox::file_id.eq(files::id).and(outbox::topic.eq(topic))),
-                    )))
-                    .order(files::id)
-                    .limit(limit)
-                    .load(conn)
-                    .await
-            })
-            .await?;
-        Ok(rows.into_iter().map(FileId::from).collect())
     }
 }
 
@@ -289,7 +206,7 @@ async fn insert(
         .bind::<Array<BigInt>, _>(messages().map(|m| m.file_id.0).collect::<Vec<_>>())
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)
-        .bind::<Text, _>(listen::news(lease.is_some()))
+        .bind::<Text, _>(listen::payload(lease.is_some()))
         .bind::<BigInt, _>(bigint(more));
     Prepared(insert).load_one(conn).await
 }

@@ -1,6 +1,7 @@
 //! Tables `files`, `transitions` (the history) and `status_counts`, one file for each kind of statement.
 
 pub(super) mod erase;
+mod get;
 mod history;
 mod insert;
 mod list;
@@ -8,6 +9,7 @@ mod object_references;
 mod retention;
 mod stats;
 pub(super) mod transition;
+mod unfinished;
 
 use super::Db;
 

@@ -1,7 +1,5 @@
 //! Table `files` as the object store is compared with it: what each row says of its object, in small batches.
 
-use std::time::Duration;
-
 use diesel::dsl::max;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -11,10 +9,10 @@ use super::Files;
 use crate::db::columns::{FileRow, IdColumn, StatusColumn};
 use crate::db::schema::files;
 use crate::db::statements::load_one::LoadOne;
-use crate::db::{DbError, clock, limits};
+use crate::db::{DbError, limits};
 use crate::domain::{File, FileId, Status};
 
-/// What a row says of its object.
+/// Reference of a row to its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectReference {
     pub id: FileId,
@@ -95,25 +93,6 @@ impl Files<'_> {
             })
             .await?;
         Ok(rows.into_iter().map(ObjectReference::from).collect())
-    }
-
-    /// Ids above `after` of unfinished files whose deadline passed longer ago than `late`, in order.
-    pub async fn overdue(self, late: Duration, after: FileId, limit: i64) -> Result<Vec<FileId>, DbError> {
-        let rows: Vec<IdColumn> = self
-            .db
-            .run(async move |conn| {
-                files::table
-                    .select(files::id)
-                    .filter(files::status.eq_any([Status::Pending.name(), Status::Processing.name()]))
-                    .filter(files::deadline_at.lt(clock::ago(late)))
-                    .filter(files::id.gt(after.0))
-                    .order(files::id)
-                    .limit(limit)
-                    .load(conn)
-                    .await
-            })
-            .await?;
-        Ok(rows.into_iter().map(FileId::from).collect())
     }
 
     /// No file of this database has, or ever had, a higher id.

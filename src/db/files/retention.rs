@@ -12,7 +12,7 @@ use crate::db::{DbError, clock};
 use crate::domain::FileId;
 
 /// A row whose object may still be there stays: the removal needs it.
-const FORGET_DELETED: &str = "
+const REMOVE_DELETED: &str = "
 DELETE FROM files WHERE id IN (
     SELECT id FROM files WHERE status = 'deleted' AND updated_at < now() - $1
         AND NOT EXISTS (SELECT FROM object_removals WHERE object_removals.file_id = files.id)
@@ -20,7 +20,7 @@ DELETE FROM files WHERE id IN (
 
 /// Looks at the lines of the files with the lowest ids first. Files get ids in the order of their creation, so behind one
 /// that was created after the limit nothing is old.
-const FORGET_HISTORY: &str = "
+const REMOVE_HISTORY: &str = "
 WITH seen AS (
     SELECT DISTINCT file_id FROM (
         SELECT file_id FROM transitions WHERE file_id > $1 ORDER BY file_id, id LIMIT $2) AS lines
@@ -48,14 +48,14 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovedHistory {
     pub lines: i64,
-    /// Where to go on; `None` when there is nothing older behind.
+    /// Id to go on after; `None` when nothing older is left.
     pub next: Option<FileId>,
 }
 
 impl Files<'_> {
     /// Deletes up to `limit` rows, with their history, of files that were deleted longer ago than `kept`. Returns how many.
     pub async fn remove_deleted(self, kept: Duration, limit: i64) -> Result<usize, DbError> {
-        self.db.delete_batch(FORGET_DELETED, kept, limit).await
+        self.db.delete_batch(REMOVE_DELETED, kept, limit).await
     }
 
     /// Deletes the history of finished files that have not changed for longer than `kept`, looking at up to `limit` lines of
@@ -69,7 +69,7 @@ impl Files<'_> {
         let seen: Seen = self
             .db
             .run(async move |conn| {
-                let forget = diesel::sql_query(FORGET_HISTORY)
+                let forget = diesel::sql_query(REMOVE_HISTORY)
                     .bind::<BigInt, _>(after.0)
                     .bind::<BigInt, _>(limit)
                     .bind::<Interval, _>(clock::interval(kept));

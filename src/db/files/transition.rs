@@ -29,11 +29,11 @@ pub struct Change {
     pub messages: Vec<OutboxMessage>,
     /// The key that a worker may still store under, or have stored under, although the file has ended without.
     pub potential_orphan: Option<String>,
-    /// What the file was about goes from every table.
+    /// Erase the texts of the file from every table.
     pub erases: bool,
 }
 
-/// What to write for the files that were locked.
+/// Writes for the files that were locked.
 #[derive(Debug, Default)]
 pub struct Transitions {
     /// Several for one file are all in its history; the last one is its row.
@@ -54,7 +54,7 @@ impl Files<'_> {
         let lease = self.db.handoff.lease();
         let (ids, decide) = (&ids, &decide);
         let progress = &Progress::of_transaction();
-        let moved = retry!(
+        let outcome = retry!(
             *progress,
             self.db.run(async move |conn| {
                 progress.begin();
@@ -89,8 +89,8 @@ impl Files<'_> {
                 .await
             })
         );
-        let (written, answer) = moved?;
-        self.db.changes.more();
+        let (written, answer) = outcome?;
+        self.db.changes.record();
         if lease.is_some() {
             self.db.handoff.enqueue(written);
         }

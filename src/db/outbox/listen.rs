@@ -17,8 +17,8 @@ pub(in crate::db) const OUTBOX: &str = "filesys_outbox";
 /// Payload when the committing process publishes the rows itself, so that other relays need not query.
 const SETTLED: &str = "settled";
 
-/// What a commit tells those who listen.
-pub(in crate::db) const fn news(is_leased: bool) -> &'static str {
+/// Returns the payload of the notification that a commit sends.
+pub(in crate::db) const fn payload(is_leased: bool) -> &'static str {
     if is_leased { SETTLED } else { "" }
 }
 
@@ -30,7 +30,7 @@ impl Outbox<'_> {
             loop {
                 // Relays poll meanwhile.
                 let listened = self.listen_once(&wake).await;
-                self.db.changes.hears(false);
+                self.db.changes.set_listening(false);
                 if let Err(error) = listened {
                     self.db.outage.fails(error);
                 }
@@ -41,7 +41,7 @@ impl Outbox<'_> {
             () = stop.cancelled() => {}
             () = listening => {}
         }
-        self.db.changes.hears(false);
+        self.db.changes.set_listening(false);
     }
 
     async fn listen_once(self, wake: &Notify) -> Result<(), DbError> {
@@ -51,14 +51,14 @@ impl Outbox<'_> {
         let listening =
             tokio::time::timeout(limits::CONNECT, listening).await.map_err(|_| DbError::TimedOut)?;
         listening.map_err(|error| error.map_or_else(closed, |error| cause(&error, true)))?;
-        self.db.changes.hears(true);
+        self.db.changes.set_listening(true);
         wake.notify_one();
         while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
             let AsyncMessage::Notification(notification) = message.map_err(|error| cause(&error, true))?
             else {
                 continue;
             };
-            self.db.changes.more();
+            self.db.changes.record();
             if notification.payload() != SETTLED {
                 wake.notify_one();
             }

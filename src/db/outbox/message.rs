@@ -142,7 +142,7 @@ pub(in crate::db) async fn insert(
         .bind::<Array<BigInt>, _>(all().map(|m| m.file_id.0).collect::<Vec<_>>())
         .bind::<Nullable<Interval>, _>(lease.map(clock::interval))
         .bind::<Text, _>(listen::OUTBOX)
-        .bind::<Text, _>(listen::news(lease.is_some()));
+        .bind::<Text, _>(listen::payload(lease.is_some()));
     let written: Written = Prepared(insert).load_one(&mut conn).await?;
     Ok(written.rows(messages))
 }

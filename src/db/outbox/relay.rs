@@ -14,7 +14,7 @@ use crate::db::statements::load_one::LoadOne;
 use crate::db::{DbError, clock, limits};
 use crate::domain::{FileId, Status, Timestamp};
 
-/// What became of one row.
+/// Outcome of publishing one row.
 #[derive(Debug)]
 pub enum PublishOutcome {
     /// The broker has it: the row goes.
@@ -38,19 +38,19 @@ pub struct StuckRecord {
     pub file_id: FileId,
     pub topic: String,
     pub since: Timestamp,
-    /// Why it will never be published; `None` while it may be.
+    /// Reason why it will never be published; `None` while it may be.
     pub parked: Option<String>,
 }
 
-/// How one round went.
+/// Summary of one batch.
 #[derive(Debug, Default)]
 pub struct RelayBatch {
     pub taken: usize,
     pub published: usize,
     /// The topics of postponed rows.
     pub postponed: Vec<String>,
-    /// Why the first of those that stay was not published.
-    pub kept: Option<String>,
+    /// Reason why the first row that stays was not published.
+    pub retained: Option<String>,
     /// Files whose message can't be published, and why.
     pub parked: Vec<(FileId, String)>,
 }
@@ -62,7 +62,7 @@ impl RelayBatch {
         self.taken += other.taken;
         self.published += other.published;
         self.postponed.extend(other.postponed);
-        self.kept = self.kept.or(other.kept);
+        self.retained = self.retained.or(other.retained);
         self.parked.extend(other.parked);
         self
     }
@@ -71,7 +71,7 @@ impl RelayBatch {
 /// Time for which no other relay takes a row that one is publishing. Renewed while its record is on its way; what a crash
 /// in between delays it.
 pub(in crate::db) const LEASE: Duration = Duration::from_secs(5);
-/// How long a postponed row steps aside.
+/// Time for which a postponed row is not taken.
 const POSTPONED: Duration = Duration::from_secs(1);
 
 /// Identity of a row whose message has been handed over.
@@ -96,24 +96,24 @@ impl OutboxRow {
     }
 }
 
-async fn settle(
+async fn apply(
     conn: &mut AsyncPgConnection,
     outcomes: impl Iterator<Item = (RowHandle, PublishOutcome)>,
 ) -> QueryResult<RelayBatch> {
-    let mut round = RelayBatch::default();
+    let mut batch = RelayBatch::default();
     let mut done = Vec::new();
     let mut postponed = Vec::new();
     let mut in_flight = Vec::new();
     for (RowHandle { id, file_id, topic }, outcome) in outcomes {
-        round.taken += 1;
+        batch.taken += 1;
         match outcome {
             PublishOutcome::Published => done.push(id),
-            PublishOutcome::Retained(why) => drop(round.kept.get_or_insert(why)),
+            PublishOutcome::Retained(why) => drop(batch.retained.get_or_insert(why)),
             PublishOutcome::InFlight => in_flight.push(id),
             PublishOutcome::Later => postponed.push(id),
             PublishOutcome::Postponed => {
                 postponed.push(id);
-                round.postponed.push(topic.into_owned());
+                batch.postponed.push(topic.into_owned());
             }
             PublishOutcome::Parked(reason) => {
                 // The row stays for operators to see (fsck), and no relay takes it again.
@@ -121,7 +121,7 @@ async fn settle(
                     .set((outbox::parked_at.eq(diesel::dsl::now), outbox::park_reason.eq(&reason)))
                     .execute(conn)
                     .await?;
-                round.parked.push((file_id, reason));
+                batch.parked.push((file_id, reason));
             }
         }
     }
@@ -133,11 +133,11 @@ async fn settle(
                 .await?;
         }
     }
-    round.published = done.len();
+    batch.published = done.len();
     if !done.is_empty() {
         diesel::delete(outbox::table.filter(outbox::id.eq_any(done))).execute(conn).await?;
     }
-    Ok(round)
+    Ok(batch)
 }
 
 impl Outbox<'_> {
@@ -174,19 +174,19 @@ impl Outbox<'_> {
                     }
                     let handles = rows.iter().map(OutboxRow::handle).collect::<Vec<_>>();
                     // Published inside the transaction: if the process dies before the commit, the rows are there and unlocked again.
-                    settle(conn, handles.into_iter().zip(publish(rows).await)).await
+                    apply(conn, handles.into_iter().zip(publish(rows).await)).await
                 })
                 .await
             })
             .await
     }
 
-    /// What became of rows that were published without taking them from the table.
+    /// Applies the outcomes of rows that were published without taking them from the table.
     pub async fn apply_outcomes(
         self,
         outcomes: Vec<(RowHandle, PublishOutcome)>,
     ) -> Result<RelayBatch, DbError> {
-        self.db.run(async move |conn| settle(conn, outcomes.into_iter()).await).await
+        self.db.run(async move |conn| apply(conn, outcomes.into_iter()).await).await
     }
 
     /// Records above `after` that are parked or were written before `before`, in order.

@@ -277,8 +277,8 @@ fn tls_failure(error: &std::io::Error) -> DbError {
     DbError::Unavailable(format!("error performing TLS handshake: {text}{hint}"))
 }
 
-/// Why, in one line, and where it is a matter of encryption, which setting to look at. Holds no part of the connection
-/// string but names.
+/// Describes a failure in one line, with the setting to look at if it concerns encryption. Of the connection string it
+/// holds names only.
 pub(in crate::db) fn cause(error: &tokio_postgres::Error, is_encrypted: bool) -> DbError {
     if let Some(answer) = error.as_db_error() {
         let message = answer.message();

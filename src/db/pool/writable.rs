@@ -122,7 +122,7 @@ impl Db {
 }
 
 impl DbError {
-    /// What an operator has to do, where that is known. Holds no address and no text of the server.
+    /// Returns what an operator has to do, where that is known. Holds no address and no text of the server.
     pub fn finding(&self) -> Option<String> {
         let text = match self {
             Self::ReadOnly => {

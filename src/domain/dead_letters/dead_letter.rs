@@ -15,7 +15,7 @@ use crate::domain::{Attempt, DeadLetterId, FileId, Result, Timestamp};
 pub enum DeadLetterState {
     /// It is to be replayed or discarded.
     Open,
-    /// What it asked for was asked for again.
+    /// Its file was requested again, or its record published again.
     Replayed,
     /// Nothing more is to be done about it.
     Discarded,
@@ -40,7 +40,7 @@ impl DeadLetterState {
     }
 }
 
-/// Where the record lay that could not be processed.
+/// Position of the record that could not be processed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Origin {
     pub topic: String,
@@ -53,14 +53,14 @@ pub struct Origin {
 pub struct DeadLetter {
     pub id: DeadLetterId,
     pub state: DeadLetterState,
-    /// Why the record could not be processed.
+    /// Reason why the record could not be processed.
     pub error: String,
     /// The file that the value names, whether there is one or not.
     pub file_id: Option<FileId>,
     pub attempt: Option<Attempt>,
     /// `None` when the dead letter does not say.
     pub origin: Option<Origin>,
-    /// Where the dead letter itself lies, on the topic of the dead letters.
+    /// Position of the dead letter itself on its topic.
     pub partition: i32,
     pub offset: i64,
     #[serde(serialize_with = "as_text")]
@@ -74,7 +74,7 @@ pub struct DeadLetter {
     #[serde(flatten)]
     pub value: Option<Value>,
     pub received_at: Timestamp,
-    /// When it was replayed or discarded.
+    /// Time at which it was replayed or discarded.
     pub settled_at: Option<Timestamp>,
 }
 

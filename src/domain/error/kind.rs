@@ -76,7 +76,7 @@ impl ErrorKind {
     }
 }
 
-/// Who has to act so that the same request can succeed.
+/// Party that has to act so that the same request can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The client: the same request will never succeed.

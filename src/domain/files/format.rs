@@ -1,4 +1,4 @@
-//! What kinds of file can be made. A new one is a variant here and a file in `generators/`.
+//! Formats that files can have. A new one is a variant here and a file in `generators/`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How many files stand where, and how long the oldest one has been waiting.
+//! Number of files in each status, and the age of the oldest unfinished one.
 
 use serde::{Deserialize, Serialize};
 

@@ -51,7 +51,7 @@ impl Status {
     }
 }
 
-/// Why a file's status may change.
+/// Change of a file's status, named by its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transition {
     /// A worker announced that it started the current attempt.
@@ -154,7 +154,7 @@ pub enum Decision {
     Ignore(IgnoreReason),
 }
 
-/// Why a message changed nothing.
+/// Reason why a message changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IgnoreReason {
     /// It belongs to an attempt that has been superseded.
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    /// What one attempt's worker may say: maybe that it started, then at most one outcome.
+    /// Messages that one attempt's worker may publish: maybe a start, then at most one outcome.
     fn outcomes() -> impl Strategy<Value = Vec<Option<Transition>>> {
         proptest::collection::vec(
             proptest::option::of(prop_oneof![Just(Transition::Complete), Just(Transition::Fail)]),

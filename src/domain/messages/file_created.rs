@@ -7,7 +7,7 @@ use super::{MessageError, topics};
 use crate::domain::strict_json::Members;
 use crate::domain::{Attempt, FileId, Timestamp};
 
-/// What a worker reports of an attempt.
+/// Outcome that a worker reports of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

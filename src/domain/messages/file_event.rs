@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::files::status::Transition;
 use crate::domain::{Attempt, EventId, File, FileId, Format, Status, Timestamp};
 
-/// What happened.
+/// Type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum EventType {
     #[serde(rename = "file.requested")]

@@ -4,7 +4,7 @@ use super::topics;
 use crate::domain::strict_json::{Members, WrongType, without_bom};
 use crate::domain::{Attempt, FileId};
 
-/// Why a record's value can't be used. Such a record goes to the dead letters.
+/// Reason why a record's value can't be used. Such a record is dead-lettered.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     #[error("the record has no value")]

@@ -53,7 +53,7 @@ pub(super) struct ReadAhead {
 #[derive(Debug)]
 pub(super) struct Entries {
     pub sorted: BTreeSet<String>,
-    /// Whether nothing comes after them.
+    /// True if nothing comes after them.
     pub is_complete: bool,
     /// Number of changes of the store before they were read.
     pub changes: u64,

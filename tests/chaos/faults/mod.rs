@@ -19,7 +19,7 @@ use crate::stage::Stage;
 /// Faults that were injected, and the time until the next file was completed.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Done {
-    /// How often each kind of fault began.
+    /// Number of times that each kind of fault began.
     pub faults: BTreeMap<&'static str, u64>,
     /// From each heal to the next file that was completed, in milliseconds.
     pub recoveries: BTreeMap<&'static str, Vec<u64>>,

@@ -45,7 +45,7 @@ impl Answer {
         self.response.status == Some(status)
     }
 
-    /// Whether the outcome is known: no time-out and no server error.
+    /// Tells whether the outcome is known: no time-out and no server error.
     fn is_clear(&self) -> bool {
         self.response.status.is_some_and(|status| status < 500 && status != 408)
     }

@@ -28,7 +28,7 @@ struct FollowUp {
     due: Instant,
     number: u64,
     id: i64,
-    /// Whether it is the second step, such as the retry after a cancel.
+    /// True if it is the second step, such as the retry after a cancel.
     is_second: bool,
 }
 

@@ -34,7 +34,7 @@ pub enum Step {
         title: String,
         #[serde(default)]
         description: Option<String>,
-        /// Whether it is valid; otherwise it must be refused.
+        /// True if it is valid; otherwise it must be refused.
         good: bool,
     },
     /// The same POST is about to be sent again.
@@ -46,13 +46,13 @@ pub enum Step {
         /// Id in a 201.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<i64>,
-        /// How a 201 differs from what was asked for.
+        /// Difference between a 201 and the request.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wrong: Option<String>,
     },
     /// An action on a file is about to be requested.
     Action { serve: usize, id: i64, action: Action },
-    /// What became of the action.
+    /// Outcome of the action.
     ActionAnswer {
         id: i64,
         action: Action,

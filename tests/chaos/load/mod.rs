@@ -36,8 +36,8 @@ pub struct Plan {
     pub concurrency: usize,
     /// New requests per second, of all clients together. `None`: as fast as they are answered.
     pub rate: Option<u32>,
-    /// What request n looks like and what is done to its file depends on this and n alone. Loads that share a journal
-    /// or a database must have different ones.
+    /// Seed of the load: with it, the number of a request decides its content and what is done to its file. Loads that
+    /// share a journal or a database must have different ones.
     pub seed: u64,
     /// File that is appended to.
     pub journal: PathBuf,
@@ -113,7 +113,7 @@ impl Load {
         self.shared.client.tally.lock().expect("no counter panics").counts()
     }
 
-    /// Whether every request has its answer, or none will begin and those under way have theirs.
+    /// Tells whether every request has its answer, or none will begin and those under way have theirs.
     pub fn is_done(&mut self) -> bool {
         while self.clients.try_join_next().is_some() {}
         self.clients.is_empty()

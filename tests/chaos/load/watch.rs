@@ -66,7 +66,7 @@ impl Watch {
         Self { eyes, readers: tasks }
     }
 
-    /// So far.
+    /// Returns what the readers have seen by now.
     pub fn watched(&self) -> Watched {
         self.eyes.watched.lock().expect("no reader panics").clone()
     }
@@ -108,7 +108,7 @@ impl Seen {
         (self.attempt, self.rank)
     }
 
-    /// Whether `self` must not be seen after `before`.
+    /// Tells whether `self` must not be seen after `before`.
     fn goes_back_from(&self, before: &Self) -> bool {
         self.how_far() < before.how_far()
             // Of an attempt's outcomes the first one stands.

@@ -93,7 +93,7 @@ fn options(seed: u64, bug: Bug, planted: bool, program: &Path) -> Options {
     }
 }
 
-/// Whether the verifier reports what is altered after a clean run, and nothing else.
+/// Tells whether the verifier reports what is altered after a clean run, and nothing else.
 pub async fn self_test(seed: u64, folder: &Path) -> bool {
     let options = Options {
         setup: Setup::new(seed),
@@ -123,7 +123,7 @@ pub async fn self_test(seed: u64, folder: &Path) -> bool {
     trials.iter().all(|trial| trial.passed)
 }
 
-/// Whether each of them was caught and, with `controls`, the same run without it was clean.
+/// Tells whether each of them was caught and, with `controls`, the same run without it was clean.
 pub async fn run(seed: u64, bugs: &[Bug], controls: bool, folder: &Path) -> bool {
     let mut lines = Vec::new();
     let mut good = true;

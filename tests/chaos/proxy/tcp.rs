@@ -22,11 +22,11 @@ pub struct TcpProxy {
     _ports: Ports,
 }
 
-/// How the proxy treats every connection, those that there are and those to come.
+/// Treatment of every connection through the proxy, present and future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Pass,
-    /// What comes through takes this much longer, either way. Order is kept.
+    /// Delays bytes by this much, either way. Order is kept.
     Delay(Duration),
     /// Nothing comes through either way, ends of connections neither; clients can still connect. What was sent
     /// meanwhile comes through afterwards.

@@ -33,7 +33,7 @@ pub struct Stage {
     complaints: Mutex<Vec<Violation>>,
 }
 
-/// What the roles are started with.
+/// Options that the roles are started with.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub seed: u64,

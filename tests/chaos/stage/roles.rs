@@ -347,7 +347,7 @@ impl State {
         kill(Pid::from_raw(pid), signal).is_ok()
     }
 
-    /// Whether the process has ended since the last call.
+    /// Tells whether the process has ended since the last call.
     fn reap(&mut self, name: &str) -> bool {
         let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) else {
             return false;

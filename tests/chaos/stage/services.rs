@@ -165,7 +165,7 @@ impl Services {
         rows.unwrap_or_default().iter().map(|row| row.get(0)).collect()
     }
 
-    /// When files were created and completed, in seconds since the oldest was created; unfinished ones are left out.
+    /// Reads when files were created and completed, in seconds since the oldest was created; unfinished ones are left out.
     pub async fn completions(&self) -> Vec<(f64, f64)> {
         const SQL: &str = "SELECT
             extract(epoch FROM f.created_at - (SELECT min(created_at) FROM files))::float8,

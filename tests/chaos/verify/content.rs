@@ -32,7 +32,7 @@ pub fn key(id: i64, title: &str, created_at_ms: i64) -> String {
     format!("files/{id}_{}_{created_at_ms}.txt", if slug.is_empty() { "untitled" } else { slug })
 }
 
-/// Whether a worker may name this as the object of file `id`.
+/// Tells whether a worker may name this as the object of file `id`.
 pub fn may_be_of(id: i64, bucket: &str, location: &str) -> bool {
     let name = location.strip_prefix(&format!("s3://{bucket}/files/{id}_")).unwrap_or_default();
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);

@@ -33,7 +33,7 @@ struct DeadLetter {
     is_empty: bool,
     /// File and attempt that the value names.
     named: Option<(i64, i32)>,
-    /// Whether it can be parsed: another delivery of it may have been handled.
+    /// True if it can be parsed: another delivery of it may have been handled.
     is_readable: bool,
 }
 

@@ -35,7 +35,7 @@ pub struct Entry {
     pub from: Option<Status>,
     pub to: Status,
     pub attempt: i32,
-    /// Whether it names a worker.
+    /// True if it names a worker.
     pub by_worker: bool,
 }
 
@@ -133,12 +133,12 @@ pub fn check_client_transitions(id: i64, entries: &[Entry], sent: &SentRequest, 
     compare("delete", deletes, count(Transition::Deleted), deletes.done.min(1));
 }
 
-/// Whether it failed without a result: its deadline passed, or its request could not be published.
+/// Tells whether it failed without a result: its deadline passed, or its request could not be published.
 pub fn failed_without_result(entries: &[Entry]) -> bool {
     transitions(entries).any(|(entry, transition)| transition == Some(Transition::Failed) && !entry.by_worker)
 }
 
-/// Whether its request was published again without a client's retry.
+/// Tells whether its request was published again without a client's retry.
 pub fn was_republished(entries: &[Entry]) -> bool {
     transitions(entries).any(|(_, transition)| transition == Some(Transition::Republished))
 }

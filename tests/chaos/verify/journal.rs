@@ -12,7 +12,7 @@ pub struct SentRequest {
     pub title: String,
     pub key: Option<String>,
     pub description: Option<Digest>,
-    /// Whether it is valid.
+    /// True if it is valid.
     pub good: bool,
     /// Every id that a 201 named, once.
     pub ids: Vec<i64>,
@@ -28,7 +28,7 @@ pub struct SentRequest {
 /// Transitions of one kind that clients asked for.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct ClientTransitions {
-    /// How often it may have happened: every request that was not clearly refused.
+    /// Number of times that it may have happened: every request that was not clearly refused.
     pub possible: u32,
     /// Answered 2xx.
     pub done: u32,

@@ -62,7 +62,7 @@ pub struct Counted {
     pub took: Duration,
 }
 
-/// Why something could not be read.
+/// Reason why something could not be read.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Waits until nothing is left to do: no unfinished file, outbox and `object_removals` empty, no lag of any group.

@@ -53,7 +53,7 @@ fn rings<'a>(files: &[&'a str], sources: &[Source]) -> Vec<Vec<&'a str>> {
     (0..files.len()).filter_map(ring).collect()
 }
 
-/// Which file uses which others, by their numbers.
+/// Files that each file uses, by their numbers.
 fn edges(sources: &[Source]) -> BTreeMap<usize, BTreeSet<usize>> {
     // Of two roots, `lib.rs` and `main.rs`, either will do: a root has everything below it.
     let modules: HashMap<&[String], usize> =
@@ -96,7 +96,7 @@ fn declared_at(path: &[String], named: &HashMap<&[String], &Target>) -> Option<V
     Some(path)
 }
 
-/// Whether one of them is the other, or stands above it.
+/// Tells whether one of them is the other, or stands above it.
 fn is_family(one: &[String], other: &[String]) -> bool {
     one.starts_with(other) || other.starts_with(one)
 }

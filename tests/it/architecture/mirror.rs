@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::offenders::{Offences, assert_known};
 
-/// What the product is about: the same word in every tree, in the URL and in the name of the table.
+/// Nouns of the product: the same word in every tree, in the URL and in the name of the table.
 const NOUNS: [&str; 15] = [
     "files",
     "dead_letters",

@@ -39,7 +39,7 @@ pub fn assert_known(name: &str, found: &Offences) {
     );
 }
 
-/// What is wrong and not in the list, and what is in the list and no longer wrong.
+/// Returns what is wrong and not in the list, and what is in the list and no longer wrong.
 fn differences(known: &BTreeSet<&str>, found: &Offences) -> Vec<String> {
     let new = found.iter().filter(|(entry, _)| !known.contains(entry.as_str()));
     let gone = known.iter().filter(|entry| !found.contains_key(**entry));

@@ -1,4 +1,4 @@
-//! What one source file declares and which paths it names, test code left out.
+//! Declarations of one source file and the paths that it names, without test code.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub struct Source {
     /// Modules in files of their own that exist under `#[cfg(test)]` only.
     pub test_modules: Vec<Vec<String>>,
     pub paths: Vec<(Target, usize)>,
-    /// What its `use` lines give a name to: the path of the name, and what it stands for.
+    /// Names that its `use` lines give: the path of each name, and what it stands for.
     pub named: Vec<(Vec<String>, Target)>,
 }
 
@@ -70,7 +70,7 @@ struct Written {
     parts: Vec<String>,
     /// Starts with `::`, so it names a crate.
     is_global: bool,
-    /// Where it is written.
+    /// Position in the source.
     module: Vec<String>,
     /// The name that a `use` gives it.
     alias: Option<String>,

@@ -38,7 +38,7 @@ const INSIDE: [&str; 11] = [
     "127.0.0.1:",
 ];
 
-/// Whether it was done; otherwise it must be 503 with `Retry-After` and without internals.
+/// Tells whether it was done; otherwise it must be 503 with `Retry-After` and without internals.
 fn is_done(answer: &Answer) -> bool {
     let text = answer.text();
     if matches!(answer.status, 200 | 201) {

@@ -168,7 +168,7 @@ async fn a_request_too_large_to_be_published_fails_its_file_and_those_behind_it_
 
     // One round, with the facts of all six.
     let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
-    assert_eq!((round.taken, round.postponed.len(), round.kept), (12, 0, None));
+    assert_eq!((round.taken, round.postponed.len(), round.retained), (12, 0, None));
     assert_eq!(asked_for(&roles).await, behind);
     let failed = roles.file(first.id).await;
     assert_eq!(failed.status, Status::Failed);

@@ -28,7 +28,7 @@ async fn make_topics_without_replicas(kafka: &Own, prefix: &str) {
     futures_util::future::join_all(make).await;
 }
 
-/// Whether the file's results and events belong to the lost broker's partition.
+/// Tells whether the file's results and events belong to the lost broker's partition.
 fn is_stuck(id: FileId) -> bool {
     partition_for(Some(id.0.to_string().as_bytes()), &AtomicUsize::new(0), 3) == 2
 }

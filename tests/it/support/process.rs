@@ -146,7 +146,7 @@ impl Process {
         links.filter_map(inode).collect()
     }
 
-    /// Whether every thread has stopped.
+    /// Tells whether every thread has stopped.
     pub fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         // pid (name) state …

@@ -17,7 +17,7 @@ pub struct Ledger(Arc<watch::Sender<Book>>);
 
 #[derive(Default)]
 pub struct Book {
-    /// How often each value was handled.
+    /// Number of times that each value was handled.
     pub handled: BTreeMap<Bytes, u32>,
     /// Partitions by worker.
     pub owned: BTreeMap<usize, BTreeSet<i32>>,

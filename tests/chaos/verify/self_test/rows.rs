@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Failure, SelfTest, Trial};
 use crate::verify::drained;
 
-/// What is broken, by which statements, and the checks that must report it. `$one`, `$other` and `$cancelled` are files.
+/// Defects, the statements that make them, and the checks that must report them. `$one`, `$other` and `$cancelled` are files.
 const TRIALS: [(&str, &str, &[&str]); 22] = [
     (
         "a row is gone",

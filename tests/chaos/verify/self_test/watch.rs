@@ -17,7 +17,7 @@ use crate::load::watch::Watch;
 use crate::load::{Load, Plan};
 use crate::verify::content::{content, sha256};
 
-/// What the service does wrong, from its second answer about a file on.
+/// Defect of the fake service, from its second answer about a file on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Defect {
     Nothing,
@@ -30,7 +30,7 @@ enum Defect {
     OtherBytes,
     OtherDigest,
     ObjectMissing,
-    /// Which is no defect.
+    /// No defect.
     Unavailable,
 }
 

@@ -29,7 +29,7 @@ pub struct S3Proxy {
     _ports: Ports,
 }
 
-/// What happens to the requests that are hit.
+/// Treatment of the requests that are hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum S3Mode {
     Pass,
@@ -111,7 +111,7 @@ impl S3Proxy {
         *self.shared.mode.lock().unwrap() = (mode, Share::Next(count));
     }
 
-    /// How many requests were hit so far.
+    /// Returns the number of requests that were hit so far.
     pub fn hits(&self) -> u64 {
         self.shared.hits.load(Relaxed)
     }
@@ -204,7 +204,7 @@ impl Shared {
         Ok(self.client.request(request).await?.map(Either::Left))
     }
 
-    /// What the bucket says to that, should it not be 200. A whole object that is there stays: to lose what was kept is
+    /// Stores half of an object and answers as the store does. A whole object that is there stays: losing stored bytes is
     /// another fault, which no worker can see.
     async fn store_half(&self, path: &str, body: &Bytes) -> Answer {
         let key = self.key(path).unwrap_or_default();
