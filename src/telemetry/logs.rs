@@ -65,7 +65,7 @@ impl Log for Demoting {
 }
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let (time, style) = (out.timestamp_millis(), out.default_level_style(record.level()));
+    let (time, style) = (Timestamp::now(), out.default_level_style(record.level()));
     write!(out, "[{time} {style}{:<5}{style:#} ", record.level())?;
     let mut line = Escaped(out);
     let written = write!(line, "{}] {}", record.target(), record.args())
