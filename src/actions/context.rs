@@ -9,6 +9,7 @@ use super::create_queue::{self, CreateRequest};
 use super::query_cache::QueryCache;
 use super::topic_settings::TopicFindings;
 use crate::broker::Broker;
+use crate::config::EventsConfig;
 use crate::db::Db;
 use crate::domain::{Page, PageRequest, Stats};
 use crate::storage::Storage;
@@ -20,6 +21,7 @@ pub struct ServeContext {
     pub db: Db,
     pub broker: Arc<dyn Broker>,
     pub storage: Storage,
+    pub events: EventsConfig,
     /// Time after its creation within which a file must have a terminal status.
     pub file_deadline: Duration,
     /// Woken when outbox rows have committed that anybody may publish.
@@ -35,7 +37,7 @@ pub struct ServeContext {
 }
 
 impl ServeContext {
-    /// Makes the context, and the queue that the job `commit_requests` empties.
+    /// Makes the context with the default of `events`, and the queue that the job `commit_requests` empties.
     pub fn new(
         db: Db,
         broker: Arc<dyn Broker>,
@@ -47,6 +49,7 @@ impl ServeContext {
             db,
             broker,
             storage,
+            events: EventsConfig::default(),
             file_deadline,
             outbox: Arc::default(),
             removals: Arc::default(),
@@ -83,13 +86,18 @@ impl Default for SilentDependencies {
 #[derive(Clone)]
 pub struct DeadLettersContext {
     pub db: Db,
+    pub events: EventsConfig,
     /// Time from republishing a file's request to the file's deadline.
     pub file_deadline: Duration,
 }
 
 impl ServeContext {
     pub fn dead_letters(&self) -> DeadLettersContext {
-        DeadLettersContext { db: self.db.clone(), file_deadline: self.file_deadline }
+        DeadLettersContext {
+            db: self.db.clone(),
+            events: self.events.clone(),
+            file_deadline: self.file_deadline,
+        }
     }
 }
 

@@ -8,11 +8,20 @@ use crate::domain::messages::file_created::FileResult;
 use crate::domain::messages::{headers, topics};
 use crate::domain::{Error, EventId, Result};
 
-/// Every record of ours carries these.
-pub(crate) fn headers(event_id: EventId) -> Headers {
+/// Makes the headers of a record of ours, sorted by name.
+pub(crate) fn headers(topic: &str, event_id: EventId) -> Headers {
+    let fixed = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let event_id = Bytes::from(event_id.to_string());
+    if topic == topics::EVENTS {
+        return Headers::from([
+            (headers::CONTENT_TYPE, fixed(headers::CLOUD_EVENT)),
+            (headers::EVENT_ID, event_id),
+            (headers::SCHEMA_VERSION, fixed(headers::EVENTS_SCHEMA_VERSION)),
+        ]);
+    }
     Headers::from([
-        (headers::EVENT_ID, Bytes::from(event_id.to_string())),
-        (headers::SCHEMA_VERSION, Bytes::from_static(headers::SCHEMA_VERSION_1.as_bytes())),
+        (headers::EVENT_ID, event_id),
+        (headers::SCHEMA_VERSION, fixed(headers::SCHEMA_VERSION_1)),
     ])
 }
 
@@ -27,7 +36,7 @@ pub(crate) async fn results(
         Ok(Record {
             key: Some(Bytes::from(result.file_id.to_string())),
             value: Some(Bytes::from(value)),
-            headers: headers(Uuid::now_v7()),
+            headers: headers(topics::CREATED, Uuid::now_v7()),
         })
     };
     publish(broker, topics::CREATED, results.into_iter().map(record).collect::<Result<_>>()?).await

@@ -62,10 +62,10 @@ struct Chosen {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let DeadLettersSettings { database, file_deadline } = DeadLettersSettings::read(&mut env);
+    let DeadLettersSettings { database, events, file_deadline } = DeadLettersSettings::read(&mut env);
     env.finish()?;
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
-    let ctx = DeadLettersContext { db, file_deadline };
+    let ctx = DeadLettersContext { db, events, file_deadline };
     match args.verb {
         Verb::List { state, limit, output } => list(&ctx, state, limit, output).await,
         Verb::Show { id, output } => show(&ctx, id, output).await,

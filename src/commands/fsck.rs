@@ -59,7 +59,7 @@ fn span(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
-    let DeadLettersSettings { database, file_deadline } = DeadLettersSettings::read(&mut env);
+    let DeadLettersSettings { database, events, file_deadline } = DeadLettersSettings::read(&mut env);
     let s3 = S3Config::read(&mut env);
     env.finish()?;
     let db = Db::new(&database.url, database.max_connections).map_err(Error::from)?;
@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let watch = |stage, done, total| progress.show(stage, done, total);
     let mut report = fsck::verify(&db, &storage, options, &watch).await?;
     if args.repair {
-        let terms = RepairOptions { before, deadline: file_deadline };
+        let terms = RepairOptions { before, deadline: file_deadline, events };
         repair::repair(&db, &storage, &mut report, terms, &watch).await?;
     }
     progress.end();

@@ -15,7 +15,7 @@ use crate::actions::{ServeContext, files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::roles::dead_letters_group;
-use crate::config::{Env, HttpConfig, RetentionConfig, ServeSettings};
+use crate::config::{Env, EventsConfig, HttpConfig, RetentionConfig, ServeSettings};
 use crate::consumer::handlers::dead_letters::DeadLetterHandler;
 use crate::consumer::handlers::file_created::FileCreatedHandler;
 use crate::consumer::{Settings, runner};
@@ -105,7 +105,8 @@ impl Serve {
         listening: Option<oneshot::Sender<SocketAddr>>,
     ) -> CommandResult {
         let Self { http, db, broker, storage, .. } = self;
-        let (ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
+        let (mut ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
+        ctx.events = EventsConfig::at(&http.outer);
         let state = AppState::new(ctx.clone(), Handle::current(), stop.clone(), OuterAddress::new(&http));
         let client_errors = Arc::clone(&state.client_errors);
         let (server, address) = server::bind(&http, state, descriptors::raise())

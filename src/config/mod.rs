@@ -6,6 +6,7 @@ pub mod effective;
 pub mod embedded;
 pub mod encryption;
 pub mod env;
+pub mod events;
 #[cfg(feature = "chaos")]
 pub mod faults;
 pub mod http;
@@ -26,6 +27,7 @@ pub use database::DatabaseConfig;
 pub use database_url::DatabaseTarget;
 pub use embedded::EmbeddedConfig;
 pub use env::{ConfigError, Env};
+pub use events::EventsConfig;
 pub use http::HttpConfig;
 pub use kafka::KafkaConfig;
 pub use outer::OuterConfig;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::worker::{read_file_deadline, read_health_socket};
 use super::{
-    DatabaseConfig, EmbeddedConfig, Env, HttpConfig, KafkaConfig, RetentionConfig, S3Config, TelemetryConfig,
-    WorkerConfig, http,
+    DatabaseConfig, EmbeddedConfig, Env, EventsConfig, HttpConfig, KafkaConfig, RetentionConfig, S3Config,
+    TelemetryConfig, WorkerConfig, http,
 };
 
 /// Default Kafka client id of `serve`.
@@ -135,13 +135,18 @@ impl MigrateSettings {
 /// Settings of `filesys dead-letters`, which is a tool and no role.
 pub struct DeadLettersSettings {
     pub database: DatabaseConfig,
+    pub events: EventsConfig,
     pub file_deadline: Duration,
 }
 
 impl DeadLettersSettings {
     /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
-        Self { database: DatabaseConfig::read(env), file_deadline: read_file_deadline(env) }
+        Self {
+            database: DatabaseConfig::read(env),
+            events: EventsConfig::read(env),
+            file_deadline: read_file_deadline(env),
+        }
     }
 }
 

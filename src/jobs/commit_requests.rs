@@ -113,7 +113,10 @@ async fn commit(
         let file = new.to_file(id, now);
         rows.push(NewFileRow {
             deadline_at: now.plus(ctx.file_deadline),
-            messages: vec![transition::request(&file)?, transition::event(&file, EventType::Requested)?],
+            messages: vec![
+                transition::request(&file)?,
+                transition::event(&file, EventType::Requested, &ctx.events)?,
+            ],
             file: file.clone(),
             key: key.clone(),
         });

@@ -11,7 +11,7 @@ use crate::telemetry::Outage;
 pub async fn run(ctx: ServeContext, interval: Duration, stop: CancellationToken) {
     let outage = Outage::new("deadlines not checked", "deadlines are checked again");
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-        match files::expire(&ctx.db).await {
+        match files::expire(&ctx.db, &ctx.events).await {
             Ok(_) => outage.works(),
             Err(error) => outage.fails(error.chain()),
         }

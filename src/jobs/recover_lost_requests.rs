@@ -166,7 +166,7 @@ async fn republish(ctx: &ServeContext, candidates: Candidates) -> Result<usize> 
     let ids: Vec<FileId> = candidates.keys().copied().collect();
     let mut count = 0;
     for ids in ids.chunks(BATCH) {
-        count += transition::transition_each(&ctx.db, ids.to_vec(), |file| {
+        count += transition::transition_each(&ctx.db, &ctx.events, ids.to_vec(), |file| {
             if candidates.get(&file.id) != Some(&file.revision()) {
                 return None;
             }

@@ -283,7 +283,7 @@ async fn publish(broker: &dyn Broker, rows: Vec<OutboxRow>) -> (Vec<PublishOutco
         let record = Record {
             value: Some(row.message.value().clone()),
             key: row.message.key,
-            headers: publish::headers(row.message.event_id),
+            headers: publish::headers(&row.message.topic, row.message.event_id),
         };
         by_topic.entry(row.message.topic).or_default().push((index, handle, record));
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::actions::files::transition::{self, Details};
+use crate::actions::files::transition::{self, ChangeContext, Details};
 use crate::actions::{DeadLettersContext, Guard};
 use crate::db::dead_letters::Resolution;
 use crate::db::outbox::OutboxMessage;
@@ -16,7 +16,6 @@ use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::topics;
 use crate::domain::{
     Attempt, DeadLetter, DeadLetterId, DeadLetterState, Error, ErrorCode, File, FileId, Result, Status,
-    Timestamp,
 };
 
 /// Outcome of a replay.
@@ -60,7 +59,7 @@ pub async fn replay_if(
     id: DeadLetterId,
     guard: Guard<DeadLetter>,
 ) -> Result<Replayed> {
-    let deadline = ctx.file_deadline;
+    let (deadline, events) = (ctx.file_deadline, ctx.events.clone());
     let resolved = ctx.db.dead_letters().resolve(id, move |dead_letter, file, now| {
         if dead_letter.state == DeadLetterState::Replayed {
             return (None, guard.check(&dead_letter).map(|()| Replayed::Before));
@@ -68,7 +67,10 @@ pub async fn replay_if(
         let seen = guard.check(&dead_letter);
         let is_request = dead_letter.origin.as_ref().is_some_and(|origin| origin.topic == topics::CREATE);
         let planned = match file.filter(|_| is_request) {
-            Some(file) => request_file_again(&dead_letter, file, now, deadline),
+            Some(file) => {
+                let context = ChangeContext { now, events: &events };
+                request_file_again(&dead_letter, file, deadline, &context)
+            }
             None => republish_record(dead_letter),
         };
         match planned {
@@ -87,11 +89,16 @@ pub async fn replay_if(
 type Plan = Result<(Resolution, Replayed)>;
 
 /// A request for a file that is there.
-fn request_file_again(dead_letter: &DeadLetter, mut file: File, now: Timestamp, deadline: Duration) -> Plan {
+fn request_file_again(
+    dead_letter: &DeadLetter,
+    mut file: File,
+    deadline: Duration,
+    context: &ChangeContext<'_>,
+) -> Plan {
     let done = resolution(DeadLetterState::Replayed);
     if let Decision::Apply(to) = evaluate(file.state(), Transition::Retry, None) {
         let details = Details { deadline: Some(deadline), ..Details::default() };
-        let change = Some(transition::apply(&mut file, Transition::Retry, to, now, details)?);
+        let change = Some(transition::apply(context, &mut file, Transition::Retry, to, details)?);
         let replayed = Replayed::AskedAgain { file_id: file.id, attempt: file.attempt };
         return Ok((Resolution { change, ..done }, replayed));
     }

@@ -2,6 +2,7 @@
 
 use super::transition::transition_all;
 use crate::actions::ServeContext;
+use crate::config::EventsConfig;
 use crate::db::Db;
 use crate::domain::files::status::Transition;
 use crate::domain::{FileId, Result};
@@ -9,7 +10,7 @@ use crate::domain::{FileId, Result};
 const BATCH: i64 = 500;
 
 /// Fails every unfinished file whose deadline has passed. Returns their number.
-pub async fn expire(db: &Db) -> Result<usize> {
+pub async fn expire(db: &Db, events: &EventsConfig) -> Result<usize> {
     let mut count = 0;
     loop {
         let ids = db.files().past_deadline(BATCH).await?;
@@ -17,7 +18,8 @@ pub async fn expire(db: &Db) -> Result<usize> {
             return Ok(count);
         }
         count +=
-            transition_all(db, ids, Transition::Expire, Some("not finished before its deadline")).await?;
+            transition_all(db, events, ids, Transition::Expire, Some("not finished before its deadline"))
+                .await?;
     }
 }
 
@@ -25,7 +27,7 @@ pub async fn expire(db: &Db) -> Result<usize> {
 pub(crate) async fn fail_unpublishable(ctx: &ServeContext, files: Vec<(FileId, String)>) -> Result<()> {
     for (id, reason) in files {
         let text = format!("its request could not be published: {reason}");
-        transition_all(&ctx.db, vec![id], Transition::Fail, Some(&text)).await?;
+        transition_all(&ctx.db, &ctx.events, vec![id], Transition::Fail, Some(&text)).await?;
     }
     Ok(())
 }

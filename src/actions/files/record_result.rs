@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::compare_result::{self, Compared};
-use super::transition::{self, Details};
+use super::transition::{self, ChangeContext, Details};
 use crate::actions::{ServeContext, batch};
 use crate::db::files::Transitions;
 use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::messages::file_created::{FileResult, Outcome};
 use crate::domain::text::has_visible;
-use crate::domain::{Error, ErrorCode, File, FileId, Result, Timestamp};
+use crate::domain::{Error, ErrorCode, File, FileId, Result};
 use crate::faults;
 use crate::storage::object_keys;
 
@@ -51,8 +51,10 @@ async fn record(ctx: &ServeContext, results: &[&Compared]) -> Result<Vec<Result<
     ids.sort_unstable();
     ids.dedup();
     let bucket = ctx.storage.bucket_name();
-    let (answers, removes) =
-        ctx.db.files().transition(ids, |files, now| decide(files, results, &bucket, now)).await?;
+    let changed = ctx.db.files().transition(ids, |files, now| {
+        decide(files, results, &bucket, &ChangeContext { now, events: &ctx.events })
+    });
+    let (answers, removes) = changed.await?;
     faults::point!(ResultsRecorded);
     if removes {
         ctx.removals.notify_one();
@@ -81,7 +83,7 @@ fn clean(text: &str, max_chars: usize) -> String {
 type Recorded = (Transitions, (Vec<Result<()>>, bool));
 
 /// Also tells whether objects are to be removed.
-fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp) -> Recorded {
+fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, context: &ChangeContext<'_>) -> Recorded {
     let mut files: BTreeMap<FileId, File> = files.into_iter().map(|file| (file.id, file)).collect();
     let mut moves = Transitions::default();
     let answers = results
@@ -101,7 +103,9 @@ fn decide(files: Vec<File>, results: &[&Compared], bucket: &str, now: Timestamp)
                 return Err(refusal.copy());
             }
             match decision {
-                Decision::Apply(next) => moves.changes.push(transition::apply(file, by, next, now, details(result))?),
+                Decision::Apply(next) => {
+                    moves.changes.push(transition::apply(context, file, by, next, details(result))?);
+                }
                 Decision::Ignore(why) => {
                     log::info!(file_id = result.file_id.0, result:? = result.status, why:? = why; "result ignored");
                     // An object that the row may never name: kept if it does by then.

@@ -17,7 +17,7 @@ pub async fn republish_unfinished(ctx: &ServeContext) -> Result<usize> {
         let ids = ctx.db.files().unfinished_after(topics::CREATE, after, BATCH).await?;
         let Some(last) = ids.last() else { break };
         after = *last;
-        count += transition_all(&ctx.db, ids, Transition::Republish, None).await?;
+        count += transition_all(&ctx.db, &ctx.events, ids, Transition::Republish, None).await?;
     }
     if count > 0 {
         log::info!(files = count; "unfinished files republished");

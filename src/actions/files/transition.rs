@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::get;
 use crate::actions::{Guard, ServeContext};
+use crate::config::EventsConfig;
 use crate::db::Db;
 use crate::db::files::{Change, Transitions};
 use crate::db::outbox::OutboxMessage;
@@ -33,6 +34,13 @@ pub(crate) struct Details {
     pub deadline: Option<Duration>,
 }
 
+/// Time of the transaction that changes files, and how its events are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChangeContext<'a> {
+    pub now: Timestamp,
+    pub events: &'a EventsConfig,
+}
+
 /// Makes a move that a person asks for and gives the file as it is afterwards. One that was made already changes
 /// nothing and is no error; one that the status does not allow is a `Conflict`. The guard is asked about a move that is
 /// possible.
@@ -43,7 +51,7 @@ pub(crate) async fn request_transition(
     details: Details,
     guard: Guard<File>,
 ) -> Result<File> {
-    let bucket = ctx.storage.bucket_name();
+    let (bucket, events) = (ctx.storage.bucket_name(), ctx.events.clone());
     let changed = ctx.db.files().transition(vec![id], move |files, now| {
         let Some(mut file) = files.into_iter().next() else { return (Transitions::default(), Ok(None)) };
         let decision = evaluate(file.state(), by, None);
@@ -58,7 +66,8 @@ pub(crate) async fn request_transition(
                 // What is made once more may get another name than another program gave it.
                 let goes = by == Transition::Delete || (by == Transition::Remake && object != key_of(&file));
                 let removals = if goes { vec![(id, object)] } else { Vec::new() };
-                match apply(&mut file, by, to, now, details.clone()) {
+                let context = ChangeContext { now, events: &events };
+                match apply(&context, &mut file, by, to, details.clone()) {
                     Ok(change) => (Transitions { changes: vec![change], removals }, Ok(Some(file))),
                     Err(error) => (Transitions::default(), Err(error)),
                 }
@@ -77,17 +86,19 @@ pub(crate) async fn request_transition(
 /// Makes the same transition of each file whose status allows it, without a caller. Returns their number.
 pub(super) async fn transition_all(
     db: &Db,
+    events: &EventsConfig,
     ids: Vec<FileId>,
     by: Transition,
     error: Option<&str>,
 ) -> Result<usize> {
     let details = Details { error: error.map(str::to_owned), ..Details::default() };
-    transition_each(db, ids, |_| Some((by, details.clone()))).await
+    transition_each(db, events, ids, |_| Some((by, details.clone()))).await
 }
 
 /// Makes the transition that `choose` names for each file whose status allows it. Returns their number.
 pub(crate) async fn transition_each(
     db: &Db,
+    events: &EventsConfig,
     ids: Vec<FileId>,
     choose: impl Fn(&File) -> Option<(Transition, Details)> + Send + Sync,
 ) -> Result<usize> {
@@ -95,7 +106,7 @@ pub(crate) async fn transition_each(
         let change = |mut file: File| {
             let (by, details) = choose(&file)?;
             let Decision::Apply(to) = evaluate(file.state(), by, None) else { return None };
-            Some(apply(&mut file, by, to, now, details))
+            Some(apply(&ChangeContext { now, events }, &mut file, by, to, details))
         };
         match files.into_iter().filter_map(change).collect::<Result<Vec<Change>>>() {
             Ok(changes) => {
@@ -129,12 +140,13 @@ fn key_of(file: &File) -> String {
 
 /// Moves `file` to where the decision says and tells what to commit for it.
 pub(crate) fn apply(
+    context: &ChangeContext<'_>,
     file: &mut File,
     by: Transition,
     to: State,
-    now: Timestamp,
     details: Details,
 ) -> Result<Change> {
+    let ChangeContext { now, events } = *context;
     let from = file.status;
     // Before its title is erased.
     let potential_orphan = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
@@ -157,7 +169,7 @@ pub(crate) fn apply(
         level, file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
         "file updated"
     );
-    let mut messages = vec![event(file, EventType::of(by))?];
+    let mut messages = vec![event(file, EventType::of(by), events)?];
     if by.raises_attempt() {
         messages.push(request(file)?);
     }
@@ -195,8 +207,9 @@ pub(crate) fn request(file: &File) -> Result<OutboxMessage> {
 }
 
 /// Makes the event, keyed by file so that the events of one file keep their order.
-pub(crate) fn event(file: &File, event_type: EventType) -> Result<OutboxMessage> {
+pub(crate) fn event(file: &File, event_type: EventType, config: &EventsConfig) -> Result<OutboxMessage> {
     let id = Uuid::now_v7();
     let key = Bytes::from(file.id.to_string());
-    OutboxMessage::json(id, topics::EVENTS, Some(key), &FileEvent::new(id, event_type, file), file.id)
+    let event = FileEvent::new(id, event_type, file, &config.base_url);
+    OutboxMessage::json(id, topics::EVENTS, Some(key), &event, file.id)
 }

@@ -8,6 +8,7 @@ use super::report::Subject;
 use super::{Finding, Kind, Report, Stage, Watch};
 use crate::actions::files;
 use crate::actions::files::transition::{self, Details};
+use crate::config::EventsConfig;
 use crate::db::Db;
 use crate::db::files::ObjectReference;
 use crate::domain::files::status::Transition;
@@ -22,12 +23,13 @@ enum Outcome {
     Left(String),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RepairOptions {
     /// Objects that are younger stay.
     pub before: Timestamp,
     /// Time from republishing a file's request to the file's deadline.
     pub deadline: Duration,
+    pub events: EventsConfig,
 }
 
 struct Repairer<'a> {
@@ -40,6 +42,7 @@ struct Repairer<'a> {
     refusal: Option<&'static str>,
     /// Time from republishing a file's request to the file's deadline.
     deadline: Duration,
+    events: EventsConfig,
 }
 
 /// Tries to repair each listed finding and records the outcome in it. `Unavailable` when PostgreSQL or S3 is away;
@@ -51,14 +54,14 @@ pub async fn repair(
     terms: RepairOptions,
     watch: Watch<'_>,
 ) -> Result<()> {
-    let RepairOptions { before, deadline } = terms;
+    let RepairOptions { before, deadline, events } = terms;
     let bucket = storage.bucket_name();
     let last = db.files().last_id().await?;
     let orphans = report.count(Kind::OrphanObject).found;
     let refusal = foreign(orphans, report.named);
-    let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal, deadline };
+    let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal, deadline, events };
     if report.count(Kind::OverdueFile).found > 0 {
-        files::expire(db).await?;
+        files::expire(db, &repairer.events).await?;
     }
     let total = report.findings.len() as u64;
     let mut findings = std::mem::take(&mut report.findings);
@@ -170,7 +173,7 @@ impl Repairer<'_> {
     /// Requests the file again, as the next attempt: another program may have made its object.
     async fn request_again(&self, id: FileId, key: &str) -> Result<Outcome> {
         let (bucket, deadline) = (self.bucket.clone(), self.deadline);
-        let requested = transition::transition_each(self.reads.db, vec![id], |file| {
+        let requested = transition::transition_each(self.reads.db, &self.events, vec![id], |file| {
             let details = Details { deadline: Some(deadline), ..Details::default() };
             names(&bucket, file, key).then_some((Transition::Remake, details))
         });

@@ -43,7 +43,7 @@ impl OuterConfig {
     }
 }
 
-fn read_base_url(env: &mut Env) -> Option<BaseUrl> {
+pub(super) fn read_base_url(env: &mut Env) -> Option<BaseUrl> {
     let text = env.described(BASE_URL, "URL with http or https")?;
     BaseUrl::parse(&text)
         .map_err(|problems| {

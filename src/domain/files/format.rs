@@ -28,6 +28,13 @@ impl Format {
         }
     }
 
+    /// Returns the kind of its files, as events name it.
+    pub const fn file_type(self) -> &'static str {
+        match self {
+            Self::Txt => "text",
+        }
+    }
+
     /// Parses the name that the API uses.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)

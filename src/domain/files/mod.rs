@@ -1,5 +1,6 @@
 //! Files: the record, requests for new ones, status and transitions, history, lists.
 
+pub mod download_name;
 pub mod file;
 pub mod format;
 pub mod history;
@@ -8,6 +9,7 @@ pub mod page;
 pub mod stats;
 pub mod status;
 
+pub use download_name::{DownloadName, FileName};
 pub use file::{File, Revision};
 pub use format::Format;
 pub use history::HistoryEntry;

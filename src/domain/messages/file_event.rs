@@ -1,9 +1,12 @@
-//! `file.events`: what happened to a file (docs/EVENTS.md).
+//! `file.events`: what happened to a file, as CloudEvents 1.0 in structured JSON (docs/EVENTS.md, ADR 6).
 
-use serde::Serialize;
+use std::fmt;
 
+use serde::{Serialize, Serializer};
+
+use crate::domain::files::FileName;
 use crate::domain::files::status::Transition;
-use crate::domain::{Attempt, EventId, File, FileId, Format, Status, Timestamp};
+use crate::domain::{Attempt, EventId, File, FileId, Status, Timestamp};
 
 /// Type of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,22 +21,52 @@ pub enum EventType {
     ProcessingFailed,
     #[serde(rename = "file.requested_again")]
     RequestedAgain,
+    #[serde(rename = "file.uploaded")]
+    Uploaded,
+    #[serde(rename = "file.updated")]
+    Updated,
+    #[serde(rename = "file.viewed")]
+    Viewed,
+    #[serde(rename = "file.downloaded")]
+    Downloaded,
     #[serde(rename = "file.cancelled")]
     Cancelled,
     #[serde(rename = "file.deleted")]
     Deleted,
+    #[serde(rename = "file.restored")]
+    Restored,
+    #[serde(rename = "file.expired")]
+    Expired,
+    #[serde(rename = "file.step_completed")]
+    StepCompleted,
+    #[serde(rename = "file.step_failed")]
+    StepFailed,
+    #[serde(rename = "file.quarantined")]
+    Quarantined,
+    #[serde(rename = "file.released")]
+    Released,
 }
 
 impl EventType {
     /// All types.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 17] = [
         Self::Requested,
         Self::ProcessingStarted,
         Self::ProcessingCompleted,
         Self::ProcessingFailed,
         Self::RequestedAgain,
+        Self::Uploaded,
+        Self::Updated,
+        Self::Viewed,
+        Self::Downloaded,
         Self::Cancelled,
         Self::Deleted,
+        Self::Restored,
+        Self::Expired,
+        Self::StepCompleted,
+        Self::StepFailed,
+        Self::Quarantined,
+        Self::Released,
     ];
 
     /// Returns the type of the event that announces a transition.
@@ -49,60 +82,170 @@ impl EventType {
     }
 }
 
-/// Envelope of all events.
+/// Value of `source`. The same in every process and whatever the service's address is, so that `source` and `id` together
+/// identify an event for good.
+pub const SOURCE: &str = "filesys";
+
+/// Event: the attributes of CloudEvents, then `data`, in the order of the JSON.
 #[derive(Debug, Serialize)]
 pub struct FileEvent<'a> {
+    specversion: &'static str,
     /// The same on every copy; also the record's `event-id`.
     pub id: EventId,
+    source: &'static str,
     pub r#type: EventType,
-    /// Version of the envelope. Members may be added to a version.
-    pub version: u8,
+    #[serde(serialize_with = "as_text")]
+    subject: FileId,
     pub time: Timestamp,
-    /// 1, 2, 3, … of this file: tells order and gaps.
-    pub sequence: i64,
-    pub file: Subject<'a>,
+    dataschema: SchemaUri<'a>,
+    pub sequence: Sequence,
+    pub data: FileData<'a>,
 }
 
-/// The file's record as it was afterwards, without its description.
+/// Number of an event among those of its file: 1, 2, 3, … without gaps. In JSON it is a string of at least ten digits: the
+/// attribute `sequence` of CloudEvents is a string whose lexicographical order is the order of the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence(pub i64);
+
+impl Serialize for Sequence {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:010}", self.0))
+    }
+}
+
+/// The file as it was afterwards, with the names of the second source system.
 #[derive(Debug, Serialize)]
-pub struct Subject<'a> {
-    id: FileId,
-    title: &'a str,
+#[serde(rename_all = "camelCase")]
+pub struct FileData<'a> {
+    #[serde(serialize_with = "as_text")]
+    file_id: FileId,
+    file_name: FileName<'a>,
+    file_type: &'static str,
     status: Status,
-    s3_location: Option<&'a str>,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    format: Format,
-    content_type: &'a str,
+    uploaded_by: Option<&'a str>,
     size: Option<i64>,
+    mimetype: &'a str,
+    url: ContentUrl<'a>,
+    /// Key of the object in the bucket, while there is one.
+    storage_key: Option<&'a str>,
+    title: &'a str,
+    s3_location: Option<&'a str>,
     sha256: Option<&'a str>,
     attempt: Attempt,
     error: Option<&'a str>,
+    origin: &'static str,
+    /// Views since the last event of this type; with `file.viewed` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    views: Option<i64>,
+    /// Downloads since the last event of this type; with `file.downloaded` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downloads: Option<i64>,
 }
 
 impl<'a> FileEvent<'a> {
-    /// Makes the event that this happened to the file.
-    pub fn new(id: EventId, r#type: EventType, file: &'a File) -> Self {
+    /// Makes the event that this happened to the file. `base_url` is the service's address without a final slash, empty
+    /// if it is not known.
+    pub fn new(id: EventId, r#type: EventType, file: &'a File, base_url: &'a str) -> Self {
+        let s3_location = file.s3_location.as_deref();
         Self {
+            specversion: "1.0",
             id,
+            source: SOURCE,
             r#type,
-            version: 1,
+            subject: file.id,
             time: file.updated_at,
-            sequence: file.sequence,
-            file: Subject {
-                id: file.id,
-                title: &file.title,
+            dataschema: SchemaUri { base_url },
+            sequence: Sequence(file.sequence),
+            data: FileData {
+                file_id: file.id,
+                file_name: FileName::new(&file.title, file.id, file.format.name()),
+                file_type: file.format.file_type(),
                 status: file.status,
-                s3_location: file.s3_location.as_deref(),
-                created_at: file.created_at,
-                updated_at: file.updated_at,
-                format: file.format,
-                content_type: &file.content_type,
+                uploaded_by: None,
                 size: file.size,
+                mimetype: &file.content_type,
+                url: ContentUrl { base_url, id: file.id },
+                storage_key: s3_location.and_then(key),
+                title: &file.title,
+                s3_location,
                 sha256: file.sha256.as_deref(),
                 attempt: file.attempt,
                 error: file.error.as_deref(),
+                origin: "generated",
+                views: None,
+                downloads: None,
             },
         }
+    }
+
+    /// Adds how often it happened since the last event of the same type. Types that don't count stay as they are.
+    #[must_use]
+    pub fn times(mut self, count: i64) -> Self {
+        match self.r#type {
+            EventType::Viewed => self.data.views = Some(count),
+            EventType::Downloaded => self.data.downloads = Some(count),
+            EventType::Requested
+            | EventType::ProcessingStarted
+            | EventType::ProcessingCompleted
+            | EventType::ProcessingFailed
+            | EventType::RequestedAgain
+            | EventType::Uploaded
+            | EventType::Updated
+            | EventType::Cancelled
+            | EventType::Deleted
+            | EventType::Restored
+            | EventType::Expired
+            | EventType::StepCompleted
+            | EventType::StepFailed
+            | EventType::Quarantined
+            | EventType::Released => {}
+        }
+        self
+    }
+}
+
+/// Writes an id as a string, which is how the second source system has it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+fn as_text<S: Serializer>(id: &FileId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+/// Returns the key of an `s3://bucket/key`.
+fn key(location: &str) -> Option<&str> {
+    Some(location.strip_prefix("s3://")?.split_once('/')?.1)
+}
+
+/// Address of the schema of `data`: below the service's own address, or a name where that is not known. `dataschema` must be
+/// an absolute URI.
+#[derive(Debug, Clone, Copy)]
+struct SchemaUri<'a> {
+    base_url: &'a str,
+}
+
+impl fmt::Display for SchemaUri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.base_url {
+            "" => f.write_str("urn:filesys:schemas:file.events.data"),
+            base_url => write!(f, "{base_url}/schemas/file.events.data"),
+        }
+    }
+}
+
+impl Serialize for SchemaUri<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Address of the content: absolute, or a path where the service's address is not known.
+#[derive(Debug, Clone, Copy)]
+struct ContentUrl<'a> {
+    base_url: &'a str,
+    id: FileId,
+}
+
+impl Serialize for ContentUrl<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/files/{}/content", self.base_url, self.id))
     }
 }

@@ -1,10 +1,13 @@
 //! Tests of reading records, including those of other programs.
 
+use serde_json::Value;
+
 use super::file_create::CreateFile;
 use super::file_created::{FileResult, Outcome};
-use super::{MessageError, named_file};
-use crate::domain::files::Format;
-use crate::domain::{Attempt, FileId};
+use super::file_event::Sequence;
+use super::{EventType, FileEvent, MessageError, named_file};
+use crate::domain::files::{File, Format, NewFile, Status};
+use crate::domain::{Attempt, EventId, FileId, Timestamp};
 
 #[test]
 fn the_source_systems_members_are_enough() {
@@ -152,4 +155,65 @@ fn a_result_is_written_as_the_contract_shows_it() {
         serde_json::to_string(&result).unwrap(),
         r#"{"fileId":42,"title":"t","s3Location":null,"status":"failed","error":"why","timestamp":"2026-01-04T12:00:00.000Z","attempt":3}"#
     );
+}
+
+fn completed_file() -> File {
+    let mut file = NewFile::new(Some("Q&A: 1/2"), None, None).unwrap().to_file(FileId(42), Timestamp::now());
+    file.status = Status::Completed;
+    file.s3_location = Some("s3://bucket/files/42_q_a_1_2_1.txt".to_owned());
+    (file.size, file.sha256, file.sequence) = (Some(182), Some("ab".to_owned()), 3);
+    file.updated_at = "2026-01-03T00:00:01.500Z".parse().unwrap();
+    file
+}
+
+#[test]
+fn an_event_is_a_compact_cloud_event_with_these_members_in_this_order() {
+    let file = completed_file();
+    let event = FileEvent::new(EventId::nil(), EventType::ProcessingCompleted, &file, "");
+    assert_eq!(
+        serde_json::to_string(&event).unwrap(),
+        concat!(
+            r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000000","source":"filesys","#,
+            r#""type":"file.processing_completed","subject":"42","time":"2026-01-03T00:00:01.500Z","#,
+            r#""dataschema":"urn:filesys:schemas:file.events.data","sequence":"0000000003","#,
+            r#""data":{"fileId":"42","fileName":"Q&A_ 1_2.txt","fileType":"text","status":"completed","#,
+            r#""uploadedBy":null,"size":182,"mimetype":"text/plain; charset=utf-8","url":"/files/42/content","#,
+            r#""storageKey":"files/42_q_a_1_2_1.txt","title":"Q&A: 1/2","#,
+            r#""s3Location":"s3://bucket/files/42_q_a_1_2_1.txt","sha256":"ab","attempt":1,"error":null,"#,
+            r#""origin":"generated"}}"#,
+        )
+    );
+}
+
+#[test]
+fn addresses_in_an_event_are_absolute_where_the_service_knows_its_own() {
+    let file = completed_file();
+    let event = FileEvent::new(EventId::nil(), EventType::Deleted, &file, "https://files.example/x");
+    let event = serde_json::to_value(&event).unwrap();
+    assert_eq!(event["dataschema"], "https://files.example/x/schemas/file.events.data");
+    assert_eq!(event["data"]["url"], "https://files.example/x/files/42/content");
+}
+
+#[test]
+fn only_types_that_count_have_a_number() {
+    let file = completed_file();
+    let data = |event_type| {
+        let event = FileEvent::new(EventId::nil(), event_type, &file, "").times(5);
+        serde_json::to_value(&event).unwrap()["data"].clone()
+    };
+    for event_type in EventType::ALL {
+        let data = data(event_type);
+        let views = (event_type == EventType::Viewed).then_some(5);
+        let downloads = (event_type == EventType::Downloaded).then_some(5);
+        assert_eq!(
+            (data.get("views").and_then(Value::as_i64), data.get("downloads").and_then(Value::as_i64)),
+            (views, downloads)
+        );
+    }
+}
+
+#[test]
+fn sequences_are_ordered_as_texts() {
+    let text = |number| serde_json::to_value(Sequence(number)).unwrap().as_str().unwrap().to_owned();
+    assert!(text(9) < text(10) && text(99_999) < text(100_000) && text(1) < text(9_999_999_999));
 }

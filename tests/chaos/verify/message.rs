@@ -99,23 +99,29 @@ pub fn result(value: Option<&[u8]>) -> Result<FileResult, String> {
     Ok(FileResult { file_id: file_id(&object)?, attempt, outcome, location })
 }
 
+/// Parses an event, which is a CloudEvent in structured JSON.
 pub fn file_event(value: Option<&[u8]>) -> Result<FileEvent, String> {
     let object = object(value)?;
-    let file = object.get("file").and_then(Value::as_object).ok_or("file")?;
+    let data = object.get("data").and_then(Value::as_object).ok_or("data")?;
     let text = |of: &Map<String, Value>, name: &'static str| {
         of.get(name).and_then(Value::as_str).map(str::to_owned).ok_or(name)
     };
+    if text(&object, "specversion")? != "1.0" || text(&object, "source")? != "filesys" {
+        return Err("specversion or source".to_owned());
+    }
+    let sequence = text(&object, "sequence")?;
+    let file_id = text(&object, "subject")?;
+    if text(data, "fileId")? != file_id {
+        return Err("fileId".to_owned());
+    }
+    let attempt = data.get("attempt").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok());
     Ok(FileEvent {
         id: text(&object, "id")?,
         kind: text(&object, "type")?,
-        sequence: object.get("sequence").and_then(Value::as_i64).ok_or("sequence")?,
-        file_id: file.get("id").and_then(Value::as_i64).ok_or("file.id")?,
-        status: text(file, "status")?,
-        attempt: file
-            .get("attempt")
-            .and_then(Value::as_i64)
-            .and_then(|n| i32::try_from(n).ok())
-            .ok_or("file.attempt")?,
+        sequence: sequence.parse().ok().filter(|_| sequence.len() == 10).ok_or("sequence")?,
+        file_id: file_id.parse().map_err(|_| "subject")?,
+        status: text(data, "status")?,
+        attempt: attempt.ok_or("attempt")?,
     })
 }
 

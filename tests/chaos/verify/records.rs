@@ -114,7 +114,9 @@ impl TopicChecker<'_> {
     async fn read_events(&mut self) -> Result<(), Failure> {
         let read = |place, record: Record| {
             let event = header(&record, "event-id").map(str::to_owned);
-            (place, event, message::file_event(record.value.as_deref()))
+            let is_cloud_event = header(&record, "content-type") == Some("application/cloudevents+json");
+            let read = message::file_event(record.value.as_deref());
+            (place, event, if is_cloud_event { read } else { Err("content-type".to_owned()) })
         };
         // By file, in the order of the sequence.
         let mut told: HashMap<i64, Vec<Option<Uuid>>> = HashMap::new();

@@ -229,7 +229,7 @@ async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_publishe
     let statuses = "SELECT count(*) FROM files WHERE status = 'pending'";
     assert_eq!(roles.database.one::<i64>(statuses).await, WAITING);
     connection.execute("UPDATE files SET deadline_at = now() WHERE title = 'file 1'", &[]).await.unwrap();
-    assert_eq!(files::expire(&roles.ctx.db).await.unwrap(), 1);
+    assert_eq!(files::expire(&roles.ctx.db, &roles.ctx.events).await.unwrap(), 1);
     let why: String = roles.database.one("SELECT error FROM files WHERE title = 'file 1'").await;
     assert_eq!(why, "not finished before its deadline");
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use filesys::domain::EventType;
-use filesys::domain::messages::{headers, topics};
+use filesys::domain::messages::topics;
 use filesys::jobs::relay_outbox;
 use serde_json::{Value, json};
 
+use crate::support::records::header;
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
@@ -15,13 +16,16 @@ async fn events(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
     let mut events: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for delivery in roles.records(topics::EVENTS).await {
         let event: Value = serde_json::from_slice(delivery.record.value.as_deref().unwrap()).unwrap();
-        let id = event["file"]["id"].as_i64().unwrap();
-        assert_eq!(delivery.record.key.as_deref(), Some(id.to_string().as_bytes()));
-        assert_eq!(delivery.record.headers.get(headers::EVENT_ID).unwrap(), event["id"].as_str().unwrap());
+        let id = event["subject"].as_str().unwrap();
+        assert_eq!(delivery.record.key.as_deref(), Some(id.as_bytes()));
+        assert_eq!(header(&delivery, "event-id"), event["id"]);
+        assert_eq!(header(&delivery, "content-type"), "application/cloudevents+json");
+        assert_eq!(header(&delivery, "schema-version"), "2");
+        let id = id.parse().unwrap();
         events.entry(id).or_default().push(event);
     }
     for of_one in events.values_mut() {
-        of_one.sort_by_key(|event| event["sequence"].as_i64());
+        of_one.sort_by_key(|event| event["sequence"].as_str().unwrap().to_owned());
     }
     events
 }
@@ -31,7 +35,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_completed_file_publishes_three_events_in_one_envelope() {
+async fn a_completed_file_publishes_three_cloud_events() {
     let roles = Roles::new().await.with_intake().with_relay().with_worker().await.with_results().await;
     let id = roles.request("titled").await.id;
     let published = eventually("three events are published", async || {
@@ -42,14 +46,24 @@ async fn a_completed_file_publishes_three_events_in_one_envelope() {
     assert_eq!(types(&published), ["file.requested", "file.processing_started", "file.processing_completed"]);
     let file = roles.file(id).await;
     for (sequence, event) in (1..).zip(&published) {
-        assert_eq!((&event["version"], &event["sequence"]), (&json!(1), &json!(sequence)));
-        assert_eq!(event["file"]["title"], "titled");
-        assert!(event["file"].get("description").is_none());
-        assert_eq!(event["time"], event["file"]["updated_at"]);
+        assert_eq!((&event["specversion"], &event["source"]), (&json!("1.0"), &json!("filesys")));
+        assert_eq!(event["sequence"], format!("000000000{sequence}"));
+        assert_eq!(event["dataschema"], "urn:filesys:schemas:file.events.data");
+        let data = &event["data"];
+        assert_eq!((&data["fileId"], &data["title"]), (&json!(id.to_string()), &json!("titled")));
+        assert_eq!((&data["fileName"], &data["fileType"]), (&json!("titled.txt"), &json!("text")));
+        assert_eq!((&data["origin"], &data["uploadedBy"]), (&json!("generated"), &json!(null)));
+        assert_eq!(data["url"], format!("/files/{id}/content"));
+        assert!(data.get("description").is_none() && data.get("views").is_none(), "{data}");
     }
-    assert_eq!(published[0]["file"]["status"], "pending");
-    assert_eq!(published[2]["file"]["sha256"], json!(file.sha256));
-    assert_eq!(published[2]["file"]["s3_location"], json!(file.s3_location));
+    assert_eq!(published[0]["data"]["status"], "pending");
+    assert_eq!(published[0]["data"]["storageKey"], json!(null));
+    assert_eq!(published[2]["time"], json!(file.updated_at));
+    let data = &published[2]["data"];
+    assert_eq!((&data["sha256"], &data["size"]), (&json!(file.sha256), &json!(file.size)));
+    let location = file.s3_location.unwrap();
+    assert_eq!(data["s3Location"], json!(location));
+    assert!(location.ends_with(&format!("/{}", data["storageKey"].as_str().unwrap())), "{data}");
     roles.stop().await;
 }
 

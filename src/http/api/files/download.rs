@@ -9,8 +9,8 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::download_name::DownloadName;
 use crate::actions::files;
+use crate::domain::files::DownloadName;
 use crate::domain::{ByteRange, Error, ErrorCode, File, Result};
 use crate::http::AppState;
 use crate::http::error::{HttpError, HttpResult};

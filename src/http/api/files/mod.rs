@@ -5,7 +5,6 @@ mod cancel;
 mod create;
 mod delete;
 mod download;
-mod download_name;
 mod get;
 mod list;
 mod retry;

@@ -77,7 +77,7 @@ async fn events(test: &mut SelfTest<'_>, writer: &LogWriter) -> Result<(), Failu
     test.next("an event has two ids", &["event-twice"]).await;
     writer.append(EVENTS, altered(&own, "type", json!("file.deleted"))?).await?;
     test.next("an event tells another change", &["event-differs"]).await;
-    writer.append(EVENTS, altered(&own, "sequence", json!(99))?).await?;
+    writer.append(EVENTS, altered(&own, "sequence", json!("0000000099"))?).await?;
     test.next("an event tells a change that never was", &["event-without-change"]).await;
     writer.append(EVENTS, record(POISON, &[])).await?;
     test.next("an event can't be read", &["event-unreadable"]).await;

@@ -1,12 +1,18 @@
 //! Names of downloads, made from the title, the file's id and its extension, for any file system.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
 use crate::domain::{FileId, text};
 
 /// Maximum length of a name. Most file systems allow 255 bytes, of which browsers need some for ` (1)` and `.crdownload`.
 const MAX_BYTES: usize = 240;
 
 /// Name of a download in the two forms of `Content-Disposition`.
-pub(super) struct DownloadName {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadName {
     /// Value of `filename*`, which browsers use.
     pub full: String,
     /// Value of `filename`, which other clients use: ASCII without anything that must be escaped. It contains the id where it
@@ -15,15 +21,12 @@ pub(super) struct DownloadName {
 }
 
 impl DownloadName {
+    /// Makes the name of a file with this title.
     pub fn new(title: &str, id: FileId, extension: &str) -> Self {
         let stem = stem(title);
+        let max_stem = max_stem(extension);
         let without_title = || format!("file-{id}");
-        let max_stem = MAX_BYTES - extension.len() - 1;
-        let full = match stem.as_str() {
-            stem if !text::has_visible(stem) => without_title(),
-            stem if stem.len() > max_stem => with_id(stem, id, max_stem),
-            stem => stem.to_owned(),
-        };
+        let full = full_stem(&stem, id, max_stem);
         let ascii = ascii(&stem);
         let ascii = match ascii.as_str() {
             ascii if !ascii.bytes().any(|b| b.is_ascii_alphanumeric()) => without_title(),
@@ -34,19 +37,72 @@ impl DownloadName {
     }
 }
 
+/// Name of a file as it is shown: `full` of its [`DownloadName`], without allocation where the title needs no change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileName<'a> {
+    stem: Cow<'a, str>,
+    extension: &'a str,
+}
+
+impl<'a> FileName<'a> {
+    /// Makes the name of a file with this title.
+    pub fn new(title: &'a str, id: FileId, extension: &'a str) -> Self {
+        let max_stem = max_stem(extension);
+        let stem = match stem(title) {
+            Cow::Borrowed(stem) => full_stem(stem, id, max_stem),
+            Cow::Owned(stem) => Cow::Owned(full_stem(&stem, id, max_stem).into_owned()),
+        };
+        Self { stem, extension }
+    }
+}
+
+impl fmt::Display for FileName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.stem, self.extension)
+    }
+}
+
+impl Serialize for FileName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+const fn max_stem(extension: &str) -> usize {
+    MAX_BYTES - extension.len() - 1
+}
+
+/// Returns the stem of the full name, which is never empty and never too long.
+fn full_stem(stem: &str, id: FileId, max_stem: usize) -> Cow<'_, str> {
+    match stem {
+        stem if !text::has_visible(stem) => Cow::Owned(format!("file-{id}")),
+        stem if stem.len() > max_stem => Cow::Owned(with_id(stem, id, max_stem)),
+        stem => Cow::Borrowed(stem),
+    }
+}
+
 /// Removes from the title what a file system, a shell or a reader could misunderstand.
-fn stem(title: &str) -> String {
+fn stem(title: &str) -> Cow<'_, str> {
+    if title.chars().all(|c| clean(c) == Some(c))
+        && !title.starts_with(['.', ' ', '-', '~'])
+        && !title.ends_with(['.', ' '])
+        && !is_reserved(title)
+    {
+        return Cow::Borrowed(title);
+    }
     let cleaned: String = title.chars().filter_map(clean).collect();
     // Leading dots hide a file; Windows drops dots and spaces at the end.
     let trimmed = cleaned.trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']);
     // A dash begins an option of a command, a tilde the name of a home directory.
     let is_special = trimmed.starts_with(['-', '~']) || is_reserved(trimmed);
-    if is_special { format!("_{trimmed}") } else { trimmed.to_owned() }
+    Cow::Owned(if is_special { format!("_{trimmed}") } else { trimmed.to_owned() })
 }
 
 /// Returns the character that stands in its place, or `None` if it is removed.
 fn clean(c: char) -> Option<char> {
     match c {
+        // Most characters of most titles: no need to look up their category.
+        ' ' | 'a'..='z' | 'A'..='Z' | '0'..='9' => Some(c),
         '/' | '\\' | '<' | '>' | ':' | '"' | '|' | '?' | '*' => Some('_'),
         c if c.is_control() || text::is_noncharacter(c) => Some('_'),
         '\u{2028}' | '\u{2029}' => Some(' '),
@@ -60,14 +116,17 @@ fn clean(c: char) -> Option<char> {
 
 /// Tells whether Windows reserves the name for a device, whatever its extension.
 fn is_reserved(stem: &str) -> bool {
-    let base = stem.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
-    let port = ["COM", "LPT"].iter().find_map(|port| base.strip_prefix(port));
+    let base = stem.split('.').next().unwrap_or_default().trim_end();
+    let is_device =
+        ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].iter().any(|name| base.eq_ignore_ascii_case(name));
     let is_digit = |rest: &str| {
         let mut digits = rest.chars();
         digits.next().is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c)) && digits.next().is_none()
     };
-    matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
-        || port.is_some_and(is_digit)
+    let is_port = base.split_at_checked(3).is_some_and(|(port, rest)| {
+        (port.eq_ignore_ascii_case("COM") || port.eq_ignore_ascii_case("LPT")) && is_digit(rest)
+    });
+    is_device || is_port
 }
 
 /// Replaces each run of characters that are not allowed in `filename` by one `_`.
@@ -100,6 +159,7 @@ mod tests {
 
     fn names(title: &str) -> (String, String) {
         let DownloadName { full, ascii } = DownloadName::new(title, FileId(7), "txt");
+        assert_eq!(FileName::new(title, FileId(7), "txt").to_string(), full);
         (full, ascii)
     }
 
