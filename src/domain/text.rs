@@ -22,6 +22,15 @@ pub fn decomposed(text: &str) -> Option<String> {
     (decomposed != text).then_some(decomposed)
 }
 
+/// The text with its accents and other combining marks removed, and compatibility characters replaced (form KD).
+pub fn without_marks(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text.into();
+    }
+    let is_mark = |c: &char| c.general_category_group() == GeneralCategoryGroup::Mark;
+    text.nfkd().filter(|c| !is_mark(c)).collect::<String>().into()
+}
+
 /// The text without white space and byte order marks at its ends, normalized.
 pub fn trimmed(text: &str) -> Cow<'_, str> {
     normalized(text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK))

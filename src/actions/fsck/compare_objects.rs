@@ -18,14 +18,16 @@ use crate::storage::{ListedObject, ListingProgress, Stored, object_keys};
 const UPLOAD_PAGES_MAX: u32 = 10_000;
 
 impl Verifier<'_> {
-    /// Every object below `files/`. Returns the files whose object was seen.
+    /// Compares every object with a prefix of filesys. Returns the files whose object was seen.
     pub(super) async fn objects(&mut self) -> Result<SeenIds> {
         let mut seen = SeenIds::default();
         let mut sampler = Sampler::new(self.options.seed);
         let mut undigested = 0_u64;
-        let (mut from, mut progress): (Option<String>, _) = (None, ListingProgress::default());
-        loop {
-            let page = self.reads.page(from.as_deref()).await?;
+        let mut progress = ListingProgress::default();
+        let mut prefixes = object_keys::PREFIXES.into_iter();
+        let mut position = prefixes.next().map(|prefix| (prefix, None));
+        while let Some((prefix, from)) = position {
+            let page = self.reads.page(prefix, from.as_deref()).await?;
             progress.note(&page)?;
             self.report.objects += page.objects.len() as u64;
             let objects = self.owned(page.objects);
@@ -61,10 +63,10 @@ impl Verifier<'_> {
                 Checksums::All => self.contents(contents, None).await?,
             }
             (self.watch)(Stage::Objects, self.report.objects, self.expected);
-            from = page.next;
-            if from.is_none() {
-                break;
-            }
+            position = match page.next {
+                Some(next) => Some((prefix, Some(next))),
+                None => prefixes.next().map(|prefix| (prefix, None)),
+            };
         }
         let sample = sampler.take();
         let size = sample.len() as u64;
@@ -115,16 +117,27 @@ impl Verifier<'_> {
         self.look_again(gone).await
     }
 
-    /// Uploads in parts, of whichever worker.
+    /// Reports uploads in parts that were begun long ago, of whichever process.
     pub(super) async fn uploads(&mut self) -> Result<()> {
+        for prefix in object_keys::PREFIXES {
+            if let Some(why) = self.uploads_below(prefix).await? {
+                self.report.notes.push(why.to_owned());
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports those of keys that begin with `prefix`; returns why not all were looked at.
+    async fn uploads_below(&mut self, prefix: &str) -> Result<Option<&'static str>> {
         let (mut from, mut pages) = (None, 0);
         loop {
             pages += 1;
-            let page = store(|| self.reads.storage.list_uploads(object_keys::PREFIX, from.as_ref())).await?;
+            let page = store(|| self.reads.storage.list_uploads(prefix, from.as_ref())).await?;
             let Some(page) = page else {
-                let note = "this store can't list uploads in parts: abandoned ones were not looked for";
-                self.report.notes.push(note.to_owned());
-                return Ok(());
+                return Ok(Some(
+                    "this store can't list uploads in parts: abandoned ones were not looked for",
+                ));
             };
             for upload in page.uploads.into_iter().filter(|upload| upload.started < self.options.before) {
                 let id = object_keys::owner(&self.bucket, &upload.key);
@@ -136,11 +149,9 @@ impl Verifier<'_> {
             match page.next {
                 Some(next) if pages < UPLOAD_PAGES_MAX => from = Some(next),
                 Some(_) => {
-                    let note = "there are more unfinished uploads than are looked at in one run";
-                    self.report.notes.push(note.to_owned());
-                    return Ok(());
+                    return Ok(Some("there are more unfinished uploads than are looked at in one run"));
                 }
-                None => return Ok(()),
+                None => return Ok(None),
             }
         }
     }

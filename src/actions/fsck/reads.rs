@@ -7,7 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use crate::db::files::ObjectReference;
 use crate::db::{Db, DbError};
 use crate::domain::{FileId, Result};
-use crate::storage::{ListedObject, ObjectPage, Storage, StorageError, Stored, object_keys};
+use crate::storage::{ListedObject, ObjectPage, Storage, StorageError, Stored};
 
 /// Both sides of the comparison. Reads only.
 #[derive(Clone, Copy)]
@@ -17,8 +17,8 @@ pub(super) struct Reads<'a> {
 }
 
 impl Reads<'_> {
-    pub async fn page(&self, from: Option<&str>) -> Result<ObjectPage> {
-        Ok(store(|| self.storage.list_objects(object_keys::PREFIX, from)).await?)
+    pub async fn page(&self, prefix: &str, from: Option<&str>) -> Result<ObjectPage> {
+        Ok(store(|| self.storage.list_objects(prefix, from)).await?)
     }
 
     pub async fn head(&self, key: &str) -> Result<Option<ListedObject>> {

@@ -82,7 +82,11 @@ async fn everything_that_is_planted_is_found_and_nothing_is_changed() {
     for (_, key) in &orphans {
         roles.bucket.put(key, b"x").await;
     }
-    for key in [&second, "files/4000000_x_1.txt", "files/note.txt", "files/deep/a b+é.txt", "outside.txt"] {
+    let uploaded = ["uploads/anonymous/4000001/x.txt.tail-1", "uploads/x.txt"];
+    for key in [&second, "files/4000000_x_1.txt", "files/note.txt", "files/deep/a b+é.txt", "outside.txt"]
+        .into_iter()
+        .chain(uploaded)
+    {
         roles.bucket.put(key, b"x").await;
     }
     sql(
@@ -112,6 +116,8 @@ async fn everything_that_is_planted_is_found_and_nothing_is_changed() {
         ("orphan_object", Some(cancelled), &orphans[1].1),
         ("orphan_object", Some(lost), &orphans[3].1),
         ("orphan_object", Some(filesys::domain::FileId(4_000_000)), "files/4000000_x_1.txt"),
+        ("orphan_object", Some(filesys::domain::FileId(4_000_001)), uploaded[0]),
+        ("unknown_object", None, uploaded[1]),
         ("unknown_object", None, "files/note.txt"),
         ("unknown_object", None, "files/deep/a b+é.txt"),
         ("waiting_removal", Some(deleted), &orphans[2].1),
@@ -125,7 +131,7 @@ async fn everything_that_is_planted_is_found_and_nothing_is_changed() {
     expected.sort();
     assert_eq!(run.findings(), expected);
     assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("16 findings"), "{}", run.stderr);
+    assert!(run.stderr.contains("18 findings"), "{}", run.stderr);
     let notes = run.document["notes"].to_string();
     assert!(notes.contains("1 completed files have no SHA-256"), "{notes}");
     assert!(!notes.contains("uploads"), "{notes}");

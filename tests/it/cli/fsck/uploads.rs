@@ -58,8 +58,10 @@ async fn serve(mut client: TcpStream, store: String, uploads: Arc<Mutex<Vec<(&'s
     let _ = client.write_all(answer.as_bytes()).await;
 }
 
-/// Lists one upload in each page.
+/// Lists the uploads with the prefix that the query names, one in each page.
 fn listing(uploads: &[(&str, &str)], line: &str) -> String {
+    let prefix = line.split_once("prefix=").unwrap().1.split(['&', ' ']).next().unwrap().replace("%2F", "/");
+    let uploads: Vec<_> = uploads.iter().filter(|(key, _)| key.starts_with(&prefix)).collect();
     let place = uploads.iter().position(|(_, id)| line.contains(&format!("upload-id-marker={id}")));
     let place = place.map_or(0, |place| place + 1);
     let Some((key, id)) = uploads.get(place) else { return "<ListMultipartUploadsResult/>".to_owned() };
@@ -76,7 +78,12 @@ fn listing(uploads: &[(&str, &str)], line: &str) -> String {
 async fn abandoned_uploads_are_found_and_aborted_and_young_ones_left() {
     let (roles, files) = completed(&["a"]).await;
     let store = roles.bucket.config.endpoint.clone().unwrap();
-    let planted = vec![("files/7_x_1.txt", "one"), ("files/8_x_1.txt", "young"), ("files/movie.mp4", "two")];
+    let planted = vec![
+        ("files/7_x_1.txt", "one"),
+        ("files/8_x_1.txt", "young"),
+        ("files/movie.mp4", "two"),
+        ("uploads/a/9/x.txt", "three"),
+    ];
     let front = Front::of(&store, planted).await;
     let mut env = env(&roles.database, &roles.bucket);
     env.retain(|(name, _)| *name != "S3_ENDPOINT");
@@ -84,13 +91,17 @@ async fn abandoned_uploads_are_found_and_aborted_and_young_ones_left() {
 
     let found = fsck(&["--output", "json"], env.clone()).await;
     let upload = |id: Option<i64>, key: &str| ("abandoned_upload".to_owned(), id, key.to_owned());
-    let expected = vec![upload(None, "files/movie.mp4"), upload(Some(7), "files/7_x_1.txt")];
+    let expected = vec![
+        upload(None, "files/movie.mp4"),
+        upload(Some(7), "files/7_x_1.txt"),
+        upload(Some(9), "uploads/a/9/x.txt"),
+    ];
     assert_eq!((found.code, found.findings()), (1, expected), "{}", found.stderr);
     assert_eq!(found.document["notes"], serde_json::json!([]));
-    assert_eq!((found.number("read"), front.uploads.lock().unwrap().len()), (files.len() as u64, 3));
+    assert_eq!((found.number("read"), front.uploads.lock().unwrap().len()), (files.len() as u64, 4));
 
     let repaired = fsck(&["--output", "json", "--repair"], env.clone()).await;
-    assert_eq!((repaired.code, repaired.counts()["abandoned_upload"]), (0, (2, 2)), "{}", repaired.stderr);
+    assert_eq!((repaired.code, repaired.counts()["abandoned_upload"]), (0, (3, 3)), "{}", repaired.stderr);
     assert_eq!(*front.uploads.lock().unwrap(), [("files/8_x_1.txt", "young")]);
     assert_eq!(fsck(&["--output", "json"], env).await.code, 0);
     roles.stop().await;
