@@ -58,7 +58,7 @@ impl Storage {
                  <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
             )
         };
-        match self.client.send(Request::put("", &[], body)?).await {
+        match self.client.send(Request::put("", &[]).with_body(vec![body.into()])).await {
             Ok(_) => Ok(true),
             // Another process was quicker, or the store is still making it.
             Err(error) => self.list_one().await.map(|()| false).map_err(|_| error),

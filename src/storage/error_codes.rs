@@ -17,7 +17,7 @@ pub(super) enum ErrorClass {
     NoBucket,
     /// The object or upload does not exist.
     NotFound,
-    /// This object can never be stored, whatever the status is.
+    /// This object can never be stored, or not of these parts, whatever the status is.
     InvalidObject,
 }
 
@@ -141,6 +141,8 @@ const CODES: [(ErrorClass, &[&str]); 8] = [
             "EntityTooLarge",
             "EntityTooSmall",
             "InvalidObjectName",
+            "InvalidPart",
+            "InvalidPartOrder",
             "InvalidURI",
             "KeyTooLong",
             "KeyTooLongError",

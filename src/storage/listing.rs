@@ -64,7 +64,10 @@ impl Storage {
     }
 
     /// Sends a query about the bucket; returns status and body, whatever they are.
-    pub(super) async fn query_bucket(&self, query: &[(&str, &str)]) -> Result<(u16, Bytes), StorageError> {
+    pub(super) async fn query_bucket(
+        &self,
+        query: &[(&'static str, &str)],
+    ) -> Result<(u16, Bytes), StorageError> {
         let response = self.client.exchange(Request::get("", query)).await?;
         let status = response.status().as_u16();
         let body =

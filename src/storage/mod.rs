@@ -11,6 +11,7 @@ mod multipart;
 pub mod object_keys;
 mod objects;
 mod proof;
+mod retry;
 mod xml;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::telemetry::Outage;
 
 pub use errors::StorageError;
 pub use listing::{ListedObject, ListingProgress, ObjectPage};
-pub use multipart::{UnfinishedUpload, UploadPage};
+pub use multipart::{Part, UnfinishedUpload, UploadPage};
 pub use objects::Stored;
 
 /// Client of a bucket. Cheap to clone; connections are kept alive and shared.

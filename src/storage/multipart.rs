@@ -1,12 +1,37 @@
-//! Multipart uploads: starting, listing and aborting them.
+//! Multipart uploads: starting, parts, completing, listing and aborting them.
 
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use http::HeaderName;
+use quick_xml::escape::escape;
+use serde::{Deserialize, Serialize};
 
+use super::client::read_body;
 use super::client::request::Request;
 use super::listing::read_listing;
-use super::{Storage, StorageError, limits};
+use super::{Storage, StorageError, limits, retry, xml};
 use crate::domain::Timestamp;
+
+const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("x-amz-checksum-algorithm");
+
+/// Part of a multipart upload that the store has acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Position in the object, from 1.
+    pub number: u16,
+    /// Entity tag that the store gave the part.
+    pub etag: String,
+    /// Number of its bytes.
+    pub size: i64,
+    /// SHA-256 of its bytes, in Base64.
+    pub sha256: String,
+    /// The store has returned the checksum. Otherwise the object must be read back once it is complete.
+    pub confirmed: bool,
+}
 
 /// Multipart upload that was neither completed nor aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,21 +50,90 @@ pub struct UploadPage {
 }
 
 #[derive(Deserialize)]
-#[serde(rename = "InitiateMultipartUploadResult", rename_all = "PascalCase")]
-struct Initiated {
+#[serde(rename_all = "PascalCase")]
+struct Started {
     upload_id: String,
 }
 
+/// Answer that an upload is complete; nothing of it is needed.
+#[derive(Deserialize)]
+struct Completed {}
+
 impl Storage {
+    /// Starts an upload whose parts carry SHA-256 checksums; returns its id.
+    pub async fn start_upload(&self, key: &str, content_type: &str) -> Result<String, StorageError> {
+        let start = async {
+            let request = Request::post(key, &[("uploads", "")])
+                .with_content_type(content_type)?
+                .with_header(CHECKSUM_ALGORITHM, "SHA256")?;
+            let started: Started = self.send_for("InitiateMultipartUploadResult", request).await?;
+            Ok(started.upload_id)
+        };
+        self.track_outage(start.await)
+    }
+
+    /// Stores a part, whose digest the caller has computed; one that is sent again replaces the one before. What the
+    /// store can't do for a moment is tried again a few times, while the caller holds the bytes anyway. `NotFound` when
+    /// there is no such upload.
+    #[expect(clippy::too_many_arguments, reason = "where a part goes takes three")]
+    pub async fn put_part(
+        &self,
+        key: &str,
+        upload_id: &str,
+        number: u16,
+        pieces: &[Bytes],
+        sha256: [u8; 32],
+    ) -> Result<Part, StorageError> {
+        let put = || async {
+            let query = [("partNumber", &*number.to_string()), ("uploadId", upload_id)];
+            self.send_with_checksum(Request::put(key, &query), pieces, sha256).await
+        };
+        let confirmation = self.track_outage(retry::while_unavailable(put).await)?;
+        let size: usize = pieces.iter().map(Bytes::len).sum();
+        Ok(Part {
+            number,
+            etag: confirmation.etag,
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+            sha256: BASE64_STANDARD.encode(sha256),
+            confirmed: confirmation.is_confirmed,
+        })
+    }
+
+    /// Makes the parts, in this order, the object. `NotFound` when there is no such upload: either it was aborted, or
+    /// an earlier call has completed it and the object is there. After any other error the call can be repeated.
+    pub async fn complete_upload(
+        &self,
+        key: &str,
+        upload_id: &str,
+        parts: &[Part],
+    ) -> Result<(), StorageError> {
+        let request = Request::post(key, &[("uploadId", upload_id)])
+            .with_content_type("application/xml")?
+            .with_body(vec![completion(parts).into()])
+            .within(completion_time_limit(parts));
+        let completed = self.send_for::<Completed>("CompleteMultipartUploadResult", request).await;
+        self.track_outage(completed.map(drop))
+    }
+
     /// Starts an upload and aborts it: `Ok` when the store supports multipart uploads and permits them.
     pub async fn try_multipart(&self, key: &str) -> Result<(), StorageError> {
-        let response = self.client.send(Request::start_upload(key, "application/octet-stream")).await?;
-        let text = tokio::time::timeout(limits::REQUEST_TIMEOUT, response.text()).await;
-        let text = text.map_err(|_| StorageError::TimedOut)??;
-        let started: Initiated =
-            quick_xml::de::from_str(&text).map_err(|error| StorageError::Other(error.to_string()))?;
-        self.client.send(Request::abort_upload(key, &started.upload_id)).await?;
+        let id = self.start_upload(key, "application/octet-stream").await?;
+        self.client.send(Request::delete(key, &[("uploadId", &id)])).await?;
         Ok(())
+    }
+
+    /// Sends a request and reads the document that it is answered with. S3 may send an error with status 200, once it
+    /// has begun to answer.
+    async fn send_for<T: serde::de::DeserializeOwned>(
+        &self,
+        root: &str,
+        request: Request<'_>,
+    ) -> Result<T, StorageError> {
+        let response = self.client.send(request).await?;
+        let status = response.status().as_u16();
+        // Within the request's time limit, which includes the body.
+        let body = read_body(response, limits::MAX_ERROR_BYTES).await?;
+        xml::read(root, &body).map_err(|_| StorageError::of_response(status, &body))
     }
 
     /// Lists a page of the unfinished uploads of keys that begin with `prefix`. `None` when the store can't list them.
@@ -62,11 +156,32 @@ impl Storage {
 
     /// Aborts an upload, if there is one, so that none of its parts is left.
     pub async fn abort_upload(&self, upload: &UnfinishedUpload) -> Result<(), StorageError> {
-        match self.client.send(Request::abort_upload(&upload.key, &upload.id)).await {
+        match self.client.send(Request::delete(&upload.key, &[("uploadId", &upload.id)])).await {
             Ok(_) | Err(StorageError::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Builds the document that names the parts. Checksums are named only where the store knows them.
+fn completion(parts: &[Part]) -> String {
+    let mut text = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">".to_owned();
+    for part in parts {
+        let (number, etag) = (part.number.to_string(), escape(&part.etag));
+        text.extend(["<Part><PartNumber>", &number, "</PartNumber><ETag>", &etag, "</ETag>"]);
+        if part.confirmed {
+            text.extend(["<ChecksumSHA256>", &escape(&part.sha256), "</ChecksumSHA256>"]);
+        }
+        text.push_str("</Part>");
+    }
+    text.push_str("</CompleteMultipartUpload>");
+    text
+}
+
+fn completion_time_limit(parts: &[Part]) -> Duration {
+    let bytes: i64 = parts.iter().map(|part| part.size).fold(0, i64::saturating_add);
+    let gibibytes = u32::try_from(bytes >> 30).unwrap_or(u32::MAX);
+    limits::COMPLETE_TIMEOUT + limits::COMPLETE_TIMEOUT_PER_GIB.saturating_mul(gibibytes)
 }
 
 fn uploads_page(
@@ -121,6 +236,32 @@ impl From<UploadElement> for UnfinishedUpload {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn part(number: u16, confirmed: bool, size: i64) -> Part {
+        Part { number, etag: "\"a&b\"".to_owned(), size, sha256: "c3Vt+/=".to_owned(), confirmed }
+    }
+
+    #[test]
+    fn an_upload_is_completed_with_tags_and_the_checksums_that_the_store_knows() {
+        assert_eq!(
+            completion(&[part(1, true, 1), part(2, false, 1)]),
+            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part><PartNumber>1</PartNumber>\
+             <ETag>&quot;a&amp;b&quot;</ETag><ChecksumSHA256>c3Vt+/=</ChecksumSHA256></Part>\
+             <Part><PartNumber>2</PartNumber><ETag>&quot;a&amp;b&quot;</ETag></Part></CompleteMultipartUpload>"
+        );
+    }
+
+    #[test]
+    fn a_large_object_has_more_time_to_be_completed() {
+        assert_eq!(completion_time_limit(&[part(1, true, 8 << 20)]), limits::COMPLETE_TIMEOUT);
+        let large = [part(1, true, 3 << 30), part(2, true, 1 << 30)];
+        assert_eq!(
+            completion_time_limit(&large),
+            limits::COMPLETE_TIMEOUT + 4 * limits::COMPLETE_TIMEOUT_PER_GIB
+        );
+        let absurd = [part(1, true, i64::MAX), part(2, true, i64::MAX)];
+        assert!(completion_time_limit(&absurd) > Duration::from_hours(24));
+    }
 
     #[test]
     fn unfinished_uploads_are_read_with_and_without_what_is_optional() {

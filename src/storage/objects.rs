@@ -4,13 +4,15 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::HeaderName;
+use http::header::ETAG;
 use sha2::{Digest, Sha256};
 
 use super::client::request::Request;
 use super::listing::ListedObject;
-use super::{Storage, StorageError, hex};
+use super::{Storage, StorageError, hex, retry};
 
-const CHECKSUM: &str = "x-amz-checksum-sha256";
+const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 
 /// Size and digest that the store has confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,13 @@ pub struct Stored {
     pub size: i64,
     /// Lower-case hexadecimal.
     pub sha256: String,
+}
+
+/// Answer of a store to a body with a checksum.
+pub(super) struct Confirmation {
+    pub etag: String,
+    /// The store has returned the checksum. One that knows none returns nothing.
+    pub is_confirmed: bool,
 }
 
 impl Stored {
@@ -29,36 +38,72 @@ impl Stored {
 
 impl Storage {
     /// Stores the bytes under `key`, replacing what was there. `Ok` means that the store confirmed size and SHA-256.
+    /// Nothing is tried again: the caller has a plan for outages.
     pub async fn put(&self, key: &str, content_type: &str, bytes: &Bytes) -> Result<Stored, StorageError> {
-        self.track_outage(self.put_and_verify(key, content_type, bytes).await)
+        let sha256 = Sha256::digest(bytes).into();
+        let bytes = std::slice::from_ref(bytes);
+        self.track_outage(self.put_and_verify(key, content_type, bytes, sha256).await)
+    }
+
+    /// Does the same for a body in pieces, which are not joined, and whose digest the caller has computed. What the store
+    /// can't do for a moment is tried again a few times, while the caller holds the bytes anyway.
+    pub async fn put_pieces(
+        &self,
+        key: &str,
+        content_type: &str,
+        pieces: &[Bytes],
+        sha256: [u8; 32],
+    ) -> Result<Stored, StorageError> {
+        let put = || self.put_and_verify(key, content_type, pieces, sha256);
+        self.track_outage(retry::while_unavailable(put).await)
     }
 
     async fn put_and_verify(
         &self,
         key: &str,
         content_type: &str,
-        bytes: &Bytes,
+        pieces: &[Bytes],
+        sha256: [u8; 32],
     ) -> Result<Stored, StorageError> {
-        let digest = Sha256::digest(bytes);
-        let expected = BASE64_STANDARD.encode(digest);
-        // With the checksum in the request, the store itself refuses bytes that were altered on the way.
-        let headers = [("content-type", content_type), (CHECKSUM, &expected)];
-        let request = Request::put(key, &headers, bytes.clone())?;
-        let response = match self.client.send_for_object(request).await {
-            // A PUT needs no object, so it is the bucket that is missing.
-            Err(StorageError::NotFound(text)) => return Err(StorageError::NoBucket(text)),
-            response => response?,
-        };
-        let stored = Stored { size: i64::try_from(bytes.len()).unwrap_or(i64::MAX), sha256: hex(&digest) };
-        match response.headers().get(CHECKSUM) {
-            Some(confirmed) if *confirmed == expected => Ok(stored),
-            Some(other) => Err(StorageError::Corrupt(format!("{key}: sent {expected}, stored {other:?}"))),
+        let size: usize = pieces.iter().map(Bytes::len).sum();
+        let stored = Stored { size: i64::try_from(size).unwrap_or(i64::MAX), sha256: hex(&sha256) };
+        let request = Request::put(key, &[]).with_content_type(content_type)?;
+        match self.send_with_checksum(request, pieces, sha256).await {
+            Ok(Confirmation { is_confirmed: true, .. }) => Ok(stored),
             // A store without checksums confirms nothing: the object is read back.
-            None => self.verify(key, &stored).await.map(|()| stored),
+            Ok(_) => self.read_back(key, &stored).await.map(|()| stored),
+            // A PUT needs no object, so it is the bucket that is missing.
+            Err(StorageError::NotFound(text)) => Err(StorageError::NoBucket(text)),
+            Err(error) => Err(error),
         }
     }
 
-    async fn verify(&self, key: &str, expected: &Stored) -> Result<(), StorageError> {
+    /// Sends a body with its checksum, so that the store itself refuses bytes that were altered on the way.
+    pub(super) async fn send_with_checksum(
+        &self,
+        request: Request<'_>,
+        pieces: &[Bytes],
+        sha256: [u8; 32],
+    ) -> Result<Confirmation, StorageError> {
+        let sent = BASE64_STANDARD.encode(sha256);
+        let request = request.with_header(CHECKSUM, &sent)?.with_body(pieces.to_vec());
+        let response = self.client.send_for_object(request).await?;
+        let headers = response.headers();
+        let is_confirmed = match headers.get(&CHECKSUM) {
+            Some(confirmed) if *confirmed == sent => true,
+            Some(other) => return Err(StorageError::Corrupt(format!("sent {sent}, stored {other:?}"))),
+            None => false,
+        };
+        let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Confirmation { etag, is_confirmed })
+    }
+
+    /// Reads a whole object back and compares it with what it must be. `Corrupt` when it is another one or missing.
+    pub async fn verify(&self, key: &str, expected: &Stored) -> Result<(), StorageError> {
+        self.track_outage(self.read_back(key, expected).await)
+    }
+
+    async fn read_back(&self, key: &str, expected: &Stored) -> Result<(), StorageError> {
         let found = match self.digest(key).await {
             // Not `NotFound`, which would be the caller's fault: the store has just acknowledged the object.
             Err(StorageError::NotFound(_)) => "nothing".to_owned(),
@@ -76,7 +121,7 @@ impl Storage {
     }
 
     async fn remove_and_verify(&self, key: &str) -> Result<(), StorageError> {
-        match self.client.send(Request::delete(key)).await {
+        match self.client.send(Request::delete(key, &[])).await {
             Ok(_) | Err(StorageError::NotFound(_)) => {}
             Err(error) => return Err(error),
         }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::config::Env;
@@ -63,6 +64,63 @@ async fn what_a_store_confirmed_and_does_not_have_is_no_reason_to_give_up_on_the
     assert_eq!(Error::from(error).kind, ErrorKind::Internal);
 }
 
+/// Stores a part of one byte.
+async fn put_part(storage: &Storage) -> Result<Part, StorageError> {
+    let sha256 = Sha256::digest("x").into();
+    storage.put_part("uploads/a/1/x", "u", 1, &["x".into()], sha256).await
+}
+
+#[tokio::test]
+async fn a_part_is_confirmed_by_its_checksum_only() {
+    let (storage, ..) = store(&[("PUT", "200 OK", "ETag: \"e\"\r\n", "")]).await;
+    let part = put_part(&storage).await.unwrap();
+    assert_eq!((part.etag.as_str(), part.confirmed), ("\"e\"", false));
+    let other: &[Answer] = &[("PUT", "200 OK", "ETag: \"e\"\r\nx-amz-checksum-sha256: c3Vt\r\n", "")];
+    let (storage, ..) = store(other).await;
+    let error = put_part(&storage).await.unwrap_err();
+    assert!(matches!(error, StorageError::Corrupt(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_part_is_tried_again_while_the_store_is_unavailable() {
+    let (storage, _, requests) = store(&[HTML]).await;
+    let error = put_part(&storage).await.unwrap_err();
+    assert!(matches!(error, StorageError::Unavailable(_)), "{error}");
+    let requests = requests.lock().unwrap();
+    assert_eq!(requests.len(), limits::MAX_RETRIES + 1);
+    assert!(requests.iter().all(|request| request.to_ascii_lowercase().contains("content-length: 1\r\n")));
+}
+
+#[tokio::test]
+async fn an_upload_is_complete_only_when_the_body_says_so() {
+    let complete = async |answers| {
+        let (storage, ..) = store(answers).await;
+        storage.complete_upload("uploads/a/1/x", "u", &[]).await
+    };
+    let done: &[Answer] = &[(
+        "POST /file-storage-bucket/uploads/a/1/x?",
+        "200 OK",
+        "",
+        "<?xml version=\"1.0\"?>\n <CompleteMultipartUploadResult><Key>x</Key></CompleteMultipartUploadResult>",
+    )];
+    complete(done).await.unwrap();
+    for (answers, is_unavailable) in [
+        (&[HTML] as &[Answer], true),
+        (&[("", "200 OK", "", "")], true),
+        (&[("", "200 OK", "", "<Error><Code>InternalError</Code></Error>")], true),
+        (&[("", "200 OK", "", "<Error><Code>InvalidPart</Code></Error>")], false),
+    ] {
+        let error = complete(answers).await.unwrap_err();
+        assert_eq!(matches!(error, StorageError::Unavailable(_)), is_unavailable, "{answers:?}: {error}");
+    }
+    for status in ["200 OK", "404 Not Found"] {
+        let answers: &'static [Answer] =
+            Box::leak(Box::new([("", status, "", "<Error><Code>NoSuchUpload</Code></Error>")]));
+        let error = complete(answers).await.unwrap_err();
+        assert!(matches!(error, StorageError::NotFound(_)), "{status}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn a_success_that_does_not_come_from_an_s3_server_is_an_outage() {
     let no_answers: [&'static [Answer]; 5] = [
@@ -84,6 +142,7 @@ async fn a_success_that_does_not_come_from_an_s3_server_is_an_outage() {
             opened(&storage).await,
             storage.digest(key).await.unwrap_err(),
             storage.remove(key).await.unwrap_err(),
+            storage.start_upload(key, "text/plain").await.unwrap_err(),
         ] {
             assert!(matches!(error, StorageError::Unavailable(_)), "{answers:?}: {error}");
         }

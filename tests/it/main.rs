@@ -11,6 +11,7 @@ mod kafka;
 mod outer;
 mod planted;
 mod roles;
+mod storage;
 mod support;
 mod tls;
 mod ui;

@@ -2,7 +2,7 @@
 //! differs.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
@@ -16,6 +16,12 @@ fn seconds_ahead(date: &str) -> Option<i64> {
 /// Returns by how many seconds the store's clock is ahead, from the `Date` header of a response that has just come.
 pub(in crate::storage) fn ahead_secs(headers: &http::HeaderMap) -> Option<i64> {
     seconds_ahead(headers.get(http::header::DATE)?.to_str().ok()?)
+}
+
+/// Returns the store's time; `ahead_secs` is by how much its clock is ahead of this machine's.
+pub(super) fn store_time(ahead_secs: i64) -> SystemTime {
+    let (now, difference) = (SystemTime::now(), Duration::from_secs(ahead_secs.unsigned_abs()));
+    if ahead_secs < 0 { now - difference } else { now + difference }
 }
 
 /// Difference between the store's clock and this machine's; 0 until the store has refused a signature.

@@ -1,25 +1,25 @@
-//! HTTP client of the object store. Requests are signed by rust-s3 and sent by a client of our own, because the
+//! HTTP client of the object store. Requests are signed with rust-s3 and sent by a client of our own, because the
 //! certificate authorities of rust-s3's client can't be configured.
 
 pub(super) mod clock;
 pub(super) mod request;
 mod sign;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream;
 use http::StatusCode;
-use http::header::{DATE, ETAG, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, DATE, ETAG, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{NoProxy, Response};
-use s3::creds::Credentials;
-use s3::{Bucket, Region};
+use reqwest::{Body, NoProxy, Response};
 use secrecy::ExposeSecret;
 
 use self::clock::StoreClock;
 use self::request::Request;
-use self::sign::sign;
+use self::sign::Signer;
 use super::errors::StorageError;
 use super::limits;
 use crate::config::S3Config;
@@ -28,8 +28,9 @@ use crate::config::proxy::Proxy;
 /// Client of one bucket. Every request to the store goes through it.
 #[derive(Clone)]
 pub(super) struct Client {
-    bucket: Box<Bucket>,
+    bucket: String,
     region: String,
+    signer: Arc<Signer>,
     http: reqwest::Client,
     clock: Arc<StoreClock>,
 }
@@ -37,16 +38,6 @@ pub(super) struct Client {
 impl Client {
     /// Makes the client; nothing is asked of the store yet.
     pub fn new(config: &S3Config) -> Result<Self, StorageError> {
-        let region = Region::Custom { region: config.region.clone(), endpoint: config.address() };
-        let secret = config.secret_access_key.expose_secret();
-        let credentials = Credentials::new(Some(&config.access_key_id), Some(secret), None, None, None)
-            .map_err(|error| StorageError::Other(error.to_string()))?;
-        let mut bucket = Bucket::new(&config.bucket, region, credentials)?;
-        // A bucket's name in the path works everywhere. In the host it needs DNS, and a certificate for it: Amazon's
-        // don't cover names with dots.
-        if config.endpoint.is_some() || config.bucket.contains('.') {
-            bucket.set_path_style();
-        }
         let tls = config.authorities.clone().unwrap_or_default().client(None);
         let tls = tls.map_err(|error| StorageError::Other(error.to_string()))?;
         // No redirects, since a signature is for one host. `no_proxy` keeps the client from reading the environment.
@@ -57,12 +48,18 @@ impl Client {
             http = http.proxy(reqwest::Proxy::all(url.expose_secret())?.no_proxy(bypass));
         }
         let http = http.build()?;
-        Ok(Self { bucket, region: config.region.clone(), http, clock: Arc::default() })
+        Ok(Self {
+            bucket: config.bucket.clone(),
+            region: config.region.clone(),
+            signer: Arc::new(Signer::new(config, config.endpoint.as_deref())),
+            http,
+            clock: Arc::default(),
+        })
     }
 
     /// Returns the bucket's name.
     pub fn bucket_name(&self) -> String {
-        self.bucket.name()
+        self.bucket.clone()
     }
 
     /// Returns the region.
@@ -115,12 +112,21 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request<'_>, ahead_secs: i64) -> Result<Response, StorageError> {
-        let (url, headers) = sign(&self.bucket, request, ahead_secs).await?;
-        let mut sending =
-            self.http.request(request.method.clone(), url).headers(headers).body(request.body.clone());
-        let mebibytes = u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX);
-        let whole = limits::REQUEST_TIMEOUT + limits::REQUEST_TIMEOUT_PER_MIB * mebibytes;
-        let limit = if request.is_stream { limits::OPEN_TIMEOUT } else { whole };
+        let url = self.signer.sign(request, limits::SIGNATURE_TTL_SECS, ahead_secs)?;
+        let mut sending = self.http.request(request.method.clone(), url).headers(request.headers.clone());
+        if request.has_body() {
+            // Set for an empty body and for pieces too: S3 refuses a body that comes in chunks.
+            sending = sending.header(CONTENT_LENGTH, request.body_bytes());
+        }
+        sending = match request.body.as_slice() {
+            [] => sending,
+            [whole] => sending.body(whole.clone()),
+            pieces => {
+                let pieces: Vec<_> = pieces.iter().cloned().map(Ok::<_, Infallible>).collect();
+                sending.body(Body::wrap_stream(stream::iter(pieces)))
+            }
+        };
+        let limit = request.time_limit;
         // reqwest's time limit includes the body, which a download may take longer for.
         if !request.is_stream {
             sending = sending.timeout(limit);

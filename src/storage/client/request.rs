@@ -1,83 +1,108 @@
 //! Requests to the object store, before they are signed.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RANGE;
+use http::header::{CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use s3::command::Command;
 
 use crate::domain::ByteRange;
 use crate::storage::errors::StorageError;
 use crate::storage::limits;
 
 /// Request for an object, or for the bucket itself where the key is empty.
+#[derive(Debug)]
 pub(in crate::storage) struct Request<'a> {
     pub(super) key: &'a str,
     pub(super) method: Method,
-    pub(super) command: Command<'a>,
+    pub(super) query: Vec<(&'static str, String)>,
+    /// Headers that are signed and sent.
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    /// Pieces of the body. They are sent one after the other, without being joined.
+    pub(super) body: Vec<Bytes>,
+    pub(super) time_limit: Duration,
     /// The response is read as a stream: the time limit is for its headers alone.
     pub(super) is_stream: bool,
 }
 
 impl<'a> Request<'a> {
-    fn new(key: &'a str, method: Method, command: Command<'a>) -> Self {
-        Self { key, method, command, headers: HeaderMap::new(), body: Bytes::new(), is_stream: false }
+    fn new(key: &'a str, method: Method) -> Self {
+        Self {
+            key,
+            method,
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            time_limit: limits::REQUEST_TIMEOUT,
+            is_stream: false,
+        }
     }
 
     /// Makes a GET of a key, or of the bucket.
-    pub fn get(key: &'a str, query: &[(&str, &str)]) -> Self {
-        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let query: HashMap<String, String> = query.collect();
-        let (expiry_secs, custom_queries) = (limits::SIGNATURE_TTL_SECS, Some(query));
-        Self::new(key, Method::GET, Command::PresignGet { expiry_secs, custom_queries })
+    pub fn get(key: &'a str, query: &[(&'static str, &str)]) -> Self {
+        Self::new(key, Method::GET).with_query(query)
     }
 
     /// Makes a GET whose response is read as a stream.
     pub fn download(key: &'a str, range: Option<ByteRange>) -> Result<Self, StorageError> {
-        let mut request = Self { is_stream: true, ..Self::get(key, &[]) };
-        if let Some(ByteRange { first, last }) = range {
-            request.headers.insert(RANGE, header(&format!("bytes={first}-{last}"))?);
+        let request = Self { is_stream: true, time_limit: limits::OPEN_TIMEOUT, ..Self::get(key, &[]) };
+        match range {
+            None => Ok(request),
+            Some(ByteRange { first, last }) => request.with_header(RANGE, &format!("bytes={first}-{last}")),
         }
-        Ok(request)
     }
 
-    /// Makes the request that starts a multipart upload.
-    pub fn start_upload(key: &'a str, content_type: &'a str) -> Self {
-        Self::new(key, Method::POST, Command::InitiateMultipartUpload { content_type })
+    /// Makes a POST.
+    pub fn post(key: &'a str, query: &[(&'static str, &str)]) -> Self {
+        Self::new(key, Method::POST).with_query(query)
     }
 
-    /// Makes the request that aborts a multipart upload.
-    pub fn abort_upload(key: &'a str, upload_id: &'a str) -> Self {
-        Self::new(key, Method::DELETE, Command::AbortMultipartUpload { upload_id })
+    /// Makes a DELETE.
+    pub fn delete(key: &'a str, query: &[(&'static str, &str)]) -> Self {
+        Self::new(key, Method::DELETE).with_query(query)
     }
 
-    /// Makes the request that deletes an object.
-    pub fn delete(key: &'a str) -> Self {
-        Self::new(key, Method::DELETE, Command::PresignDelete { expiry_secs: limits::SIGNATURE_TTL_SECS })
+    /// Makes a PUT of a key, or of the bucket.
+    pub fn put(key: &'a str, query: &[(&'static str, &str)]) -> Self {
+        Self::new(key, Method::PUT).with_query(query)
     }
 
-    /// Makes a PUT of a key, or of the bucket. The headers are signed.
-    pub fn put(
-        key: &'a str,
-        headers: &[(&'static str, &str)],
-        body: impl Into<Bytes>,
-    ) -> Result<Self, StorageError> {
-        let mut signed = HeaderMap::new();
-        for (name, value) in headers {
-            signed.insert(HeaderName::from_static(name), header(value)?);
-        }
-        let command = Command::PresignPut {
-            expiry_secs: limits::SIGNATURE_TTL_SECS,
-            custom_headers: Some(signed.clone()),
-            custom_queries: None,
-        };
-        Ok(Self { headers: signed, body: body.into(), ..Self::new(key, Method::PUT, command) })
+    fn with_query(self, query: &[(&'static str, &str)]) -> Self {
+        let query = query.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self { query, ..self }
     }
-}
 
-fn header(text: &str) -> Result<HeaderValue, StorageError> {
-    HeaderValue::from_str(text).map_err(|error| StorageError::Other(error.to_string()))
+    /// Adds a header. Fails for a value that no header can have.
+    pub fn with_header(mut self, name: HeaderName, value: &str) -> Result<Self, StorageError> {
+        let value = HeaderValue::from_str(value).map_err(|error| StorageError::Other(error.to_string()))?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Adds the header that names the body's, or the object's, media type.
+    pub fn with_content_type(self, content_type: &str) -> Result<Self, StorageError> {
+        self.with_header(CONTENT_TYPE, content_type)
+    }
+
+    /// Sets the body, and the time limit for its size.
+    pub fn with_body(self, pieces: Vec<Bytes>) -> Self {
+        let request = Self { body: pieces, ..self };
+        let mebibytes = u32::try_from(request.body_bytes() >> 20).unwrap_or(u32::MAX);
+        request.within(limits::REQUEST_TIMEOUT + limits::REQUEST_TIMEOUT_PER_MIB * mebibytes)
+    }
+
+    /// Sets the time limit of the whole request.
+    pub fn within(self, time_limit: Duration) -> Self {
+        Self { time_limit, ..self }
+    }
+
+    /// Tells whether requests of this method have a body, even if it is empty.
+    pub(super) fn has_body(&self) -> bool {
+        self.method == Method::PUT || self.method == Method::POST
+    }
+
+    /// Returns the size of the body.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body.iter().map(Bytes::len).sum()
+    }
 }

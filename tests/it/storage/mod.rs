@@ -1,0 +1,3 @@
+//! The client of the object store, on a real S3 server.
+
+mod uploads;
