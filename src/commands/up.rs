@@ -170,7 +170,8 @@ async fn services(
         Some(s3) => s3.clone(),
         None => {
             let options = S3Options { data_dir, durability: Durability::Full };
-            embedded.s3.insert(EmbeddedS3::start(options).await?).s3_config(&config.bucket)
+            let s3 = embedded.s3.insert(EmbeddedS3::start(options).await?).s3_config(&config.bucket);
+            S3Config { public_endpoint: config.s3_public_endpoint.clone(), ..s3 }
         }
     };
     Ok((database, s3))

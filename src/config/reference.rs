@@ -114,6 +114,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
                 "S3_ENDPOINT",
                 "URL with http or https, of scheme, host and port alone: a path, a query, a user are errors; buckets are then named in the path. Without it, Amazon's of the region. With `up` it must be set for S3 to count as named, Amazon's own too",
             ),
+            (
+                "S3_PUBLIC_ENDPOINT",
+                "URL like `S3_ENDPOINT`: where clients of ours reach the store. Presigned URLs are made for it; without it, for `S3_ENDPOINT`. A proxy on the way must leave the `Host` header as it is, which is signed",
+            ),
             ("S3_REGION", ""),
             ("S3_BUCKET", "made if missing. Also the bucket of the S3 server that `up` runs"),
             ("AWS_ACCESS_KEY_ID", "a lasting one: session tokens are not read"),

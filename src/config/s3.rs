@@ -13,6 +13,8 @@ pub struct S3Config {
     /// Scheme, host and port as a client sends them, so that the signed host is the one that is sent. `None` for
     /// Amazon's endpoint of the region.
     pub endpoint: Option<String>,
+    /// Endpoint in the presigned URLs that clients get; `None` for the same one.
+    pub public_endpoint: Option<String>,
     pub region: String,
     pub bucket: String,
     pub access_key_id: String,
@@ -37,14 +39,7 @@ impl S3Config {
 
     /// Reads the settings.
     pub fn read(env: &mut Env) -> Self {
-        let endpoint = match env.text(&ENDPOINT).map(|text| origin(&text)) {
-            None => None,
-            Some(Ok(origin)) => Some(origin),
-            Some(Err(why)) => {
-                env.problem(format!("S3_ENDPOINT {why}"));
-                Some("http://localhost".to_owned())
-            }
-        };
+        let endpoint = read_endpoint(env, &ENDPOINT);
         let region = env.text_or(&["S3_REGION", "AWS_REGION"], "us-east-1");
         if region.len() > 64 || !region.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
             env.problem("S3_REGION is not a region's name like eu-west-1");
@@ -56,12 +51,18 @@ impl S3Config {
         Self {
             proxy: read_proxy(env, endpoint.as_deref()),
             endpoint,
+            public_endpoint: Self::read_public_endpoint(env),
             region,
             bucket: Self::read_bucket(env),
             access_key_id: env.required(&["AWS_ACCESS_KEY_ID"], "the S3 access key"),
             secret_access_key,
             authorities: read_authorities(env, &AUTHORITIES),
         }
+    }
+
+    /// Reads the endpoint of presigned URLs; embedded storage can have one too.
+    pub fn read_public_endpoint(env: &mut Env) -> Option<String> {
+        read_endpoint(env, &["S3_PUBLIC_ENDPOINT"])
     }
 
     /// Returns the URL of the store: the endpoint, or Amazon's of the region.
@@ -91,6 +92,16 @@ impl S3Config {
             env.problem("S3_BUCKET is not a bucket name: 3 to 63 of a-z, 0-9, '-' and '.'");
         }
         bucket
+    }
+}
+
+fn read_endpoint(env: &mut Env, names: &[&'static str]) -> Option<String> {
+    match origin(&env.text(names)?) {
+        Ok(origin) => Some(origin),
+        Err(why) => {
+            env.problem(format!("{} {why}", names[0]));
+            Some("http://localhost".to_owned())
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DOWNLOAD_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for which the signature of a request is valid: it only has to be sent within it.
 pub(super) const SIGNATURE_TTL_SECS: u32 = 60;
+/// Maximum time for which S3 takes a signature in a URL.
+pub(super) const MAX_SIGNATURE_TTL_SECS: u32 = 7 * 24 * 3600;
 
 /// Difference of two clocks that is ignored. It must stay below `SIGNATURE_TTL_SECS`.
 pub(super) const CLOCK_TOLERANCE_SECS: u64 = 30;

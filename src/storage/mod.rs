@@ -10,6 +10,7 @@ pub mod listing;
 mod multipart;
 pub mod object_keys;
 mod objects;
+mod presigned;
 mod proof;
 mod retry;
 mod xml;

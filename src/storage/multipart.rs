@@ -27,7 +27,7 @@ pub struct Part {
     pub etag: String,
     /// Number of its bytes.
     pub size: i64,
-    /// SHA-256 of its bytes, in Base64.
+    /// SHA-256 of its bytes, in Base64; empty where only the store has seen them.
     pub sha256: String,
     /// The store has returned the checksum. Otherwise the object must be read back once it is complete.
     pub confirmed: bool,
@@ -62,14 +62,22 @@ struct Completed {}
 impl Storage {
     /// Starts an upload whose parts carry SHA-256 checksums; returns its id.
     pub async fn start_upload(&self, key: &str, content_type: &str) -> Result<String, StorageError> {
-        let start = async {
-            let request = Request::post(key, &[("uploads", "")])
-                .with_content_type(content_type)?
-                .with_header(CHECKSUM_ALGORITHM, "SHA256")?;
-            let started: Started = self.send_for("InitiateMultipartUploadResult", request).await?;
-            Ok(started.upload_id)
-        };
-        self.track_outage(start.await)
+        let request = Request::post(key, &[("uploads", "")]).with_content_type(content_type)?;
+        self.start(request.with_header(CHECKSUM_ALGORITHM, "SHA256")?).await
+    }
+
+    /// Starts an upload for parts that clients store by presigned URLs, without checksums; returns its id.
+    pub async fn start_presigned_upload(
+        &self,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, StorageError> {
+        self.start(Request::post(key, &[("uploads", "")]).with_content_type(content_type)?).await
+    }
+
+    async fn start(&self, request: Request<'_>) -> Result<String, StorageError> {
+        let started: Result<Started, _> = self.send_for("InitiateMultipartUploadResult", request).await;
+        self.track_outage(started.map(|started| started.upload_id))
     }
 
     /// Stores a part, whose digest the caller has computed; one that is sent again replaces the one before. What the
@@ -115,6 +123,29 @@ impl Storage {
         self.track_outage(completed.map(drop))
     }
 
+    /// Lists the parts that the store has of an upload, sorted by number. `NotFound`
+    /// when there is no such upload.
+    pub async fn list_parts(&self, key: &str, upload_id: &str) -> Result<Vec<Part>, StorageError> {
+        let mut parts: Vec<Part> = Vec::new();
+        loop {
+            let after = parts.last().map_or(0, |part| part.number).to_string();
+            let query = [("part-number-marker", &*after), ("uploadId", upload_id)];
+            let page: Result<PartsDocument, _> =
+                self.send_for("ListPartsResult", Request::get(key, &query)).await;
+            let page = self.track_outage(page)?;
+            let known = parts.len();
+            parts.extend(page.part.into_iter().map(Part::from));
+            let is_stuck = page.is_truncated && parts.len() == known;
+            if is_stuck || !parts.is_sorted_by(|a, b| a.number < b.number) {
+                let why = "a listing of parts doesn't advance".to_owned();
+                return Err(StorageError::Unavailable(why));
+            }
+            if !page.is_truncated {
+                return Ok(parts);
+            }
+        }
+    }
+
     /// Starts an upload and aborts it: `Ok` when the store supports multipart uploads and permits them.
     pub async fn try_multipart(&self, key: &str) -> Result<(), StorageError> {
         let id = self.start_upload(key, "application/octet-stream").await?;
@@ -132,7 +163,7 @@ impl Storage {
         let response = self.client.send(request).await?;
         let status = response.status().as_u16();
         // Within the request's time limit, which includes the body.
-        let body = read_body(response, limits::MAX_ERROR_BYTES).await?;
+        let body = read_body(response, limits::MAX_LISTING_BYTES).await?;
         xml::read(root, &body).map_err(|_| StorageError::of_response(status, &body))
     }
 
@@ -204,6 +235,33 @@ fn uploads_page(
         ));
     }
     Ok(UploadPage { uploads, next: Some(next) })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PartsDocument {
+    #[serde(default)]
+    is_truncated: bool,
+    #[serde(default)]
+    part: Vec<PartElement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PartElement {
+    part_number: u16,
+    #[serde(rename = "ETag")]
+    e_tag: String,
+    size: i64,
+    #[serde(rename = "ChecksumSHA256", default)]
+    sha256: String,
+}
+
+impl From<PartElement> for Part {
+    fn from(PartElement { part_number, e_tag, size, sha256 }: PartElement) -> Self {
+        let confirmed = !sha256.is_empty();
+        Self { number: part_number, etag: e_tag, size, sha256, confirmed }
+    }
 }
 
 #[derive(Deserialize)]

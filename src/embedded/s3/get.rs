@@ -12,13 +12,21 @@ use tokio_util::io::ReaderStream;
 
 use super::fields::described;
 use super::files::{Files, blocking};
-use super::object::OpenObject;
+use super::object::{Headers, OpenObject};
 
 /// Size of the pieces in which an object is read.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Reads an object, or a range of it.
 pub(super) async fn get(files: &Arc<Files>, input: GetObjectInput) -> S3Result<GetObjectOutput> {
+    let replaced = Headers {
+        content_type: input.response_content_type.clone(),
+        content_encoding: input.response_content_encoding.clone(),
+        content_disposition: input.response_content_disposition.clone(),
+        content_language: input.response_content_language.clone(),
+        cache_control: input.response_cache_control.clone(),
+        user_metadata: None,
+    };
     let (opened, range, whole) = blocking(files, move |files| open(files, &input)).await?;
     let OpenObject { file, description, modified } = opened;
     let size = description.size;
@@ -33,7 +41,7 @@ pub(super) async fn get(files: &Arc<Files>, input: GetObjectInput) -> S3Result<G
     let tag = description.tag();
     // As in S3, digests are returned with a whole object only.
     let sums = if length == size { description.sums.into() } else { Checksum::default() };
-    let headers = description.headers;
+    let headers = description.headers.replaced_by(replaced);
     Ok(described!(
         GetObjectOutput {
             body: Some(body),

@@ -160,6 +160,7 @@ impl EmbeddedS3 {
     pub fn s3_config(&self, bucket: &str) -> S3Config {
         S3Config {
             endpoint: Some(self.endpoint()),
+            public_endpoint: None,
             region: "us-east-1".to_owned(),
             bucket: bucket.to_owned(),
             access_key_id: self.credentials.access_key_id.clone(),

@@ -78,6 +78,20 @@ pub(super) struct Headers {
     pub user_metadata: Option<HashMap<String, String>>,
 }
 
+impl Headers {
+    /// Replaces the headers for which a request names another value.
+    pub fn replaced_by(self, others: Self) -> Self {
+        Self {
+            content_type: others.content_type.or(self.content_type),
+            content_encoding: others.content_encoding.or(self.content_encoding),
+            content_disposition: others.content_disposition.or(self.content_disposition),
+            content_language: others.content_language.or(self.content_language),
+            cache_control: others.cache_control.or(self.cache_control),
+            user_metadata: others.user_metadata.or(self.user_metadata),
+        }
+    }
+}
+
 impl Description {
     /// Returns the entity tag.
     pub fn tag(&self) -> ETag {

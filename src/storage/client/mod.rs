@@ -16,6 +16,7 @@ use http::header::{CONTENT_LENGTH, DATE, ETAG, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Body, NoProxy, Response};
 use secrecy::ExposeSecret;
+use url::Url;
 
 use self::clock::StoreClock;
 use self::request::Request;
@@ -31,6 +32,8 @@ pub(super) struct Client {
     bucket: String,
     region: String,
     signer: Arc<Signer>,
+    /// Signer of the URLs that clients get.
+    public_signer: Arc<Signer>,
     http: reqwest::Client,
     clock: Arc<StoreClock>,
 }
@@ -48,10 +51,12 @@ impl Client {
             http = http.proxy(reqwest::Proxy::all(url.expose_secret())?.no_proxy(bypass));
         }
         let http = http.build()?;
+        let public = config.public_endpoint.as_ref().or(config.endpoint.as_ref());
         Ok(Self {
             bucket: config.bucket.clone(),
             region: config.region.clone(),
             signer: Arc::new(Signer::new(config, config.endpoint.as_deref())),
+            public_signer: Arc::new(Signer::new(config, public.map(String::as_str))),
             http,
             clock: Arc::default(),
         })
@@ -65,6 +70,13 @@ impl Client {
     /// Returns the region.
     pub fn region(&self) -> String {
         self.region.clone()
+    }
+
+    /// Returns the URL by which a client can send this request itself, with the request's headers, for this long.
+    pub fn presign(&self, request: &Request<'_>, ttl: Duration) -> Result<Url, StorageError> {
+        let ttl_secs =
+            u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX).clamp(1, limits::MAX_SIGNATURE_TTL_SECS);
+        self.public_signer.sign(request, ttl_secs, self.clock.ahead_secs())
     }
 
     /// Sends a request about an object and returns a successful response of an S3 server: each has an `ETag`. A proxy's
