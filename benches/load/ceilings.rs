@@ -18,8 +18,9 @@ use tokio::task::JoinSet;
 use super::Outcome;
 use super::client::Connection;
 use super::processes::machine_cpu_seconds;
-use super::services::{Services, bucket, connect};
+use super::services::{Services, connect};
 use super::stage::Stage;
+use super::store::bucket;
 
 /// Time that each part runs.
 const RUN_TIME: Duration = Duration::from_secs(5);
@@ -138,7 +139,7 @@ async fn all(mut tasks: JoinSet<Outcome<()>>) -> Outcome<()> {
 async fn s3_puts(services: &Services, name: &str, connections: usize, content: Bytes) -> Outcome<(f64, f64)> {
     const URLS: usize = 60_000;
     let bucket = bucket(&services.s3, name)?;
-    let host = services.s3.endpoint.trim_start_matches("http://").to_owned();
+    let host = services.s3.host();
     let made = Connection::open(&host)
         .await?
         .send("PUT", &target(&bucket.presign_put("", 300, None, None).await?), &[], Bytes::new())

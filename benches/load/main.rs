@@ -4,14 +4,20 @@ mod backlog;
 mod ceilings;
 mod client;
 mod drive;
+#[path = "../shared/figures.rs"]
 mod figures;
+#[path = "../shared/launch.rs"]
+mod launch;
 mod pollers;
+#[path = "../shared/processes.rs"]
 mod processes;
 mod reads;
 mod report;
 mod roles;
 mod services;
 mod stage;
+#[path = "../shared/store.rs"]
+mod store;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -108,7 +114,7 @@ fn main() -> Outcome<()> {
 async fn run(args: Args) -> Outcome<()> {
     if let Some(dir) = &args.s3_server {
         let durability = if args.s3_in_memory { Durability::Fast } else { Durability::Full };
-        return services::serve_s3(dir, durability).await;
+        return store::serve(dir, durability).await;
     }
     let stage = Stage::build(args.executable.clone(), args.up, args.s3_in_memory).await?;
     let measured = measure(&args, &stage).await;

@@ -9,12 +9,11 @@ use tokio::sync::Notify;
 use tokio_postgres::NoTls;
 use url::Url;
 
-use super::Outcome;
 use super::processes::{Usages, usage};
+use super::{Outcome, launch};
 
 /// Families of several processes.
 const FAMILIES: [&str; 2] = ["postgresql", "up, with its PostgreSQL"];
-const STOP_LIMIT: Duration = Duration::from_mins(2);
 
 /// Notifications of commits that enqueue messages, as other processes get them.
 pub struct Commits {
@@ -130,14 +129,8 @@ impl Roles {
 
     /// Ends processes in reverse order of their start, down to number `first`.
     pub async fn end(&mut self, first: usize) -> Outcome<()> {
-        use nix::sys::signal::{Signal, kill};
-        for mut role in self.processes.drain(first..).rev() {
-            let pid = role.id().and_then(|pid| i32::try_from(pid).ok()).ok_or("a role has ended")?;
-            kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM)?;
-            let status = tokio::time::timeout(STOP_LIMIT, role.wait()).await??;
-            if !status.success() {
-                return Err(format!("a role ended with {status}").into());
-            }
+        for role in self.processes.drain(first..).rev() {
+            launch::end(role).await?;
         }
         Ok(())
     }

@@ -1,29 +1,23 @@
 //! The services of a bench: PostgreSQL, Kafka and S3, each named by the environment or started for it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use filesys::config::{EmbeddedConfig, Env};
-use filesys::embedded::{DataDir, Durability, EmbeddedPostgres, EmbeddedS3, PostgresOptions, S3Options};
+use filesys::embedded::{DataDir, Durability, EmbeddedPostgres, PostgresOptions};
 use rskafka::client::ClientBuilder;
-use s3::creds::Credentials;
-use s3::{Bucket, Region};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio_postgres::NoTls;
 use url::Url;
 
 use super::Outcome;
+use super::store::{self, S3};
 
 /// Heap of Kafka unless the environment says otherwise: the default of Kafka's own scripts, more than `scripts/kafka` takes.
 const KAFKA_HEAP: (&str, &str) = ("KAFKA_HEAP_OPTS", "-Xms1g -Xmx1g");
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// File system in memory.
-const MEMORY: &str = "/dev/shm";
 
 pub struct Services {
     pub postgres: Option<EmbeddedPostgres>,
@@ -36,22 +30,6 @@ pub struct Services {
     pub s3: S3,
     /// Folder of its objects if they are in memory; removed after the process has ended.
     _memory: Option<TempDir>,
-}
-
-#[derive(Debug, Clone)]
-pub struct S3 {
-    pub endpoint: String,
-    pub access_key: String,
-    pub secret_key: String,
-}
-
-/// Runs the S3 server of a bench: a process of its own, so that its cost is measured apart.
-pub async fn serve_s3(dir: &Path, durability: Durability) -> Outcome<()> {
-    let options = S3Options { data_dir: DataDir::open(dir)?, durability };
-    let s3 = EmbeddedS3::start(options).await?;
-    let secret = s3.secret_access_key().expose_secret();
-    writeln!(std::io::stdout(), "{} {} {secret}", s3.endpoint(), s3.access_key_id())?;
-    std::future::pending().await
 }
 
 impl Services {
@@ -87,18 +65,8 @@ impl Services {
                 (Some(script), String::from_utf8(output.stdout)?.trim().to_owned())
             }
         };
-        let memory = s3_in_memory.then(|| tempfile::tempdir_in(MEMORY)).transpose()?;
-        let (s3_process, s3) = match std::env::var("S3_ENDPOINT") {
-            Ok(endpoint) => {
-                let (access_key, secret_key) =
-                    (std::env::var("AWS_ACCESS_KEY_ID")?, std::env::var("AWS_SECRET_ACCESS_KEY")?);
-                (None, S3 { endpoint, access_key, secret_key })
-            }
-            Err(_) => {
-                let dir = memory.as_ref().map_or(folder, TempDir::path).join("s3");
-                start_s3(&dir, s3_in_memory).await.map(|(process, s3)| (Some(process), s3))?
-            }
-        };
+        let memory = s3_in_memory.then(|| tempfile::tempdir_in(store::MEMORY)).transpose()?;
+        let (s3_process, s3) = store::named_or_started(folder, memory.as_ref()).await?;
         Ok(Self { postgres, database, kafka_script, kafka, s3_process, s3, _memory: memory })
     }
 
@@ -133,30 +101,9 @@ impl Services {
     }
 }
 
-async fn start_s3(dir: &Path, in_memory: bool) -> Outcome<(Child, S3)> {
-    let mut server = Command::new(std::env::current_exe()?);
-    if in_memory {
-        server.arg("--s3-in-memory");
-    }
-    server.arg("--s3-server").arg(dir).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut process = server.spawn()?;
-    let stdout = process.stdout.take().ok_or("no pipe")?;
-    let line = BufReader::new(stdout).lines().next_line().await?.ok_or("the S3 server did not start")?;
-    let mut words = line.split(' ').map(str::to_owned);
-    let mut word = || words.next().ok_or("the S3 server printed something else");
-    let s3 = S3 { endpoint: word()?, access_key: word()?, secret_key: word()? };
-    Ok((process, s3))
-}
-
 pub async fn connect(url: &Url) -> Outcome<tokio_postgres::Client> {
     let (client, connection) = tokio_postgres::connect(url.as_str(), NoTls).await?;
     // Ends with the client.
     tokio::spawn(connection);
     Ok(client)
-}
-
-pub fn bucket(s3: &S3, name: &str) -> Outcome<Bucket> {
-    let region = Region::Custom { region: "us-east-1".to_owned(), endpoint: s3.endpoint.clone() };
-    let credentials = Credentials::new(Some(&s3.access_key), Some(&s3.secret_key), None, None, None)?;
-    Ok(*Bucket::new(name, region, credentials)?.with_path_style())
 }

@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::Outcome;
+use super::launch::{self, word_after};
 use super::roles::Roles;
-use super::services::{S3, Services, bucket, connect};
-
-/// Time limit of a start.
-const START_LIMIT: Duration = Duration::from_mins(2);
+use super::services::{Services, connect};
+use super::store::{bucket, of_up};
 
 /// Number of members of the worker group, and of the processes that they run in.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +80,9 @@ impl Stage {
             ("KAFKA_PREFIX", format!("{name}.")),
             ("S3_ENDPOINT", services.s3.endpoint.clone()),
             ("S3_BUCKET", name.to_owned()),
-            ("AWS_ACCESS_KEY_ID", services.s3.access_key.clone()),
-            ("AWS_SECRET_ACCESS_KEY", services.s3.secret_key.clone()),
             ("PORT", "0".to_owned()),
         ];
+        env.extend(services.s3.credentials());
         env.extend(settings.iter().cloned());
         let migrated =
             self.role(&["migrate"], &env, &folder.join(format!("{name}-migrate.log")))?.wait().await?;
@@ -150,16 +147,7 @@ impl Stage {
         let password = pass.trim().rsplit(':').next().unwrap_or_default();
         let port = read("postgres.port")?;
         let url = format!("postgresql://filesys:{password}@127.0.0.1:{}/filesys", port.trim());
-        let credentials = read("s3.credentials")?;
-        let value = |name: &str| {
-            let line = credentials.lines().find(|line| line.trim().starts_with(name));
-            line.and_then(|line| line.split('=').nth(1)).unwrap_or_default().trim().to_owned()
-        };
-        let s3 = S3 {
-            endpoint: format!("http://127.0.0.1:{}", read("s3.port")?.trim()),
-            access_key: value("aws_access_key_id"),
-            secret_key: value("aws_secret_access_key"),
-        };
+        let s3 = of_up(data_dir)?;
         let url = url.parse()?;
         let mut roles = Roles {
             name: String::new(),
@@ -177,12 +165,7 @@ impl Stage {
     }
 
     fn role(&self, args: &[&str], env: &[(&str, String)], log: &Path) -> Outcome<Child> {
-        let mut role = Command::new(&self.executable);
-        role.args(args).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
-        role.env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        Ok(role.stderr(std::fs::File::create(log)?).kill_on_drop(true).spawn()?)
+        launch::process(&self.executable, args, env, log)
     }
 
     pub async fn tear_down(self) {
@@ -196,19 +179,4 @@ impl Stage {
             let _ = postgres.stop().await;
         }
     }
-}
-
-/// Waits for the word that follows `label` in a log.
-async fn word_after(log: &Path, label: &str) -> Outcome<String> {
-    let look = async {
-        loop {
-            let text = std::fs::read_to_string(log).unwrap_or_default();
-            if let Some(word) = text.split_once(label).and_then(|(_, rest)| rest.split_whitespace().next()) {
-                return word.to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let word = tokio::time::timeout(START_LIMIT, look).await;
-    word.map_err(|_| std::fs::read_to_string(log).unwrap_or_default().into())
 }
