@@ -32,6 +32,10 @@ lint:
 bench *args:
     cargo bench --locked --profile dist --features jemalloc --bench load -- {{args}}
 
+# Uploads, compared with a plain client of the same S3 server; with `--tusd FILE`, with tusd as well
+bench-uploads *args:
+    cargo bench --locked --profile dist --features jemalloc --bench uploads -- {{args}}
+
 # Slow, unread, leaking and cross-site clients against a running filesys of yours: `just attack http://127.0.0.1:3006 --pid PID`
 attack *args:
     scripts/attack {{args}}

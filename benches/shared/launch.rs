@@ -19,7 +19,7 @@ pub fn process(executable: &Path, args: &[&str], env: &[(&str, String)], log: &P
     let mut process = Command::new(executable);
     process.args(args).env_clear().envs(env.iter().map(|(name, value)| (name, value)));
     process.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    process.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(process.kill_on_drop(true).spawn()?)
 }
 

@@ -7,7 +7,7 @@ use super::read_tree;
 use super::source::{Source, Target};
 
 /// Roots of the crates that are checked. `tests/it` and `tests/chaos` share `tests/it/support`.
-const CRATES: [&str; 4] = ["src", "tests/it", "tests/chaos", "benches/load"];
+const CRATES: [&str; 5] = ["src", "tests/it", "tests/chaos", "benches/load", "benches/uploads"];
 
 #[test]
 fn no_ring_of_files() {
