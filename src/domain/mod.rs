@@ -24,7 +24,9 @@ pub use dead_letters::{
     Origin,
 };
 pub use error::{Error, ErrorCode, ErrorKind, Fault, FieldError, Result};
-pub use files::{Cursor, File, Format, HistoryEntry, NewFile, Page, PageRequest, Revision, Stats, Status};
+pub use files::{
+    Cursor, File, FileName, Format, HistoryEntry, NewFile, Page, PageRequest, Revision, Stats, Status,
+};
 pub use finding::{Finding, Severity};
 pub use idempotency::IdempotencyKey;
 pub use ids::{Attempt, DeadLetterId, EventId, FileId};

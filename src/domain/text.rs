@@ -2,11 +2,18 @@
 
 use std::borrow::Cow;
 
+use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// Written in front of a text by programs that mark its encoding.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Joins the characters on both of its sides into one emoji or ligature.
+pub const ZERO_WIDTH_JOINER: char = '\u{200d}';
+
+/// Maximum number of characters that [`cut`] keeps together. Emoji of families have ten.
+const MAX_CLUSTER_CHARS: usize = 64;
 
 /// The text in normalization form C (Unicode Standard Annex #15).
 pub fn normalized(text: &str) -> Cow<'_, str> {
@@ -34,6 +41,51 @@ pub fn without_marks(text: &str) -> Cow<'_, str> {
 /// The text without white space and byte order marks at its ends, normalized.
 pub fn trimmed(text: &str) -> Cow<'_, str> {
     normalized(text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK))
+}
+
+/// The longest beginning of at most `max_chars` characters that doesn't end between those that are drawn as one.
+pub fn cut(text: &str, max_chars: usize) -> &str {
+    let Some((limit, _)) = text.char_indices().nth(max_chars) else { return text };
+    let ends = text[..limit].char_indices().rev().map(|(start, _)| start);
+    let mut ends = std::iter::once(limit).chain(ends).take(MAX_CLUSTER_CHARS).take_while(|end| *end > 0);
+    match ends.find(|end| !is_drawn_with(&text[*end..], &text[..*end])) {
+        Some(end) => &text[..end],
+        // An endless chain: what is left of it must not end with characters that need a next one.
+        None => text[..limit].trim_end_matches(|c| c == ZERO_WIDTH_JOINER || is_tag(c)),
+    }
+}
+
+/// Tells whether the first character of `rest` is drawn as one with the last of `before`: most of Unicode Standard Annex #29.
+fn is_drawn_with(rest: &str, before: &str) -> bool {
+    let (Some(next), Some(previous)) = (rest.chars().next(), before.chars().next_back()) else {
+        return false;
+    };
+    if next.is_ascii() && previous.is_ascii() {
+        return false;
+    }
+    let is_extended = next.general_category_group() == GeneralCategoryGroup::Mark
+        || is_tag(next)
+        // Joiners, tones of skin, and the vowels and final consonants of Hangul.
+        || matches!(next, '\u{200c}' | '\u{200d}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{1160}'..='\u{11ff}' | '\u{d7b0}'..='\u{d7fb}');
+    let is_virama = canonical_combining_class(previous) == VIRAMA;
+    let indicators = before.chars().rev().take_while(|c| is_regional_indicator(*c)).count();
+    is_extended
+        || previous == ZERO_WIDTH_JOINER
+        || is_virama && next.is_alphabetic()
+        || is_regional_indicator(next) && indicators % 2 == 1
+}
+
+/// Combining class of the marks that join two consonants of an Indic script.
+const VIRAMA: u8 = 9;
+
+/// Two of them are a flag.
+const fn is_regional_indicator(c: char) -> bool {
+    matches!(c, '\u{1f1e6}'..='\u{1f1ff}')
+}
+
+/// Invisible characters that spell which region's flag a black flag is.
+pub const fn is_tag(c: char) -> bool {
+    matches!(c, '\u{e0020}'..='\u{e007f}')
 }
 
 /// True when a reader sees at least one character.
@@ -65,7 +117,7 @@ fn is_visible(c: char) -> bool {
 }
 
 /// Characters with a glyph that is empty, and code points that are ignored by default, whatever their category.
-const fn is_blank(c: char) -> bool {
+pub const fn is_blank(c: char) -> bool {
     matches!(
         c,
         // Hangul fillers, the blank braille pattern, the null notehead, blank hieroglyphs.
@@ -123,6 +175,38 @@ mod tests {
         assert_eq!(decomposed("école").as_deref(), Some("e\u{301}cole"));
         assert_eq!(decomposed("plain"), None);
         assert_eq!(trimmed("\u{feff} \u{3000}e\u{301}\u{feff}\n"), "é");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_what_is_drawn() {
+        for (text, max_chars, kept) in [
+            ("abc", 3, "abc"),
+            ("abc", 2, "ab"),
+            ("abc", 0, ""),
+            ("aq\u{301}", 2, "a"),
+            ("ab👨\u{200d}👩\u{200d}👧c", 3, "ab"),
+            ("ab👨\u{200d}👩\u{200d}👧c", 6, "ab"),
+            ("ab👨\u{200d}👩\u{200d}👧c", 7, "ab👨\u{200d}👩\u{200d}👧"),
+            ("a👍🏽", 2, "a"),
+            ("a☃\u{fe0f}", 2, "a"),
+            ("🇫🇷🇩🇪", 3, "🇫🇷"),
+            ("🇫🇷🇩🇪", 2, "🇫🇷"),
+            ("a🏴\u{e0067}\u{e0062}\u{e007f}", 3, "a"),
+            ("aक\u{94d}ष", 3, "a"),
+            ("a\u{1100}\u{1161}\u{11f0}", 3, "a"),
+            ("日本語", 2, "日本"),
+        ] {
+            assert_eq!(cut(text, max_chars), kept, "{text} {max_chars}");
+        }
+    }
+
+    #[test]
+    fn a_chain_without_an_end_is_cut_all_the_same() {
+        for (unit, kept) in [("\u{301}", 200), ("👩\u{200d}", 200), ("\u{200d}👩", 199), ("\u{e0067}", 1)]
+        {
+            let chain = format!("a{}", unit.repeat(300));
+            assert_eq!(cut(&chain, 200).chars().count(), kept, "{unit:?}");
+        }
     }
 
     #[test]

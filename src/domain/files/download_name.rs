@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::file_name::is_device_name;
 use crate::domain::{FileId, text};
 
 /// Maximum length of a name. Most file systems allow 255 bytes, of which browsers need some for ` (1)` and `.crdownload`.
@@ -39,12 +40,12 @@ impl DownloadName {
 
 /// Name of a file as it is shown: `full` of its [`DownloadName`], without allocation where the title needs no change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileName<'a> {
+pub struct ShownName<'a> {
     stem: Cow<'a, str>,
     extension: &'a str,
 }
 
-impl<'a> FileName<'a> {
+impl<'a> ShownName<'a> {
     /// Makes the name of a file with this title.
     pub fn new(title: &'a str, id: FileId, extension: &'a str) -> Self {
         let max_stem = max_stem(extension);
@@ -56,13 +57,13 @@ impl<'a> FileName<'a> {
     }
 }
 
-impl fmt::Display for FileName<'_> {
+impl fmt::Display for ShownName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.stem, self.extension)
     }
 }
 
-impl Serialize for FileName<'_> {
+impl Serialize for ShownName<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -86,7 +87,7 @@ fn stem(title: &str) -> Cow<'_, str> {
     if title.chars().all(|c| clean(c) == Some(c))
         && !title.starts_with(['.', ' ', '-', '~'])
         && !title.ends_with(['.', ' '])
-        && !is_reserved(title)
+        && !is_device_name(title)
     {
         return Cow::Borrowed(title);
     }
@@ -94,7 +95,7 @@ fn stem(title: &str) -> Cow<'_, str> {
     // Leading dots hide a file; Windows drops dots and spaces at the end.
     let trimmed = cleaned.trim_start_matches(['.', ' ']).trim_end_matches(['.', ' ']);
     // A dash begins an option of a command, a tilde the name of a home directory.
-    let is_special = trimmed.starts_with(['-', '~']) || is_reserved(trimmed);
+    let is_special = trimmed.starts_with(['-', '~']) || is_device_name(trimmed);
     Cow::Owned(if is_special { format!("_{trimmed}") } else { trimmed.to_owned() })
 }
 
@@ -112,21 +113,6 @@ fn clean(c: char) -> Option<char> {
         c if text::is_format(c) => None,
         c => Some(c),
     }
-}
-
-/// Tells whether Windows reserves the name for a device, whatever its extension.
-fn is_reserved(stem: &str) -> bool {
-    let base = stem.split('.').next().unwrap_or_default().trim_end();
-    let is_device =
-        ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].iter().any(|name| base.eq_ignore_ascii_case(name));
-    let is_digit = |rest: &str| {
-        let mut digits = rest.chars();
-        digits.next().is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c)) && digits.next().is_none()
-    };
-    let is_port = base.split_at_checked(3).is_some_and(|(port, rest)| {
-        (port.eq_ignore_ascii_case("COM") || port.eq_ignore_ascii_case("LPT")) && is_digit(rest)
-    });
-    is_device || is_port
 }
 
 /// Replaces each run of characters that are not allowed in `filename` by one `_`.
@@ -159,7 +145,7 @@ mod tests {
 
     fn names(title: &str) -> (String, String) {
         let DownloadName { full, ascii } = DownloadName::new(title, FileId(7), "txt");
-        assert_eq!(FileName::new(title, FileId(7), "txt").to_string(), full);
+        assert_eq!(ShownName::new(title, FileId(7), "txt").to_string(), full);
         (full, ascii)
     }
 

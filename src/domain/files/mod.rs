@@ -2,6 +2,7 @@
 
 pub mod download_name;
 pub mod file;
+pub mod file_name;
 pub mod format;
 pub mod history;
 pub mod new_file;
@@ -9,8 +10,9 @@ pub mod page;
 pub mod stats;
 pub mod status;
 
-pub use download_name::{DownloadName, FileName};
+pub use download_name::{DownloadName, ShownName};
 pub use file::{File, Revision};
+pub use file_name::FileName;
 pub use format::Format;
 pub use history::HistoryEntry;
 pub use new_file::NewFile;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::files::FileName;
+use crate::domain::files::ShownName;
 use crate::domain::files::status::Transition;
 use crate::domain::{Attempt, EventId, File, FileId, Status, Timestamp};
 
@@ -119,7 +119,7 @@ impl Serialize for Sequence {
 pub struct FileData<'a> {
     #[serde(serialize_with = "as_text")]
     file_id: FileId,
-    file_name: FileName<'a>,
+    file_name: ShownName<'a>,
     file_type: &'static str,
     status: Status,
     uploaded_by: Option<&'a str>,
@@ -158,7 +158,7 @@ impl<'a> FileEvent<'a> {
             sequence: Sequence(file.sequence),
             data: FileData {
                 file_id: file.id,
-                file_name: FileName::new(&file.title, file.id, file.format.name()),
+                file_name: ShownName::new(&file.title, file.id, file.format.name()),
                 file_type: file.format.file_type(),
                 status: file.status,
                 uploaded_by: None,
