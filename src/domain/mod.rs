@@ -25,7 +25,8 @@ pub use dead_letters::{
 };
 pub use error::{Error, ErrorCode, ErrorKind, Fault, FieldError, Result};
 pub use files::{
-    Cursor, File, FileName, Format, HistoryEntry, NewFile, Page, PageRequest, Revision, Stats, Status,
+    Cursor, File, FileName, FileType, Format, HistoryEntry, MediaType, NewFile, Page, PageRequest, Revision,
+    Stats, Status,
 };
 pub use finding::{Finding, Severity};
 pub use idempotency::IdempotencyKey;
