@@ -17,6 +17,7 @@ pub mod strict_json;
 pub mod text;
 pub mod time;
 pub mod topic_settings;
+pub mod uploads;
 
 pub use byte_range::ByteRange;
 pub use dead_letters::{

@@ -1,0 +1,7 @@
+//! Uploads: what a client says of a file while it sends it.
+
+pub mod digest;
+pub mod tus_metadata;
+
+pub use digest::Sha256Digest;
+pub use tus_metadata::TusMetadata;
