@@ -1,8 +1,10 @@
 //! Files: the record, requests for new ones, status and transitions, history, lists.
 
+pub mod attribute_rules;
 pub mod download_name;
 pub mod file;
 pub mod file_name;
+pub mod file_patch;
 pub mod file_type;
 pub mod format;
 pub mod history;
@@ -15,6 +17,7 @@ pub mod status;
 pub use download_name::{DownloadName, ShownName};
 pub use file::{File, Revision};
 pub use file_name::FileName;
+pub use file_patch::{Change, FilePatch};
 pub use file_type::FileType;
 pub use format::Format;
 pub use history::HistoryEntry;

@@ -65,7 +65,7 @@ impl NewFile {
     }
 }
 
-fn title_problem(title: &str) -> Option<FieldError> {
+pub(super) fn title_problem(title: &str) -> Option<FieldError> {
     let detail = if title.is_empty() {
         "title is required: 1 to 255 characters".to_owned()
     } else if !text::has_visible(title) && !title.chars().any(char::is_control) {
@@ -80,7 +80,7 @@ fn title_problem(title: &str) -> Option<FieldError> {
     Some(FieldError { pointer: "/title", detail })
 }
 
-fn description_problem(description: Option<&str>) -> Option<FieldError> {
+pub(super) fn description_problem(description: Option<&str>) -> Option<FieldError> {
     let text = description.unwrap_or_default();
     let detail = if text.len() > DESCRIPTION_MAX_BYTES {
         format!("description has {} bytes; at most {DESCRIPTION_MAX_BYTES} are allowed", text.len())
