@@ -8,6 +8,7 @@ mod fsck;
 mod healthcheck;
 mod migrate;
 mod output;
+mod schemas;
 mod serve;
 mod signals;
 mod topics;
@@ -55,6 +56,8 @@ enum Command {
     Fsck(fsck::Args),
     /// Show the settings of this environment and where each comes from
     Config(config::Args),
+    /// List the JSON Schemas of the messages, or print one
+    Schemas(schemas::Args),
     /// Reach PostgreSQL, Kafka and S3 as a role would, and say what is wrong and what to do; exit code 1 if anything is
     Doctor(doctor::Args),
     /// Ask the server or worker on this machine whether it is well; exit code 0 if so
@@ -106,6 +109,7 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::DeadLetters(args) => dead_letters::run(args, env).await,
         Command::Fsck(args) => fsck::run(args, env).await,
         Command::Config(args) => config::run(&args, env),
+        Command::Schemas(args) => schemas::run(&args),
         Command::Doctor(args) => doctor::run(args, env).await,
         Command::Healthcheck(args) => healthcheck::run(args, env).await,
     }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A file's id: positive, given by PostgreSQL, a JSON number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("minimum" = 1))]
 pub struct FileId(pub i64);
 
 impl fmt::Display for FileId {
@@ -63,8 +65,9 @@ impl FromStr for DeadLetterId {
 
 /// The fencing number of one request to make a file. Only the owner of the row raises it; a worker's
 /// own repeats within one request are tries, not attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("minimum" = 1))]
 pub struct Attempt(pub i32);
 
 impl Attempt {

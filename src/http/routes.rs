@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::api::{dead_letters, files, health};
+use super::api::{dead_letters, files, health, schemas};
 use super::error::HttpError;
 use super::ui;
 use super::ui::assets;
@@ -33,6 +33,8 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         .service(resource("/dead-letters/{id}", vec![get().to(dead_letters::get)], "GET, HEAD"))
         .service(resource("/dead-letters/{id}/replay", vec![web::post().to(dead_letters::replay)], "POST"))
         .service(resource("/dead-letters/{id}/discard", vec![web::post().to(dead_letters::discard)], "POST"))
+        .service(resource("/schemas", vec![get().to(schemas::list)], "GET, HEAD"))
+        .service(resource("/schemas/{name}", vec![get().to(schemas::get)], "GET, HEAD"))
         .service(resource("/", vec![get().to(ui::files::list)], "GET, HEAD"))
         .service(resource(
             "/ui/files",

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use filesys::domain::Status;
 use filesys::domain::error::{ErrorCode, Scope};
 use filesys::domain::files::status::{Transition, next};
+use filesys::domain::messages::MessageSchema;
 use filesys::http::error::status;
 
 #[test]
@@ -50,6 +51,23 @@ fn the_reference_of_the_settings_is_what_the_program_prints() {
     let printed = String::from_utf8(printed.stdout).unwrap();
     assert!(may_write(), "docs/CONFIG.md is not what the code says; {HOW_TO_WRITE}:\n{printed}");
     std::fs::write(&path, printed).unwrap();
+}
+
+#[test]
+fn the_schemas_of_messages_are_those_of_their_types() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas");
+    for schema in MessageSchema::ALL {
+        let path = folder.join(format!("{}.json", schema.name()));
+        let generated = format!("{:#}\n", schema.json());
+        if std::fs::read_to_string(&path).is_ok_and(|written| written == generated) {
+            continue;
+        }
+        assert!(may_write(), "{} is not what the code says; {HOW_TO_WRITE}:\n{generated}", path.display());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&path, generated).unwrap();
+    }
+    let written = std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(written, MessageSchema::ALL.len(), "a file in {} has no schema", folder.display());
 }
 
 #[test]

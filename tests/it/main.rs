@@ -8,6 +8,7 @@ mod db;
 mod docs;
 mod jobs;
 mod kafka;
+mod messages;
 mod outer;
 mod planted;
 mod roles;

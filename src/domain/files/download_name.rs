@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::file_name::is_device_name;
@@ -38,7 +39,7 @@ impl DownloadName {
     }
 }
 
-/// Name of a file as it is shown: `full` of its [`DownloadName`], without allocation where the title needs no change.
+/// Name of a file that has none of its own: `full` of its [`DownloadName`], without allocation where the title needs no change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownName<'a> {
     stem: Cow<'a, str>,
@@ -66,6 +67,16 @@ impl fmt::Display for ShownName<'_> {
 impl Serialize for ShownName<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for ShownName<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "ShownName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
     }
 }
 

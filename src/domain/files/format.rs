@@ -1,9 +1,10 @@
 //! Formats that files can have. A new one is a variant here and a file in `generators/`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The closed list; every property of a format is an exhaustive match beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// Format of a file that is made. Every property of a format is an exhaustive match beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     #[default]

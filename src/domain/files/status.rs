@@ -1,11 +1,12 @@
 //! The transition table: the one place that decides about every transition of every file (drawn in docs/STATES.md).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Attempt;
 
 /// Status of a file (docs/STATES.md).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Accepted; no worker has reported that it started.
@@ -16,7 +17,9 @@ pub enum Status {
     Completed,
     /// It will not be made; `error` tells why.
     Failed,
+    /// A client cancelled it.
     Cancelled,
+    /// A client deleted it.
     Deleted,
 }
 

@@ -1,5 +1,6 @@
 //! `file.create`: requests to workers (docs/EVENTS.md).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::members::{attempt, file_id, not_empty};
@@ -9,15 +10,16 @@ use crate::domain::strict_json::Members;
 use crate::domain::{Attempt, FileId, Timestamp};
 
 /// Request to make a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateFile {
     pub file_id: FileId,
     pub title: String,
     #[serde(default)]
     pub description: Option<String>,
-    /// The file's `created_at`.
+    /// Time at which the file was requested first; part of the object's key and of its content.
     pub timestamp: Timestamp,
+    /// Number of this request among the requests for the file; results carry it.
     #[serde(default)]
     pub attempt: Attempt,
     #[serde(default)]

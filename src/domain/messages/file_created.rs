@@ -1,5 +1,6 @@
 //! `file.created`: results of workers (docs/EVENTS.md).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::members::{attempt, file_id, not_empty};
@@ -8,7 +9,7 @@ use crate::domain::strict_json::Members;
 use crate::domain::{Attempt, FileId, Timestamp};
 
 /// Outcome that a worker reports of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     Processing,
@@ -28,31 +29,46 @@ impl Outcome {
 }
 
 /// Report of an attempt. Without `attempt` it is about the current one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend(
+    "if" = {"properties": {"status": {"const": "completed"}}},
+    "then" = {"properties": {"s3Location": {"type": "string"}}, "required": ["s3Location"]},
+))]
 pub struct FileResult {
     pub file_id: FileId,
     #[serde(default)]
     pub title: Option<String>,
+    /// `s3://bucket/key` of the object; required when completed.
     #[serde(default)]
     pub s3_location: Option<String>,
     pub status: Outcome,
+    /// Reason of a failure, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Time at which the worker made the result.
     #[serde(default)]
     pub timestamp: Option<Timestamp>,
+    /// Attempt of the request.
     #[serde(default)]
     pub attempt: Option<Attempt>,
+    /// Size of the object in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub size: Option<i64>,
+    /// Lower-case hexadecimal SHA-256 of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: Option<String>,
+    /// Name that the worker gives itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// Position of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
+    /// Time that the attempt took, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
     /// Signature by a worker that has the store's credentials. Without it the object is compared with the report.

@@ -1,7 +1,9 @@
 //! `file.events`: what happened to a file, as CloudEvents 1.0 in structured JSON (docs/EVENTS.md, ADR 6).
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::domain::files::ShownName;
@@ -9,7 +11,7 @@ use crate::domain::files::status::Transition;
 use crate::domain::{Attempt, EventId, File, FileId, Status, Timestamp};
 
 /// Type of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum EventType {
     #[serde(rename = "file.requested")]
     Requested,
@@ -86,17 +88,21 @@ impl EventType {
 /// identify an event for good.
 pub const SOURCE: &str = "filesys";
 
-/// Event: the attributes of CloudEvents, then `data`, in the order of the JSON.
-#[derive(Debug, Serialize)]
+/// Event of a file: the attributes of CloudEvents 1.0, and the file after the change as `data`.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FileEvent<'a> {
+    #[schemars(extend("const" = "1.0"))]
     specversion: &'static str,
-    /// The same on every copy; also the record's `event-id`.
+    /// The same on every copy; also the record's header `event-id`.
     pub id: EventId,
+    #[schemars(extend("const" = SOURCE))]
     source: &'static str,
     pub r#type: EventType,
-    #[serde(serialize_with = "as_text")]
-    subject: FileId,
+    /// Id of the file.
+    subject: IdText,
+    /// Time of the change.
     pub time: Timestamp,
+    /// Address of the schema of `data`.
     dataschema: SchemaUri<'a>,
     pub sequence: Sequence,
     pub data: FileData<'a>,
@@ -107,38 +113,51 @@ pub struct FileEvent<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence(pub i64);
 
-impl Serialize for Sequence {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:010}", self.0))
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:010}", self.0)
     }
 }
 
-/// The file as it was afterwards, with the names of the second source system.
-#[derive(Debug, Serialize)]
+/// File as it was after a change.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileData<'a> {
-    #[serde(serialize_with = "as_text")]
-    file_id: FileId,
+    file_id: IdText,
+    /// Name of a download.
     file_name: ShownName<'a>,
     file_type: &'static str,
     status: Status,
+    /// Id of the person who uploaded it, if it is known.
     uploaded_by: Option<&'a str>,
+    /// Size of the content in bytes, once completed.
+    #[schemars(range(min = 0))]
     size: Option<i64>,
+    /// Media type of the content.
     mimetype: &'a str,
+    /// Address of the content; a path below the service's address if that is not known.
     url: ContentUrl<'a>,
     /// Key of the object in the bucket, while there is one.
     storage_key: Option<&'a str>,
     title: &'a str,
+    /// `s3://bucket/key`, while there is an object.
+    #[schemars(regex(pattern = "^s3://"))]
     s3_location: Option<&'a str>,
+    /// Lower-case hexadecimal SHA-256 of the content, once completed.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     sha256: Option<&'a str>,
+    /// Number of the request for the file.
     attempt: Attempt,
+    /// Reason why it won't be made.
     error: Option<&'a str>,
     origin: &'static str,
     /// Views since the last event of this type; with `file.viewed` only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     views: Option<i64>,
     /// Downloads since the last event of this type; with `file.downloaded` only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     downloads: Option<i64>,
 }
 
@@ -152,12 +171,12 @@ impl<'a> FileEvent<'a> {
             id,
             source: SOURCE,
             r#type,
-            subject: file.id,
+            subject: IdText(file.id),
             time: file.updated_at,
             dataschema: SchemaUri { base_url },
             sequence: Sequence(file.sequence),
             data: FileData {
-                file_id: file.id,
+                file_id: IdText(file.id),
                 file_name: ShownName::new(&file.title, file.id, file.format.name()),
                 file_type: file.format.file_type(),
                 status: file.status,
@@ -204,12 +223,6 @@ impl<'a> FileEvent<'a> {
     }
 }
 
-/// Writes an id as a string, which is how the second source system has it.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
-fn as_text<S: Serializer>(id: &FileId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
-}
-
 /// Returns the key of an `s3://bucket/key`.
 fn key(location: &str) -> Option<&str> {
     Some(location.strip_prefix("s3://")?.split_once('/')?.1)
@@ -231,12 +244,6 @@ impl fmt::Display for SchemaUri<'_> {
     }
 }
 
-impl Serialize for SchemaUri<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 /// Address of the content: absolute, or a path where the service's address is not known.
 #[derive(Debug, Clone, Copy)]
 struct ContentUrl<'a> {
@@ -244,8 +251,46 @@ struct ContentUrl<'a> {
     id: FileId,
 }
 
-impl Serialize for ContentUrl<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}/files/{}/content", self.base_url, self.id))
+impl fmt::Display for ContentUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/files/{}/content", self.base_url, self.id)
     }
+}
+
+/// File id as a string, which is how the second source system has it.
+#[derive(Debug, Clone, Copy)]
+struct IdText(FileId);
+
+impl fmt::Display for IdText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Implements JSON and its schema for types that are strings there.
+macro_rules! written_as_text {
+    ($($type:ty: $schema:tt),+ $(,)?) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    )+};
+}
+
+written_as_text! {
+    Sequence: {"type": "string", "pattern": "^[0-9]{10,}$"},
+    SchemaUri<'_>: {"type": "string", "format": "uri"},
+    ContentUrl<'_>: {"type": "string", "format": "uri-reference"},
+    IdText: {"type": "string", "pattern": "^[1-9][0-9]*$"},
 }

@@ -6,6 +6,7 @@ pub mod file_created;
 pub mod file_event;
 pub mod headers;
 mod members;
+pub mod schemas;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -14,3 +15,4 @@ pub use file_create::CreateFile;
 pub use file_created::{FileResult, Outcome};
 pub use file_event::{EventType, FileEvent};
 pub use members::{MessageError, named_file};
+pub use schemas::MessageSchema;

@@ -5,10 +5,11 @@ use std::path::Path;
 use super::offenders::{Offences, assert_known};
 
 /// Nouns of the product: the same word in every tree, in the URL and in the name of the table.
-const NOUNS: [&str; 15] = [
+const NOUNS: [&str; 16] = [
     "files",
     "dead_letters",
     "messages",
+    "schemas",
     "uploads",
     "processing",
     "access",

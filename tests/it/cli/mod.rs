@@ -5,6 +5,7 @@ mod dead_letters;
 mod doctor;
 mod exit_codes;
 mod fsck;
+mod schemas;
 mod topics;
 mod up;
 

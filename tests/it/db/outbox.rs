@@ -214,14 +214,14 @@ async fn requests_that_wait_for_a_missing_topic_let_others_pass_and_are_publishe
         FROM file ORDER BY id";
     connection.execute(rows, &[&WAITING]).await.unwrap();
     let behind = "INSERT INTO outbox (event_id, topic, value, file_id)
-        SELECT gen_random_uuid(), 'file.events', convert_to('{}', 'UTF8'), 0 FROM generate_series(1, 5)";
+        SELECT gen_random_uuid(), 'file.created', convert_to('{}', 'UTF8'), 0 FROM generate_series(1, 5)";
     connection.execute(behind, &[]).await.unwrap();
 
     let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
     assert_eq!((round.taken, round.published, round.postponed.len()), (500, 0, 500));
     eventually("what is behind them is published", async || {
         let round = relay_outbox::relay_once(&roles.ctx).await.unwrap();
-        let told = roles.records(topics::EVENTS).await.len();
+        let told = roles.records(topics::CREATED).await.len();
         holds(told == 5, (told, round))
     })
     .await;

@@ -7,7 +7,7 @@ use filesys::domain::messages::topics;
 use filesys::jobs::relay_outbox;
 use serde_json::{Value, json};
 
-use crate::support::records::header;
+use crate::support::events::event;
 use crate::support::roles::Roles;
 use crate::support::{eventually, holds};
 
@@ -15,13 +15,8 @@ use crate::support::{eventually, holds};
 async fn events(roles: &Roles) -> BTreeMap<i64, Vec<Value>> {
     let mut events: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for delivery in roles.records(topics::EVENTS).await {
-        let event: Value = serde_json::from_slice(delivery.record.value.as_deref().unwrap()).unwrap();
-        let id = event["subject"].as_str().unwrap();
-        assert_eq!(delivery.record.key.as_deref(), Some(id.as_bytes()));
-        assert_eq!(header(&delivery, "event-id"), event["id"]);
-        assert_eq!(header(&delivery, "content-type"), "application/cloudevents+json");
-        assert_eq!(header(&delivery, "schema-version"), "2");
-        let id = id.parse().unwrap();
+        let event = event(&delivery);
+        let id = event["subject"].as_str().unwrap().parse().unwrap();
         events.entry(id).or_default().push(event);
     }
     for of_one in events.values_mut() {

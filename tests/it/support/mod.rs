@@ -3,6 +3,8 @@
 pub mod app;
 pub mod certificates;
 pub mod client;
+pub mod events;
+pub mod json_schema;
 pub mod kafka_tools;
 pub mod nginx;
 mod not_run;

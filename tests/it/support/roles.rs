@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Bucket, Database, SharedKafka, eventually, holds, records};
+use super::{Bucket, Database, SharedKafka, events, eventually, holds, records};
 
 const DEADLINE: Duration = Duration::from_hours(1);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -182,6 +182,15 @@ impl Roles {
         records::records(&*self.broker, topic).await.unwrap()
     }
 
+    /// Waits until a topic has `count` records.
+    pub async fn wait_until_published(&self, topic: &str, count: usize) {
+        eventually(&format!("{topic} has {count} records"), async || {
+            let records = self.records(topic).await;
+            holds(records.len() == count, records.len())
+        })
+        .await;
+    }
+
     /// Waits until there are `count` dead letters in this state, and returns them, newest first.
     pub async fn dead_letters(&self, state: &str, count: usize) -> Vec<DeadLetter> {
         let request = DeadLetterPageRequest::new(Some("200"), None, Some(state), None).unwrap();
@@ -205,9 +214,19 @@ impl Roles {
         .await;
     }
 
-    /// Stops every part and waits for it; the rows stay.
+    /// Stops every part and waits for it; the rows stay. Every event that was published or is in the outbox must be as its
+    /// schema says.
     pub async fn stop(self) -> Database {
         self.stop_tasks().await;
+        // The topic may be missing.
+        let published = records::records(&*self.broker, topics::EVENTS).await.unwrap_or_default();
+        for delivery in &published {
+            events::event(delivery);
+        }
+        let waiting = "SELECT value FROM outbox WHERE topic = 'file.events'";
+        for row in self.database.connect().await.query(waiting, &[]).await.unwrap() {
+            events::checked(row.get(0));
+        }
         self.database
     }
 

@@ -1,0 +1,3 @@
+//! Values of records, compared with their schemas.
+
+mod schemas;
