@@ -16,6 +16,7 @@ use super::disk::Disk;
 use super::layout::Layout;
 use super::listing_query::ReadAhead;
 use super::object::{Description, OpenObject};
+use super::slots::{Reservation, Slots};
 use super::{make_dir, old_layout};
 use crate::embedded::{Durability, EmbeddedError, access};
 
@@ -32,6 +33,8 @@ pub(super) struct Files {
     /// True while objects of older releases may be left.
     pub has_old_layout: AtomicBool,
     locks: [Mutex<()>; LOCKS],
+    /// Slots of uploads in parts.
+    pub slots: Slots,
     disk: Disk,
     staged: AtomicU64,
     arrived: AtomicU64,
@@ -44,6 +47,8 @@ pub(super) struct Files {
 pub(super) struct Staged {
     pub file: File,
     pub temp: StagedFile,
+    /// Use of a slot, or of the whole file with slots, which then stays there until it is named.
+    slot: Option<Reservation>,
 }
 
 /// Path of a staged file. Dropping it removes the file, unless it was given its name.
@@ -77,6 +82,16 @@ pub(super) struct Conditions {
 }
 
 impl Staged {
+    /// Makes a file that is written from its position on, in the slot or file that is reserved.
+    pub fn in_slot(file: File, path: PathBuf, reservation: Reservation) -> Self {
+        Self { file, temp: StagedFile { path, is_named: true }, slot: Some(reservation) }
+    }
+
+    /// Tells whether a slot is written.
+    pub fn is_in_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// Writes the description behind the bytes.
     pub fn describe(&mut self, description: &Description) -> io::Result<()> {
         self.file.write_all(&description.to_trailer()?)
@@ -100,6 +115,7 @@ impl Files {
             dirs: (durability == Durability::Full).then(DirSync::default),
             has_old_layout: AtomicBool::new(has_old_layout),
             locks: [const { Mutex::new(()) }; LOCKS],
+            slots: Slots::default(),
             staged: AtomicU64::default(),
             arrived: AtomicU64::default(),
             changes: AtomicU64::default(),
@@ -130,7 +146,7 @@ impl Files {
         let path = self.layout.staging().join(number.to_string());
         let file =
             OpenOptions::new().write(true).read(true).create_new(true).mode(access::FILE).open(&path)?;
-        Ok(Staged { file, temp: StagedFile { path, is_named: false } })
+        Ok(Staged { file, temp: StagedFile { path, is_named: false }, slot: None })
     }
 
     /// Makes the staged bytes the object. With full durability, it survives a power cut once this returns.
@@ -197,12 +213,15 @@ impl Files {
 
     /// Gives the file its name atomically. With full durability, it survives a power cut once this returns.
     pub fn name_file(&self, mut staged: Staged, path: &Path) -> io::Result<()> {
-        if self.dirs.is_some() {
-            staged.file.sync_all()?;
-        }
+        self.sync_file(&staged.file)?;
         fs::rename(&staged.temp.path, path)?;
         staged.temp.is_named = true;
         self.sync_dirs(path.parent().map(Path::to_owned))
+    }
+
+    /// Syncs a file's bytes; only with full durability.
+    pub fn sync_file(&self, file: &File) -> io::Result<()> {
+        if self.dirs.is_some() { file.sync_all() } else { Ok(()) }
     }
 
     /// Syncs the whole file system of the store; only with full durability.

@@ -117,7 +117,7 @@ pub(super) fn objects_v2(files: &Files, input: ListObjectsV2Input) -> S3Result<L
 
 /// Lists the parts of an upload.
 pub(super) fn parts(files: &Files, input: ListPartsInput) -> S3Result<ListPartsOutput> {
-    let mut parts = multipart::parts(files, &input.bucket, &input.key, &input.upload_id)?;
+    let mut parts = multipart::list_parts(files, &input.bucket, &input.key, &input.upload_id)?;
     parts.retain(|part| part.part_number > input.part_number_marker);
     let max = limit(input.max_parts);
     let has_more = parts.len() > max;

@@ -14,7 +14,11 @@ mod migration;
 mod multipart;
 mod object;
 mod old_layout;
+mod parts;
+#[cfg(test)]
+mod parts_tests;
 mod put;
+mod slots;
 mod store;
 #[cfg(test)]
 mod store_tests;

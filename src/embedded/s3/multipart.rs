@@ -1,9 +1,9 @@
-//! Multipart uploads: a directory for each, with a file for each part, which are joined to one object at the end. All
-//! functions block.
+//! Multipart uploads: a directory for each, with its parts, which are joined to one object at the end. All functions
+//! block.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use s3s::crypto::{Checksum, Md5};
 use s3s::dto::{CompletedMultipartUpload, ETag, MultipartUpload, Part, StorageClass, Timestamp};
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::dir_entries::dir_entries;
-use super::files::{Conditions, Files};
+use super::files::{Conditions, Files, Staged};
+use super::layout::Layout;
 use super::object::{Description, Headers};
-use super::put::{Received, append};
+use super::parts::{self, MIN_PART_SIZE, Parts, StoredPart};
+use super::put::Received;
 use super::{hex, make_dir};
 
 const MAX_PART_NUMBER: i32 = 10_000;
-/// Minimum size of every part but the last.
-const MIN_PART_SIZE: u64 = 5 << 20;
 const UPLOAD_FILE: &str = "upload.json";
 
 /// Multipart upload: bucket, key and headers of the object that it makes.
@@ -31,18 +31,21 @@ pub(super) struct Upload {
     pub headers: Headers,
 }
 
-/// Part of an upload; number and digest are in its file's name.
-struct StoredPart {
-    number: i32,
-    md5: String,
-    path: PathBuf,
+/// Removes what a crash left of uploads that were completed or aborted.
+pub(super) fn recover(layout: &Layout) -> io::Result<()> {
+    for dir in dir_entries(&layout.uploads())? {
+        if !dir.join(UPLOAD_FILE).exists() || Parts::read(&dir)?.are_object() {
+            remove_dir(&dir)?;
+        }
+    }
+    Ok(())
 }
 
-impl StoredPart {
-    fn of(path: PathBuf) -> Option<Self> {
-        let (number, md5) = path.file_name()?.to_str()?.split_once('-')?;
-        let (number, md5) = (number.parse().ok()?, md5.to_owned());
-        Some(Self { number, md5, path })
+/// Removes the directory of an upload, unless another request has removed it.
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -85,13 +88,20 @@ fn find(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<(PathBuf, 
     if upload.bucket == bucket && upload.key == key { Ok((dir, upload)) } else { Err(no_such_upload()) }
 }
 
-/// Checks that a part may be sent to an upload.
-pub(super) fn check(files: &Files, (bucket, key, id): (&str, &str, &str), number: i32) -> S3Result<()> {
+/// Prepares for a part: checks that it may be sent, and opens its slot if it has one.
+pub(super) fn open_slot(
+    files: &Files,
+    (bucket, key, id): (&str, &str, &str),
+    number: i32,
+    size: Option<i64>,
+) -> S3Result<Option<Staged>> {
     if !(1..=MAX_PART_NUMBER).contains(&number) {
         let message = "a part's number is from 1 to 10000";
         return Err(S3Error::with_message(S3ErrorCode::InvalidArgument, message));
     }
-    find(files, bucket, key, id).map(drop)
+    let (dir, _) = find(files, bucket, key, id)?;
+    let Some(size) = size.and_then(|size| u64::try_from(size).ok()) else { return Ok(None) };
+    files.stored(parts::open_slot(files, &dir, number, size), size)
 }
 
 /// Stores a part; one that is sent again replaces the one before.
@@ -102,41 +112,24 @@ pub(super) fn store_part(
     received: Received,
 ) -> S3Result<ETag> {
     let (dir, _) = find(files, bucket, key, id)?;
-    let store = || {
-        let path = dir.join(format!("{number:05}-{}", received.md5));
-        files.name_file(received.staged, &path)?;
-        // After the new part is durable: a crash in between leaves both, and the client names one by its tag.
-        for other in stored(&dir)?.into_iter().filter(|part| part.number == number && part.path != path) {
-            fs::remove_file(other.path)?;
-        }
-        Ok(())
-    };
-    let size = received.size;
-    files.stored(store(), size)?;
-    Ok(ETag::Strong(received.md5))
-}
-
-/// Lists the stored parts, sorted by number.
-fn stored(dir: &std::path::Path) -> io::Result<Vec<StoredPart>> {
-    let mut parts: Vec<StoredPart> = dir_entries(dir)?.into_iter().filter_map(StoredPart::of).collect();
-    parts.sort_by(|a, b| (a.number, &a.md5).cmp(&(b.number, &b.md5)));
-    Ok(parts)
+    let (tag, size) = (ETag::Strong(received.tag.clone()), received.size);
+    files.stored(parts::store(files, &dir, number, received), size)?;
+    Ok(tag)
 }
 
 /// Lists the parts of an upload.
-pub(super) fn parts(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<Vec<Part>> {
+pub(super) fn list_parts(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<Vec<Part>> {
     let (dir, _) = find(files, bucket, key, id)?;
     let describe = |part: StoredPart| {
-        let metadata = fs::metadata(&part.path)?;
         Ok(Part {
             part_number: Some(part.number),
-            e_tag: Some(ETag::Strong(part.md5)),
-            size: i64::try_from(metadata.len()).ok(),
-            last_modified: Some(Timestamp::from(metadata.modified()?)),
+            size: i64::try_from(part.size()?).ok(),
+            last_modified: Some(part.modified()?),
+            e_tag: Some(ETag::Strong(part.tag)),
             ..Part::default()
         })
     };
-    files.record(stored(&dir).and_then(|parts| parts.into_iter().map(describe).collect()))
+    files.record(Parts::read(&dir).and_then(|parts| parts.stored.into_iter().map(describe).collect()))
 }
 
 /// Joins the parts that the client names to the object; returns its tag.
@@ -147,7 +140,13 @@ pub(super) fn complete(
     conditions: &Conditions,
 ) -> S3Result<ETag> {
     let (dir, upload) = find(files, bucket, key, id)?;
-    let mut stored = files.record(stored(&dir))?;
+    // Before the parts are read: none is written to a slot from here on.
+    let reservation = files.slots.reserve_file(&dir);
+    let mut parts = files.record(Parts::read(&dir))?;
+    if parts.are_object() {
+        files.record(remove_dir(&dir))?;
+        return Err(no_such_upload());
+    }
     let named = named.and_then(|named| named.parts).unwrap_or_default();
     if named.is_empty() {
         return Err(S3Error::new(S3ErrorCode::MalformedXML));
@@ -161,37 +160,30 @@ pub(super) fn complete(
     for part in named {
         let is_named = |stored: &StoredPart| {
             Some(stored.number) == part.part_number
-                && part.e_tag.as_ref().is_none_or(|tag| tag.value() == stored.md5)
+                && part.e_tag.as_ref().is_none_or(|tag| tag.value() == stored.tag)
         };
-        let place = stored.iter().position(is_named).ok_or_else(|| S3Error::new(S3ErrorCode::InvalidPart))?;
-        chosen.push(stored.swap_remove(place));
+        let place = parts.stored.iter().position(is_named);
+        let place = place.ok_or_else(|| S3Error::new(S3ErrorCode::InvalidPart))?;
+        chosen.push(parts.stored.swap_remove(place));
     }
     let (mut md5, mut size) = (Md5::new(), 0);
-    let mut sizes = Vec::with_capacity(chosen.len());
     for (place, part) in chosen.iter().enumerate() {
-        let length = files.record(fs::metadata(&part.path))?.len();
+        let part_size = files.record(part.size())?;
         // As in S3, so that clients that work here work there.
-        if length < MIN_PART_SIZE && place + 1 < chosen.len() {
+        if part_size < MIN_PART_SIZE && place + 1 < chosen.len() {
             return Err(S3Error::new(S3ErrorCode::EntityTooSmall));
         }
-        md5.update(&digest_of_hex(&part.md5));
-        sizes.push(length);
-        size += length;
+        md5.update(&digest_of_hex(&part.tag));
+        size += part_size;
     }
     let e_tag = format!("{}-{}", hex(md5.finalize().as_ref()), chosen.len());
-    let join = || {
-        let mut staged = files.stage()?;
-        for (part, length) in chosen.iter().zip(sizes) {
-            append(&mut staged, &File::open(&part.path)?, length)?;
-        }
-        Ok(staged)
-    };
-    let staged = files.stored(join(), size)?;
+    let joined = parts::join(files, &parts, &chosen, reservation);
+    let staged = files.stored(joined, size)?;
     let Upload { bucket, key, headers } = upload;
     let description = Description { key, size, e_tag, headers, ..Description::default() };
     files.name_object(staged, &bucket, &description, conditions)?;
-    // Only now: a crash before leaves both, and the client can complete the upload again.
-    files.record(fs::remove_dir_all(&dir))?;
+    // Only now: a crash before leaves the parts, and the client can complete the upload again, or it leaves the object.
+    files.record(remove_dir(&dir))?;
     Ok(description.tag())
 }
 
@@ -203,7 +195,7 @@ fn digest_of_hex(text: &str) -> Vec<u8> {
 /// Aborts an upload and removes its parts.
 pub(super) fn abort(files: &Files, bucket: &str, key: &str, id: &str) -> S3Result<()> {
     let (dir, _) = find(files, bucket, key, id)?;
-    files.record(fs::remove_dir_all(dir))
+    files.record(remove_dir(&dir))
 }
 
 /// Lists the unfinished uploads of a bucket, sorted by key and id.

@@ -15,6 +15,7 @@ use s3s::dto::{
     PutObjectOutput, StreamingBlob, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
+use tokio::task::JoinHandle;
 
 use super::fields::{headers_of, with_sums};
 use super::files::{Conditions, Files, Staged, blocking};
@@ -28,7 +29,8 @@ const WRITE_BATCH_BYTES: usize = 1 << 20;
 pub(super) struct Received {
     pub staged: Staged,
     pub size: u64,
-    pub md5: String,
+    /// Entity tag.
+    pub tag: String,
     pub sums: Checksum,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    fn hasher(&self) -> ChecksumHasher {
+    fn hashes(&self) -> Box<Hashes> {
         let (sums, mut hasher) = (&self.sums, ChecksumHasher::default());
         let algorithm = self.algorithm.as_ref().map_or("", ChecksumAlgorithm::as_str);
         let is_wanted = |sum: &Option<String>, name| sum.is_some() || algorithm == name;
@@ -53,10 +55,12 @@ impl Expected {
         hasher.sha256 = is_wanted(&sums.checksum_sha256, ChecksumAlgorithm::SHA256).then(Default::default);
         hasher.crc64nvme =
             is_wanted(&sums.checksum_crc64nvme, ChecksumAlgorithm::CRC64NVME).then(Default::default);
-        hasher
+        // MD5 takes more than twice the time of SHA-256, and S3 doesn't promise that a tag is one.
+        let has_md5 = self.md5.is_some() || hasher.sha256.is_none();
+        Box::new(Hashes { md5: has_md5.then(Md5::new), sums: hasher })
     }
 
-    fn check(mut self, md5: &[u8], found: &Checksum) -> S3Result<()> {
+    fn check(mut self, md5: Option<&[u8]>, found: &Checksum) -> S3Result<()> {
         if let Some(trailing) = self.trailing.take().and_then(|trailing| trailing.take()) {
             let get =
                 |name: &str| trailing.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -78,7 +82,8 @@ impl Expected {
             (&self.sums.checksum_sha256, &found.checksum_sha256),
             (&self.sums.checksum_crc64nvme, &found.checksum_crc64nvme),
         ];
-        let md5_differs = self.md5.is_some_and(|sent| sent != BASE64_STANDARD.encode(md5));
+        let md5_differs =
+            self.md5.zip(md5).is_some_and(|(sent, found)| sent != BASE64_STANDARD.encode(found));
         if md5_differs || pairs.iter().any(|(sent, found)| sent.is_some() && found.is_some() && sent != found)
         {
             let message = "these are other bytes than the digest is of";
@@ -91,47 +96,72 @@ impl Expected {
 /// Body of which all but the last bytes are written.
 pub(super) struct Incoming {
     staged: Option<Staged>,
-    hashes: Hashes,
+    hashes: Box<Hashes>,
     rest: Bytes,
     size: u64,
     expected: Expected,
 }
 
-/// Receives a body and writes all but its end to a staged file; a small body is not written at all. Nothing is left of
-/// a body that is cut off.
+/// Receives a body and writes all but its end to its slot, if it has one, or to a staged file; a small body is not
+/// written at all. What was received is hashed and written while the next bytes come in. Nothing is left of a body that
+/// is cut off.
 pub(super) async fn receive(
     files: &Arc<Files>,
     body: Option<StreamingBlob>,
     length: Option<i64>,
     expected: Expected,
+    slot: Option<Staged>,
 ) -> S3Result<Incoming> {
     let mut body = body.ok_or_else(|| S3Error::new(S3ErrorCode::IncompleteBody))?;
-    let mut hashes = (Md5::new(), expected.hasher());
     let length = length.and_then(|length| u64::try_from(length).ok());
     // Never more than a batch, whatever length the client announces.
     let capacity = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(WRITE_BATCH_BYTES);
     let mut batch = BytesMut::with_capacity(capacity);
-    let mut staged: Option<Staged> = None;
+    let mut written = Written::Idle(slot, expected.hashes());
     let mut size = 0;
     let cut_off = |error| S3Error::with_source(S3ErrorCode::IncompleteBody, error);
     while let Some(piece) = body.try_next().await.map_err(cut_off)? {
         size += piece.len() as u64;
+        if length.is_some_and(|length| size > length) {
+            // More would overwrite what lies behind a slot.
+            return Err(S3Error::new(S3ErrorCode::IncompleteBody));
+        }
         batch.extend_from_slice(&piece);
         if batch.len() >= WRITE_BATCH_BYTES {
-            // On a file thread: hashing and writing would block the runtime's.
+            let (staged, mut hashes) = written.end().await?;
             let bytes = batch.split().freeze();
-            let write = move |files: &Files| {
-                let size = length.unwrap_or(size);
-                files.stored(write(files, staged, &mut hashes, &bytes), size).map(|it| (it, hashes))
-            };
-            let written = blocking(files, write).await?;
-            (staged, hashes) = (Some(written.0), written.1);
+            let files = Arc::clone(files);
+            // On a file thread: hashing and writing would block the runtime's.
+            written = Written::InFlight(tokio::task::spawn_blocking(move || {
+                let outcome = write(&files, staged, &mut hashes, &bytes);
+                files.stored(outcome, length.unwrap_or(size)).map(|staged| (staged, hashes))
+            }));
         }
     }
+    let (staged, hashes) = written.end().await?;
     if length.is_some_and(|length| length != size) {
         return Err(S3Error::new(S3ErrorCode::IncompleteBody));
     }
     Ok(Incoming { staged, hashes, rest: batch.freeze(), size, expected })
+}
+
+/// File of what was received so far, with its digests. A batch may still be on its way there.
+enum Written {
+    Idle(Option<Staged>, Box<Hashes>),
+    InFlight(JoinHandle<S3Result<(Staged, Box<Hashes>)>>),
+}
+
+impl Written {
+    /// Waits for the batch in flight.
+    async fn end(self) -> S3Result<(Option<Staged>, Box<Hashes>)> {
+        match self {
+            Self::Idle(staged, hashes) => Ok((staged, hashes)),
+            Self::InFlight(batch) => {
+                let (staged, hashes) = batch.await.map_err(S3Error::internal_error)??;
+                Ok((Some(staged), hashes))
+            }
+        }
+    }
 }
 
 impl Incoming {
@@ -139,18 +169,33 @@ impl Incoming {
     pub fn complete(mut self, files: &Files) -> S3Result<Received> {
         let written = write(files, self.staged, &mut self.hashes, &self.rest);
         let staged = files.stored(written, self.size)?;
-        let (md5, sums) = (self.hashes.0.finalize(), self.hashes.1.finalize());
+        let (md5, sums) = (self.hashes.md5.map(Md5::finalize), self.hashes.sums.finalize());
         // Before the object gets its name: a corrupt body leaves nothing but a staged file, which is removed.
-        self.expected.check(md5.as_ref(), &sums)?;
-        Ok(Received { staged, size: self.size, md5: hex(md5.as_ref()), sums })
+        self.expected.check(md5.as_ref().map(AsRef::as_ref), &sums)?;
+        let digest = match md5 {
+            Some(md5) => md5.as_ref().to_vec(),
+            None => sums
+                .checksum_sha256
+                .as_ref()
+                .and_then(|sum| BASE64_STANDARD.decode(sum).ok())
+                .unwrap_or_default(),
+        };
+        Ok(Received { staged, size: self.size, tag: hex(&digest), sums })
     }
 }
 
-type Hashes = (Md5, ChecksumHasher);
+/// Digests of a body, as far as it was received.
+struct Hashes {
+    /// Tag of the object, unless it is its SHA-256.
+    md5: Option<Md5>,
+    sums: ChecksumHasher,
+}
 
 fn write(files: &Files, staged: Option<Staged>, hashes: &mut Hashes, bytes: &[u8]) -> io::Result<Staged> {
-    hashes.0.update(bytes);
-    hashes.1.update(bytes);
+    if let Some(md5) = &mut hashes.md5 {
+        md5.update(bytes);
+    }
+    hashes.sums.update(bytes);
     let mut staged = staged.map_or_else(|| files.stage(), Ok)?;
     staged.file.write_all(bytes)?;
     Ok(staged)
@@ -176,14 +221,14 @@ pub(super) async fn put(
         algorithm: input.checksum_algorithm.take(),
         trailing,
     };
-    let incoming = receive(files, input.body.take(), input.content_length, expected).await?;
+    let incoming = receive(files, input.body.take(), input.content_length, expected, None).await?;
     blocking(files, move |files| {
         let received = incoming.complete(files)?;
         let conditions = Conditions { if_match: input.if_match, if_none_match: input.if_none_match };
         let description = Description {
             key: input.key,
             size: received.size,
-            e_tag: received.md5,
+            e_tag: received.tag,
             sums: received.sums.clone().into(),
             headers: headers_of!(input),
         };
@@ -218,15 +263,15 @@ pub(super) fn copy(files: &Files, input: CopyObjectInput) -> S3Result<(ETag, Tim
 /// Copies the first bytes of a file to a staged file.
 pub(super) fn stage_copy(files: &Files, source: &File, size: u64) -> io::Result<Staged> {
     let mut staged = files.stage()?;
-    append(&mut staged, source, size)?;
+    append(&mut staged, source, 0, size)?;
     Ok(staged)
 }
 
-/// Appends the first bytes of `source` to a staged file.
-pub(super) fn append(staged: &mut Staged, source: &File, size: u64) -> io::Result<()> {
+/// Appends bytes of `source`, from `start` on, to a staged file.
+pub(super) fn append(staged: &mut Staged, source: &File, start: u64, size: u64) -> io::Result<()> {
     use std::io::{Seek, SeekFrom};
     let mut reader = source;
-    reader.seek(SeekFrom::Start(0))?;
+    reader.seek(SeekFrom::Start(start))?;
     let copied = io::copy(&mut reader.take(size), &mut staged.file)?;
     if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

@@ -37,7 +37,9 @@ pub(super) struct Store {
 impl Store {
     /// Opens the store, and removes what interrupted writes left behind.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, EmbeddedError> {
-        Ok(Self { files: Arc::new(Files::open(root, durability)?) })
+        let files = Files::open(root, durability)?;
+        multipart::recover(&files.layout).map_err(EmbeddedError::io(root))?;
+        Ok(Self { files: Arc::new(files) })
     }
 
     /// Returns the work of moving objects of older releases, which ends at `stop`; `None` when there are none.
@@ -198,12 +200,12 @@ impl S3 for Store {
         let expected = Expected { md5: content_md5, sums, algorithm, trailing: req.trailing_headers };
         let of = (bucket, key, upload_id);
         // Before the body is received, so that a client learns of a wrong upload id at once.
-        let of = blocking(&self.files, move |files| {
-            multipart::check(files, (&of.0, &of.1, &of.2), part_number)?;
-            Ok(of)
+        let (of, slot) = blocking(&self.files, move |files| {
+            let slot = multipart::open_slot(files, (&of.0, &of.1, &of.2), part_number, content_length)?;
+            Ok((of, slot))
         })
         .await?;
-        let incoming = put::receive(&self.files, body, content_length, expected).await?;
+        let incoming = put::receive(&self.files, body, content_length, expected, slot).await?;
         self.run(move |files| {
             let received = incoming.complete(files)?;
             let sums = received.sums.clone();
