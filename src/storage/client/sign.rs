@@ -79,3 +79,32 @@ impl Signer {
 fn other(error: impl std::fmt::Display) -> StorageError {
     StorageError::Other(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Env;
+
+    fn url(bucket: &str, endpoint: Option<&str>) -> String {
+        let env = [
+            ("S3_REGION", "eu-west-1"),
+            ("S3_BUCKET", bucket),
+            ("AWS_ACCESS_KEY_ID", "k"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+        ];
+        let request = Request::get("files/1_ü.txt", &[("list-type", "2")]);
+        Signer::new(&S3Config::read(&mut Env::of(env)), endpoint).sign(&request, 60, 0).unwrap().into()
+    }
+
+    #[test]
+    fn a_bucket_is_named_in_the_host_at_amazon_and_in_the_path_elsewhere() {
+        for (bucket, endpoint, expected) in [
+            ("b-1", None, "https://b-1.s3.eu-west-1.amazonaws.com/files/1_%C3%BC.txt?"),
+            ("b.1", None, "https://s3.eu-west-1.amazonaws.com/b.1/files/1_%C3%BC.txt?"),
+            ("b-1", Some("http://[::1]:9000"), "http://[::1]:9000/b-1/files/1_%C3%BC.txt?"),
+        ] {
+            let url = url(bucket, endpoint);
+            assert!(url.starts_with(expected) && url.contains("&list-type=2&X-Amz-Signature="), "{url}");
+        }
+    }
+}
