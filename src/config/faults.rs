@@ -75,11 +75,21 @@ pub enum Point {
     DeadLettersStored,
     /// An object is removed, and its removal is still requested.
     ObjectRemoved,
+    /// The rows of an upload are committed, and no byte of it is stored.
+    UploadInserted,
+    /// A part is stored, and no row tells.
+    UploadPartStored,
+    /// The bytes behind the last part are stored, and no row tells.
+    UploadTailStored,
+    /// The object of an upload is stored, and its file is still `uploading`.
+    UploadObjectStored,
+    /// The upload is committed, and the client has no response.
+    UploadFinished,
 }
 
 impl Point {
     /// All crash points.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::ServeInserted,
         Self::ServeCommitted,
         Self::RelayPublished,
@@ -96,6 +106,11 @@ impl Point {
         Self::DeadLetterPublished,
         Self::DeadLettersStored,
         Self::ObjectRemoved,
+        Self::UploadInserted,
+        Self::UploadPartStored,
+        Self::UploadTailStored,
+        Self::UploadObjectStored,
+        Self::UploadFinished,
     ];
 
     /// Returns the name in `FILESYS_FAULTS`.
@@ -117,6 +132,11 @@ impl Point {
             Self::DeadLetterPublished => "dead_letter.published",
             Self::DeadLettersStored => "dead_letters.stored",
             Self::ObjectRemoved => "object.removed",
+            Self::UploadInserted => "upload.inserted",
+            Self::UploadPartStored => "upload.part_stored",
+            Self::UploadTailStored => "upload.tail_stored",
+            Self::UploadObjectStored => "upload.object_stored",
+            Self::UploadFinished => "upload.finished",
         }
     }
 }

@@ -8,7 +8,8 @@ use diesel::{Queryable, Selectable};
 
 use super::schema::{files, transitions};
 use crate::domain::{
-    Attempt, DeadLetterId, DeadLetterState, File, FileId, Format, HistoryEntry, Status, Timestamp,
+    Attempt, Attributes, DeadLetterId, DeadLetterState, File, FileId, FileOrigin, FileType, Format,
+    HistoryEntry, Status, Timestamp,
 };
 
 macro_rules! column {
@@ -38,6 +39,10 @@ column!(StatusColumn, Status, Text, |name: String| Status::from_name(&name)
     .ok_or_else(|| format!("unknown status {name}").into()));
 column!(FormatColumn, Format, Text, |name: String| Format::from_name(&name)
     .ok_or_else(|| format!("unknown format {name}").into()));
+column!(OriginColumn, FileOrigin, Text, |name: String| FileOrigin::from_name(&name)
+    .ok_or_else(|| format!("unknown origin {name}").into()));
+column!(FileTypeColumn, FileType, Text, |name: String| FileType::from_name(&name)
+    .ok_or_else(|| format!("unknown file type {name}").into()));
 column!(DeadLetterIdColumn, DeadLetterId, BigInt, |id: i64| Ok(DeadLetterId(id)));
 column!(DeadLetterStateColumn, DeadLetterState, Text, |name: String| DeadLetterState::from_name(&name)
     .ok_or_else(|| format!("unknown state {name}").into()));
@@ -52,7 +57,7 @@ pub(super) struct FileRow {
     s3_location: Option<String>,
     created_at: TimeColumn,
     updated_at: TimeColumn,
-    format: FormatColumn,
+    format: Option<FormatColumn>,
     content_type: String,
     size: Option<i64>,
     sha256: Option<String>,
@@ -60,6 +65,55 @@ pub(super) struct FileRow {
     error: Option<String>,
     sequence: i64,
     erased_at: Option<TimeColumn>,
+    #[diesel(embed)]
+    attributes: AttributesRow,
+}
+
+/// Columns that are NULL unless a file has more to tell than its request.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = files, check_for_backend(Pg))]
+pub(super) struct AttributesRow {
+    origin: Option<OriginColumn>,
+    file_name: Option<String>,
+    file_type: Option<FileTypeColumn>,
+    claimed_type: Option<String>,
+    uploaded_by: Option<String>,
+    uploaded_by_name: Option<String>,
+    folder: Option<String>,
+    tags: Option<Vec<String>>,
+    related_post_id: Option<String>,
+    related_category_id: Option<String>,
+    metadata: Option<serde_json::Value>,
+    view_count: Option<i64>,
+    download_count: Option<i64>,
+    expires_at: Option<TimeColumn>,
+    trashed_at: Option<TimeColumn>,
+}
+
+impl From<AttributesRow> for Attributes {
+    fn from(row: AttributesRow) -> Self {
+        let metadata = match row.metadata {
+            Some(serde_json::Value::Object(members)) => members,
+            Some(_) | None => serde_json::Map::new(),
+        };
+        Self {
+            origin: row.origin.map(Into::into).unwrap_or_default(),
+            file_name: row.file_name,
+            file_type: row.file_type.map(Into::into),
+            claimed_type: row.claimed_type,
+            uploaded_by: row.uploaded_by,
+            uploaded_by_name: row.uploaded_by_name,
+            folder: row.folder,
+            tags: row.tags.unwrap_or_default(),
+            related_post_id: row.related_post_id,
+            related_category_id: row.related_category_id,
+            metadata,
+            view_count: row.view_count.unwrap_or_default(),
+            download_count: row.download_count.unwrap_or_default(),
+            expires_at: row.expires_at.map(Into::into),
+            trashed_at: row.trashed_at.map(Into::into),
+        }
+    }
 }
 
 impl From<FileRow> for File {
@@ -72,7 +126,7 @@ impl From<FileRow> for File {
             s3_location: row.s3_location,
             created_at: row.created_at.into(),
             updated_at: row.updated_at.into(),
-            format: row.format.into(),
+            format: row.format.map(Into::into),
             content_type: row.content_type,
             size: row.size,
             sha256: row.sha256,
@@ -80,6 +134,7 @@ impl From<FileRow> for File {
             error: row.error,
             erased_at: row.erased_at.map(Timestamp::from),
             description_truncated: false,
+            attributes: row.attributes.into(),
             sequence: row.sequence,
         }
     }

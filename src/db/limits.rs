@@ -33,3 +33,5 @@ pub const WORK: Duration = Duration::from_secs(15);
 /// Limit like `WORK`, for a round of the relay, which publishes meanwhile: longer than a publish may take, so that one
 /// that comes through is not forgotten.
 pub const RELAY: Duration = Duration::from_secs(25);
+/// Time after the end of a lock within which the last request of its holder may still reach the store.
+pub const UPLOAD_WRITER_GRACE: Duration = Duration::from_secs(30);

@@ -16,6 +16,7 @@ mod retry;
 mod schema;
 mod sqlstate;
 mod statements;
+pub mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use self::pool::changes::Changes;
 use self::pool::connection::Connector;
 use self::pool::sessions::Sessions;
 use self::pool::writable::Writes;
+use self::uploads::Uploads;
 
 use crate::telemetry::Outage;
 
@@ -96,6 +98,11 @@ impl Db {
     /// Statements about objects that are to be removed.
     pub const fn object_removals(&self) -> ObjectRemovals<'_> {
         ObjectRemovals { db: self }
+    }
+
+    /// Statements about unfinished uploads.
+    pub const fn uploads(&self) -> Uploads<'_> {
+        Uploads { db: self }
     }
 
     /// Statements about idempotency keys.

@@ -20,12 +20,15 @@ struct RemovalRow {
     id: i64,
     file_id: i64,
     key: String,
+    s3_upload_id: Option<String>,
 }
 
 /// An object to remove, and its file as it is now.
 #[derive(Debug)]
 pub struct Removal {
     pub key: String,
+    /// Multipart upload of that key to abort as well.
+    pub s3_upload_id: Option<String>,
     pub file: File,
 }
 
@@ -173,7 +176,7 @@ impl ObjectRemovals<'_> {
                     // The foreign key keeps every file there.
                     .filter_map(|row| {
                         let file = files.get(&row.file_id)?.clone();
-                        Some((row.id, Removal { key: row.key, file }))
+                        Some((row.id, Removal { key: row.key, s3_upload_id: row.s3_upload_id, file }))
                     })
                     .unzip();
                     let taken = ids.len();

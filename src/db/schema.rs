@@ -9,7 +9,7 @@ diesel::table! {
         s3_location -> Nullable<Varchar>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
-        format -> Varchar,
+        format -> Nullable<Varchar>,
         content_type -> Varchar,
         size -> Nullable<BigInt>,
         sha256 -> Nullable<Varchar>,
@@ -18,6 +18,21 @@ diesel::table! {
         deadline_at -> Timestamptz,
         sequence -> BigInt,
         erased_at -> Nullable<Timestamptz>,
+        origin -> Nullable<Varchar>,
+        file_name -> Nullable<Text>,
+        file_type -> Nullable<Varchar>,
+        claimed_type -> Nullable<Varchar>,
+        uploaded_by -> Nullable<Varchar>,
+        uploaded_by_name -> Nullable<Varchar>,
+        folder -> Nullable<Varchar>,
+        tags -> Nullable<Array<Text>>,
+        related_post_id -> Nullable<Varchar>,
+        related_category_id -> Nullable<Varchar>,
+        metadata -> Nullable<Jsonb>,
+        view_count -> Nullable<BigInt>,
+        download_count -> Nullable<BigInt>,
+        expires_at -> Nullable<Timestamptz>,
+        trashed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -59,6 +74,27 @@ diesel::table! {
         key -> Varchar,
         retry_at -> Timestamptz,
         created_at -> Timestamptz,
+        s3_upload_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    uploads (file_id) {
+        file_id -> BigInt,
+        key -> Varchar,
+        length -> Nullable<BigInt>,
+        stored -> BigInt,
+        sha256_state -> Nullable<Binary>,
+        wanted_sha256 -> Nullable<Varchar>,
+        s3_upload_id -> Nullable<Text>,
+        parts -> Jsonb,
+        tail_size -> BigInt,
+        tail_number -> BigInt,
+        has_tails -> Bool,
+        tus_metadata -> Nullable<Text>,
+        expires_at -> Timestamptz,
+        lock_id -> Nullable<Uuid>,
+        locked_until -> Timestamptz,
     }
 }
 
@@ -121,4 +157,12 @@ diesel::table! {
 
 diesel::joinable!(idempotency_keys -> files (file_id));
 diesel::joinable!(object_removals -> files (file_id));
-diesel::allow_tables_to_appear_in_same_query!(files, file_titles, idempotency_keys, object_removals, outbox);
+diesel::joinable!(uploads -> files (file_id));
+diesel::allow_tables_to_appear_in_same_query!(
+    files,
+    file_titles,
+    idempotency_keys,
+    object_removals,
+    outbox,
+    uploads
+);

@@ -26,8 +26,8 @@ pub use dead_letters::{
 };
 pub use error::{Error, ErrorCode, ErrorKind, Fault, FieldError, Result};
 pub use files::{
-    Cursor, File, FileName, FileType, Format, HistoryEntry, MediaType, NewFile, Page, PageRequest, Revision,
-    Stats, Status,
+    Attributes, Cursor, File, FileName, FileOrigin, FileType, Format, HistoryEntry, MediaType, NewFile, Page,
+    PageRequest, Revision, Stats, Status,
 };
 pub use finding::{Finding, Severity};
 pub use idempotency::IdempotencyKey;

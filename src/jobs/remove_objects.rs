@@ -8,7 +8,7 @@ use crate::actions::ServeContext;
 use crate::db::object_removals::{Removal, RemovalOutcome};
 use crate::domain::{Result, Status};
 use crate::faults;
-use crate::storage::{Storage, object_keys};
+use crate::storage::{Storage, UnfinishedUpload, object_keys};
 use crate::telemetry::Outage;
 
 /// Removals in one transaction, carried out concurrently.
@@ -48,10 +48,12 @@ pub async fn process_batch(ctx: &ServeContext) -> Result<usize> {
     Ok(taken.await?)
 }
 
-async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> RemovalOutcome {
+async fn remove(storage: &Storage, Removal { key, s3_upload_id, file }: &Removal) -> RemovalOutcome {
     match file.status {
         // The attempt in flight writes the same key: removing it now could remove its result.
-        Status::Pending | Status::Processing => return RemovalOutcome::Later(UNFINISHED_RETRY),
+        Status::Pending | Status::Uploading | Status::Processing => {
+            return RemovalOutcome::Later(UNFINISHED_RETRY);
+        }
         Status::Completed
             if file.s3_location.as_deref() == Some(&*object_keys::location(&storage.bucket_name(), key)) =>
         {
@@ -60,7 +62,14 @@ async fn remove(storage: &Storage, Removal { key, file }: &Removal) -> RemovalOu
         Status::Completed | Status::Failed | Status::Cancelled | Status::Deleted => {}
     }
     // The file is locked meanwhile, so that no transition can make the object its own while it goes.
-    match storage.remove(key).await {
+    let aborted = match s3_upload_id {
+        Some(id) => {
+            let upload = UnfinishedUpload { key: key.clone(), id: id.clone(), started: file.created_at };
+            storage.abort_upload(&upload).await
+        }
+        None => Ok(()),
+    };
+    match aborted.and(storage.remove(key).await) {
         Ok(()) => {
             faults::point!(ObjectRemoved);
             log::info!(file_id = file.id.0, key; "object removed");

@@ -13,6 +13,7 @@ mod objects;
 mod presigned;
 mod proof;
 mod retry;
+mod running_digest;
 mod xml;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use errors::StorageError;
 pub use listing::{ListedObject, ListingProgress, ObjectPage};
 pub use multipart::{Part, UnfinishedUpload, UploadPage};
 pub use objects::Stored;
+pub use running_digest::RunningDigest;
 
 /// Client of a bucket. Cheap to clone; connections are kept alive and shared.
 #[derive(Clone)]

@@ -106,7 +106,12 @@ fn request_file_again(
     match file.status {
         Status::Completed => {}
         Status::Pending | Status::Processing if is_later => {}
-        Status::Pending | Status::Processing | Status::Failed | Status::Cancelled | Status::Deleted => {
+        Status::Pending
+        | Status::Uploading
+        | Status::Processing
+        | Status::Failed
+        | Status::Cancelled
+        | Status::Deleted => {
             let (id, status) = (file.id, file.status.name());
             return Err(not_replayable(&format!(
                 "file {id} is {status}; a request is replayed when its file has failed or is cancelled"

@@ -16,7 +16,7 @@ pub async fn find_content(ctx: &ServeContext, id: FileId) -> Result<File> {
     let status = file.status.name();
     match file.status {
         Status::Completed => Ok(file),
-        Status::Pending | Status::Processing => Err(Error::new(
+        Status::Pending | Status::Uploading | Status::Processing => Err(Error::new(
             ErrorCode::FileNotReady,
             format!("the file is {status}; its content is there once it is completed"),
         )),

@@ -15,7 +15,7 @@ use crate::domain::files::status::{Decision, IgnoreReason, State, Transition, ev
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::messages::topics;
 use crate::domain::{
-    Error, ErrorCode, EventType, File, FileEvent, FileId, HistoryEntry, Result, Status, Timestamp,
+    Error, ErrorCode, EventType, File, FileEvent, FileId, FileOrigin, HistoryEntry, Result, Status, Timestamp,
 };
 use crate::storage::object_keys;
 
@@ -62,10 +62,12 @@ pub(crate) async fn request_transition(
         }
         match decision {
             Decision::Apply(to) => {
-                let object = object_of(&bucket, &file);
                 // What is made once more may get another name than another program gave it.
-                let goes = by == Transition::Delete || (by == Transition::Remake && object != key_of(&file));
-                let removals = if goes { vec![(id, object)] } else { Vec::new() };
+                let goes = |object: &String| {
+                    by == Transition::Delete || (by == Transition::Remake && *object != key_of(&file))
+                };
+                let object = object_of(&bucket, &file).filter(goes);
+                let removals = object.map(|object| (id, object)).into_iter().collect();
                 let context = ChangeContext { now, events: &events };
                 match apply(&context, &mut file, by, to, details.clone()) {
                     Ok(change) => (Transitions { changes: vec![change], removals }, Ok(Some(file))),
@@ -84,7 +86,7 @@ pub(crate) async fn request_transition(
 }
 
 /// Makes the same transition of each file whose status allows it, without a caller. Returns their number.
-pub(super) async fn transition_all(
+pub(crate) async fn transition_all(
     db: &Db,
     events: &EventsConfig,
     ids: Vec<FileId>,
@@ -127,15 +129,19 @@ fn not_allowed(file: &File, by: Transition) -> Error {
     Error::new(ErrorCode::StatusDoesNotAllow, detail)
 }
 
-/// Returns the key of its object, stored or not.
-fn object_of(bucket: &str, file: &File) -> String {
+/// Returns the key of its object, stored or not; `None` for an upload that has none, whose row tells what may be stored.
+fn object_of(bucket: &str, file: &File) -> Option<String> {
     let stored =
         file.s3_location.as_deref().and_then(|location| object_keys::own_key(bucket, file.id, location));
-    stored.map_or_else(|| key_of(file), str::to_owned)
+    match stored {
+        Some(key) => Some(key.to_owned()),
+        None if file.is_upload() => None,
+        None => Some(key_of(file)),
+    }
 }
 
 fn key_of(file: &File) -> String {
-    object_keys::object_key(file.id, &file.title, file.created_at, file.format)
+    object_keys::object_key(file.id, &file.title, file.created_at, file.format.unwrap_or_default())
 }
 
 /// Moves `file` to where the decision says and tells what to commit for it.
@@ -149,7 +155,8 @@ pub(crate) fn apply(
     let ChangeContext { now, events } = *context;
     let from = file.status;
     // Before its title is erased.
-    let potential_orphan = (from.is_unfinished() && ends_without_object(to.status)).then(|| key_of(file));
+    let is_made = file.attributes.origin == FileOrigin::Generated && from.is_unfinished();
+    let potential_orphan = (is_made && ends_without_object(to.status)).then(|| key_of(file));
     let erases = to.status == Status::Deleted;
     file.status = to.status;
     file.attempt = to.attempt;
@@ -162,14 +169,17 @@ pub(crate) fn apply(
         file.sha256 = details.sha256;
     }
     file.updated_at = now;
-    file.sequence += 1;
     // A good file's line is its worker's.
     let level = if ends_without_object(to.status) { log::Level::Info } else { log::Level::Debug };
     log::log!(
         level, file_id = file.id.0, attempt = file.attempt.0, status = file.status.name(), by = by.name();
         "file updated"
     );
-    let mut messages = vec![event(file, EventType::of(by), events)?];
+    let mut messages = Vec::with_capacity(2);
+    for event_type in EventType::of(by) {
+        file.sequence += 1;
+        messages.push(event(file, *event_type, events)?);
+    }
     if by.raises_attempt() {
         messages.push(request(file)?);
     }
@@ -197,7 +207,7 @@ pub(crate) fn apply(
 const fn ends_without_object(status: Status) -> bool {
     match status {
         Status::Failed | Status::Cancelled | Status::Deleted => true,
-        Status::Pending | Status::Processing | Status::Completed => false,
+        Status::Pending | Status::Uploading | Status::Processing | Status::Completed => false,
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn classify(
         };
     };
     match claim.status {
-        Status::Pending | Status::Processing => Classification::InFlight,
+        Status::Pending | Status::Uploading | Status::Processing => Classification::InFlight,
         Status::Failed | Status::Cancelled | Status::Deleted => {
             orphan(format!("the file is {}", claim.status.name()), true)
         }

@@ -193,7 +193,7 @@ async fn insert(
         .bind::<Array<BigInt>, _>(files().map(|f| f.id.0).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(files().map(|f| f.title.as_str()).collect::<Vec<_>>())
         .bind::<Array<Nullable<Text>>, _>(files().map(|f| f.description.as_deref()).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(files().map(|f| f.format.name()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(files().map(|f| f.format.unwrap_or_default().name()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(files().map(|f| f.content_type.as_str()).collect::<Vec<_>>())
         .bind::<Array<Timestamptz>, _>(files().map(|f| f.created_at.as_datetime()).collect::<Vec<_>>())
         .bind::<Array<Timestamptz>, _>(rows.iter().map(|r| r.deadline_at.as_datetime()).collect::<Vec<_>>())

@@ -50,6 +50,7 @@ impl Files<'_> {
             stats.total += files;
             *match Status::from(status) {
                 Status::Pending => &mut stats.pending,
+                Status::Uploading => &mut stats.uploading,
                 Status::Processing => &mut stats.processing,
                 Status::Completed => &mut stats.completed,
                 Status::Failed => &mut stats.failed,

@@ -14,7 +14,7 @@ use crate::db::outbox::message::{self, OutboxMessage, OutboxRow};
 use crate::db::retry::{Progress, retry};
 use crate::db::schema::files;
 use crate::db::statements::prepared::Prepared;
-use crate::db::{DbError, clock};
+use crate::db::{DbError, clock, uploads};
 use crate::domain::{File, FileId, HistoryEntry, Status, Timestamp};
 use crate::faults;
 
@@ -128,16 +128,23 @@ pub(in crate::db) async fn write(
     .await?;
     let messages = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.messages)).collect();
     let conn = &*conn;
-    let (updated, told, written) = futures_util::join!(
+    let (updated, told, ended, written) = futures_util::join!(
         update_rows(conn, &changes, now),
         insert_history(conn, &changes, now),
+        uploads::end::end(conn, ended_uploads(&changes)),
         message::insert(conn, messages, lease)
     );
-    updated.and(told)?;
+    updated.and(told).and(ended)?;
     let written = written?;
     let erased = changes.iter().filter(|change| change.erases).map(|change| change.file.id.0);
     erase::erase(conn, erased.collect()).await?;
     Ok(written)
+}
+
+/// Returns the uploads that the changes end, and whether each has an object now.
+fn ended_uploads(changes: &[Change]) -> Vec<(FileId, bool)> {
+    let ended = changes.iter().filter(|change| change.transition.from == Some(Status::Uploading));
+    ended.map(|change| (change.file.id, change.transition.to == Status::Completed)).collect()
 }
 
 async fn update_rows(mut conn: &AsyncPgConnection, changes: &[Change], now: Timestamp) -> QueryResult<()> {

@@ -16,6 +16,7 @@ pub enum ErrorCode {
     CrossSiteRequest,
     FileNotFound,
     DeadLetterNotFound,
+    UploadNotFound,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
@@ -25,21 +26,29 @@ pub enum ErrorCode {
     StatusDoesNotAllow,
     DeadLetterNotReplayable,
     DeadLetterSettled,
+    UploadLocked,
+    OffsetMismatch,
     FileDeleted,
     ObjectMissing,
     PreconditionFailed,
+    UnsupportedTusVersion,
     BodyTooLarge,
+    UploadTooLarge,
     UnsupportedMediaType,
+    TypeNotAllowed,
     UnsupportedContentEncoding,
     RangeNotSatisfiable,
     HostNotAllowed,
     ValidationFailed,
     IdempotencyKeyReused,
+    DigestMismatch,
+    ChecksumMismatch,
     Internal,
     ObjectAltered,
     DatabaseUnavailable,
     DatabaseReadOnly,
     StorageUnavailable,
+    StorageFull,
     SearchTooSlow,
     Overloaded,
     Stopping,
@@ -68,7 +77,7 @@ pub enum Scope {
 
 impl ErrorCode {
     /// All codes, in the order of the documentation.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 57] = [
         Self::MalformedJson,
         Self::MalformedRequest,
         Self::InvalidFileId,
@@ -80,6 +89,7 @@ impl ErrorCode {
         Self::CrossSiteRequest,
         Self::FileNotFound,
         Self::DeadLetterNotFound,
+        Self::UploadNotFound,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -89,21 +99,29 @@ impl ErrorCode {
         Self::StatusDoesNotAllow,
         Self::DeadLetterNotReplayable,
         Self::DeadLetterSettled,
+        Self::UploadLocked,
+        Self::OffsetMismatch,
         Self::FileDeleted,
         Self::ObjectMissing,
         Self::PreconditionFailed,
+        Self::UnsupportedTusVersion,
         Self::BodyTooLarge,
+        Self::UploadTooLarge,
         Self::UnsupportedMediaType,
+        Self::TypeNotAllowed,
         Self::UnsupportedContentEncoding,
         Self::RangeNotSatisfiable,
         Self::HostNotAllowed,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
+        Self::DigestMismatch,
+        Self::ChecksumMismatch,
         Self::Internal,
         Self::ObjectAltered,
         Self::DatabaseUnavailable,
         Self::DatabaseReadOnly,
         Self::StorageUnavailable,
+        Self::StorageFull,
         Self::SearchTooSlow,
         Self::Overloaded,
         Self::Stopping,
@@ -133,6 +151,7 @@ impl ErrorCode {
             Self::CrossSiteRequest => "cross_site_request",
             Self::FileNotFound => "file_not_found",
             Self::DeadLetterNotFound => "letter_not_found",
+            Self::UploadNotFound => "upload_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
@@ -142,21 +161,29 @@ impl ErrorCode {
             Self::StatusDoesNotAllow => "status_does_not_allow",
             Self::DeadLetterNotReplayable => "letter_not_replayable",
             Self::DeadLetterSettled => "letter_settled",
+            Self::UploadLocked => "upload_locked",
+            Self::OffsetMismatch => "offset_mismatch",
             Self::FileDeleted => "file_deleted",
             Self::ObjectMissing => "object_missing",
             Self::PreconditionFailed => "precondition_failed",
+            Self::UnsupportedTusVersion => "unsupported_tus_version",
             Self::BodyTooLarge => "body_too_large",
+            Self::UploadTooLarge => "upload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TypeNotAllowed => "type_not_allowed",
             Self::UnsupportedContentEncoding => "unsupported_content_encoding",
             Self::RangeNotSatisfiable => "range_not_satisfiable",
             Self::HostNotAllowed => "host_not_allowed",
             Self::ValidationFailed => "validation_failed",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::ChecksumMismatch => "checksum_mismatch",
             Self::Internal => "internal",
             Self::ObjectAltered => "object_altered",
             Self::DatabaseUnavailable => "database_unavailable",
             Self::DatabaseReadOnly => "database_read_only",
             Self::StorageUnavailable => "storage_unavailable",
+            Self::StorageFull => "storage_full",
             Self::SearchTooSlow => "search_too_slow",
             Self::Overloaded => "overloaded",
             Self::Stopping => "stopping",
@@ -191,9 +218,11 @@ impl ErrorCode {
             | Self::CrossSiteForm
             | Self::FormCookieMissing
             | Self::FormTokenInvalid => ErrorKind::Forbidden,
-            Self::FileNotFound | Self::DeadLetterNotFound | Self::NotFound | Self::AssetNotFound => {
-                ErrorKind::NotFound
-            }
+            Self::FileNotFound
+            | Self::DeadLetterNotFound
+            | Self::UploadNotFound
+            | Self::NotFound
+            | Self::AssetNotFound => ErrorKind::NotFound,
             Self::MethodNotAllowed => ErrorKind::MethodNotAllowed,
             Self::NotAcceptable => ErrorKind::NotAcceptable,
             Self::RequestTimeout => ErrorKind::Timeout,
@@ -201,14 +230,23 @@ impl ErrorCode {
             | Self::FileHasNoContent
             | Self::StatusDoesNotAllow
             | Self::DeadLetterNotReplayable
-            | Self::DeadLetterSettled => ErrorKind::Conflict,
+            | Self::DeadLetterSettled
+            | Self::OffsetMismatch => ErrorKind::Conflict,
             Self::FileDeleted | Self::ObjectMissing => ErrorKind::Gone,
-            Self::PreconditionFailed => ErrorKind::PreconditionFailed,
-            Self::BodyTooLarge => ErrorKind::TooLarge,
-            Self::UnsupportedMediaType | Self::UnsupportedContentEncoding => ErrorKind::UnsupportedMedia,
+            Self::PreconditionFailed | Self::UnsupportedTusVersion => ErrorKind::PreconditionFailed,
+            Self::BodyTooLarge | Self::UploadTooLarge => ErrorKind::TooLarge,
+            Self::UnsupportedMediaType | Self::TypeNotAllowed | Self::UnsupportedContentEncoding => {
+                ErrorKind::UnsupportedMedia
+            }
             Self::RangeNotSatisfiable => ErrorKind::RangeNotSatisfiable,
             Self::HostNotAllowed => ErrorKind::Misdirected,
-            Self::ValidationFailed | Self::IdempotencyKeyReused | Self::InvalidResult => ErrorKind::Invalid,
+            Self::ValidationFailed
+            | Self::IdempotencyKeyReused
+            | Self::DigestMismatch
+            | Self::InvalidResult => ErrorKind::Invalid,
+            Self::UploadLocked => ErrorKind::Locked,
+            Self::ChecksumMismatch => ErrorKind::ChecksumMismatch,
+            Self::StorageFull => ErrorKind::StorageFull,
             Self::Internal | Self::ObjectAltered => ErrorKind::Internal,
             Self::DatabaseUnavailable
             | Self::DatabaseReadOnly
@@ -271,87 +309,16 @@ impl ErrorCode {
             | Self::StorageUnavailable
             | Self::SearchTooSlow
             | Self::Overloaded
-            | Self::Stopping => Scope::Api,
-        }
-    }
-
-    /// Returns when the error occurs, in Markdown.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::MalformedJson => "the body isn't JSON, or no object",
-            Self::MalformedRequest => "the body can't be read for another reason, such as broken gzip",
-            Self::InvalidFileId => "`{id}` isn't an id",
-            Self::InvalidDeadLetterId => "`{id}` isn't the id of a dead letter",
-            Self::InvalidIdempotencyKey => {
-                "the header isn't 1 to 255 printable ASCII characters, or comes twice"
-            }
-            Self::InvalidQuery => "a query parameter breaks its rule, comes twice, or isn't UTF-8",
-            Self::InvalidCursor => "`cursor` isn't one that the list gave out",
-            Self::InvalidHost => "`Host`, or the host of the request target, isn't one",
-            Self::CrossSiteRequest => {
-                "another site's page asks for a change; see [hosts and senders](#hosts-and-senders)"
-            }
-            Self::FileNotFound => "there is no file with this id",
-            Self::DeadLetterNotFound => "there is no dead letter with this id",
-            Self::NotFound => "there is nothing at this path",
-            Self::MethodNotAllowed => "see `Allow`",
-            Self::NotAcceptable => "`Accept-Encoding` forbids every coding that the answer can have",
-            Self::RequestTimeout => "the body didn't arrive in time, or arrived at less than 1 KiB/s",
-            Self::FileNotReady => "the content of a file that is pending or processing",
-            Self::FileHasNoContent => "the content of a file that failed or was cancelled",
-            Self::StatusDoesNotAllow => {
-                "cancel or retry of a file whose status doesn't allow it; `detail` says which do"
-            }
-            Self::DeadLetterNotReplayable => {
-                "a replay of a dead letter that can't be replayed, now or at all; `detail` says why"
-            }
-            Self::DeadLetterSettled => "a dead letter that was replayed is discarded",
-            Self::FileDeleted => "the content of a deleted file",
-            Self::ObjectMissing => "the file is completed and its object is no longer in the store",
-            Self::PreconditionFailed => "a [precondition](#preconditions) of the request does not hold",
-            Self::BodyTooLarge => {
-                "also where no body is needed; one that `Content-Length` announces is refused before it arrives"
-            }
-            Self::UnsupportedMediaType => "the body isn't announced as JSON in UTF-8",
-            Self::UnsupportedContentEncoding => "the body's coding isn't one of those in `Accept-Encoding`",
-            Self::RangeNotSatisfiable => "no byte of the range exists",
-            Self::HostNotAllowed => {
-                "the server doesn't answer to this host; see [hosts and senders](#hosts-and-senders)"
-            }
-            Self::ValidationFailed => "the body can be read and breaks a rule; `errors` says which",
-            Self::IdempotencyKeyReused => "the key was used for another file",
-            Self::Internal => "our own fault; the log has the cause under `request_id`",
-            Self::ObjectAltered => {
-                "the stored object is not what the record says: another length, or another SHA-256. Of one that is longer than 1 MiB the download is cut off before its end instead. A range is compared by its length only"
-            }
-            Self::DatabaseUnavailable => "PostgreSQL is down or too slow",
-            Self::DatabaseReadOnly => {
-                "PostgreSQL takes no writes: a standby, or a primary that was made read only"
-            }
-            Self::StorageUnavailable => {
-                "S3 is down, too slow, without our bucket, or refuses our credentials (downloads only)"
-            }
-            Self::SearchTooSlow => {
-                "a search (`q`) took longer than 3 s, or waited so long for others: search for more letters, or narrow it down by `status`"
-            }
-            Self::Overloaded => {
-                "too many requests wait to be stored, too many large bodies are arriving at once, or too many large answers wait for their clients"
-            }
-            Self::Stopping => "the process is on its way out, and the body had not arrived a second later",
-            Self::MalformedForm => "the form can't be read, has a field twice, or isn't UTF-8",
-            Self::CrossSiteForm => "the form was sent from elsewhere",
-            Self::FormCookieMissing => {
-                "the browser sent neither the form's cookie nor where the form comes from"
-            }
-            Self::FormTokenInvalid => "the form's token is not the one of this browser's cookie",
-            Self::AssetNotFound => "there is no asset with this name",
-            Self::InvalidResult => {
-                "a result of a worker contradicts the object, or names a place that is not the file's own"
-            }
-            Self::UnreadableRecord => "the value of a record can't be read",
-            Self::UndecodableRecords => "a batch of records can't be decoded",
-            Self::Busy => "a handler has no capacity left",
-            Self::KafkaUnavailable => "Kafka is down or too slow",
+            | Self::Stopping
+            | Self::UploadNotFound
+            | Self::UploadLocked
+            | Self::OffsetMismatch
+            | Self::UploadTooLarge
+            | Self::TypeNotAllowed
+            | Self::DigestMismatch
+            | Self::ChecksumMismatch
+            | Self::UnsupportedTusVersion
+            | Self::StorageFull => Scope::Api,
         }
     }
 }

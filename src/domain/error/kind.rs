@@ -15,6 +15,8 @@ pub enum ErrorKind {
     NotAcceptable,
     /// Right request, wrong moment: the file's status doesn't allow it.
     Conflict,
+    /// Another request is changing it.
+    Locked,
     /// The caller's own condition on the request does not hold.
     PreconditionFailed,
     /// It was there and will not come back.
@@ -24,17 +26,21 @@ pub enum ErrorKind {
     TooLarge,
     UnsupportedMedia,
     RangeNotSatisfiable,
+    /// A chunk of an upload was altered on its way.
+    ChecksumMismatch,
     /// The caller took too long.
     Timeout,
     /// A dependency is down or slow: the same request may succeed later.
     Unavailable,
+    /// The store has no space left.
+    StorageFull,
     /// Our own fault, or a state that must not be.
     Internal,
 }
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Malformed,
         Self::Invalid,
         Self::Forbidden,
@@ -42,21 +48,24 @@ impl ErrorKind {
         Self::MethodNotAllowed,
         Self::NotAcceptable,
         Self::Conflict,
+        Self::Locked,
         Self::PreconditionFailed,
         Self::Gone,
         Self::Misdirected,
         Self::TooLarge,
         Self::UnsupportedMedia,
         Self::RangeNotSatisfiable,
+        Self::ChecksumMismatch,
         Self::Timeout,
         Self::Unavailable,
+        Self::StorageFull,
         Self::Internal,
     ];
 
     /// Tells whose fault an error of this kind is.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::Unavailable => Fault::Dependency,
+            Self::Unavailable | Self::StorageFull => Fault::Dependency,
             Self::Internal => Fault::Product,
             Self::Malformed
             | Self::Invalid
@@ -65,12 +74,14 @@ impl ErrorKind {
             | Self::MethodNotAllowed
             | Self::NotAcceptable
             | Self::Conflict
+            | Self::Locked
             | Self::PreconditionFailed
             | Self::Gone
             | Self::Misdirected
             | Self::TooLarge
             | Self::UnsupportedMedia
             | Self::RangeNotSatisfiable
+            | Self::ChecksumMismatch
             | Self::Timeout => Fault::Caller,
         }
     }

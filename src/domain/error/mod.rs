@@ -2,6 +2,7 @@
 
 mod code;
 mod kind;
+mod meaning;
 
 use std::fmt;
 use std::time::Duration;

@@ -35,7 +35,8 @@ impl DownloadName {
             ascii if ascii == title && ascii.len() <= max_stem => ascii.to_owned(),
             ascii => with_id(ascii, id, max_stem),
         };
-        Self { full: format!("{full}.{extension}"), ascii: format!("{ascii}.{extension}") }
+        let dot = if extension.is_empty() { "" } else { "." };
+        Self { full: format!("{full}{dot}{extension}"), ascii: format!("{ascii}{dot}{extension}") }
     }
 }
 
@@ -56,11 +57,17 @@ impl<'a> ShownName<'a> {
         };
         Self { stem, extension }
     }
+
+    /// Makes the name of a file that has one of its own.
+    pub const fn own(name: &'a str) -> Self {
+        Self { stem: Cow::Borrowed(name), extension: "" }
+    }
 }
 
 impl fmt::Display for ShownName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.stem, self.extension)
+        f.write_str(&self.stem)?;
+        if self.extension.is_empty() { Ok(()) } else { write!(f, ".{}", self.extension) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Format;
 use super::status::{State, Status};
+use super::{Attributes, FileOrigin, FileType, Format, ShownName};
 use crate::domain::{Attempt, FileId, Timestamp};
 
 /// The record of the HTTP API, in the order of its JSON.
@@ -17,7 +17,8 @@ pub struct File {
     pub s3_location: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    pub format: Format,
+    /// `None` for uploads.
+    pub format: Option<Format>,
     pub content_type: String,
     /// Size of the object in bytes; `None` until completed, or when a foreign worker did not report it.
     pub size: Option<i64>,
@@ -30,6 +31,8 @@ pub struct File {
     /// True in lists when the description is cut.
     #[serde(default, skip_serializing_if = "is_false")]
     pub description_truncated: bool,
+    #[serde(flatten)]
+    pub attributes: Attributes,
     /// Number of the latest event about it; not part of the record.
     #[serde(skip)]
     pub sequence: i64,
@@ -45,12 +48,39 @@ pub struct Revision {
 impl File {
     /// Returns the part of the record that the transition table looks at.
     pub const fn state(&self) -> State {
-        State { status: self.status, attempt: self.attempt }
+        State { status: self.status, attempt: self.attempt, origin: self.attributes.origin }
     }
 
     /// Returns what distinguishes this revision of the file from others.
     pub const fn revision(&self) -> Revision {
         Revision { attempt: self.attempt, sequence: self.sequence }
+    }
+
+    /// Tells whether a client uploaded it.
+    pub fn is_upload(&self) -> bool {
+        self.attributes.origin == FileOrigin::Uploaded
+    }
+
+    /// Returns the group of its media type.
+    pub fn file_type(&self) -> FileType {
+        self.attributes.file_type.unwrap_or_else(|| FileType::of_media_type(&self.content_type))
+    }
+
+    /// Returns the name that it is shown with.
+    pub fn shown_name(&self) -> ShownName<'_> {
+        match self.attributes.file_name.as_deref() {
+            Some(name) => ShownName::own(name),
+            None => ShownName::new(&self.title, self.id, self.format.unwrap_or_default().name()),
+        }
+    }
+
+    /// Returns stem and extension of the name that a download gets.
+    pub fn name_parts(&self) -> (&str, &str) {
+        let generated = self.format.unwrap_or_default().name();
+        match self.attributes.file_name.as_deref() {
+            None => (&self.title, generated),
+            Some(name) => name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, "")),
+        }
     }
 
     /// Removes its texts and where its object was.
@@ -59,6 +89,7 @@ impl File {
         self.description = None;
         self.s3_location = None;
         self.error = None;
+        self.attributes = Attributes { origin: self.attributes.origin, ..Attributes::default() };
         self.erased_at = Some(now);
     }
 }

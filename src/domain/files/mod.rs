@@ -1,6 +1,7 @@
 //! Files: the record, requests for new ones, status and transitions, history, lists.
 
 pub mod attribute_rules;
+pub mod attributes;
 pub mod download_name;
 pub mod file;
 pub mod file_name;
@@ -14,6 +15,7 @@ pub mod page;
 pub mod stats;
 pub mod status;
 
+pub use attributes::{Attributes, FileOrigin};
 pub use download_name::{DownloadName, ShownName};
 pub use file::{File, Revision};
 pub use file_name::FileName;

@@ -1,6 +1,6 @@
 //! A request for a new file, and the rules that it has to keep.
 
-use super::{File, Format, Status};
+use super::{Attributes, File, Format, Status};
 use crate::domain::text;
 use crate::domain::{Attempt, Error, FieldError, FileId, Result, Timestamp};
 
@@ -24,7 +24,8 @@ impl NewFile {
             return true;
         }
         let title = text::normalized(&file.title);
-        (self.title.as_str(), &self.description, self.format) == (&*title, &file.description, file.format)
+        (self.title.as_str(), &self.description, Some(self.format))
+            == (&*title, &file.description, file.format)
     }
 
     /// Makes the record of the file that this asks for.
@@ -37,7 +38,7 @@ impl NewFile {
             s3_location: None,
             created_at: now,
             updated_at: now,
-            format: self.format,
+            format: Some(self.format),
             content_type: self.format.media_type().to_owned(),
             size: None,
             sha256: None,
@@ -45,6 +46,7 @@ impl NewFile {
             error: None,
             erased_at: None,
             description_truncated: false,
+            attributes: Attributes::default(),
             sequence: 1,
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stats {
     pub pending: i64,
+    pub uploading: i64,
     pub processing: i64,
     pub completed: i64,
     pub failed: i64,

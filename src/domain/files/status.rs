@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::FileOrigin;
 use crate::domain::Attempt;
 
 /// Status of a file (docs/STATES.md).
@@ -11,6 +12,8 @@ use crate::domain::Attempt;
 pub enum Status {
     /// Accepted; no worker has reported that it started.
     Pending,
+    /// The bytes of an upload are arriving.
+    Uploading,
     /// A worker has started the current attempt.
     Processing,
     /// The object is stored and verified.
@@ -25,13 +28,21 @@ pub enum Status {
 
 impl Status {
     /// All statuses, in the order of a file's life.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Processing, Self::Completed, Self::Failed, Self::Cancelled, Self::Deleted];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Uploading,
+        Self::Processing,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Deleted,
+    ];
 
     /// Returns the name that the API, messages and the database use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Uploading => "uploading",
             Self::Processing => "processing",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -45,10 +56,10 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Tells whether a worker may still change it; the other statuses change at a client's request only.
+    /// Tells whether it still changes by itself; the other statuses change at a client's request only.
     pub const fn is_unfinished(self) -> bool {
         match self {
-            Self::Pending | Self::Processing => true,
+            Self::Pending | Self::Uploading | Self::Processing => true,
             Self::Completed | Self::Failed | Self::Cancelled | Self::Deleted => false,
         }
     }
@@ -63,6 +74,10 @@ pub enum Transition {
     Complete,
     /// A worker gave up on the current attempt.
     Fail,
+    /// All bytes of an upload are stored.
+    Store,
+    /// The bytes of an upload will not arrive, or are refused.
+    Abort,
     /// The deadline passed.
     Expire,
     /// The request is published again, with the next attempt number.
@@ -79,10 +94,12 @@ pub enum Transition {
 
 impl Transition {
     /// All transitions.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Start,
         Self::Complete,
         Self::Fail,
+        Self::Store,
+        Self::Abort,
         Self::Expire,
         Self::Republish,
         Self::Cancel,
@@ -97,6 +114,8 @@ impl Transition {
             Self::Start => "start",
             Self::Complete => "complete",
             Self::Fail => "fail",
+            Self::Store => "store",
+            Self::Abort => "abort",
             Self::Expire => "expire",
             Self::Republish => "rescue",
             Self::Cancel => "cancel",
@@ -110,35 +129,50 @@ impl Transition {
     pub const fn raises_attempt(self) -> bool {
         match self {
             Self::Republish | Self::Retry | Self::Remake => true,
-            Self::Start | Self::Complete | Self::Fail | Self::Expire | Self::Cancel | Self::Delete => false,
+            Self::Start
+            | Self::Complete
+            | Self::Fail
+            | Self::Store
+            | Self::Abort
+            | Self::Expire
+            | Self::Cancel
+            | Self::Delete => false,
         }
     }
 }
 
 /// The table: the status after a transition, or `None` if it is not allowed and changes nothing.
 pub const fn next(from: Status, by: Transition) -> Option<Status> {
-    use Status::{Cancelled, Completed, Deleted, Failed, Pending, Processing};
+    use Status::{Cancelled, Completed, Deleted, Failed, Pending, Processing, Uploading};
     match (from, by) {
         (Pending, Transition::Start) => Some(Processing),
-        (Pending | Processing, Transition::Complete) => Some(Completed),
-        (Pending | Processing, Transition::Fail | Transition::Expire) => Some(Failed),
+        (Pending | Processing, Transition::Complete) | (Uploading, Transition::Store) => Some(Completed),
+        (Pending | Processing, Transition::Fail)
+        | (Uploading, Transition::Abort)
+        | (Pending | Uploading | Processing, Transition::Expire) => Some(Failed),
         // The status stays, so that no reader ever sees it go back.
         (Pending | Processing, Transition::Republish) => Some(from),
-        (Pending | Processing, Transition::Cancel) => Some(Cancelled),
+        (Pending | Uploading | Processing, Transition::Cancel) => Some(Cancelled),
         (Failed | Cancelled, Transition::Retry) | (Completed, Transition::Remake) => Some(Pending),
-        (Pending | Processing | Completed | Failed | Cancelled, Transition::Delete) => Some(Deleted),
+        (Pending | Uploading | Processing | Completed | Failed | Cancelled, Transition::Delete) => {
+            Some(Deleted)
+        }
         (Processing, Transition::Start)
         | (
             Completed | Failed | Cancelled | Deleted,
             Transition::Start
             | Transition::Complete
             | Transition::Fail
+            | Transition::Store
+            | Transition::Abort
             | Transition::Expire
             | Transition::Republish
             | Transition::Cancel,
         )
-        | (Pending | Processing | Completed | Deleted, Transition::Retry)
-        | (Pending | Processing | Failed | Cancelled | Deleted, Transition::Remake)
+        | (Uploading, Transition::Start | Transition::Complete | Transition::Fail | Transition::Republish)
+        | (Pending | Processing, Transition::Store | Transition::Abort)
+        | (Pending | Uploading | Processing | Completed | Deleted, Transition::Retry)
+        | (Pending | Uploading | Processing | Failed | Cancelled | Deleted, Transition::Remake)
         | (Deleted, Transition::Delete) => None,
     }
 }
@@ -148,6 +182,8 @@ pub const fn next(from: Status, by: Transition) -> Option<Status> {
 pub struct State {
     pub status: Status,
     pub attempt: Attempt,
+    /// An upload is never requested once more: no worker has its bytes.
+    pub origin: FileOrigin,
 }
 
 /// Decision of the transition table.
@@ -180,8 +216,13 @@ pub fn evaluate(state: State, by: Transition, attempt: Option<Attempt>) -> Decis
         return Decision::Ignore(IgnoreReason::UnknownAttempt);
     }
     match next(state.status, by) {
-        Some(status) if by.raises_attempt() => Decision::Apply(State { status, attempt: attempt.next() }),
-        Some(status) => Decision::Apply(State { status, attempt }),
+        Some(_) if by.raises_attempt() && state.origin == FileOrigin::Uploaded => {
+            Decision::Ignore(IgnoreReason::NotAllowed)
+        }
+        Some(status) if by.raises_attempt() => {
+            Decision::Apply(State { status, attempt: attempt.next(), ..state })
+        }
+        Some(status) => Decision::Apply(State { status, attempt, ..state }),
         None if Status::ALL.into_iter().any(|from| next(from, by) == Some(state.status)) => {
             Decision::Ignore(IgnoreReason::Repeated)
         }
@@ -218,7 +259,7 @@ mod tests {
             seed in proptest::collection::vec((0..5_usize, any::<bool>()), 0..24),
             order in any::<prop::sample::Index>(),
         ) {
-            let start = State { status: Status::Pending, attempt: Attempt(current) };
+            let start = State { status: Status::Pending, attempt: Attempt(current), origin: FileOrigin::Generated };
             let mut messages = Vec::new();
             for (number, outcome) in (1..).zip(&outcomes) {
                 messages.push((Transition::Start, Attempt(number)));
@@ -241,7 +282,7 @@ mod tests {
         fn attempts_never_fall_and_a_finished_file_is_only_moved_by_a_person(
             moves in proptest::collection::vec((0..Transition::ALL.len(), proptest::option::of(0..4_i32)), 0..40),
         ) {
-            let mut state = State { status: Status::Pending, attempt: Attempt::FIRST };
+            let mut state = State { status: Status::Pending, attempt: Attempt::FIRST, origin: FileOrigin::Generated };
             for (index, attempt) in moves {
                 let by = Transition::ALL[index];
                 let after = apply(state, by, attempt.map(Attempt));
@@ -277,10 +318,11 @@ mod tests {
             (repeated, Status::Completed),
             (unanswered, Status::Processing),
         ] {
-            let expected = State { status, attempt: Attempt(2) };
+            let expected = State { status, attempt: Attempt(2), origin: FileOrigin::Generated };
             let mut orders = 0;
             in_every_order(&mut messages, 0, &mut |messages| {
-                let start = State { status: Status::Pending, attempt: Attempt(2) };
+                let start =
+                    State { status: Status::Pending, attempt: Attempt(2), origin: FileOrigin::Generated };
                 let seen = messages.iter().fold(start, |s, (by, a)| apply(s, *by, Some(Attempt(*a))));
                 assert_eq!(seen, expected, "{messages:?}");
                 orders += 1;
@@ -291,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_result_of_an_older_attempt_changes_nothing() {
-        let state = State { status: Status::Processing, attempt: Attempt(2) };
+        let state = State { status: Status::Processing, attempt: Attempt(2), origin: FileOrigin::Generated };
         assert_eq!(
             evaluate(state, Transition::Complete, Some(Attempt(1))),
             Decision::Ignore(IgnoreReason::Late)
@@ -304,8 +346,8 @@ mod tests {
 
     #[test]
     fn a_result_without_an_attempt_speaks_of_the_current_one() {
-        let state = State { status: Status::Pending, attempt: Attempt(4) };
-        let done = State { status: Status::Completed, attempt: Attempt(4) };
+        let state = State { status: Status::Pending, attempt: Attempt(4), origin: FileOrigin::Generated };
+        let done = State { status: Status::Completed, attempt: Attempt(4), origin: FileOrigin::Generated };
         assert_eq!(evaluate(state, Transition::Complete, None), Decision::Apply(done));
         assert_eq!(evaluate(done, Transition::Complete, None), Decision::Ignore(IgnoreReason::Repeated));
         assert_eq!(evaluate(done, Transition::Cancel, None), Decision::Ignore(IgnoreReason::NotAllowed));
@@ -313,8 +355,32 @@ mod tests {
 
     #[test]
     fn republishing_keeps_the_status_and_raises_the_attempt() {
-        let state = State { status: Status::Processing, attempt: Attempt(1) };
-        let republished = State { status: Status::Processing, attempt: Attempt(2) };
+        let state = State { status: Status::Processing, attempt: Attempt(1), origin: FileOrigin::Generated };
+        let republished =
+            State { status: Status::Processing, attempt: Attempt(2), origin: FileOrigin::Generated };
         assert_eq!(evaluate(state, Transition::Republish, None), Decision::Apply(republished));
+    }
+
+    #[test]
+    fn an_upload_ends_by_its_own_transitions_alone_and_is_never_requested_again() {
+        let uploading =
+            State { status: Status::Uploading, attempt: Attempt::FIRST, origin: FileOrigin::Uploaded };
+        let by_worker = [Transition::Start, Transition::Complete, Transition::Fail, Transition::Republish];
+        for by in by_worker {
+            assert_eq!(next(Status::Uploading, by), None, "{by:?}");
+        }
+        for (by, status) in [
+            (Transition::Store, Status::Completed),
+            (Transition::Abort, Status::Failed),
+            (Transition::Expire, Status::Failed),
+            (Transition::Cancel, Status::Cancelled),
+            (Transition::Delete, Status::Deleted),
+        ] {
+            let ended = State { status, ..uploading };
+            assert_eq!(evaluate(uploading, by, None), Decision::Apply(ended), "{by:?}");
+            for again in [Transition::Retry, Transition::Remake] {
+                assert!(matches!(evaluate(ended, again, None), Decision::Ignore(_)), "{status:?} {again:?}");
+            }
+        }
     }
 }

@@ -38,7 +38,7 @@ impl CreateFile {
             description: file.description.clone(),
             timestamp: file.created_at,
             attempt: file.attempt,
-            format: file.format,
+            format: file.format.unwrap_or_default(),
         }
     }
 

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 use crate::domain::files::ShownName;
+use crate::domain::files::attributes::Metadata;
 use crate::domain::files::status::Transition;
 use crate::domain::{Attempt, EventId, File, FileId, Status, Timestamp};
 
@@ -71,15 +72,16 @@ impl EventType {
         Self::Released,
     ];
 
-    /// Returns the type of the event that announces a transition.
-    pub const fn of(by: Transition) -> Self {
+    /// Returns the types of the events that announce a transition, in their order.
+    pub const fn of(by: Transition) -> &'static [Self] {
         match by {
-            Transition::Start => Self::ProcessingStarted,
-            Transition::Complete => Self::ProcessingCompleted,
-            Transition::Fail | Transition::Expire => Self::ProcessingFailed,
-            Transition::Republish | Transition::Retry | Transition::Remake => Self::RequestedAgain,
-            Transition::Cancel => Self::Cancelled,
-            Transition::Delete => Self::Deleted,
+            Transition::Start => &[Self::ProcessingStarted],
+            Transition::Complete => &[Self::ProcessingCompleted],
+            Transition::Store => &[Self::ProcessingCompleted, Self::Uploaded],
+            Transition::Fail | Transition::Abort | Transition::Expire => &[Self::ProcessingFailed],
+            Transition::Republish | Transition::Retry | Transition::Remake => &[Self::RequestedAgain],
+            Transition::Cancel => &[Self::Cancelled],
+            Transition::Delete => &[Self::Deleted],
         }
     }
 }
@@ -130,6 +132,8 @@ pub struct FileData<'a> {
     status: Status,
     /// Id of the person who uploaded it, if it is known.
     uploaded_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploaded_by_name: Option<&'a str>,
     /// Size of the content in bytes, once completed.
     #[schemars(range(min = 0))]
     size: Option<i64>,
@@ -151,6 +155,12 @@ pub struct FileData<'a> {
     /// Reason why it won't be made.
     error: Option<&'a str>,
     origin: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_post_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_category_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<EventMetadata<'a>>,
     /// Views since the last event of this type; with `file.viewed` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -166,6 +176,7 @@ impl<'a> FileEvent<'a> {
     /// if it is not known.
     pub fn new(id: EventId, r#type: EventType, file: &'a File, base_url: &'a str) -> Self {
         let s3_location = file.s3_location.as_deref();
+        let about = &file.attributes;
         Self {
             specversion: "1.0",
             id,
@@ -177,10 +188,11 @@ impl<'a> FileEvent<'a> {
             sequence: Sequence(file.sequence),
             data: FileData {
                 file_id: IdText(file.id),
-                file_name: ShownName::new(&file.title, file.id, file.format.name()),
-                file_type: file.format.file_type(),
+                file_name: file.shown_name(),
+                file_type: file.file_type().name(),
                 status: file.status,
-                uploaded_by: None,
+                uploaded_by: about.uploaded_by.as_deref(),
+                uploaded_by_name: about.uploaded_by_name.as_deref(),
                 size: file.size,
                 mimetype: &file.content_type,
                 url: ContentUrl { base_url, id: file.id },
@@ -190,7 +202,10 @@ impl<'a> FileEvent<'a> {
                 sha256: file.sha256.as_deref(),
                 attempt: file.attempt,
                 error: file.error.as_deref(),
-                origin: "generated",
+                origin: about.origin.name(),
+                related_post_id: about.related_post_id.as_deref(),
+                related_category_id: about.related_category_id.as_deref(),
+                metadata: EventMetadata::of(file),
                 views: None,
                 downloads: None,
             },
@@ -220,6 +235,23 @@ impl<'a> FileEvent<'a> {
             | EventType::Released => {}
         }
         self
+    }
+}
+
+/// Properties of the content, and the tags.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EventMetadata<'a> {
+    #[serde(flatten)]
+    properties: &'a Metadata,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+}
+
+impl<'a> EventMetadata<'a> {
+    fn of(file: &'a File) -> Option<Self> {
+        let about = &file.attributes;
+        let is_empty = about.metadata.is_empty() && about.tags.is_empty();
+        (!is_empty).then_some(Self { properties: &about.metadata, tags: &about.tags })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Sha256Digest, TusMetadata};
 use crate::domain::files::attribute_rules::{self, Problems};
-use crate::domain::{FieldError, FileName, MediaType, Result};
+use crate::domain::{Attributes, FieldError, FileName, MediaType, Result};
 
 /// Field that a client may send with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +106,22 @@ pub struct UploadFields {
     pub uploaded_by: Option<String>,
     pub uploaded_by_name: Option<String>,
     pub sha256: Option<Sha256Digest>,
+}
+
+impl UploadFields {
+    /// Sets what a file takes from the fields.
+    pub fn describe(&self, title: &mut String, description: &mut Option<String>, about: &mut Attributes) {
+        title.clone_from(&self.title);
+        description.clone_from(&self.description);
+        about.file_name = Some(self.file_name.as_str().to_owned());
+        about.claimed_type = self.claimed_type.as_ref().map(|claimed| claimed.as_str().to_owned());
+        about.uploaded_by.clone_from(&self.uploaded_by);
+        about.uploaded_by_name.clone_from(&self.uploaded_by_name);
+        about.folder.clone_from(&self.folder);
+        about.tags.clone_from(&self.tags);
+        about.related_post_id.clone_from(&self.related_post_id);
+        about.related_category_id.clone_from(&self.related_category_id);
+    }
 }
 
 impl GivenFields {

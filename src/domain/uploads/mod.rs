@@ -7,3 +7,6 @@ pub mod tus_metadata;
 pub use digest::Sha256Digest;
 pub use fields::{GivenFields, UploadField, UploadFields};
 pub use tus_metadata::TusMetadata;
+
+/// Endings of the keys under which the store keeps bytes that are too few for a part, two by turns.
+pub const TAIL_SUFFIXES: [&str; 2] = [".tail-0", ".tail-1"];

@@ -81,6 +81,7 @@ pub fn duration(milliseconds: i64) -> String {
 /// Describes a transition for the timeline.
 pub fn transition(line: &HistoryEntry) -> &'static str {
     match (line.from, line.to) {
+        (_, Status::Uploading) => "Upload started",
         (None, Status::Pending) => "Asked for",
         (Some(_), Status::Pending) => "Asked for again",
         (Some(Status::Processing), Status::Processing) => "Handed to another worker",
@@ -96,6 +97,7 @@ pub fn transition(line: &HistoryEntry) -> &'static str {
 pub const fn label(status: Status) -> &'static str {
     match status {
         Status::Pending => "Pending",
+        Status::Uploading => "Uploading",
         Status::Processing => "Processing",
         Status::Completed => "Completed",
         Status::Failed => "Failed",

@@ -13,8 +13,9 @@ use super::templates::{
 use super::urls::Urls;
 use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::{
-    Attempt, Cursor, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage, DeadLetterPageRequest,
-    DeadLetterState, File, FileId, Format, HistoryEntry, Origin, Page, PageRequest, Stats, Status, Timestamp,
+    Attempt, Attributes, Cursor, DeadLetter, DeadLetterCursor, DeadLetterId, DeadLetterPage,
+    DeadLetterPageRequest, DeadLetterState, File, FileId, Format, HistoryEntry, Origin, Page, PageRequest,
+    Stats, Status, Timestamp,
 };
 
 const HOSTILE: &str = "</title></textarea><script>alert('x')</script>\"&";
@@ -32,7 +33,7 @@ fn file(id: i64, title: &str, status: Status) -> File {
         s3_location: (status == Status::Completed).then(|| "s3://bucket/files/1_a_1.txt".to_owned()),
         created_at: now(),
         updated_at: now(),
-        format: Format::Txt,
+        format: Some(Format::Txt),
         content_type: Format::Txt.media_type().to_owned(),
         size: (status == Status::Completed).then_some(1234),
         sha256: None,
@@ -40,6 +41,7 @@ fn file(id: i64, title: &str, status: Status) -> File {
         error: (status == Status::Failed).then(|| title.to_owned()),
         erased_at: None,
         description_truncated: false,
+        attributes: Attributes::default(),
         sequence: 1,
     }
 }
@@ -217,7 +219,7 @@ fn only_a_completed_file_can_be_downloaded() {
     let page = list(&all_statuses(), &plain(), &CreateForm::default(), false);
     let links: Vec<_> = page.match_indices("/content\"").collect();
     assert_eq!(links.len(), 1);
-    assert!(page.contains("href=\"/files/3/content\""));
+    assert!(page.contains("href=\"/files/4/content\""));
     for status in Status::ALL {
         let page = show(&file(7, "a", status), &[]);
         assert_eq!(page.contains("href=\"/files/7/content\""), status == Status::Completed);

@@ -150,6 +150,8 @@ fn diesel_type(sql: &str) -> &'static str {
         "bytea" => "Binary",
         "boolean" => "Bool",
         "jsonb" => "Jsonb",
+        // The only arrays are those of texts.
+        "ARRAY" => "Array<Text>",
         other => panic!("{other} has no diesel type here yet"),
     }
 }

@@ -17,7 +17,9 @@ fn rank(status: Status) -> usize {
         Status::Pending => 0,
         Status::Processing => 1,
         Status::Completed => 2,
-        Status::Failed | Status::Cancelled | Status::Deleted => panic!("{status:?} was never asked for"),
+        Status::Uploading | Status::Failed | Status::Cancelled | Status::Deleted => {
+            panic!("{status:?} was never asked for")
+        }
     }
 }
 

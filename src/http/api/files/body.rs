@@ -6,9 +6,10 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::domain::files::attributes::Metadata;
 use crate::domain::{
-    Attempt, Error, FieldError, File, FileId, Format, HistoryEntry, JsonObject, NewFile, Result, Stats,
-    Status, Timestamp,
+    Attempt, Error, FieldError, File, FileId, FileOrigin, FileType, Format, HistoryEntry, JsonObject,
+    NewFile, Result, Stats, Status, Timestamp,
 };
 use crate::http::error::HttpError;
 use crate::http::extract::json_body;
@@ -17,7 +18,7 @@ use crate::http::validators::{Validators, http_date};
 
 /// Record of a file.
 #[derive(Debug, Serialize)]
-pub(super) struct FileBody<'a> {
+pub(in crate::http::api) struct FileBody<'a> {
     id: FileId,
     title: &'a str,
     description: Option<&'a str>,
@@ -25,13 +26,28 @@ pub(super) struct FileBody<'a> {
     s3_location: Option<&'a str>,
     created_at: Timestamp,
     updated_at: Timestamp,
-    format: Format,
+    format: Option<Format>,
     content_type: &'a str,
     size: Option<i64>,
     sha256: Option<&'a str>,
     attempt: Attempt,
     error: Option<&'a str>,
     erased_at: Option<Timestamp>,
+    origin: FileOrigin,
+    file_name: Option<&'a str>,
+    file_type: FileType,
+    claimed_type: Option<&'a str>,
+    uploaded_by: Option<&'a str>,
+    uploaded_by_name: Option<&'a str>,
+    folder: Option<&'a str>,
+    tags: &'a [String],
+    related_post_id: Option<&'a str>,
+    related_category_id: Option<&'a str>,
+    metadata: &'a Metadata,
+    view_count: i64,
+    download_count: i64,
+    expires_at: Option<Timestamp>,
+    trashed_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "is_false")]
     description_truncated: bool,
 }
@@ -43,6 +59,7 @@ const fn is_false(value: &bool) -> bool {
 
 impl<'a> From<&'a File> for FileBody<'a> {
     fn from(file: &'a File) -> Self {
+        let about = &file.attributes;
         Self {
             id: file.id,
             title: &file.title,
@@ -58,6 +75,21 @@ impl<'a> From<&'a File> for FileBody<'a> {
             attempt: file.attempt,
             error: file.error.as_deref(),
             erased_at: file.erased_at,
+            origin: about.origin,
+            file_name: about.file_name.as_deref(),
+            file_type: file.file_type(),
+            claimed_type: about.claimed_type.as_deref(),
+            uploaded_by: about.uploaded_by.as_deref(),
+            uploaded_by_name: about.uploaded_by_name.as_deref(),
+            folder: about.folder.as_deref(),
+            tags: &about.tags,
+            related_post_id: about.related_post_id.as_deref(),
+            related_category_id: about.related_category_id.as_deref(),
+            metadata: &about.metadata,
+            view_count: about.view_count,
+            download_count: about.download_count,
+            expires_at: about.expires_at,
+            trashed_at: about.trashed_at,
             description_truncated: file.description_truncated,
         }
     }
@@ -71,7 +103,7 @@ pub(super) fn validators(file: &File) -> Result<Validators> {
 
 /// Page of the list.
 #[derive(Debug)]
-pub(super) struct FileListBody<'a>(pub &'a [File]);
+pub(in crate::http::api) struct FileListBody<'a>(pub &'a [File]);
 
 impl Serialize for FileListBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -122,6 +154,7 @@ impl<'a> From<&'a HistoryEntry> for TransitionBody<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct StatsBody {
     pending: i64,
+    uploading: i64,
     processing: i64,
     completed: i64,
     failed: i64,
@@ -135,6 +168,7 @@ impl From<&Stats> for StatsBody {
     fn from(stats: &Stats) -> Self {
         Self {
             pending: stats.pending,
+            uploading: stats.uploading,
             processing: stats.processing,
             completed: stats.completed,
             failed: stats.failed,
@@ -191,6 +225,7 @@ impl UncheckedNewFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Attributes;
 
     fn at(text: &str) -> Timestamp {
         serde_json::from_value(text.into()).unwrap()
@@ -209,7 +244,7 @@ mod tests {
             s3_location: Some("s3://bucket/files/7_a_1.txt".to_owned()),
             created_at: at("2026-01-03T00:00:00.001Z"),
             updated_at: at("2026-01-03T00:00:01.500Z"),
-            format: Format::Txt,
+            format: Some(Format::Txt),
             content_type: Format::Txt.media_type().to_owned(),
             size: Some(182),
             sha256: Some("ab".to_owned()),
@@ -217,13 +252,14 @@ mod tests {
             error: None,
             erased_at: None,
             description_truncated: true,
+            attributes: Attributes::default(),
             sequence: 9,
         }
     }
 
-    const FULL: &str = r#"{"id":7,"title":"a \"title\" é","description":"two\nlines","status":"completed","s3_location":"s3://bucket/files/7_a_1.txt","created_at":"2026-01-03T00:00:00.001Z","updated_at":"2026-01-03T00:00:01.500Z","format":"txt","content_type":"text/plain; charset=utf-8","size":182,"sha256":"ab","attempt":2,"error":null,"erased_at":null,"description_truncated":true}"#;
+    const FULL: &str = r#"{"id":7,"title":"a \"title\" é","description":"two\nlines","status":"completed","s3_location":"s3://bucket/files/7_a_1.txt","created_at":"2026-01-03T00:00:00.001Z","updated_at":"2026-01-03T00:00:01.500Z","format":"txt","content_type":"text/plain; charset=utf-8","size":182,"sha256":"ab","attempt":2,"error":null,"erased_at":null,"origin":"generated","file_name":null,"file_type":"text","claimed_type":null,"uploaded_by":null,"uploaded_by_name":null,"folder":null,"tags":[],"related_post_id":null,"related_category_id":null,"metadata":{},"view_count":0,"download_count":0,"expires_at":null,"trashed_at":null,"description_truncated":true}"#;
 
-    const BARE: &str = r#"{"id":7,"title":"(deleted)","description":null,"status":"deleted","s3_location":null,"created_at":"2026-01-03T00:00:00.001Z","updated_at":"2026-01-03T00:00:01.500Z","format":"txt","content_type":"text/plain; charset=utf-8","size":null,"sha256":null,"attempt":2,"error":"why","erased_at":"2026-01-03T00:00:02.000Z"}"#;
+    const BARE: &str = r#"{"id":7,"title":"(deleted)","description":null,"status":"deleted","s3_location":null,"created_at":"2026-01-03T00:00:00.001Z","updated_at":"2026-01-03T00:00:01.500Z","format":"txt","content_type":"text/plain; charset=utf-8","size":null,"sha256":null,"attempt":2,"error":"why","erased_at":"2026-01-03T00:00:02.000Z","origin":"generated","file_name":null,"file_type":"text","claimed_type":null,"uploaded_by":null,"uploaded_by_name":null,"folder":null,"tags":[],"related_post_id":null,"related_category_id":null,"metadata":{},"view_count":0,"download_count":0,"expires_at":null,"trashed_at":null}"#;
 
     #[test]
     fn a_file_has_these_members_in_this_order() {
@@ -289,6 +325,7 @@ mod tests {
     fn the_counts_have_these_members_in_this_order() {
         let stats = Stats {
             pending: 1,
+            uploading: 0,
             processing: 2,
             completed: 3,
             failed: 4,
@@ -299,7 +336,7 @@ mod tests {
         };
         assert_eq!(
             json(&StatsBody::from(&stats)),
-            r#"{"pending":1,"processing":2,"completed":3,"failed":4,"cancelled":5,"deleted":6,"total":21,"oldest_unfinished_seconds":1.5}"#
+            r#"{"pending":1,"uploading":0,"processing":2,"completed":3,"failed":4,"cancelled":5,"deleted":6,"total":21,"oldest_unfinished_seconds":1.5}"#
         );
         assert!(json(&StatsBody::from(&Stats::default())).ends_with(r#""oldest_unfinished_seconds":null}"#));
     }

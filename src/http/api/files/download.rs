@@ -94,7 +94,8 @@ fn range_not_satisfiable(error: Error, size: u64) -> HttpResponse {
 /// Begins the answer: an attachment named after the title, so that no browser renders it as a page of this service.
 fn headers(file: &File, validators: &Validators) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
-    let DownloadName { full, ascii } = DownloadName::new(&file.title, file.id, file.format.name());
+    let (stem, extension) = file.name_parts();
+    let DownloadName { full, ascii } = DownloadName::new(stem, file.id, extension);
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: vec![

@@ -1,6 +1,6 @@
 //! `/files`: one file for each operation.
 
-mod body;
+pub(super) mod body;
 mod cancel;
 mod create;
 mod delete;

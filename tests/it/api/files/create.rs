@@ -23,7 +23,10 @@ async fn a_request_is_answered_at_once_with_the_whole_pending_record() {
             "id": id, "title": "My Important Document", "description": "what it says", "status": "pending",
             "s3_location": null, "created_at": created_at, "updated_at": created_at, "format": "txt",
             "content_type": "text/plain; charset=utf-8", "size": null, "sha256": null, "attempt": 1,
-            "error": null, "erased_at": null,
+            "error": null, "erased_at": null, "origin": "generated", "file_name": null, "file_type": "text",
+            "claimed_type": null, "uploaded_by": null, "uploaded_by_name": null, "folder": null, "tags": [],
+            "related_post_id": null, "related_category_id": null, "metadata": {}, "view_count": 0,
+            "download_count": 0, "expires_at": null, "trashed_at": null,
         })
     );
     app.stop().await;

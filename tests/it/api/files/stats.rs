@@ -9,7 +9,7 @@ async fn counts_follow_the_files() {
     let app = TestApp::start_with(&[("PROCESSING_DELAY_MS", "600000"), ("SHUTDOWN_TIMEOUT", "1")]).await;
     assert_eq!(
         app.get("/files/stats").await.json::<Value>(),
-        json!({"pending": 0, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0, "deleted": 0,
+        json!({"pending": 0, "uploading": 0, "processing": 0, "completed": 0, "failed": 0, "cancelled": 0, "deleted": 0,
                "total": 0, "oldest_unfinished_seconds": null})
     );
     app.post_files((0..3).map(|n| format!("file {n}"))).await;
