@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::create_queue::{self, CreateRequest};
 use super::query_cache::QueryCache;
 use super::topic_settings::TopicFindings;
+use super::uploads::{UploadLimits, UploadMemory};
 use crate::broker::Broker;
 use crate::config::EventsConfig;
 use crate::db::Db;
@@ -28,6 +29,8 @@ pub struct ServeContext {
     pub outbox: Arc<Notify>,
     /// Woken when a removal of an object has committed.
     pub removals: Arc<Notify>,
+    pub upload_limits: UploadLimits,
+    pub(crate) upload_memory: Arc<UploadMemory>,
     pub(crate) create_requests: mpsc::Sender<CreateRequest>,
     pub(crate) overload: Arc<Outage>,
     pub(crate) silent: Arc<SilentDependencies>,
@@ -53,6 +56,8 @@ impl ServeContext {
             file_deadline,
             outbox: Arc::default(),
             removals: Arc::default(),
+            upload_limits: UploadLimits::default(),
+            upload_memory: Arc::default(),
             create_requests,
             overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),
             silent: Arc::default(),

@@ -14,6 +14,7 @@ pub mod provision;
 pub(crate) mod publish;
 mod query_cache;
 pub mod topic_settings;
+pub mod uploads;
 
 pub use context::{DeadLettersContext, ServeContext, WorkerContext};
 pub use guard::Guard;

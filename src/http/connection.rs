@@ -35,7 +35,7 @@ const HEAD_READ_BYTES: usize = 512;
 const LONG_HEAD_READ_BYTES: usize = 2 << 10;
 /// Maximum number of bytes of a body that are received before its handler reads them. The kernel keeps the rest, and stops
 /// the client when its own buffer is full.
-const MAX_UNREAD_BODY_BYTES: usize = 8 << 10;
+pub(super) const MAX_UNREAD_BODY_BYTES: usize = 8 << 10;
 /// Bytes of answers that the kernel takes beyond what fits into the client's receive window.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 128 << 10;
@@ -78,8 +78,8 @@ pub(super) struct Activity {
     reserved: Cell<usize>,
     /// Bytes received while requests are answered, less those of a body that were read.
     unread: Cell<usize>,
-    /// True if the request has a body, which may arrive while it is answered.
-    has_body: Cell<bool>,
+    /// Bytes of the request's body that may be received before the handler reads them; 0 if it has none.
+    max_unread: Cell<usize>,
     /// Waker of the connection's task, which receives nothing until the handler has read what arrived.
     paused: Cell<Option<Waker>>,
     limits: Limits,
@@ -93,7 +93,7 @@ impl Activity {
             head_bytes: Cell::new(0),
             reserved: Cell::new(0),
             unread: Cell::new(0),
-            has_body: Cell::new(false),
+            max_unread: Cell::new(0),
             paused: Cell::new(None),
             limits,
         }
@@ -104,12 +104,12 @@ impl Activity {
         self.phase.set(Phase::Answer);
         self.head_bytes.set(0);
         self.limits.request_memory.release(self.reserved.take());
-        self.has_body.set(false);
+        self.max_unread.set(0);
     }
 
-    /// Reports that the request has a body.
-    pub fn expect_body(&self) {
-        self.has_body.set(true);
+    /// Reports that the request has a body, of which so many bytes may be received before the handler reads them.
+    pub fn expect_body(&self, max_unread: usize) {
+        self.max_unread.set(max_unread);
     }
 
     /// Reports that the handler has read bytes of the request's body.
@@ -128,7 +128,7 @@ impl Activity {
     fn receive_limit(&self, passed: usize) -> usize {
         let unread = self.unread.get();
         match self.phase.get() {
-            Phase::Answer if self.has_body.get() => MAX_UNREAD_BODY_BYTES.saturating_sub(unread),
+            Phase::Answer if self.max_unread.get() > 0 => self.max_unread.get().saturating_sub(unread),
             // Pipelined requests wait in the kernel. One byte is received all the same: only a read tells that the client
             // has closed the connection.
             Phase::Answer => usize::from(unread == 0),
@@ -161,7 +161,7 @@ impl Activity {
         let now = Instant::now();
         // A pipelined request: its first byte was received while the one before was answered. After a body the count says
         // nothing, because it includes the body's framing.
-        let has_begun = !self.has_body.get() && self.unread.get() > 0;
+        let has_begun = self.max_unread.get() == 0 && self.unread.get() > 0;
         let next = Phase::Head { waiting_since: now, first_byte_at: has_begun.then_some(now) };
         self.phase.set(if is_closing { Phase::Close { since: now } } else { next });
         self.resume();

@@ -16,7 +16,7 @@ use crate::domain::{Error, ErrorCode, Result};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// First segments of this service's paths.
-const OWN_SEGMENTS: [&str; 6] = ["files", "ui", "dead-letters", "assets", "livez", "readyz"];
+const OWN_SEGMENTS: [&str; 7] = ["files", "ui", "dead-letters", "assets", "livez", "readyz", "uploads"];
 
 /// Settings that describe how the service is reached, and what follows from them.
 pub struct OuterAddress {

@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route, guard};
 
-use super::api::{dead_letters, files, health, schemas};
+use super::api::{dead_letters, files, health, schemas, uploads};
 use super::error::HttpError;
 use super::ui;
 use super::ui::assets;
@@ -16,7 +16,11 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         .service(resource("/readyz", vec![get().to(health::ready)], "GET, HEAD"))
         .service(resource(
             "/files",
-            vec![get().to(files::list), web::post().to(files::create)],
+            vec![
+                get().to(files::list),
+                web::post().guard(guard::fn_guard(is_form)).to(uploads::upload_form),
+                web::post().to(files::create),
+            ],
             "GET, HEAD, POST",
         ))
         .service(resource("/files/stats", vec![get().to(files::stats)], "GET, HEAD"))
@@ -71,13 +75,54 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             web::post().to(ui::dead_letters::discard),
         ))
         .service(resource("/assets/{name}", vec![get().to(assets::serve)], "GET, HEAD"))
+        .configure(configure_uploads)
         .default_service(web::to(not_found));
+}
+
+fn configure_uploads(cfg: &mut ServiceConfig) {
+    cfg.service(resource(
+        "/uploads",
+        vec![web::post().to(uploads::create), web::route().method(Method::OPTIONS).to(uploads::options)],
+        "OPTIONS, POST",
+    ))
+    .service(resource(
+        "/uploads/{id}",
+        vec![
+            web::head().to(uploads::status),
+            web::patch().to(uploads::append),
+            web::delete().to(uploads::terminate),
+            web::route().method(Method::OPTIONS).to(uploads::options),
+            web::post().guard(guard::fn_guard(is_overridden_patch)).to(uploads::append),
+            web::post().guard(guard::fn_guard(is_overridden_delete)).to(uploads::terminate),
+        ],
+        "DELETE, HEAD, OPTIONS, PATCH",
+    ));
 }
 
 /// Makes the resource that a button of a page posts to. A browser that reloads a refused POST may ask with GET, which
 /// `redirect` answers.
 fn button(path: &'static str, redirect: Route, post: Route) -> Resource {
     resource(path, vec![redirect, post], "GET, HEAD, POST")
+}
+
+fn is_form(ctx: &guard::GuardContext<'_>) -> bool {
+    let content_type = ctx.head().headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("multipart/form-data")
+}
+
+/// Tells whether a client of tus that can send POST only means PATCH.
+fn is_overridden_patch(ctx: &guard::GuardContext<'_>) -> bool {
+    overrides(ctx, "PATCH")
+}
+
+fn is_overridden_delete(ctx: &guard::GuardContext<'_>) -> bool {
+    overrides(ctx, "DELETE")
+}
+
+fn overrides(ctx: &guard::GuardContext<'_>, method: &str) -> bool {
+    let named = ctx.head().headers.get("x-http-method-override");
+    named.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(method.as_bytes()))
 }
 
 /// Makes a route for GET and HEAD. The server leaves out the body of an answer to HEAD.

@@ -7,6 +7,7 @@ pub mod commit_requests;
 mod compact_counts;
 mod expire_files;
 mod expire_idempotency_keys;
+mod expire_uploads;
 mod listen_for_outbox;
 mod provision;
 pub mod recover_lost_requests;
@@ -53,7 +54,7 @@ impl Job {
 
 /// Every job that runs until the process stops. `commit_requests` is not among them: it ends earlier, with the HTTP server,
 /// so that what it commits last is still published.
-pub const ALL: [Job; 9] = [
+pub const ALL: [Job; 10] = [
     Job {
         name: "relay-outbox",
         // A notification may get lost, and another process may have left rows.
@@ -88,6 +89,11 @@ pub const ALL: [Job; 9] = [
         name: "compact-counts",
         interval: Duration::from_secs(5),
         start: |ctx, interval, stop| compact_counts::run(ctx.serve, interval, stop).boxed(),
+    },
+    Job {
+        name: "expire-uploads",
+        interval: Duration::from_secs(5),
+        start: |ctx, interval, stop| expire_uploads::run(ctx.serve, interval, stop).boxed(),
     },
     Job {
         name: "expire-idempotency-keys",

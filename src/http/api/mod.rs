@@ -4,3 +4,4 @@ pub(super) mod dead_letters;
 pub(super) mod files;
 pub(super) mod health;
 pub(super) mod schemas;
+pub(super) mod uploads;

@@ -19,11 +19,19 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::domain::{Error, ErrorCode};
 use crate::http::AppState;
-use crate::http::connection::Activity;
+use crate::http::connection::{Activity, MAX_UNREAD_BODY_BYTES};
 use crate::http::extract::MAX_BODY_BYTES;
 
-/// Time limit for a whole body to arrive.
+/// Time limit for a whole body to arrive that is no upload.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Window of an upload in which `MIN_BYTES_PER_WINDOW` must arrive: networks of phones have longer gaps.
+const UPLOAD_RATE_WINDOW: Duration = Duration::from_secs(30);
+/// Bytes of a form beside those of its files: boundaries, heads of parts and fields.
+const FORM_OVERHEAD: u64 = 1 << 20;
+/// Files of a form that may have the maximum size each. More of them are limited one by one.
+const FORM_FILES: u64 = 100;
+/// Maximum number of bytes of an upload that are received before its handler reads them.
+const MAX_UNREAD_UPLOAD_BYTES: usize = 128 << 10;
 /// Window in which `MIN_BYTES_PER_WINDOW`, or the end, must arrive: 1 KiB/s.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 const MIN_BYTES_PER_WINDOW: u64 = 5 << 10;
@@ -44,8 +52,51 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// buffer (128 KiB) is full, nothing wakes the connection's task again, so that the connection and its descriptor leak.
 pub(super) struct RequestBody(Rc<Shared>);
 
+/// Limits of one body.
+#[derive(Debug, Clone, Copy)]
+struct BodyLimits {
+    max_bytes: u64,
+    /// Time limit for the whole body.
+    timeout: Option<Duration>,
+    rate_window: Duration,
+    /// The bytes are passed on as they arrive; otherwise they are collected, and count in the memory budget.
+    is_upload: bool,
+}
+
+impl BodyLimits {
+    fn of(request: &ServiceRequest, max_upload_bytes: u64) -> Self {
+        if !is_upload(request) {
+            let timeout = Some(BODY_TIMEOUT);
+            let max_bytes = MAX_BODY_BYTES as u64;
+            return Self { max_bytes, timeout, rate_window: RATE_WINDOW, is_upload: false };
+        }
+        // The upload itself has the exact limit, and says so.
+        let max_bytes = max_upload_bytes.saturating_mul(FORM_FILES).saturating_add(FORM_OVERHEAD);
+        Self { max_bytes, timeout: None, rate_window: UPLOAD_RATE_WINDOW, is_upload: true }
+    }
+}
+
+/// Tells whether the request brings the bytes of a file.
+fn is_upload(request: &ServiceRequest) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let begins = |prefix: &[u8]| {
+        content_type
+            .and_then(|value| value.get(..prefix.len()))
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    match (request.method(), request.path()) {
+        (&Method::POST, "/files" | "/ui/uploads") => begins(b"multipart/form-data"),
+        (&Method::POST | &Method::PATCH, path) => {
+            (path == "/uploads" || path.starts_with("/uploads/"))
+                && begins(b"application/offset+octet-stream")
+        }
+        _ => false,
+    }
+}
+
 struct Shared {
     state: Data<AppState>,
+    limits: BodyLimits,
     connection: Option<Rc<Activity>>,
     inner: RefCell<Inner>,
     refusal: Cell<Option<Refusal>>,
@@ -64,6 +115,8 @@ struct Inner {
     received_in_window: u64,
     started: Instant,
     window_start: Instant,
+    /// Time at which the handler was given bytes; until it comes back it is not the client that is slow.
+    handed_out: Option<Instant>,
     /// Made when the body has to be waited for: most bodies arrive together with their heads.
     wait: Option<Wait>,
 }
@@ -96,6 +149,7 @@ impl RequestBody {
         };
         let length = content_length(request);
         let remaining = is_taken_for_another_protocol(request).then(|| length.unwrap_or(0));
+        let limits = BodyLimits::of(request, state.ctx.upload_limits.max_bytes);
         let now = Instant::now();
         let inner = Inner {
             payload,
@@ -105,21 +159,27 @@ impl RequestBody {
             received_in_window: 0,
             started: now,
             window_start: now,
+            handed_out: None,
             wait: None,
         };
         let shared = Shared {
             state,
+            limits,
             connection: request.request().conn_data::<Rc<Activity>>().cloned(),
             inner: RefCell::new(inner),
             refusal: Cell::new(None),
             reserved: Cell::new(0),
         };
         if let Some(connection) = &shared.connection {
-            connection.expect_body();
+            connection.expect_body(if limits.is_upload {
+                MAX_UNREAD_UPLOAD_BYTES
+            } else {
+                MAX_UNREAD_BODY_BYTES
+            });
         }
         let body = Self(Rc::new(shared));
         // Refused by its announced length already: nothing of it is received.
-        if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        if length.is_some_and(|length| length > limits.max_bytes) {
             body.0.refusal.set(Some(Refusal::TooLarge));
         }
         // A request with `Upgrade` and without a length has no body, and its handler must not wait for one.
@@ -132,7 +192,7 @@ impl RequestBody {
 
     /// Returns the error that answers the request in place of the handler's answer.
     pub fn refusal(&self) -> Option<Error> {
-        self.0.refusal.get().map(Refusal::error)
+        self.0.refusal.get().map(|refusal| refusal.error(self.0.limits.max_bytes))
     }
 
     /// Reads and discards the rest of the body within bounds. Returns true when its end has been read.
@@ -185,6 +245,10 @@ impl Shared {
         if inner.is_complete || inner.remaining == Some(0) {
             return Poll::Ready(None);
         }
+        // An upload whose store is slow is not polled for a while.
+        if let Some(since) = inner.handed_out.take().filter(|_| self.limits.is_upload) {
+            inner.window_start += since.elapsed();
+        }
         let Poll::Ready(next) = inner.payload.poll_next_unpin(cx) else {
             // actix-http has nothing left, so the connection may receive more. Counting bytes would not tell: chunked framing is
             // received as well, but never handed out.
@@ -192,12 +256,13 @@ impl Shared {
                 connection.consume_all();
             }
             // Only a body that has to be waited for is checked against the time limits.
-            let refusal = ready!(inner.poll_wait(cx, &self.state));
+            let refusal = ready!(inner.poll_wait(cx, &self.state, self.limits));
             self.refusal.set(Some(refusal));
             return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
         };
         match next {
             Some(Ok(mut bytes)) => {
+                inner.handed_out = Some(Instant::now());
                 if let Some(connection) = &self.connection {
                     connection.consume(bytes.len());
                 }
@@ -226,10 +291,10 @@ impl Shared {
         inner.received += bytes as u64;
         inner.received_in_window += bytes as u64;
         // A chunked body announces no length, so its size is only known here.
-        if inner.received > MAX_BODY_BYTES as u64 {
+        if inner.received > self.limits.max_bytes {
             return Err(Refusal::TooLarge);
         }
-        if inner.received > UNRESERVED_BODY_BYTES as u64 {
+        if !self.limits.is_upload && inner.received > UNRESERVED_BODY_BYTES as u64 {
             if !self.state.request_memory.try_reserve(bytes) {
                 return Err(Refusal::NoMemory);
             }
@@ -241,10 +306,11 @@ impl Shared {
 
 impl Inner {
     /// Is ready when the body must not be waited for any longer.
-    fn poll_wait(&mut self, cx: &mut Context<'_>, state: &AppState) -> Poll<Refusal> {
-        let end = self.started + BODY_TIMEOUT;
+    fn poll_wait(&mut self, cx: &mut Context<'_>, state: &AppState, limits: BodyLimits) -> Poll<Refusal> {
+        let end = limits.timeout.map(|timeout| self.started + timeout);
+        let or_end = |time: Instant| end.map_or(time, |end| end.min(time));
         let Wait { timer, stop } = self.wait.get_or_insert_with(|| Wait {
-            timer: Box::pin(sleep_until(end.min(self.window_start + RATE_WINDOW))),
+            timer: Box::pin(sleep_until(or_end(self.window_start + limits.rate_window))),
             stop: Some(Box::pin(state.stopping.clone().cancelled_owned())),
         });
         loop {
@@ -259,23 +325,27 @@ impl Inner {
             if stop.is_none() {
                 return Poll::Ready(Refusal::Stopping);
             }
-            if now >= end {
+            if end.is_some_and(|end| now >= end) {
                 return Poll::Ready(Refusal::TooLate);
+            }
+            if now < self.window_start + limits.rate_window {
+                timer.as_mut().reset(or_end(self.window_start + limits.rate_window));
+                continue;
             }
             if std::mem::take(&mut self.received_in_window) < MIN_BYTES_PER_WINDOW {
                 return Poll::Ready(Refusal::TooSlow);
             }
             self.window_start = now;
-            timer.as_mut().reset(end.min(now + RATE_WINDOW));
+            timer.as_mut().reset(or_end(now + limits.rate_window));
         }
     }
 }
 
 impl Refusal {
-    fn error(self) -> Error {
+    fn error(self, max_bytes: u64) -> Error {
         match self {
             Self::TooLarge => {
-                let detail = format!("the body has more than {MAX_BODY_BYTES} bytes");
+                let detail = format!("the body has more than {max_bytes} bytes");
                 Error::new(ErrorCode::BodyTooLarge, detail)
             }
             Self::TooLate => {

@@ -1,0 +1,17 @@
+//! End an upload without a file: everything that the store may have of it is removed in the background.
+
+use super::Receiver;
+use crate::actions::ServeContext;
+use crate::actions::files::transition::transition_all;
+use crate::domain::Result;
+use crate::domain::files::status::Transition;
+
+/// Fails the upload for this reason. Nothing more is sent to the store for it.
+pub async fn abort(ctx: &ServeContext, receiver: Receiver, why: &str) -> Result<()> {
+    let (id, lock) = receiver.stop().await;
+    // Removal need not wait for the lock to end then.
+    ctx.db.uploads().unlock(id, lock).await?;
+    transition_all(&ctx.db, &ctx.events, vec![id], Transition::Abort, Some(why)).await?;
+    ctx.removals.notify_one();
+    Ok(())
+}
