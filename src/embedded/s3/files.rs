@@ -16,7 +16,7 @@ use super::disk::Disk;
 use super::layout::Layout;
 use super::listing_query::ReadAhead;
 use super::object::{Description, OpenObject};
-use super::slots::{Reservation, Slots};
+use super::slots::{Reservation, Slot, Slots};
 use super::{make_dir, old_layout};
 use crate::embedded::{Durability, EmbeddedError, access};
 
@@ -47,8 +47,17 @@ pub(super) struct Files {
 pub(super) struct Staged {
     pub file: File,
     pub temp: StagedFile,
-    /// Use of a slot, or of the whole file with slots, which then stays there until it is named.
-    slot: Option<Reservation>,
+    pub place: Place,
+}
+
+/// Place of a file that is being written.
+pub(super) enum Place {
+    /// A file of its own.
+    Staging,
+    /// A slot of a file that stays.
+    Slot(Slot),
+    /// A whole file with slots, which stays until it is named.
+    Slots { _reservation: Reservation },
 }
 
 /// Path of a staged file. Dropping it removes the file, unless it was given its name.
@@ -82,14 +91,9 @@ pub(super) struct Conditions {
 }
 
 impl Staged {
-    /// Makes a file that is written from its position on, in the slot or file that is reserved.
-    pub fn in_slot(file: File, path: PathBuf, reservation: Reservation) -> Self {
-        Self { file, temp: StagedFile { path, is_named: true }, slot: Some(reservation) }
-    }
-
-    /// Tells whether a slot is written.
-    pub fn is_in_slot(&self) -> bool {
-        self.slot.is_some()
+    /// Makes a file that has a name already, and is written from its position on.
+    pub fn in_place(file: File, path: PathBuf, place: Place) -> Self {
+        Self { file, temp: StagedFile { path, is_named: true }, place }
     }
 
     /// Writes the description behind the bytes.
@@ -146,7 +150,7 @@ impl Files {
         let path = self.layout.staging().join(number.to_string());
         let file =
             OpenOptions::new().write(true).read(true).create_new(true).mode(access::FILE).open(&path)?;
-        Ok(Staged { file, temp: StagedFile { path, is_named: false }, slot: None })
+        Ok(Staged { file, temp: StagedFile { path, is_named: false }, place: Place::Staging })
     }
 
     /// Makes the staged bytes the object. With full durability, it survives a power cut once this returns.

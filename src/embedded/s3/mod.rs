@@ -153,10 +153,10 @@ impl EmbeddedS3 {
     /// Returns a shell command that lists a bucket's files, without the secret.
     pub fn aws_hint(&self, bucket: &str) -> String {
         format!(
-            "AWS_SHARED_CREDENTIALS_FILE={} aws --region us-east-1 --endpoint-url {} s3 ls {}",
+            "AWS_SHARED_CREDENTIALS_FILE={} aws --region us-east-1 --endpoint-url {} s3 ls --recursive {}",
             quoted(self.credentials_path()),
             self.endpoint(),
-            quoted(format!("s3://{bucket}/files/"))
+            quoted(format!("s3://{bucket}/"))
         )
     }
 

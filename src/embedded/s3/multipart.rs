@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use s3s::crypto::{Checksum, Md5};
 use s3s::dto::{CompletedMultipartUpload, ETag, MultipartUpload, Part, StorageClass, Timestamp};
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -125,6 +127,7 @@ pub(super) fn list_parts(files: &Files, bucket: &str, key: &str, id: &str) -> S3
             part_number: Some(part.number),
             size: i64::try_from(part.size()?).ok(),
             last_modified: Some(part.modified()?),
+            checksum_sha256: sha256_of_tag(&part.tag),
             e_tag: Some(ETag::Strong(part.tag)),
             ..Part::default()
         })
@@ -185,6 +188,11 @@ pub(super) fn complete(
     // Only now: a crash before leaves the parts, and the client can complete the upload again, or it leaves the object.
     files.record(remove_dir(&dir))?;
     Ok(description.tag())
+}
+
+/// Returns the SHA-256, in Base64, that is the tag of a part; `None` where the tag is an MD5.
+fn sha256_of_tag(tag: &str) -> Option<String> {
+    (tag.len() == 64).then(|| BASE64_STANDARD.encode(digest_of_hex(tag)))
 }
 
 fn digest_of_hex(text: &str) -> Vec<u8> {

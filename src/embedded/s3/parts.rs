@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use s3s::dto::Timestamp;
 
 use super::dir_entries::dir_entries;
-use super::files::{Files, Staged};
+use super::files::{Files, Place, Staged};
 use super::put::{Received, append};
-use super::slots::Reservation;
+use super::slots::{Reservation, Slot};
 use crate::embedded::access;
 
 /// Minimum size of every part but the last.
@@ -126,18 +126,20 @@ pub(super) fn open_slot(files: &Files, dir: &Path, number: i32, size: u64) -> io
     let Some(start) = slots.start(number) else { return Ok(None) };
     let mut file = slots.open()?;
     file.seek(SeekFrom::Start(start))?;
-    Ok(Some(Staged::in_slot(file, slots.path, reservation)))
+    let slot = Slot::new(file.try_clone()?, start..start + size, reservation);
+    Ok(Some(Staged::in_place(file, slots.path, Place::Slot(slot))))
 }
 
 /// Stores a received part; one that was sent before is replaced.
 pub(super) fn store(files: &Files, dir: &Path, number: i32, received: Received) -> io::Result<()> {
     let Received { staged, tag, size, .. } = received;
     let mut path = dir.join(format!("{number:05}-{tag}"));
-    if staged.is_in_slot() {
+    if let Staged { file, place: Place::Slot(mut slot), .. } = staged {
         path.as_mut_os_string().push(format!(".{size}"));
         // The bytes first: a durable name must never lead to missing bytes.
-        files.sync_file(&staged.file)?;
+        files.sync_file(&file)?;
         OpenOptions::new().write(true).create(true).truncate(true).mode(access::FILE).open(&path)?;
+        slot.keep();
         files.sync_dirs([dir.to_owned()])?;
     } else {
         files.name_file(staged, &path)?;
@@ -169,21 +171,31 @@ pub(super) fn join(
             // A try that was interrupted may have left more.
             file.set_len(end)?;
             file.seek(SeekFrom::End(0))?;
-            (Staged::in_slot(file, slots.path.clone(), reservation), &chosen[in_place..])
+            let place = Place::Slots { _reservation: reservation };
+            (Staged::in_place(file, slots.path.clone(), place), &chosen[in_place..])
         }
         _ => (files.stage()?, chosen),
     };
-    for part in rest {
+    let appended = append_parts(&mut staged, rest, parts.slots.as_ref());
+    if appended.is_err() && matches!(staged.place, Place::Slots { .. }) {
+        // What found no space must not take any.
+        staged.file.set_len(end)?;
+    }
+    appended.map(|()| staged)
+}
+
+fn append_parts(staged: &mut Staged, chosen: &[StoredPart], slots: Option<&SlotsFile>) -> io::Result<()> {
+    for part in chosen {
         let size = part.size()?;
-        match (part.size_in_slot, &parts.slots) {
+        match (part.size_in_slot, slots) {
             (Some(_), Some(slots)) => {
                 let start = slots.start(part.number).ok_or(io::ErrorKind::UnexpectedEof)?;
-                append(&mut staged, &slots.open()?, start, size)?;
+                append(staged, &slots.open()?, start, size)?;
             }
-            _ => append(&mut staged, &File::open(&part.path)?, 0, size)?,
+            _ => append(staged, &File::open(&part.path)?, 0, size)?,
         }
     }
-    Ok(staged)
+    Ok(())
 }
 
 /// Returns how many of the first parts lie in their slots without a gap, and where the last of them ends.

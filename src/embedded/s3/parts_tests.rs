@@ -8,8 +8,10 @@ use ::s3::Bucket;
 use ::s3::serde_types::Part;
 use tokio::io::AsyncWriteExt;
 
+use super::store_tests::Tmpfs;
 use super::tests::{KEY, client, make_bucket, start, status, tree};
 use super::*;
+use crate::not_run::not_run;
 
 const PART: usize = 5 << 20;
 
@@ -182,4 +184,30 @@ async fn what_a_crash_leaves_of_an_upload_that_has_ended_is_no_upload() {
     let upload = upload.restarted().await;
     assert!(!upload.upload_dir().exists() && !other.exists());
     upload.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_that_finds_no_space_takes_none() {
+    let Some(disk) = Tmpfs::mount("16m") else {
+        not_run("a file system of its own can't be mounted");
+        return;
+    };
+    let server = start(disk.0.path(), Durability::Full).await;
+    make_bucket(&server).await.unwrap();
+    let bucket = client(&server);
+    let id = bucket.initiate_multipart_upload(KEY, "text/plain").await.unwrap().upload_id;
+    let send = async |number, byte: u8| {
+        bucket.put_multipart_chunk(vec![byte; PART], KEY, number, &id, "text/plain").await
+    };
+    let first = send(1, b'a').await.unwrap();
+    let filler = disk.0.path().join("filler");
+    fs::write(&filler, vec![b'x'; 7 << 20]).unwrap();
+    assert_eq!(status(&send(2, b'b').await.unwrap_err()), 507);
+    bucket.put_object("small", &vec![b'x'; 2 << 20]).await.unwrap();
+    fs::remove_file(&filler).unwrap();
+    let second = send(2, b'c').await.unwrap();
+    bucket.complete_multipart_upload(KEY, &id, vec![first, second]).await.unwrap();
+    let expected = [vec![b'a'; PART], vec![b'c'; PART]].concat();
+    assert!(bucket.get_object(KEY).await.unwrap().bytes().as_ref() == expected);
+    server.stop().await;
 }

@@ -2,8 +2,13 @@
 //! completing the upload copies nothing.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::libc::off_t;
 
 /// Number that stands for the whole file.
 const WHOLE_FILE: i32 = 0;
@@ -21,6 +26,40 @@ type InUse = Mutex<BTreeSet<(PathBuf, i32)>>;
 pub(super) struct Reservation {
     in_use: Arc<InUse>,
     place: (PathBuf, i32),
+}
+
+/// Slot that is being written. Dropping it frees what was written, unless the part was stored: a part that found no
+/// space, or was cut off, must not take any.
+pub(super) struct Slot {
+    file: File,
+    range: Range<u64>,
+    is_stored: bool,
+    _reservation: Reservation,
+}
+
+impl Slot {
+    /// Makes the slot of a part in this range of the file.
+    pub fn new(file: File, range: Range<u64>, reservation: Reservation) -> Self {
+        Self { file, range, is_stored: false, _reservation: reservation }
+    }
+
+    /// Notes that the part was stored, and its bytes stay.
+    pub fn keep(&mut self) {
+        self.is_stored = true;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Range { start, end } = self.range;
+        if let (false, Ok(start), Ok(size)) =
+            (self.is_stored, off_t::try_from(start), off_t::try_from(end - start))
+        {
+            let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            // Some file systems can't; then the space is free once the upload ends.
+            let _ = fallocate(&self.file, hole, start, size);
+        }
+    }
 }
 
 impl Slots {

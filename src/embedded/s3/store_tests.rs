@@ -223,11 +223,11 @@ async fn objects_of_an_older_release_are_there_and_become_one_file_each() {
 }
 
 /// A file system of its own, which goes with this.
-struct Tmpfs(tempfile::TempDir);
+pub(super) struct Tmpfs(pub tempfile::TempDir);
 
 impl Tmpfs {
     /// `None` where mounting one is not allowed.
-    fn mount(size: &str) -> Option<Self> {
+    pub fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={size},mode=700");
         let done =

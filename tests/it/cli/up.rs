@@ -232,7 +232,7 @@ async fn its_own_services_are_reached_straight_and_its_hints_can_be_pasted() {
     let objects = shell(&format!("{stub}; {}", up.hint("the objects:")));
     let credentials = data.canonicalize().unwrap().join("s3.credentials");
     assert_eq!(objects.lines().next().map(PathBuf::from), Some(credentials));
-    assert!(objects.ends_with("s3\nls\ns3://file-storage-bucket/files/"), "{objects}");
+    assert!(objects.ends_with("s3\nls\n--recursive\ns3://file-storage-bucket/"), "{objects}");
 
     for entry in std::fs::read_dir(&data).unwrap() {
         let entry = entry.unwrap();

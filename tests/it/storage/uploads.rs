@@ -58,6 +58,7 @@ async fn parts_become_an_object_in_their_order_whatever_the_order_they_came_in()
     let parts = [first, second, last];
     assert!(parts.iter().all(|part| part.confirmed), "{parts:?}");
     assert_eq!(parts.each_ref().map(|part| part.size), [5 << 20, (5 << 20) + 1, 10]);
+    assert_eq!(storage.list_parts(KEY, &id).await.unwrap(), parts);
     let listed = storage.list_uploads("uploads/", None).await.unwrap().unwrap();
     assert_eq!(listed.uploads.iter().map(|upload| &upload.id).collect::<Vec<_>>(), [&id]);
 
