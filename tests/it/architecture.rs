@@ -38,7 +38,7 @@ const MAY_USE: [(&str, &[&[&str]]); 15] = [
 ];
 
 /// Paths and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 35] = [
+const HOMES: [(&str, &[&str]); 36] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -64,6 +64,7 @@ const HOMES: [(&str, &[&str]); 35] = [
     ("actix_web", &["http"]),
     ("askama", &["http"]),
     ("flate2", &["http"]),
+    ("sha1", &["domain/uploads/checksum"]),
     ("clap", &["commands", "main.rs"]),
     ("indicatif", &["commands"]),
     ("env_logger", &["telemetry"]),

@@ -1,10 +1,13 @@
 //! Uploads: what a client says of a file while it sends it.
 
+pub mod checksum;
 pub mod digest;
 pub mod fields;
+mod structured_field;
 pub mod tus_metadata;
 
-pub use digest::Sha256Digest;
+pub use checksum::ChecksumVerifier;
+pub use digest::{Sha256Digest, UploadChecksum};
 pub use fields::{GivenFields, UploadField, UploadFields};
 pub use tus_metadata::TusMetadata;
 
