@@ -2,8 +2,8 @@
 //! PostgreSQL always knows where it stands.
 //!
 //! Modules stand in dependency order; each may use those above it and nothing below (`tests/it/architecture.rs`): the
-//! `domain`; `config`, `telemetry` and `faults`; the adapters `db`, `broker` and `storage`, which never use each other, and
-//! `generators`; `actions`, the use cases; `jobs`, the background loops; the entry points `http` and `consumer`, and the
+//! `domain`; `config`, `telemetry` and `faults`; the adapters `db`, `broker` and `storage`, which never use each other, with
+//! `generators` and `processors`; `actions`, the use cases; `jobs`, the background loops; the entry points `http` and `consumer`, and the
 //! `embedded` services; `commands`, which wires a role for each subcommand.
 
 pub mod domain;
@@ -15,6 +15,7 @@ pub mod telemetry;
 pub mod broker;
 pub mod db;
 pub mod generators;
+pub mod processors;
 pub mod storage;
 
 pub mod actions;

@@ -38,7 +38,7 @@ const MAY_USE: [(&str, &[&[&str]]); 15] = [
 ];
 
 /// Paths and the only folders or files of `src` that may name them.
-const HOMES: [(&str, &[&str]); 36] = [
+const HOMES: [(&str, &[&str]); 37] = [
     ("diesel", &["db"]),
     ("diesel_async", &["db"]),
     ("diesel_migrations", &["db"]),
@@ -64,6 +64,7 @@ const HOMES: [(&str, &[&str]); 36] = [
     ("actix_web", &["http"]),
     ("askama", &["http"]),
     ("flate2", &["http"]),
+    ("file_format", &["processors/media_type"]),
     ("sha1", &["domain/uploads/checksum"]),
     ("clap", &["commands", "main.rs"]),
     ("indicatif", &["commands"]),

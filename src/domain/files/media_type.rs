@@ -45,6 +45,12 @@ impl MediaType {
         self.0.split_once('/').map_or("", |(_, subtype)| subtype)
     }
 
+    /// Returns the name that this project uses for it: several types have more than one.
+    pub fn canonical(&self) -> &str {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == self.0);
+        alias.map_or(&*self.0, |(_, canonical)| canonical)
+    }
+
     /// Tells whether it says no more than that there are bytes.
     pub fn is_unknown(&self) -> bool {
         self.0 == UNKNOWN
@@ -86,6 +92,85 @@ impl fmt::Display for MediaType {
     }
 }
 
+/// Other names of types, each with the usual one.
+const ALIASES: [(&str, &str); 72] = [
+    ("application/acrobat", "application/pdf"),
+    ("application/bzip2", "application/x-bzip2"),
+    ("application/dos-exe", PORTABLE_EXECUTABLE),
+    ("application/ecmascript", "text/javascript"),
+    ("application/exe", PORTABLE_EXECUTABLE),
+    ("application/gzip-compressed", "application/gzip"),
+    ("application/javascript", "text/javascript"),
+    ("application/mp4", "video/mp4"),
+    ("application/msexcel", "application/vnd.ms-excel"),
+    ("application/mspowerpoint", "application/vnd.ms-powerpoint"),
+    ("application/rar", "application/vnd.rar"),
+    ("application/text", "text/plain"),
+    ("application/vnd.msexcel", "application/vnd.ms-excel"),
+    ("application/vnd.sqlite3", "application/x-sqlite3"),
+    ("application/x-bzip", "application/x-bzip2"),
+    ("application/x-dosexec", PORTABLE_EXECUTABLE),
+    ("application/x-elf", "application/x-executable"),
+    ("application/x-exe", PORTABLE_EXECUTABLE),
+    ("application/x-gunzip", "application/gzip"),
+    ("application/x-gzip", "application/gzip"),
+    ("application/x-gzip-compressed", "application/gzip"),
+    ("application/x-java-archive", "application/java-archive"),
+    ("application/x-javascript", "text/javascript"),
+    ("application/x-ms-dos-executable", PORTABLE_EXECUTABLE),
+    ("application/x-ms-ne-executable", PORTABLE_EXECUTABLE),
+    ("application/x-msdos-program", PORTABLE_EXECUTABLE),
+    ("application/x-msdownload", PORTABLE_EXECUTABLE),
+    ("application/x-ole-storage", "application/x-cfb"),
+    ("application/x-pdf", "application/pdf"),
+    ("application/x-pie-executable", "application/x-executable"),
+    ("application/x-rar", "application/vnd.rar"),
+    ("application/x-rar-compressed", "application/vnd.rar"),
+    ("application/x-rtf", "application/rtf"),
+    ("application/x-sh", "text/x-shellscript"),
+    ("application/x-shar", "text/x-shellscript"),
+    ("application/x-sharedlib", "application/x-executable"),
+    ("application/x-shellscript", "text/x-shellscript"),
+    ("application/x-sqlite", "application/x-sqlite3"),
+    ("application/x-winexe", PORTABLE_EXECUTABLE),
+    ("application/x-zip", "application/zip"),
+    ("application/x-zip-compressed", "application/zip"),
+    ("application/xml", "text/xml"),
+    ("audio/m4a", "audio/mp4"),
+    ("audio/mp3", "audio/mpeg"),
+    ("audio/vnd.wave", "audio/wav"),
+    ("audio/wave", "audio/wav"),
+    ("audio/x-aac", "audio/aac"),
+    ("audio/x-flac", "audio/flac"),
+    ("audio/x-m4a", "audio/mp4"),
+    ("audio/x-mp3", "audio/mpeg"),
+    ("audio/x-mpeg", "audio/mpeg"),
+    ("audio/x-pn-wav", "audio/wav"),
+    ("audio/x-wav", "audio/wav"),
+    ("image/apng", "image/png"),
+    ("image/ico", "image/vnd.microsoft.icon"),
+    ("image/jpg", "image/jpeg"),
+    ("image/pjpeg", "image/jpeg"),
+    ("image/svg", "image/svg+xml"),
+    ("image/tif", "image/tiff"),
+    ("image/x-bmp", "image/bmp"),
+    ("image/x-icon", "image/vnd.microsoft.icon"),
+    ("image/x-ms-bmp", "image/bmp"),
+    ("image/x-png", "image/png"),
+    ("image/x-windows-bmp", "image/bmp"),
+    ("text/rtf", "application/rtf"),
+    ("text/x-html", "text/html"),
+    ("text/x-javascript", "text/javascript"),
+    ("text/x-sh", "text/x-shellscript"),
+    ("video/avi", "video/x-msvideo"),
+    ("video/matroska", "video/x-matroska"),
+    ("video/msvideo", "video/x-msvideo"),
+    ("video/x-m4v", "video/mp4"),
+];
+
+/// Programs for Windows and DOS.
+const PORTABLE_EXECUTABLE: &str = "application/vnd.microsoft.portable-executable";
+
 /// Checks `restricted-name` of RFC 6838 §4.2.
 fn is_restricted_name(name: &str) -> bool {
     let is_first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
@@ -112,6 +197,18 @@ mod tests {
         }
         let svg: MediaType = "image/svg+xml".parse().unwrap();
         assert_eq!((svg.top_level(), svg.subtype()), ("image", "svg+xml"));
+    }
+
+    #[test]
+    fn a_type_with_several_names_has_one_canonical_name() {
+        let canonical = |text: &str| text.parse::<MediaType>().unwrap().canonical().to_owned();
+        assert_eq!(canonical("Image/JPG"), "image/jpeg");
+        assert_eq!(canonical("application/x-msdownload"), "application/vnd.microsoft.portable-executable");
+        assert_eq!(canonical("image/webp"), "image/webp");
+        for (alias, name) in ALIASES {
+            assert_eq!(canonical(alias), name);
+            assert_eq!(canonical(name), name, "{alias} has an alias as its name");
+        }
     }
 
     #[test]

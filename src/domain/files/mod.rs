@@ -9,6 +9,7 @@ pub mod file_patch;
 pub mod file_type;
 pub mod format;
 pub mod history;
+pub mod inline;
 pub mod media_type;
 pub mod new_file;
 pub mod page;
