@@ -20,6 +20,7 @@ pub mod roles;
 pub mod s3;
 pub mod telemetry;
 pub mod tls;
+pub mod uploads;
 pub mod variable;
 pub mod worker;
 
@@ -35,4 +36,5 @@ pub use retention::RetentionConfig;
 pub use roles::{DeadLettersSettings, MigrateSettings, Role, ServeSettings, UpSettings, WorkerSettings};
 pub use s3::S3Config;
 pub use telemetry::{LogFormat, TelemetryConfig};
+pub use uploads::UploadConfig;
 pub use worker::WorkerConfig;

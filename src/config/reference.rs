@@ -11,7 +11,7 @@ use super::variable::Variable;
 use super::{Env, Role};
 
 /// Settings by block of docs/CONFIG.md: names, and what the name alone doesn't tell.
-const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
+const SETTINGS: [(&str, &[(&str, &str)]); 10] = [
     (
         "http",
         &[
@@ -164,6 +164,24 @@ const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
         ],
     ),
     (
+        "uploads",
+        &[
+            ("UPLOAD_MAX_SIZE", "of one file"),
+            (
+                "UPLOAD_ALLOWED_TYPES",
+                "media types that are accepted; without it all. The first bytes of a file decide which type it is, not what the client says",
+            ),
+            (
+                "UPLOAD_DENIED_TYPES",
+                "media types that are refused, also when only the client says that the file is one; `executables` stands for programs, installers and scripts",
+            ),
+            (
+                "UPLOAD_EXPIRY",
+                "from the beginning of an upload to its failing when bytes are still missing; nothing is left of it in the store then",
+            ),
+        ],
+    ),
+    (
         "retention",
         &[
             (
@@ -177,6 +195,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 9] = [
             (
                 "DELETED_RETENTION",
                 "of the rows of deleted files, counted from the deletion; after that their ids are unknown (404)",
+            ),
+            (
+                "TRASH_RETENTION",
+                "of files in the trash, counted from the deletion; until then they can be restored",
             ),
         ],
     ),

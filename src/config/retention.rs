@@ -35,15 +35,15 @@ impl RetentionConfig {
     }
 }
 
-const SYNTAX: &str = "a time span like 90d, bare in s, or `forever`";
+pub(super) const SYNTAX: &str = "a time span like 90d, bare in s, or `forever`";
 const FOREVER: &str = "forever";
 const DAY: Duration = Duration::from_hours(24);
 
 /// Retention time.
-struct RetentionTime(Option<Duration>);
+pub(super) struct RetentionTime(pub Option<Duration>);
 
 impl RetentionTime {
-    const fn days(days: u32) -> Self {
+    pub const fn days(days: u32) -> Self {
         Self(Some(DAY.saturating_mul(days)))
     }
 }

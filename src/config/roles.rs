@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::worker::{read_file_deadline, read_health_socket};
 use super::{
     DatabaseConfig, EmbeddedConfig, Env, EventsConfig, HttpConfig, KafkaConfig, RetentionConfig, S3Config,
-    TelemetryConfig, WorkerConfig, http,
+    TelemetryConfig, UploadConfig, WorkerConfig, http,
 };
 
 /// Default Kafka client id of `serve`.
@@ -72,6 +72,7 @@ pub struct ServeSettings {
     pub s3: S3Config,
     pub file_deadline: Duration,
     pub retention: RetentionConfig,
+    pub uploads: UploadConfig,
 }
 
 impl ServeSettings {
@@ -87,6 +88,7 @@ impl ServeSettings {
             s3: S3Config::read(env),
             file_deadline: read_file_deadline(env),
             retention: RetentionConfig::read(env),
+            uploads: UploadConfig::read(env),
         }
     }
 }
@@ -161,6 +163,7 @@ pub struct UpSettings {
     pub work: WorkerConfig,
     pub file_deadline: Duration,
     pub retention: RetentionConfig,
+    pub uploads: UploadConfig,
     pub embedded: EmbeddedConfig,
 }
 
@@ -190,6 +193,7 @@ impl UpSettings {
             work: WorkerConfig::read(env, replicas, 2),
             file_deadline: read_file_deadline(env),
             retention: RetentionConfig::read(env),
+            uploads: UploadConfig::read(env),
             embedded: EmbeddedConfig::read(env),
         }
     }
