@@ -29,6 +29,7 @@ impl DownloadName {
         let max_stem = max_stem(extension);
         let without_title = || format!("file-{id}");
         let full = full_stem(&stem, id, max_stem);
+        let ascii_extension = ascii(extension);
         let ascii = ascii(&stem);
         let ascii = match ascii.as_str() {
             ascii if !ascii.bytes().any(|b| b.is_ascii_alphanumeric()) => without_title(),
@@ -36,7 +37,7 @@ impl DownloadName {
             ascii => with_id(ascii, id, max_stem),
         };
         let dot = if extension.is_empty() { "" } else { "." };
-        Self { full: format!("{full}{dot}{extension}"), ascii: format!("{ascii}{dot}{extension}") }
+        Self { full: format!("{full}{dot}{extension}"), ascii: format!("{ascii}{dot}{ascii_extension}") }
     }
 }
 
@@ -195,6 +196,12 @@ mod tests {
         ] {
             assert_eq!(names(title), (full.to_owned(), ascii.to_owned()), "{title:?}");
         }
+    }
+
+    #[test]
+    fn the_ascii_name_has_an_extension_of_ascii() {
+        let name = DownloadName::new("a", FileId(7), "日本");
+        assert_eq!((name.full.as_str(), name.ascii.as_str()), ("a.日本", "a._"));
     }
 
     #[test]

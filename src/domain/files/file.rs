@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::{State, Status};
-use super::{Attributes, FileOrigin, FileType, Format, ShownName};
+use super::{Attributes, FileOrigin, FileType, Format, ShownName, file_name};
 use crate::domain::{Attempt, FileId, Timestamp};
 
 /// The record of the HTTP API, in the order of its JSON.
@@ -79,7 +79,7 @@ impl File {
         let generated = self.format.unwrap_or_default().name();
         match self.attributes.file_name.as_deref() {
             None => (&self.title, generated),
-            Some(name) => name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, "")),
+            Some(name) => file_name::split(name),
         }
     }
 

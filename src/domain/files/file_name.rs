@@ -48,16 +48,12 @@ impl FileName {
     /// Returns what follows the last dot, as it is written: at most 32 alphanumeric characters. A dot at the beginning hides a
     /// file and starts no extension.
     pub fn extension(&self) -> Option<&str> {
-        let (stem, extension) = self.0.rsplit_once('.')?;
-        let is_word = extension.chars().all(|c| c.is_alphanumeric() || "_-+~".contains(c));
-        let chars = extension.chars().count();
-        (!stem.is_empty() && is_word && (1..=EXTENSION_MAX_CHARS).contains(&chars)).then_some(extension)
+        Some(split(&self.0).1).filter(|extension| !extension.is_empty())
     }
 
     /// Returns the name without its extension and the dot before it.
     pub fn stem(&self) -> &str {
-        let extension = self.extension().map_or(0, |extension| extension.len() + 1);
-        &self.0[..self.0.len() - extension]
+        split(&self.0).0
     }
 }
 
@@ -82,6 +78,18 @@ impl AsRef<str> for FileName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Splits a name at the dot before its extension, which is empty where there is none.
+pub fn split(name: &str) -> (&str, &str) {
+    let Some((stem, extension)) = name.rsplit_once('.') else { return (name, "") };
+    let is_word = extension.chars().all(|c| c.is_alphanumeric() || "_-+~".contains(c));
+    let chars = extension.chars().count();
+    if !stem.is_empty() && is_word && (1..=EXTENSION_MAX_CHARS).contains(&chars) {
+        (stem, extension)
+    } else {
+        (name, "")
     }
 }
 
