@@ -3,14 +3,19 @@
 use super::Receiver;
 use crate::actions::ServeContext;
 use crate::actions::files::transition::transition_all;
-use crate::domain::Result;
 use crate::domain::files::status::Transition;
+use crate::domain::{FileId, Result};
 
 /// Fails the upload for this reason. Nothing more is sent to the store for it.
 pub async fn abort(ctx: &ServeContext, receiver: Receiver, why: &str) -> Result<()> {
     let (id, lock) = receiver.stop().await;
     // Removal need not wait for the lock to end then.
     ctx.db.uploads().unlock(id, lock).await?;
+    fail(ctx, id, why).await
+}
+
+/// Fails an upload that no request writes to. One that has ended stays as it is.
+pub async fn fail(ctx: &ServeContext, id: FileId, why: &str) -> Result<()> {
     transition_all(&ctx.db, &ctx.events, vec![id], Transition::Abort, Some(why)).await?;
     ctx.removals.notify_one();
     Ok(())

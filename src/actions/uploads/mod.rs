@@ -18,7 +18,7 @@ mod terminate;
 
 use std::time::Duration;
 
-pub use abort::abort;
+pub use abort::{abort, fail};
 pub use append::{AppendRequest, Appended, append, write};
 pub use expire::{expire, finish_stored};
 pub use fill::{Piece, Pieces, pieces};

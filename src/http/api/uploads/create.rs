@@ -44,7 +44,16 @@ pub(in crate::http) async fn create(
     let (sender, pieces) = uploads::pieces();
     let write = state.run(move |ctx| async move {
         let Started { file, receiver } = uploads::start(&ctx, &new).await?;
-        let appended = uploads::write(&ctx, receiver, checksum, pieces).await?;
+        let appended = match uploads::write(&ctx, receiver, checksum, pieces).await {
+            Ok(appended) => appended,
+            // No answer tells the client where the upload is.
+            Err(error) => {
+                if let Err(failed) = uploads::fail(&ctx, file.id, &error.detail).await {
+                    log::warn!(file_id = file.id.0, error:% = failed.chain(); "upload not ended; it expires");
+                }
+                return Err(error);
+            }
+        };
         Ok((file.id, file.created_at.plus(new.expires_in), appended))
     });
     let (written, ()) = futures_util::join!(write, forward(body, sender));
