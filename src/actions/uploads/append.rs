@@ -1,10 +1,9 @@
 //! Append bytes to an upload: the body of one request, from the offset that the client names.
 
-use sha2::{Digest, Sha256};
-
 use super::fill::{Piece, Pieces};
 use super::{Receiver, abort, finish, lock};
 use crate::actions::ServeContext;
+use crate::domain::uploads::{ChecksumVerifier, UploadChecksum};
 use crate::domain::{Error, ErrorCode, Fault, File, FileId, Result};
 
 /// Request to append bytes.
@@ -13,8 +12,8 @@ pub struct AppendRequest {
     pub offset: u64,
     /// Number of bytes of the whole upload, where it was not told before.
     pub length: Option<u64>,
-    /// SHA-256 of the bytes of this request.
-    pub checksum: Option<[u8; 32]>,
+    /// Checksum of the bytes of this request.
+    pub checksum: Option<UploadChecksum>,
 }
 
 /// State of an upload after a request.
@@ -54,7 +53,7 @@ fn accept(receiver: &mut Receiver, request: &AppendRequest) -> Result<()> {
 pub async fn write(
     ctx: &ServeContext,
     mut receiver: Receiver,
-    checksum: Option<[u8; 32]>,
+    checksum: Option<UploadChecksum>,
     mut pieces: Pieces,
 ) -> Result<Appended> {
     let filled = match checksum {
@@ -95,13 +94,13 @@ async fn complete(ctx: &ServeContext, receiver: &mut Receiver) -> Result<File> {
 }
 
 /// Takes all pieces, and commits none of them unless they have the checksum.
-async fn fill_checked(receiver: &mut Receiver, pieces: &mut Pieces, checksum: [u8; 32]) -> Result<()> {
+async fn fill_checked(receiver: &mut Receiver, pieces: &mut Pieces, checksum: UploadChecksum) -> Result<()> {
     receiver.commits = false;
-    let mut sha256 = Sha256::new();
+    let mut verifier = ChecksumVerifier::new(checksum);
     loop {
         match tokio::time::timeout(super::PROGRESS_INTERVAL, pieces.recv()).await {
             Ok(Some(Piece::Bytes(bytes))) => {
-                sha256.update(&bytes);
+                verifier.update(&bytes);
                 receiver.push(bytes).await?;
             }
             Ok(Some(Piece::End)) => break,
@@ -109,7 +108,7 @@ async fn fill_checked(receiver: &mut Receiver, pieces: &mut Pieces, checksum: [u
             Err(_) => receiver.commit_progress().await?,
         }
     }
-    if <[u8; 32]>::from(sha256.finalize()) != checksum {
+    if !verifier.matches() {
         let detail = "the bytes of the request don't have its Upload-Checksum";
         return Err(Error::new(ErrorCode::ChecksumMismatch, detail));
     }

@@ -3,9 +3,8 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 
+use crate::domain::uploads::UploadChecksum;
 use crate::domain::{Error, ErrorCode, File, FileId, Result, Timestamp};
 use crate::http::AppState;
 
@@ -104,14 +103,9 @@ pub(super) fn length(request: &HttpRequest) -> Result<Option<u64>> {
 }
 
 /// Reads `Upload-Checksum`.
-pub(super) fn checksum(request: &HttpRequest) -> Result<Option<[u8; 32]>> {
-    let Some(text) = single(request, &UPLOAD_CHECKSUM)? else { return Ok(None) };
-    let digest = text.split_once(' ').filter(|(algorithm, _)| *algorithm == "sha256");
-    let digest = digest.and_then(|(_, digest)| BASE64_STANDARD.decode(digest.trim()).ok());
-    match digest.and_then(|digest| digest.try_into().ok()) {
-        Some(digest) => Ok(Some(digest)),
-        None => Err(malformed(&UPLOAD_CHECKSUM, "sha256 and a digest in Base64")),
-    }
+pub(super) fn checksum(request: &HttpRequest) -> Result<Option<UploadChecksum>> {
+    let text = single(request, &UPLOAD_CHECKSUM)?;
+    Ok(text.map(str::parse).transpose()?)
 }
 
 /// Reads a header that may come once.

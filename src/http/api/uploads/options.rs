@@ -6,6 +6,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::Data;
 
 use super::headers::{self, TUS_VERSION, VERSION};
+use crate::domain::uploads::digest::CHECKSUM_ALGORITHMS;
 use crate::http::AppState;
 
 const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
@@ -19,6 +20,6 @@ pub(in crate::http) async fn options(state: Data<AppState>) -> HttpResponse {
         .insert_header((TUS_VERSION, VERSION))
         .insert_header((TUS_EXTENSION, EXTENSIONS))
         .insert_header((TUS_MAX_SIZE, state.ctx.upload_limits.max_bytes))
-        .insert_header((TUS_CHECKSUM_ALGORITHM, "sha256"))
+        .insert_header((TUS_CHECKSUM_ALGORITHM, CHECKSUM_ALGORITHMS))
         .finish()
 }
