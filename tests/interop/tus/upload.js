@@ -138,9 +138,9 @@ const cases = [
     resumed(12 * MIB, { chunkSize: MIB }, acceptedAtLeast(4 * MIB)),
   ],
   [
-    '12 MiB, resumed after one chunk of 256 KiB',
-    12 * MIB,
-    resumed(12 * MIB, { chunkSize: 256 * KIB }, acceptedAtLeast(256 * KIB)),
+    '5 MiB, resumed after one chunk of 256 KiB',
+    5 * MIB,
+    resumed(5 * MIB, { chunkSize: 256 * KIB }, acceptedAtLeast(256 * KIB)),
   ],
   ['12 MiB, cut after 64 KiB', 12 * MIB, cut(12 * MIB, 64 * KIB)],
   ['12 MiB, cut after 3 MiB', 12 * MIB, cut(12 * MIB, 3 * MIB)],

@@ -9,3 +9,4 @@ mod health;
 mod hostile_clients;
 mod preconditions;
 mod response_headers;
+mod uploads;
