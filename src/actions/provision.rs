@@ -18,13 +18,15 @@ pub async fn schema(url: &SecretString) -> Result<Vec<String>> {
     Ok(migrations::migrate(url).await?)
 }
 
-/// Returns the names of the topics made now; existing ones stay as they are.
-pub async fn topics(broker: &dyn Broker, partitions: i32) -> Result<Vec<String>> {
-    Ok(broker.ensure_topics(&wanted(partitions)).await?)
+/// Makes the topics that are missing, and the compatible one if it is wanted. Returns the names of those made now; existing
+/// ones stay as they are.
+pub async fn topics(broker: &dyn Broker, partitions: i32, compat: Option<&str>) -> Result<Vec<String>> {
+    Ok(broker.ensure_topics(&wanted(partitions, compat)).await?)
 }
 
-fn wanted(partitions: i32) -> [TopicSpec; topics::ALL.len()] {
-    topics::ALL.map(|name| TopicSpec { name: name.to_owned(), partitions })
+fn wanted(partitions: i32, compat: Option<&str>) -> Vec<TopicSpec> {
+    let names = topics::ALL.into_iter().chain(compat);
+    names.map(|name| TopicSpec { name: name.to_owned(), partitions }).collect()
 }
 
 /// State of one topic: what it should be, and what it is in Kafka.
@@ -57,7 +59,11 @@ pub fn add_partitions_command(config: &KafkaConfig, topic: &str) -> String {
 }
 
 /// Looks, and changes nothing.
-pub async fn topic_states(broker: &dyn Broker, partitions: i32) -> Result<Vec<TopicState>> {
+pub async fn topic_states(
+    broker: &dyn Broker,
+    partitions: i32,
+    compat: Option<&str>,
+) -> Result<Vec<TopicState>> {
     let there = broker.topics().await?;
     let state = |TopicSpec { name, partitions }| {
         let found = there.get(&name).copied();
@@ -69,7 +75,7 @@ pub async fn topic_states(broker: &dyn Broker, partitions: i32) -> Result<Vec<To
         };
         TopicState { topic: name, wanted: partitions, found, state }
     };
-    Ok(wanted(partitions).into_iter().map(state).collect())
+    Ok(wanted(partitions, compat).into_iter().map(state).collect())
 }
 
 /// True when the bucket was made now.
@@ -89,7 +95,7 @@ mod tests {
             let spec = TopicSpec { name: name.to_owned(), partitions };
             broker.ensure_topics(&[spec]).await.unwrap();
         }
-        let states = topic_states(&broker, 3).await.unwrap();
+        let states = topic_states(&broker, 3, None).await.unwrap();
         let found: Vec<_> = states.iter().map(|one| (one.topic.as_str(), one.found, one.state)).collect();
         assert_eq!(
             found,
@@ -100,9 +106,12 @@ mod tests {
                 (topics::DEAD_LETTERS, None, Agreement::Missing),
             ]
         );
-        assert_eq!(topics(&broker, 3).await.unwrap(), [topics::DEAD_LETTERS]);
-        let after = topic_states(&broker, 3).await.unwrap();
+        assert_eq!(
+            topics(&broker, 3, Some("file-events")).await.unwrap(),
+            [topics::DEAD_LETTERS, "file-events"]
+        );
+        let after = topic_states(&broker, 3, Some("file-events")).await.unwrap();
         assert_eq!(after[..3], states[..3], "existing topics stay as they are");
-        assert_eq!(after[3].state, Agreement::Ok);
+        assert_eq!(after[3..].iter().map(|one| one.state).collect::<Vec<_>>(), [Agreement::Ok; 2]);
     }
 }

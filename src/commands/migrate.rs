@@ -35,7 +35,8 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
         writeln!(out, "applied migration {name}")?;
     }
     writeln!(out, "schema is up to date at {}", database.address())?;
-    for name in provision::topics(&Kafka::new(&kafka, "filesys-migrate"), kafka.partitions).await? {
+    let compat = kafka.compat_topic.as_deref();
+    for name in provision::topics(&Kafka::new(&kafka, "filesys-migrate"), kafka.partitions, compat).await? {
         writeln!(out, "made topic {name} with {} partitions", kafka.partitions)?;
     }
     writeln!(out, "topics are there")?;

@@ -41,6 +41,7 @@ pub(super) struct Serve {
     pub(super) db: Db,
     pub(super) broker: Arc<dyn Broker>,
     pub(super) storage: Storage,
+    pub(super) events: EventsConfig,
     pub(super) file_deadline: Duration,
     pub(super) retention: RetentionConfig,
     pub(super) group: String,
@@ -62,8 +63,10 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
     let stop = signals::stop_token()?;
     let services =
         Services { database: Some(database.clone()), kafka: Some(kafka.clone()), s3: Some(s3.clone()) };
+    let events = EventsConfig::of_server(&http.outer, Some(&kafka), &s3);
     let role = Serve {
         http,
+        events,
         db: Db::new(&database.url, database.max_connections).map_err(Error::from)?,
         broker: Arc::new(Kafka::new(&kafka, &client_id)),
         storage: Storage::new(&s3).map_err(Error::from)?,
@@ -106,7 +109,7 @@ impl Serve {
     ) -> CommandResult {
         let Self { http, db, broker, storage, .. } = self;
         let (mut ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
-        ctx.events = EventsConfig::at(&http.outer);
+        ctx.events = self.events;
         let state = AppState::new(ctx.clone(), Handle::current(), stop.clone(), OuterAddress::new(&http));
         let client_errors = Arc::clone(&state.client_errors);
         let (server, address) = server::bind(&http, state, descriptors::raise())

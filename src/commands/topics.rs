@@ -21,12 +21,13 @@ pub(super) async fn run(args: Args, mut env: Env) -> CommandResult {
     let config = KafkaConfig::read(&mut env);
     env.finish()?;
     let kafka = Kafka::new(&config, "filesys-topics");
+    let compat = config.compat_topic.as_deref();
     if !args.check {
-        for topic in provision::topics(&kafka, config.partitions).await? {
+        for topic in provision::topics(&kafka, config.partitions, compat).await? {
             log::info!(topic, partitions = config.partitions; "topic made");
         }
     }
-    let mut states = provision::topic_states(&kafka, config.partitions).await?;
+    let mut states = provision::topic_states(&kafka, config.partitions, compat).await?;
     // As Kafka's own tools call them.
     for state in &mut states {
         state.topic.insert_str(0, &config.prefix);

@@ -18,7 +18,7 @@ use crate::broker::Broker;
 use crate::broker::kafka::Kafka;
 use crate::broker::local::LocalBroker;
 use crate::config::roles::{SERVE_CLIENT_ID, SERVE_GROUP_ID, WORKER_CLIENT_ID, WORKER_GROUP_ID};
-use crate::config::{DatabaseConfig, Env, S3Config, UpSettings};
+use crate::config::{DatabaseConfig, Env, EventsConfig, S3Config, UpSettings};
 use crate::db::Db;
 use crate::domain::{Error, ErrorKind};
 use crate::embedded::{
@@ -97,11 +97,14 @@ async fn run_on(
         session_timeout,
         shutdown_timeout: config.http.shutdown_timeout,
     };
+    let kafka = config.kafka.as_ref().map(|kafka| &kafka.cluster);
+    let events = EventsConfig::of_server(&config.http.outer, kafka, &s3);
     let serve = Serve {
         http: config.http,
         db: Db::new(&database.url, database.max_connections).map_err(Error::from)?,
         broker,
         storage,
+        events,
         file_deadline: config.file_deadline,
         retention: config.retention,
         group: SERVE_GROUP_ID.to_owned(),
@@ -116,7 +119,7 @@ async fn run_on(
         return Ok(());
     }
     if serve.broker_forgets {
-        provision::topics(&*serve.broker, partitions).await?;
+        provision::topics(&*serve.broker, partitions, None).await?;
     }
     if !has_named_store {
         provision::bucket(&serve.storage).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Env;
 use super::kafka_security::{KafkaTls, Sasl, read_security};
+use crate::domain::messages::topics;
 
 /// Connection settings of Kafka.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct KafkaConfig {
     pub replication_factor: Option<i16>,
     /// Silence after which a member loses its partitions. Heartbeats are sent during long work as well.
     pub session_timeout: Duration,
+    /// Topic for consumers of the third source system; `None` if it isn't wanted.
+    pub compat_topic: Option<String>,
     /// `None` for connections without encryption.
     pub tls: Option<KafkaTls>,
     /// `None` for connections without a login.
@@ -30,6 +33,9 @@ pub struct KafkaConfig {
 /// (`broker.session.timeout.ms`): a group that has lost its coordinator must find another one before its members count
 /// as dead.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
+const COMPAT_TOPIC: &str = "FILE_EVENTS_COMPAT_TOPIC";
+/// Maximum length of a topic's name in Kafka.
+const MAX_TOPIC_LEN: usize = 249;
 const REPLICATION_FACTOR: &str = "KAFKA_REPLICATION_FACTOR";
 
 /// Names of the variable with the brokers.
@@ -75,9 +81,27 @@ impl KafkaConfig {
             env.problem("KAFKA_REPLICATION_FACTOR can't be 0; -1 is the cluster's default");
         }
         let replication_factor = Some(replication_factor).filter(|_| is_replication_set);
+        let compat_topic = read_compat_topic(env, &prefix);
         let (tls, sasl) = read_security(env);
-        Self { brokers, prefix, partitions, replication_factor, session_timeout, tls, sasl }
+        Self { brokers, prefix, partitions, replication_factor, session_timeout, compat_topic, tls, sasl }
     }
+}
+
+fn read_compat_topic(env: &mut Env, prefix: &str) -> Option<String> {
+    let topic = env.described(COMPAT_TOPIC, "name of a topic, such as file-events")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !topic.chars().all(allowed)
+        || prefix.len() + topic.len() > MAX_TOPIC_LEN
+        || topic.trim_matches('.').is_empty()
+    {
+        env.problem(format!(
+            "{COMPAT_TOPIC} is no name of a topic: at most 249 of a-z, A-Z, 0-9, '.', '_' and '-'"
+        ));
+    }
+    if topics::ALL.contains(&topic.as_str()) {
+        env.problem(format!("{COMPAT_TOPIC} must be another topic than {}", topics::ALL.join(", ")));
+    }
+    Some(topic)
 }
 
 /// Splits a list of brokers, without repetitions and empty items.
@@ -139,6 +163,20 @@ mod tests {
             ("Kafka_1.internal.:9092", vec!["Kafka_1.internal.:9092"]),
         ] {
             assert_eq!(brokers(listed).unwrap(), expected, "{listed}");
+        }
+    }
+
+    #[test]
+    fn the_compatible_topic_has_a_name_of_its_own() {
+        let read = |name: &str| {
+            let mut env = Env::of([("KAFKA_BROKERS", "h:1"), (COMPAT_TOPIC, name)]);
+            let topic = KafkaConfig::read(&mut env).compat_topic;
+            env.finish().map(|()| topic)
+        };
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(read("file-events").unwrap().as_deref(), Some("file-events"));
+        for name in ["file events", "a/b", "..", "file.events", "file.create.dlq", &"a".repeat(250)] {
+            assert!(read(name).is_err(), "{name}");
         }
     }
 

@@ -78,6 +78,10 @@ const SETTINGS: [(&str, &[(&str, &str)]); 10] = [
                 "of topics that are made; -1 leaves it to the cluster's `default.replication.factor`. While this isn't set, so does a cluster that refuses 3",
             ),
             (
+                "FILE_EVENTS_COMPAT_TOPIC",
+                "topic on which serve also tells of stored, deleted and downloaded files in the terms of the third source system; made like the others, with the same prefix. Without it there is none",
+            ),
+            (
                 "KAFKA_SESSION_TIMEOUT",
                 "from 1s to 30m; a member that is silent for so long loses its partitions. The cluster has limits of its own (`group.min.session.timeout.ms`, 6 s)",
             ),

@@ -73,6 +73,17 @@ impl S3Config {
         })
     }
 
+    /// Returns the URL of the bucket as clients outside reach it, without a final slash.
+    pub fn bucket_url(&self) -> String {
+        let bucket = &self.bucket;
+        let address = self.public_endpoint.clone().unwrap_or_else(|| self.address());
+        match address.strip_prefix("https://s3.").filter(|_| self.endpoint.is_none()) {
+            // Amazon's own: the bucket is a part of the host, unless a dot in it would need another certificate.
+            Some(host) if !bucket.contains('.') => format!("https://{bucket}.s3.{host}"),
+            Some(_) | None => format!("{address}/{bucket}"),
+        }
+    }
+
     /// Returns host and port of the address.
     pub fn host_and_port(&self) -> Option<(String, u16)> {
         let url = Url::parse(&self.address()).ok()?;
@@ -135,6 +146,16 @@ fn origin(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_url_of_the_bucket_is_the_one_that_clients_reach() {
+        let url = |vars: &[(&str, &str)]| S3Config::read(&mut Env::of(vars.iter().copied())).bucket_url();
+        let (own, public) = (("S3_ENDPOINT", "http://s3:4566"), ("S3_PUBLIC_ENDPOINT", "https://s3.example"));
+        assert_eq!(url(&[own, ("S3_BUCKET", "one")]), "http://s3:4566/one");
+        assert_eq!(url(&[own, public, ("S3_BUCKET", "one")]), "https://s3.example/one");
+        assert_eq!(url(&[("S3_BUCKET", "one")]), "https://one.s3.us-east-1.amazonaws.com");
+        assert_eq!(url(&[("S3_BUCKET", "a.b")]), "https://s3.us-east-1.amazonaws.com/a.b");
+    }
 
     #[test]
     fn an_endpoint_is_used_as_clients_send_it() {

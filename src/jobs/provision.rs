@@ -13,10 +13,11 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// request that misses it.
 pub async fn run(ctx: ServeContext, partitions: i32, interval: Duration, stop: CancellationToken) {
     let outage = Outage::new("topics or bucket not created yet", "topics and bucket can be created");
+    let compat = ctx.events.compat.as_ref().map(|compat| &*compat.topic);
+    let topics = || provision::topics(&*ctx.broker, partitions, compat);
     let work = async {
         loop {
-            let made =
-                tokio::join!(provision::topics(&*ctx.broker, partitions), provision::bucket(&ctx.storage));
+            let made = tokio::join!(topics(), provision::bucket(&ctx.storage));
             match made {
                 (Ok(_), Ok(_)) => break,
                 (Err(error), _) | (_, Err(error)) => outage.fails(error.chain()),
@@ -27,7 +28,7 @@ pub async fn run(ctx: ServeContext, partitions: i32, interval: Duration, stop: C
         log::info!("topics and bucket exist");
         loop {
             tokio::time::sleep(interval).await;
-            match provision::topics(&*ctx.broker, partitions).await {
+            match topics().await {
                 Ok(created) if created.is_empty() => {}
                 Ok(created) => log::warn!(topics = created.join(", "); "missing topics recreated"),
                 // The relay and the consumers report an unavailable Kafka; once is enough.

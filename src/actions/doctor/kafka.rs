@@ -35,7 +35,7 @@ pub(super) async fn check(config: &KafkaConfig, client_id: &str) -> Vec<Finding>
         }
     }
     findings.extend(advertised(&kafka).await);
-    match provision::topic_states(&kafka, config.partitions).await {
+    match provision::topic_states(&kafka, config.partitions, config.compat_topic.as_deref()).await {
         Ok(states) => findings.extend(states.iter().map(|state| topic(config, state))),
         Err(error) => findings.push(Finding::error(SUBJECT, error.chain(), "see the broker's log")),
     }

@@ -13,7 +13,7 @@ use crate::db::files::{Change, Transitions};
 use crate::db::outbox::OutboxMessage;
 use crate::domain::files::status::{Decision, IgnoreReason, State, Transition, evaluate, next};
 use crate::domain::messages::file_create::CreateFile;
-use crate::domain::messages::topics;
+use crate::domain::messages::{CompatEvent, CompatType, topics};
 use crate::domain::{
     Error, ErrorCode, EventType, File, FileEvent, FileId, FileOrigin, HistoryEntry, Result, Status, Timestamp,
 };
@@ -154,6 +154,7 @@ pub(crate) fn apply(
 ) -> Result<Change> {
     let ChangeContext { now, events } = *context;
     let from = file.status;
+    let before = events.compat.is_some().then(|| file.clone());
     // Before its title is erased.
     let is_made = file.attributes.origin == FileOrigin::Generated && from.is_unfinished();
     let potential_orphan = (is_made && ends_without_object(to.status)).then(|| key_of(file));
@@ -179,6 +180,7 @@ pub(crate) fn apply(
     for event_type in EventType::of(by) {
         file.sequence += 1;
         messages.push(event(file, *event_type, events)?);
+        messages.extend(compat_event(before.as_ref(), file, *event_type, events)?);
     }
     if by.raises_attempt() {
         messages.push(request(file)?);
@@ -222,4 +224,24 @@ pub(crate) fn event(file: &File, event_type: EventType, config: &EventsConfig) -
     let key = Bytes::from(file.id.to_string());
     let event = FileEvent::new(id, event_type, file, &config.base_url);
     OutboxMessage::json(id, topics::EVENTS, Some(key), &event, file.id)
+}
+
+/// Makes the record for consumers of the third source system, if there is one for the event and the topic is wanted. A
+/// deleted file has no name and no object any more: what is told of it is how it was `before`.
+pub(crate) fn compat_event(
+    before: Option<&File>,
+    file: &File,
+    event_type: EventType,
+    config: &EventsConfig,
+) -> Result<Option<OutboxMessage>> {
+    let Some((compat, compat_type)) = config.compat.as_ref().zip(CompatType::of(event_type)) else {
+        return Ok(None);
+    };
+    let told = before.filter(|_| compat_type == CompatType::Deleted).unwrap_or(file);
+    let key = Bytes::from(file.id.to_string());
+    CompatEvent::new(compat_type, told, file.updated_at, &compat.bucket_url)
+        .map(|event| {
+            OutboxMessage::json(Uuid::now_v7(), compat.topic.to_string(), Some(key), &event, file.id)
+        })
+        .transpose()
 }

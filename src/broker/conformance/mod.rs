@@ -58,6 +58,7 @@ impl Names {
 fn kafka() -> Option<Arc<dyn Broker>> {
     let brokers = std::env::var("TEST_KAFKA_BROKERS").ok()?;
     let config = KafkaConfig {
+        compat_topic: None,
         brokers: brokers.split(',').map(str::to_owned).collect(),
         prefix: "conformance-".to_owned(),
         partitions: PARTITIONS,

@@ -70,7 +70,7 @@ impl LocalHandoff {
     pub fn enqueue(&self, committed: Vec<OutboxRow>) {
         let (requests, events): (Vec<_>, Vec<_>) =
             // Events go apart, so that requests, which workers wait for, never queue behind them.
-            committed.into_iter().partition(|row| row.message.topic != topics::EVENTS);
+            committed.into_iter().partition(|row| [topics::CREATE, topics::CREATED].contains(&&*row.message.topic));
         for (priority, committed) in [(Priority::Requests, requests), (Priority::Events, events)] {
             if committed.is_empty() {
                 continue;

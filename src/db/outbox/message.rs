@@ -33,21 +33,22 @@ impl OutboxMessage {
     /// Makes a message with bytes as they are. A value without bytes is refused: consumers dead-letter it.
     pub fn new(
         event_id: EventId,
-        topic: &'static str,
+        topic: impl Into<Cow<'static, str>>,
         key: Option<Bytes>,
         value: Bytes,
         file_id: FileId,
     ) -> Result<Self> {
+        let topic = topic.into();
         if value.is_empty() {
             return Err(Error::internal(format!("a message for {topic} has no value")));
         }
-        Ok(Self { event_id, topic: Cow::Borrowed(topic), key, value, file_id })
+        Ok(Self { event_id, topic, key, value, file_id })
     }
 
     /// Makes a message with a JSON value.
     pub fn json(
         event_id: EventId,
-        topic: &'static str,
+        topic: impl Into<Cow<'static, str>>,
         key: Option<Bytes>,
         value: &impl Serialize,
         file_id: FileId,

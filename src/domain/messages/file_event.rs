@@ -256,7 +256,7 @@ impl<'a> EventMetadata<'a> {
 }
 
 /// Returns the key of an `s3://bucket/key`.
-fn key(location: &str) -> Option<&str> {
+pub(super) fn key(location: &str) -> Option<&str> {
     Some(location.strip_prefix("s3://")?.split_once('/')?.1)
 }
 
@@ -291,7 +291,7 @@ impl fmt::Display for ContentUrl<'_> {
 
 /// File id as a string, which is how the second source system has it.
 #[derive(Debug, Clone, Copy)]
-struct IdText(FileId);
+pub(super) struct IdText(pub(super) FileId);
 
 impl fmt::Display for IdText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Values of the Kafka records (docs/EVENTS.md), one file for each topic: JSON whose unknown members are ignored, and of which the
 //! members that the first system wrote are enough.
 
+pub mod compat_event;
 pub mod file_create;
 pub mod file_created;
 pub mod file_event;
@@ -11,6 +12,7 @@ pub mod schemas;
 mod tests;
 pub mod topics;
 
+pub use compat_event::{CompatEvent, CompatType};
 pub use file_create::CreateFile;
 pub use file_created::{FileResult, Outcome};
 pub use file_event::{EventType, FileEvent};

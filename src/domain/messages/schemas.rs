@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use super::file_event::FileData;
-use super::{CreateFile, FileEvent, FileResult, topics};
+use super::{CompatEvent, CreateFile, FileEvent, FileResult, topics};
 
 /// Schema of a message, or of a part that has a schema of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,19 +15,23 @@ pub enum MessageSchema {
     FileEvents,
     /// Schema of an event's `data`, which `dataschema` names.
     FileEventsData,
+    /// Schema of the records for consumers of the third source system.
+    FileEventsCompat,
 }
 
 impl MessageSchema {
     /// All schemas.
-    pub const ALL: [Self; 4] = [Self::FileCreate, Self::FileCreated, Self::FileEvents, Self::FileEventsData];
+    pub const ALL: [Self; 5] =
+        [Self::FileCreate, Self::FileCreated, Self::FileEvents, Self::FileEventsData, Self::FileEventsCompat];
 
-    /// Returns the name: that of the topic, with what is behind it.
+    /// Returns the name: that of the topic, by its usual name where it can be chosen, or that with a suffix.
     pub const fn name(self) -> &'static str {
         match self {
             Self::FileCreate => topics::CREATE,
             Self::FileCreated => topics::CREATED,
             Self::FileEvents => topics::EVENTS,
             Self::FileEventsData => "file.events.data",
+            Self::FileEventsCompat => "file-events",
         }
     }
 
@@ -38,6 +42,7 @@ impl MessageSchema {
             Self::FileCreated => "result of an attempt",
             Self::FileEvents => "event of a file",
             Self::FileEventsData => "data of an event",
+            Self::FileEventsCompat => "event for consumers of the third source system",
         }
     }
 
@@ -59,6 +64,9 @@ impl MessageSchema {
             Self::FileCreated => generate::<FileResult>(SchemaSettings::draft2020_12().for_deserialize()),
             Self::FileEvents => generate::<FileEvent<'_>>(SchemaSettings::draft2020_12().for_serialize()),
             Self::FileEventsData => generate::<FileData<'_>>(SchemaSettings::draft2020_12().for_serialize()),
+            Self::FileEventsCompat => {
+                generate::<CompatEvent<'_>>(SchemaSettings::draft2020_12().for_serialize())
+            }
         };
         schema.insert("$id".to_owned(), self.id().into());
         schema.insert("title".to_owned(), self.name().into());

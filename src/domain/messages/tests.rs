@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::file_create::CreateFile;
 use super::file_created::{FileResult, Outcome};
 use super::file_event::Sequence;
-use super::{EventType, FileEvent, MessageError, named_file};
+use super::{CompatEvent, CompatType, EventType, FileEvent, MessageError, named_file};
 use crate::domain::files::{File, Format, NewFile, Status};
 use crate::domain::{Attempt, EventId, FileId, Timestamp};
 
@@ -216,4 +216,25 @@ fn only_types_that_count_have_a_number() {
 fn sequences_are_ordered_as_texts() {
     let text = |number| serde_json::to_value(Sequence(number)).unwrap().as_str().unwrap().to_owned();
     assert!(text(9) < text(10) && text(99_999) < text(100_000) && text(1) < text(9_999_999_999));
+}
+
+#[test]
+fn a_record_of_the_third_source_system_has_these_members_in_this_order() {
+    let file = completed_file();
+    let at = "2026-01-03T00:00:02Z".parse().unwrap();
+    let event = CompatEvent::new(CompatType::Downloaded, &file, at, "https://s3.example/bucket").unwrap();
+    assert_eq!(
+        serde_json::to_string(&event).unwrap(),
+        format!(
+            concat!(
+                r#"{{"eventType":"DOWNLOADED","fileMetadata":{{"id":"42","filename":"Q&A_ 1_2.txt","#,
+                r#""s3Key":"files/42_q_a_1_2_1.txt","s3Url":"https://s3.example/bucket/files/42_q_a_1_2_1.txt","#,
+                r#""fileSize":182,"contentType":"text/plain; charset=utf-8","uploadedBy":null,"uploadedAt":{}}},"#,
+                r#""timestamp":1767398402000}}"#,
+            ),
+            file.created_at.epoch_millis()
+        )
+    );
+    let bare = File { s3_location: None, ..file };
+    assert!(CompatEvent::new(CompatType::Deleted, &bare, at, "https://s3.example/bucket").is_none());
 }

@@ -13,7 +13,7 @@ use crate::support::process::STOP_LIMIT;
 /// Starts a run with topics and the other client; `None` where one of them is missing, which is reported as not run.
 async fn with_peer(reads: &str, writes: &str) -> Option<(Run, Peer)> {
     let run = Run::new().await?;
-    provision::topics(&run.kafka, 3).await.unwrap();
+    provision::topics(&run.kafka, 3, None).await.unwrap();
     let peer = Peer::start(&run, reads, writes).await?;
     Some((run, peer))
 }

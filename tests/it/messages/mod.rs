@@ -1,3 +1,4 @@
 //! Values of records, compared with their schemas.
 
+mod compat_topic;
 mod schemas;

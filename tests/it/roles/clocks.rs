@@ -83,7 +83,7 @@ async fn roles_with_wrong_clocks_expire_nothing_take_over_nothing_and_make_every
     let library = compiled(folder.path()).await;
     let clock = |name, hours: i64| WrongClock::new(&library, name, hours * HOUR);
     let deadline = ("FILE_DEADLINE", DEADLINE);
-    provision::topics(&run.kafka, 3).await.unwrap();
+    provision::topics(&run.kafka, 3, None).await.unwrap();
 
     // A day and an hour: also the keys of a day would be forgotten.
     let ahead = clock("ahead", 25);

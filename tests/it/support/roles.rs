@@ -77,7 +77,7 @@ impl Roles {
     }
 
     pub async fn make_topics(&self) {
-        provision::topics(&*self.broker, 3).await.unwrap();
+        provision::topics(&*self.broker, 3, None).await.unwrap();
     }
 
     /// Starts the job that commits requests.

@@ -37,6 +37,7 @@ fn kafka() -> Option<Kafka> {
 
 fn kafka_at(brokers: &str) -> Kafka {
     let config = KafkaConfig {
+        compat_topic: None,
         brokers: brokers.split(',').map(str::to_owned).collect(),
         prefix: String::new(),
         partitions: 3,
