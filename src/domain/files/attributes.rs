@@ -1,12 +1,13 @@
 //! Attributes of a file beside its content: origin, name, owner, place, relations, counters.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::FileType;
 use crate::domain::Timestamp;
 
 /// Source of a file's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileOrigin {
     /// A worker made them from a request.

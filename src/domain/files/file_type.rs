@@ -1,9 +1,10 @@
 //! Kinds of files, as people sort them: what a list is filtered by and which icon is shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The closed list; every property of a kind is an exhaustive match beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FileType {
     Image,

@@ -6,9 +6,9 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use crate::domain::files::ShownName;
 use crate::domain::files::attributes::Metadata;
 use crate::domain::files::status::Transition;
+use crate::domain::files::{FileOrigin, FileType, ShownName};
 use crate::domain::{Attempt, EventId, File, FileId, Status, Timestamp};
 
 /// Type of an event.
@@ -128,7 +128,7 @@ pub struct FileData<'a> {
     file_id: IdText,
     /// Name of a download.
     file_name: ShownName<'a>,
-    file_type: &'static str,
+    file_type: FileType,
     status: Status,
     /// Id of the person who uploaded it, if it is known.
     uploaded_by: Option<&'a str>,
@@ -154,7 +154,7 @@ pub struct FileData<'a> {
     attempt: Attempt,
     /// Reason why it won't be made.
     error: Option<&'a str>,
-    origin: &'static str,
+    origin: FileOrigin,
     #[serde(skip_serializing_if = "Option::is_none")]
     related_post_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,7 +189,7 @@ impl<'a> FileEvent<'a> {
             data: FileData {
                 file_id: IdText(file.id),
                 file_name: file.shown_name(),
-                file_type: file.file_type().name(),
+                file_type: file.file_type(),
                 status: file.status,
                 uploaded_by: about.uploaded_by.as_deref(),
                 uploaded_by_name: about.uploaded_by_name.as_deref(),
@@ -202,7 +202,7 @@ impl<'a> FileEvent<'a> {
                 sha256: file.sha256.as_deref(),
                 attempt: file.attempt,
                 error: file.error.as_deref(),
-                origin: about.origin.name(),
+                origin: about.origin,
                 related_post_id: about.related_post_id.as_deref(),
                 related_category_id: about.related_category_id.as_deref(),
                 metadata: EventMetadata::of(file),

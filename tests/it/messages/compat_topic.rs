@@ -1,12 +1,14 @@
 //! The topic for consumers of the third source system: what is told there, and that nothing is told unless it is wanted.
 
-use std::sync::Arc;
-
-use filesys::actions::{files, provision};
+use filesys::actions::files;
+use filesys::actions::uploads::{self, Piece};
 use filesys::config::events::CompatConfig;
-use filesys::domain::messages::MessageSchema;
+use filesys::domain::messages::{MessageSchema, topics};
+use filesys::domain::uploads::{GivenFields, UploadField};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
+use crate::support::events::event;
 use crate::support::json_schema::{problems, unknown_members};
 use crate::support::records::header;
 use crate::support::roles::Roles;
@@ -33,7 +35,7 @@ async fn stored_and_deleted_files_are_told_with_what_they_were() {
     let mut roles = Roles::new().await;
     let compat = CompatConfig { topic: TOPIC.into(), bucket_url: "http://s3.example/bucket".into() };
     roles.ctx.events.compat = Some(compat);
-    provision::topics(&*Arc::clone(&roles.broker), 3, Some(TOPIC)).await.unwrap();
+    roles.make_topics_with(Some(TOPIC)).await;
     let roles = roles.with_intake().with_relay().with_worker().await.with_results().await;
 
     let id = roles.request("titled").await.id;
@@ -85,5 +87,48 @@ async fn without_the_setting_nothing_is_told_there() {
     roles.wait_until_published("file.events", 4).await;
     assert!(!roles.broker.topics().await.unwrap().contains_key(TOPIC));
     assert_eq!(roles.ctx.db.outbox().size().await.unwrap(), 0);
+    roles.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_is_told_once_with_its_owner() {
+    let mut roles = Roles::new().await;
+    roles.ctx.events.compat =
+        Some(CompatConfig { topic: TOPIC.into(), bucket_url: "http://s3.example/b".into() });
+    roles.make_topics_with(Some(TOPIC)).await;
+    let roles = roles.with_relay();
+    let mut given = GivenFields::default();
+    for (field, value) in [
+        (UploadField::UploadedBy, "alice"),
+        (UploadField::Tags, "holiday"),
+        (UploadField::RelatedPostId, "7"),
+    ] {
+        given.add(field, value);
+    }
+    let fields = || given.check(Some("photo of us.txt"), None).unwrap();
+    let (sender, pieces) = uploads::pieces();
+    let (last, last_fields) = oneshot::channel();
+    for piece in [Piece::Bytes("hello".into()), Piece::End] {
+        sender.send(piece).await.unwrap();
+    }
+    last.send(fields()).unwrap();
+    let file = uploads::upload(&roles.ctx, fields(), pieces, last_fields).await.unwrap();
+    roles.wait_until_published(topics::EVENTS, 3).await;
+    files::delete(&roles.ctx, file.id).await.unwrap();
+    roles.wait_until_published(TOPIC, 2).await;
+    let told = told(&roles).await;
+    assert_eq!([&told[0]["eventType"], &told[1]["eventType"]], ["UPLOADED", "DELETED"]);
+    for record in told {
+        let metadata = &record["fileMetadata"];
+        assert_eq!([&metadata["uploadedBy"], &metadata["filename"]], ["alice", "photo of us.txt"]);
+        assert!(
+            metadata["s3Key"].as_str().unwrap().starts_with(&format!("uploads/alice/{}/", file.id)),
+            "{metadata}"
+        );
+    }
+    let uploaded =
+        roles.records(topics::EVENTS).await.iter().map(event).find(|event| event["type"] == "file.uploaded");
+    let data = uploaded.unwrap()["data"].clone();
+    assert_eq!((&data["relatedPostId"], &data["metadata"]["tags"]), (&json!("7"), &json!(["holiday"])));
     roles.stop().await;
 }

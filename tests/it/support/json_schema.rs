@@ -17,6 +17,9 @@ pub fn problems(schema: &Value, value: &Value) -> Vec<String> {
 /// Lists the members of an object, and of objects in it, that the schema doesn't know.
 pub fn unknown_members(schema: &Value, value: &Value) -> Vec<String> {
     let Value::Object(members) = value else { return Vec::new() };
+    if schema.get("additionalProperties").is_some() {
+        return Vec::new();
+    }
     let known = &schema["properties"];
     let of_one = |(name, value): (&String, &Value)| match known.get(name) {
         None => vec![name.clone()],
@@ -48,6 +51,13 @@ fn check(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
                 check_members(rule.as_object().unwrap(), value, path, found);
                 true
             }
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    check(rule, item, &format!("{path}/{index}"), found);
+                }
+                true
+            }
+            "additionalProperties" => *rule == Value::Bool(true),
             "anyOf" | "oneOf" => {
                 let met = rule.as_array().unwrap().iter().filter(|one| problems(one, value).is_empty());
                 if keyword == "oneOf" { met.count() == 1 } else { met.count() > 0 }

@@ -77,7 +77,12 @@ impl Roles {
     }
 
     pub async fn make_topics(&self) {
-        provision::topics(&*self.broker, 3, None).await.unwrap();
+        self.make_topics_with(None).await;
+    }
+
+    /// Makes the topics that are missing, with the one of `FILE_EVENTS_COMPAT_TOPIC`.
+    pub async fn make_topics_with(&self, compat: Option<&str>) {
+        provision::topics(&*self.broker, 3, compat).await.unwrap();
     }
 
     /// Starts the job that commits requests.
