@@ -8,9 +8,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::create_queue::{self, CreateRequest};
 use super::query_cache::QueryCache;
 use super::topic_settings::TopicFindings;
-use super::uploads::{UploadLimits, UploadMemory};
+use super::uploads::UploadMemory;
 use crate::broker::Broker;
-use crate::config::EventsConfig;
+use crate::config::{EventsConfig, UploadConfig};
 use crate::db::Db;
 use crate::domain::{Page, PageRequest, Stats};
 use crate::storage::Storage;
@@ -29,7 +29,8 @@ pub struct ServeContext {
     pub outbox: Arc<Notify>,
     /// Woken when a removal of an object has committed.
     pub removals: Arc<Notify>,
-    pub upload_limits: UploadLimits,
+    /// Limits of uploads.
+    pub uploads: Arc<UploadConfig>,
     pub(crate) upload_memory: Arc<UploadMemory>,
     pub(crate) create_requests: mpsc::Sender<CreateRequest>,
     pub(crate) overload: Arc<Outage>,
@@ -40,7 +41,7 @@ pub struct ServeContext {
 }
 
 impl ServeContext {
-    /// Makes the context with the default of `events`, and the queue that the job `commit_requests` empties.
+    /// Makes the context with the defaults of `events` and `uploads`, and the queue that the job `commit_requests` empties.
     pub fn new(
         db: Db,
         broker: Arc<dyn Broker>,
@@ -56,7 +57,7 @@ impl ServeContext {
             file_deadline,
             outbox: Arc::default(),
             removals: Arc::default(),
-            upload_limits: UploadLimits::default(),
+            uploads: Arc::default(),
             upload_memory: Arc::default(),
             create_requests,
             overload: Arc::new(Outage::new("requests refused", "requests are accepted again")),

@@ -15,7 +15,7 @@ use crate::actions::{ServeContext, files};
 use crate::broker::kafka::Kafka;
 use crate::broker::{Broker, Membership};
 use crate::config::roles::dead_letters_group;
-use crate::config::{Env, EventsConfig, HttpConfig, RetentionConfig, ServeSettings};
+use crate::config::{Env, EventsConfig, HttpConfig, RetentionConfig, ServeSettings, UploadConfig};
 use crate::consumer::handlers::dead_letters::DeadLetterHandler;
 use crate::consumer::handlers::file_created::FileCreatedHandler;
 use crate::consumer::{Settings, runner};
@@ -44,6 +44,7 @@ pub(super) struct Serve {
     pub(super) events: EventsConfig,
     pub(super) file_deadline: Duration,
     pub(super) retention: RetentionConfig,
+    pub(super) uploads: UploadConfig,
     pub(super) group: String,
     /// The workers' group, whose progress tells what Kafka has lost.
     pub(super) worker_group: String,
@@ -58,7 +59,7 @@ pub(super) struct Serve {
 pub(super) async fn run(mut env: Env) -> CommandResult {
     let settings = ServeSettings::read(&mut env);
     let ServeSettings { http, database, kafka, client_id, group_id, worker_group_id, .. } = settings;
-    let ServeSettings { s3, file_deadline, retention, .. } = settings;
+    let ServeSettings { s3, file_deadline, retention, uploads, .. } = settings;
     env.finish()?;
     let stop = signals::stop_token()?;
     let services =
@@ -72,6 +73,7 @@ pub(super) async fn run(mut env: Env) -> CommandResult {
         storage: Storage::new(&s3).map_err(Error::from)?,
         file_deadline,
         retention,
+        uploads,
         group: group_id,
         worker_group: worker_group_id,
         client_id,
@@ -107,9 +109,10 @@ impl Serve {
         worked: CancellationToken,
         listening: Option<oneshot::Sender<SocketAddr>>,
     ) -> CommandResult {
-        let Self { http, db, broker, storage, .. } = self;
+        let Self { http, db, broker, storage, uploads, .. } = self;
         let (mut ctx, queue) = ServeContext::new(db, broker, storage, self.file_deadline);
         ctx.events = self.events;
+        ctx.uploads = Arc::new(uploads);
         let state = AppState::new(ctx.clone(), Handle::current(), stop.clone(), OuterAddress::new(&http));
         let client_errors = Arc::clone(&state.client_errors);
         let (server, address) = server::bind(&http, state, descriptors::raise())

@@ -107,6 +107,7 @@ async fn run_on(
         events,
         file_deadline: config.file_deadline,
         retention: config.retention,
+        uploads: config.uploads,
         group: SERVE_GROUP_ID.to_owned(),
         worker_group: WORKER_GROUP_ID.to_owned(),
         client_id: SERVE_CLIENT_ID.to_owned(),

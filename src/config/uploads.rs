@@ -21,7 +21,21 @@ pub struct UploadConfig {
     pub trash_retention: Option<Duration>,
 }
 
+/// Time for which an upload waits for its next bytes.
+const DEFAULT_EXPIRY: Duration = Duration::from_hours(24);
+
 const TYPES_SYNTAX: &str = "a list of media types like `image/*, application/pdf`";
+
+impl Default for UploadConfig {
+    fn default() -> Self {
+        Self {
+            max_size: 5 * GIB,
+            types: TypeRules::default(),
+            expiry: DEFAULT_EXPIRY,
+            trash_retention: Some(Duration::from_hours(30 * 24)),
+        }
+    }
+}
 
 impl UploadConfig {
     /// Reads the settings.
@@ -48,11 +62,10 @@ fn read_types(env: &mut Env, name: &'static str) -> TypeList {
 }
 
 fn read_expiry(env: &mut Env) -> Duration {
-    const DEFAULT: Duration = Duration::from_hours(24);
-    let expiry = env.duration("UPLOAD_EXPIRY", DEFAULT, Duration::from_secs(1));
+    let expiry = env.duration("UPLOAD_EXPIRY", DEFAULT_EXPIRY, Duration::from_secs(1));
     if expiry < Duration::from_secs(1) {
         env.problem("UPLOAD_EXPIRY must be at least 1s");
-        return DEFAULT;
+        return DEFAULT_EXPIRY;
     }
     expiry
 }
@@ -60,14 +73,13 @@ fn read_expiry(env: &mut Env) -> Duration {
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const TIB: u64 = 1 << 40;
 
-const SIZE_SYNTAX: &str = "a size from 1 to 5TiB, bare in bytes or with KiB, MiB, GiB or TiB";
+const SIZE_SYNTAX: &str = "a size from 1 to 78GiB, bare in bytes or with KiB, MiB or GiB";
 
-/// Maximum size of an object in S3.
-const MAX_SIZE: u64 = 5 * TIB;
+/// Maximum size of a file: 10,000 parts, which is S3's limit, of 8 MiB.
+const MAX_SIZE: u64 = 78 * GIB;
 
-const UNITS: [(&str, u64); 4] = [("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)];
+const UNITS: [(&str, u64); 3] = [("GiB", GIB), ("MiB", MIB), ("KiB", KIB)];
 
 /// Number of bytes, written with the largest unit that leaves a whole number.
 struct ByteSize(u64);
@@ -126,8 +138,8 @@ mod tests {
             ("10KiB", 10 * KIB),
             ("10 mib", 10 * MIB),
             ("2GiB", 2 * GIB),
-            ("5TiB", MAX_SIZE),
-            ("5497558138880", MAX_SIZE),
+            ("78GiB", MAX_SIZE),
+            ("83751862272", MAX_SIZE),
         ] {
             assert_eq!(read(&[("UPLOAD_MAX_SIZE", text)]).unwrap().max_size, size, "{text}");
         }
@@ -141,9 +153,9 @@ mod tests {
             "1GB",
             "1G",
             "1 000",
-            "6TiB",
-            "5497558138881",
-            "99999999999TiB",
+            "79GiB",
+            "83751862273",
+            "99999999999GiB",
             "unlimited",
             "日本",
             "1é",

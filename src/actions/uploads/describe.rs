@@ -4,13 +4,7 @@ use crate::actions::{ServeContext, files};
 use crate::db::uploads::LockId;
 use crate::domain::uploads::UploadFields;
 use crate::domain::{Error, ErrorCode, File, FileId, FileName, FileType, MediaType, Result};
-
-/// Media type of some bytes.
-pub(super) struct Detected {
-    pub media_type: MediaType,
-    /// Sentence about a claim that is not true.
-    pub warning: Option<String>,
-}
+use crate::processors::media_type::{Detected, detect};
 
 /// Decides about the media type of bytes. `TypeNotAllowed` when files of this type are not taken.
 pub(super) fn media_type(
@@ -19,15 +13,10 @@ pub(super) fn media_type(
     claimed: Option<&MediaType>,
     name: &FileName,
 ) -> Result<Detected> {
-    let _ = (ctx, name);
-    // Nothing is refused yet.
-    if head.is_empty() {
-        return Ok(Detected {
-            media_type: claimed.cloned().unwrap_or_else(MediaType::unknown),
-            warning: None,
-        });
-    }
-    Ok(Detected { media_type: claimed.cloned().unwrap_or_else(MediaType::unknown), warning: None })
+    let detected = detect(head, claimed, name);
+    let checked = ctx.uploads.types.check(&detected.media_type, claimed);
+    checked.map_err(|refused| Error::new(ErrorCode::TypeNotAllowed, refused.to_string()))?;
+    Ok(detected)
 }
 
 /// Sets the media type by the first bytes.

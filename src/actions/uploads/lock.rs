@@ -57,8 +57,8 @@ pub async fn lock(ctx: &ServeContext, id: FileId) -> Result<Receiver> {
     };
     let file = files::get(ctx, id).await?;
     let options = ReceiveOptions {
-        max_bytes: ctx.upload_limits.max_bytes,
-        expires_in: ctx.upload_limits.expiry,
+        max_bytes: ctx.uploads.max_size,
+        expires_in: ctx.uploads.expiry,
         is_resumable: true,
     };
     Receiver::resume(ctx, *row, lock, &file, options).await

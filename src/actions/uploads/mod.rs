@@ -38,18 +38,3 @@ const LOCK_LEASE: Duration = Duration::from_secs(10);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 /// Time after which an upload in one request, which no client can resume, ends when its process is gone.
 pub const SINGLE_REQUEST_EXPIRY: Duration = Duration::from_mins(1);
-
-/// Limits of uploads.
-#[derive(Debug, Clone, Copy)]
-pub struct UploadLimits {
-    /// Maximum number of bytes of one upload.
-    pub max_bytes: u64,
-    /// Time after which an upload ends when nothing arrives.
-    pub expiry: Duration,
-}
-
-impl Default for UploadLimits {
-    fn default() -> Self {
-        Self { max_bytes: 5 << 30, expiry: Duration::from_hours(24) }
-    }
-}

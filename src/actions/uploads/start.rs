@@ -81,7 +81,7 @@ impl NewUpload {
 
 /// Starts an upload and holds its lock, so that the caller can write to it at once.
 pub async fn start(ctx: &ServeContext, new: &NewUpload) -> Result<Started> {
-    let max_bytes = ctx.upload_limits.max_bytes;
+    let max_bytes = ctx.uploads.max_size;
     if new.length.is_some_and(|length| length > max_bytes) {
         return Err(super::receive::too_large(max_bytes));
     }

@@ -149,7 +149,7 @@ impl RequestBody {
         };
         let length = content_length(request);
         let remaining = is_taken_for_another_protocol(request).then(|| length.unwrap_or(0));
-        let limits = BodyLimits::of(request, state.ctx.upload_limits.max_bytes);
+        let limits = BodyLimits::of(request, state.ctx.uploads.max_size);
         let now = Instant::now();
         let inner = Inner {
             payload,

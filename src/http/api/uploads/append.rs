@@ -32,7 +32,7 @@ pub(in crate::http) async fn append(
     let write = state.run(move |ctx| async move { uploads::append(&ctx, id, append, pieces).await });
     let (appended, ()) = futures_util::join!(write, forward(body, sender));
     let appended = appended?;
-    let expires_at = Timestamp::now().plus(state.ctx.upload_limits.expiry);
+    let expires_at = Timestamp::now().plus(state.ctx.uploads.expiry);
     let mut answer = headers::answer(StatusCode::NO_CONTENT);
     let expires_at = appended.file.is_none().then_some(expires_at);
     headers::insert_state(&mut answer, appended.offset, expires_at, appended.file.as_ref());

@@ -78,6 +78,6 @@ fn new_upload(request: &HttpRequest, state: &AppState, length: Option<u64>) -> R
         length,
         is_resumable: true,
         tus_metadata: text.map(str::to_owned),
-        expires_in: state.ctx.upload_limits.expiry,
+        expires_in: state.ctx.uploads.expiry,
     })
 }

@@ -19,7 +19,7 @@ pub(in crate::http) async fn options(state: Data<AppState>) -> HttpResponse {
     headers::answer(StatusCode::NO_CONTENT)
         .insert_header((TUS_VERSION, VERSION))
         .insert_header((TUS_EXTENSION, EXTENSIONS))
-        .insert_header((TUS_MAX_SIZE, state.ctx.upload_limits.max_bytes))
+        .insert_header((TUS_MAX_SIZE, state.ctx.uploads.max_size))
         .insert_header((TUS_CHECKSUM_ALGORITHM, CHECKSUM_ALGORITHMS))
         .finish()
 }

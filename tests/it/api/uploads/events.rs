@@ -9,6 +9,9 @@ use tokio::sync::oneshot;
 
 use crate::support::roles::Roles;
 
+/// More than the first bytes, by which the media type is told: before them there is no row.
+static MANY: [u8; 100_000] = [b'x'; 100_000];
+
 fn fields() -> UploadFields {
     GivenFields::default().check(Some("a.txt"), None).unwrap()
 }
@@ -68,8 +71,6 @@ async fn an_upload_tells_that_it_began_that_it_is_stored_and_that_it_is_there() 
 #[tokio::test]
 async fn an_upload_that_is_cut_off_tells_that_it_failed_and_leaves_no_object() {
     let roles = Roles::new().await.with_relay().with_removals();
-    // More than the first bytes, by which the media type is told: before them there is no row.
-    static MANY: [u8; 100_000] = [b'x'; 100_000];
     let error = upload(&roles, &MANY, false).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::MalformedRequest);
     let events = events(&roles, 2).await;
