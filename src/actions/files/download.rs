@@ -1,6 +1,7 @@
 //! Hand out the bytes of a completed file.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -9,6 +10,9 @@ use super::get::get;
 use crate::actions::ServeContext;
 use crate::domain::{ByteRange, Error, ErrorCode, File, FileId, Result, Status};
 use crate::storage::{StorageError, object_keys};
+
+/// Time for which a URL of content can be used: a client follows it at once, and a download that has begun goes on.
+const URL_TTL: Duration = Duration::from_mins(1);
 
 /// The file if it can be downloaded; otherwise why not.
 pub async fn find_content(ctx: &ServeContext, id: FileId) -> Result<File> {
@@ -35,11 +39,7 @@ pub async fn open_content(
     range: Option<ByteRange>,
 ) -> Result<(Option<u64>, impl Stream<Item = std::io::Result<Bytes>> + use<>)> {
     let bucket = ctx.storage.bucket_name();
-    let own =
-        file.s3_location.as_deref().and_then(|location| object_keys::own_key(&bucket, file.id, location));
-    let Some(key) = own else {
-        return Err(Error::internal("the file's location is not in our bucket"));
-    };
+    let key = key_of(file, &bucket)?;
     let (size, mut bytes) = match &file.sha256 {
         Some(sha256) if range.is_none() => ctx.storage.open_verified(key, sha256.clone()).await?,
         Some(_) | None => ctx.storage.open(key, range).await?,
@@ -62,6 +62,25 @@ pub async fn open_content(
         })
     });
     Ok((size, bytes))
+}
+
+/// Makes a URL at which the store itself hands out what `find` gave, with these headers, for as long as [`URL_TTL`].
+pub fn content_url(
+    ctx: &ServeContext,
+    file: &File,
+    content_disposition: &str,
+    content_type: &str,
+) -> Result<String> {
+    let bucket = ctx.storage.bucket_name();
+    let key = key_of(file, &bucket)?;
+    let url = ctx.storage.presign_get(key, URL_TTL, content_disposition, content_type)?;
+    Ok(url.into())
+}
+
+fn key_of<'a>(file: &'a File, bucket: &str) -> Result<&'a str> {
+    let own =
+        file.s3_location.as_deref().and_then(|location| object_keys::own_key(bucket, file.id, location));
+    own.ok_or_else(|| Error::internal("the file's location is not in our bucket"))
 }
 
 fn altered(id: FileId, how: &dyn Display) -> Error {

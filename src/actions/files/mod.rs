@@ -17,7 +17,7 @@ pub(crate) mod transition;
 pub use cancel::{cancel, cancel_if};
 pub use create::create;
 pub use delete::{delete, delete_if};
-pub use download::{find_content, open_content};
+pub use download::{content_url, find_content, open_content};
 pub use expire::expire;
 pub(crate) use expire::fail_unpublishable;
 pub use generate::{Generated, RequestOrigin, fail, generate, publish_result};

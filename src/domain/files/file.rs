@@ -70,17 +70,21 @@ impl File {
     pub fn shown_name(&self) -> ShownName<'_> {
         match self.attributes.file_name.as_deref() {
             Some(name) => ShownName::own(name),
-            None => ShownName::new(&self.title, self.id, self.format.unwrap_or_default().name()),
+            None => ShownName::new(&self.title, self.id, self.made_extension()),
         }
     }
 
     /// Returns stem and extension of the name that a download gets.
     pub fn name_parts(&self) -> (&str, &str) {
-        let generated = self.format.unwrap_or_default().name();
         match self.attributes.file_name.as_deref() {
-            None => (&self.title, generated),
+            None => (&self.title, self.made_extension()),
             Some(name) => file_name::split(name),
         }
+    }
+
+    /// Returns the extension of a file that is named after its title: an upload has none but that of its own name.
+    fn made_extension(&self) -> &'static str {
+        self.format.map_or("", Format::name)
     }
 
     /// Removes its texts and where its object was.
@@ -100,4 +104,33 @@ pub const ERASED: &str = "(deleted)";
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_download_is_named_after_the_file_or_else_after_its_title() {
+        let long = format!("a.{}", "x".repeat(253));
+        for (file_name, format, parts) in [
+            (None, Some(Format::Txt), ("T", "txt")),
+            (None, None, ("T", "")),
+            (Some("a.tar.gz"), None, ("a.tar", "gz")),
+            (Some("Makefile"), Some(Format::Txt), ("Makefile", "")),
+            (Some("a.été"), None, ("a", "été")),
+            (Some(&*long), None, (&*long, "")),
+        ] {
+            let file: File = serde_json::from_value(json!({
+                "id": 7, "title": "T", "status": "completed", "created_at": "2026-01-03T00:00:00Z",
+                "updated_at": "2026-01-03T00:00:00Z", "format": format, "content_type": "text/plain", "attempt": 1,
+                "origin": "generated", "file_name": file_name, "tags": [], "metadata": {}, "view_count": 0,
+                "download_count": 0,
+            }))
+            .unwrap();
+            assert_eq!(file.name_parts(), parts);
+        }
+    }
 }

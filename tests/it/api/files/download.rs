@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use filesys::domain::Status;
+use reqwest::{Client, redirect};
 
-use crate::support::TestApp;
+use super::{send, upload};
+use crate::support::{Answer, TestApp};
 
 #[tokio::test]
 async fn there_is_no_content_before_the_file_is_completed() {
@@ -102,9 +104,7 @@ async fn a_range_of_another_version_gives_the_whole() {
         ("Wed, 21 Oct 2015 07:28:00 GMT", 200, whole.body.len()),
     ] {
         let request = app.request(reqwest::Method::GET, &path);
-        let answer =
-            crate::support::Answer::of(request.header("range", "bytes=0-3").header("if-range", condition))
-                .await;
+        let answer = Answer::of(request.header("range", "bytes=0-3").header("if-range", condition)).await;
         assert_eq!((answer.status, answer.body.len()), (status, length), "{condition}");
     }
     app.stop().await;
@@ -158,5 +158,121 @@ async fn content_that_was_altered_or_lost_in_the_store_is_never_handed_out() {
     app.ground.bucket.remove(&key).await;
     let lost = app.content(file.id).await;
     assert_eq!((lost.status, &lost.problem()["code"]), (410, &"object_missing".into()));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn only_what_runs_nothing_is_shown_in_the_browser() {
+    let app = TestApp::start().await;
+    for (name, media_type, is_shown) in [
+        ("a.png", "image/png", true),
+        ("a.mp4", "video/mp4", true),
+        ("a.pdf", "application/pdf", true),
+        ("a.txt", "text/plain", true),
+        ("a.html", "text/html", false),
+        ("a.svg", "image/svg+xml", false),
+        ("a.xml", "application/xml", false),
+        ("a.js", "text/javascript", false),
+        ("a.bin", "application/octet-stream", false),
+    ] {
+        let file = upload(&app, name, media_type, "content", &[]).await;
+        // Its own bytes decide about the type elsewhere.
+        let sql = format!("UPDATE files SET content_type = '{media_type}' WHERE id = {}", file.id);
+        app.ground.database.connect().await.batch_execute(&sql).await.unwrap();
+        for (query, shown) in [
+            ("", false),
+            ("?disposition=attachment&delivery=direct", false),
+            ("?disposition=inline", is_shown),
+            ("?delivery=direct&disposition=inline", is_shown),
+        ] {
+            let path = format!("/files/{}/content{query}", file.id);
+            let answer = app.get(&path).await.ok();
+            let start = if shown { "inline" } else { "attachment" };
+            let disposition = format!("{start}; filename=\"{name}\"; filename*=UTF-8''{name}");
+            assert_eq!(answer.header("content-disposition"), Some(&*disposition), "{path}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            let policy = answer.header("content-security-policy").unwrap();
+            assert_eq!(policy.contains("default-src 'none'"), shown, "{media_type}: {policy}");
+            assert!(!policy.contains("script-src"), "{policy}");
+            assert_eq!(policy.contains("sandbox"), shown && media_type != "application/pdf", "{policy}");
+            assert_eq!(answer.body, "content");
+        }
+        let path = format!("/files/{}/content?disposition=inline", file.id);
+        let range = app.get_with(&path, "range", "bytes=1-3").await;
+        assert_eq!((range.status, &*range.body), (206, &b"ont"[..]));
+        let head = app.head(&path).await;
+        assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("7"), 0));
+    }
+    let text = upload(&app, "t.txt", "text/plain", "é", &[]).await;
+    let shown = app.get(&format!("/files/{}/content?disposition=inline", text.id)).await.ok();
+    assert_eq!(shown.header("content-type"), Some("text/plain; charset=utf-8"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_choice_that_does_not_exist_is_an_error() {
+    let app = TestApp::start().await;
+    let file = app.completed_file("a").await;
+    for query in [
+        "disposition=",
+        "disposition=Inline",
+        "disposition=form-data",
+        "disposition=inline&disposition=inline",
+        "delivery=",
+        "delivery=proxy",
+        "disposition=inline&delivery=%0d%0aX:1",
+        "delivery=%ff",
+    ] {
+        let answer = app.get(&format!("/files/{}/content?{query}", file.id)).await;
+        assert_eq!((answer.status, &answer.problem()["code"]), (400, &"invalid_query".into()), "{query}");
+    }
+    assert_eq!(app.get(&format!("/files/{}/content?other=1", file.id)).await.status, 200);
+    app.stop().await;
+}
+
+/// Asks without following a redirect.
+async fn ask_for_address(app: &TestApp, path: &str) -> Answer {
+    let client = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+    Answer::of(client.get(format!("{}{path}", app.base)).header("range", "bytes=0-0")).await
+}
+
+#[tokio::test]
+async fn the_store_itself_hands_out_the_content_at_an_address_of_a_minute() {
+    let app = TestApp::start().await;
+    let file = upload(&app, "b\u{e9} c.txt", "text/plain", "content", &[]).await;
+    let path = format!("/files/{}/content?delivery=redirect", file.id);
+    let sent = ask_for_address(&app, &path).await;
+    assert_eq!((sent.status, sent.header("cache-control")), (307, Some("private, no-store")));
+    assert_eq!((sent.header("etag"), sent.body.len()), (None, 0));
+    let address = sent.header("location").unwrap().to_owned();
+    assert!(address.contains("X-Amz-Expires=60"), "{address}");
+    let endpoint = app.ground.bucket.config.endpoint.clone().unwrap();
+    assert!(address.starts_with(endpoint.trim_end_matches('/')), "{address}");
+
+    let followed = Answer::of(Client::new().get(&address).header("range", "bytes=2-4")).await;
+    assert_eq!((followed.status, &*followed.body), (206, &b"nte"[..]));
+    assert_eq!(followed.header("content-type"), Some("text/plain; charset=utf-8"));
+    let disposition = followed.header("content-disposition").unwrap();
+    assert!(disposition.starts_with("attachment;") && disposition.ends_with("UTF-8''b%C3%A9%20c.txt"));
+    let shown = ask_for_address(&app, &format!("{path}&disposition=inline")).await;
+    let shown = Answer::of(Client::new().get(shown.header("location").unwrap())).await.ok();
+    assert!(shown.header("content-disposition").unwrap().starts_with("inline;"));
+
+    // A signature is for one method: HEAD is answered here.
+    let head = app.head(&path).await;
+    assert_eq!((head.status, head.header("content-length")), (200, Some("7")));
+    send(&app, reqwest::Method::DELETE, &format!("/files/{}", file.id)).await;
+    assert_eq!(ask_for_address(&app, &path).await.status, 410);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn clients_are_sent_to_the_address_of_the_store_that_they_reach() {
+    let app = TestApp::start_with(&[("S3_PUBLIC_ENDPOINT", "https://s3.example.org")]).await;
+    let file = app.completed_file("a").await;
+    let sent = ask_for_address(&app, &format!("/files/{}/content?delivery=redirect", file.id)).await;
+    let address = sent.header("location").unwrap();
+    assert!(address.starts_with("https://s3.example.org/"), "{address}");
+    assert!(address.contains("response-content-disposition=attachment"), "{address}");
     app.stop().await;
 }

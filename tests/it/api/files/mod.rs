@@ -39,6 +39,22 @@ async fn delete(app: &TestApp, id: FileId) -> Answer {
     send(app, Method::DELETE, &format!("/files/{id}")).await
 }
 
+/// Uploads a file in one request, with more fields of the form.
+async fn upload(app: &TestApp, name: &str, media_type: &str, content: &str, fields: &[(&str, &str)]) -> File {
+    let mut body = String::new();
+    for (field, value) in fields {
+        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n");
+        body += &format!("{head}{value}\r\n");
+    }
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"");
+    body += &format!("{head}\r\nContent-Type: {media_type}\r\n\r\n{content}\r\n--b--\r\n");
+    let request = app.request(Method::POST, "/files");
+    let answer =
+        Answer::of(request.header("content-type", "multipart/form-data; boundary=b").body(body)).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.json()
+}
+
 /// Completes the attempt, as a worker does that has not seen the cancellation.
 async fn complete_late(roles: &Roles, file: &File, attempt: i32) {
     let key = format!("files/{}_late_1.txt", file.id);
