@@ -58,6 +58,20 @@ pub(super) fn changeable(
     respond(request, body.into(), &validators, response)
 }
 
+/// Answers with a value that the request has changed, on conditions that were judged before.
+pub(super) fn changed(
+    request: &HttpRequest,
+    value: &impl Serialize,
+    modified: Timestamp,
+) -> Result<HttpResponse, HttpError> {
+    let body = serialise(value)?;
+    let tag = etag::strong(&body);
+    let mut response = HttpResponse::Ok();
+    insert_last_modified(&mut response, modified);
+    insert_tag(request, tag, &mut response);
+    Ok(response.content_type("application/json").body(body))
+}
+
 /// Returns the tag that [`changeable`] gives the value.
 pub(super) fn strong_tag(value: &impl Serialize) -> Result<EntityTag> {
     Ok(etag::strong(&serialise(value)?))
@@ -65,6 +79,12 @@ pub(super) fn strong_tag(value: &impl Serialize) -> Result<EntityTag> {
 
 fn serialise(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::internal("the answer can't be written").because(error))
+}
+
+/// Inserts the tag of the answer as it is sent: compressed bytes have another one.
+fn insert_tag(request: &HttpRequest, tag: EntityTag, builder: &mut HttpResponseBuilder) {
+    let is_gzipped = negotiation::is_gzipped(request.headers());
+    builder.insert_header(ETag(if is_gzipped { etag::gzipped(tag) } else { tag }));
 }
 
 fn respond(
@@ -75,8 +95,7 @@ fn respond(
 ) -> Result<HttpResponse, HttpError> {
     let status = preconditions::status_without_content(request, validators)?;
     if let Some(tag) = validators.tag.clone() {
-        let is_gzipped = negotiation::is_gzipped(request.headers());
-        builder.insert_header(ETag(if is_gzipped { etag::gzipped(tag) } else { tag }));
+        insert_tag(request, tag, &mut builder);
     }
     builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
     Ok(match status {

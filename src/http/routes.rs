@@ -26,8 +26,8 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
         .service(resource("/files/stats", vec![get().to(files::stats)], "GET, HEAD"))
         .service(resource(
             "/files/{id}",
-            vec![get().to(files::get), web::delete().to(files::delete)],
-            "GET, HEAD, DELETE",
+            vec![get().to(files::get), web::patch().to(files::update), web::delete().to(files::delete)],
+            "GET, HEAD, PATCH, DELETE",
         ))
         .service(resource("/files/{id}/cancel", vec![web::post().to(files::cancel)], "POST"))
         .service(resource("/files/{id}/retry", vec![web::post().to(files::retry)], "POST"))

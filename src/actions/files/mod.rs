@@ -13,6 +13,7 @@ mod record_result;
 mod recover;
 mod retry;
 pub(crate) mod transition;
+mod update;
 
 pub use cancel::{cancel, cancel_if};
 pub use create::create;
@@ -26,3 +27,4 @@ pub use list::{list, list_cached};
 pub use record_result::record_results;
 pub use recover::republish_unfinished;
 pub use retry::{retry, retry_if};
+pub use update::update_if;

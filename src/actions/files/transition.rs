@@ -144,6 +144,13 @@ fn key_of(file: &File) -> String {
     object_keys::object_key(file.id, &file.title, file.created_at, file.format.unwrap_or_default())
 }
 
+/// Returns the key that a worker may store the file under, when the file gets another one by a new title before it is made: the
+/// request that the worker has names the old one.
+pub(super) fn key_left_behind(before: &File, after: &File) -> Option<String> {
+    let is_made = before.attributes.origin == FileOrigin::Generated && before.status.is_unfinished();
+    (is_made && key_of(before) != key_of(after)).then(|| key_of(before))
+}
+
 /// Moves `file` to where the decision says and tells what to commit for it.
 pub(crate) fn apply(
     context: &ChangeContext<'_>,

@@ -10,6 +10,7 @@ mod retention;
 mod stats;
 pub(super) mod transition;
 mod unfinished;
+mod update;
 
 use super::Db;
 
@@ -17,6 +18,7 @@ pub use insert::{NewFileRow, ReservedIds};
 pub use object_references::ObjectReference;
 pub use retention::RemovedHistory;
 pub use transition::{Change, Transitions};
+pub use update::Update;
 
 /// Statements about files.
 #[derive(Clone, Copy)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::FileName;
 use super::attribute_rules::{self, Problems};
+use super::{File, FileName};
 use crate::domain::{FieldError, Result};
 
 /// Change of one attribute.
@@ -22,6 +22,18 @@ impl<T> Change<T> {
             Self::Keep => present,
             Self::Clear => None,
             Self::Set(value) => Some(value),
+        }
+    }
+
+    fn change(self, attribute: &mut Option<T>) {
+        *attribute = self.apply(attribute.take());
+    }
+
+    fn map<U>(self, convert: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Clear => Change::Clear,
+            Self::Set(value) => Change::Set(convert(value)),
         }
     }
 
@@ -61,6 +73,24 @@ impl FilePatch {
             related_category_id: members.reference("/related_category_id"),
         };
         members.problems.finish().map(|()| patch)
+    }
+
+    /// Makes the changes.
+    pub fn apply(&self, file: &mut File) {
+        let Self { title, description, file_name, tags, folder, related_post_id, related_category_id } =
+            self.clone();
+        let about = &mut file.attributes;
+        if let Some(title) = title {
+            file.title = title;
+        }
+        if let Some(tags) = tags {
+            about.tags = tags;
+        }
+        description.change(&mut file.description);
+        file_name.map(String::from).change(&mut about.file_name);
+        folder.change(&mut about.folder);
+        related_post_id.change(&mut about.related_post_id);
+        related_category_id.change(&mut about.related_category_id);
     }
 
     /// Tells whether it changes nothing.
@@ -118,6 +148,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::Attributes;
 
     fn patch(body: &Value) -> Result<FilePatch> {
         FilePatch::from_json(body.as_object().unwrap())
@@ -143,6 +174,27 @@ mod tests {
             related_category_id: set("8"),
         };
         assert_eq!(patch(&body).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_alone() {
+        let before: File = serde_json::from_value(json!({
+            "id": 7, "title": "T", "description": "d", "status": "completed", "created_at": "2026-01-03T00:00:00Z",
+            "updated_at": "2026-01-03T00:00:00Z", "content_type": "text/plain", "attempt": 1, "origin": "uploaded",
+            "tags": ["a"], "folder": "f", "metadata": {}, "view_count": 1, "download_count": 2,
+        }))
+        .unwrap();
+        let mut file = before.clone();
+        patch(&json!({"size": 7})).unwrap().apply(&mut file);
+        assert_eq!(file, before);
+        patch(&json!({"title": "U", "folder": null, "file_name": "n", "tags": []})).unwrap().apply(&mut file);
+        let attributes = Attributes {
+            file_name: Some("n".to_owned()),
+            tags: Vec::new(),
+            folder: None,
+            ..before.attributes.clone()
+        };
+        assert_eq!(file, File { title: "U".to_owned(), attributes, ..before });
     }
 
     #[test]

@@ -15,13 +15,24 @@ pub(in crate::http) fn parse<T: DeserializeOwned + 'static>(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> LocalBoxFuture<'static, Result<T, HttpError>> {
-    let is_json = has_media_type(request, |essence| {
+    let is_json = |essence: &str| {
         essence == "application/json" || essence.ends_with("+json") || essence.ends_with("/json")
-    });
+    };
+    let detail = "the body must be JSON in UTF-8, with Content-Type: application/json";
+    parse_as(request, payload, is_json, detail)
+}
+
+/// Does what [`parse`] does for the media types that `is_right` names; `detail` says which they are.
+pub(in crate::http) fn parse_as<T: DeserializeOwned + 'static>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    is_right: impl Fn(&str) -> bool,
+    detail: &'static str,
+) -> LocalBoxFuture<'static, Result<T, HttpError>> {
+    let is_right = has_media_type(request, is_right);
     let body = read(request, payload);
     async move {
-        if !is_json {
-            let detail = "the body must be JSON in UTF-8, with Content-Type: application/json";
+        if !is_right {
             return Err(unsupported_media_type(detail).into());
         }
         let body = body.await?;

@@ -248,7 +248,7 @@ fn paths() -> Vec<Case> {
     for (method, path) in [
         ("PUT", "/files"),
         ("DELETE", "/files"),
-        ("PATCH", "/files/1"),
+        ("PUT", "/files/1"),
         ("POST", "/files/1"),
         ("POST", "/files/1/content"),
         ("OPTIONS", "/files"),
@@ -307,7 +307,7 @@ async fn a_refused_method_names_those_that_are_there() {
     let app = TestApp::start().await;
     for (method, path, allow) in [
         ("DELETE", "/files", "GET, HEAD, POST"),
-        ("PUT", "/files/1", "GET, HEAD, DELETE"),
+        ("PUT", "/files/1", "GET, HEAD, PATCH, DELETE"),
         ("GET", "/files/1/cancel", "POST"),
         ("POST", "/files/1/content", "GET, HEAD"),
     ] {

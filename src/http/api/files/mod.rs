@@ -10,6 +10,7 @@ mod list;
 mod retry;
 mod stats;
 mod timeline;
+mod update;
 
 pub(in crate::http) use cancel::cancel;
 pub(in crate::http) use create::create;
@@ -20,3 +21,4 @@ pub(in crate::http) use list::list;
 pub(in crate::http) use retry::retry;
 pub(in crate::http) use stats::stats;
 pub(in crate::http) use timeline::timeline;
+pub(in crate::http) use update::update;

@@ -11,6 +11,7 @@ mod retry;
 mod stats;
 mod texts;
 mod timeline;
+mod update;
 
 use filesys::domain::messages::topics;
 use filesys::domain::{File, FileId};
