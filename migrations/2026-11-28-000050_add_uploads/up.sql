@@ -49,6 +49,7 @@ COMMENT ON COLUMN files.trashed_at IS 'When it was put into the trash; its objec
 -- Filters of the list. Partial, so that generated files, which have none of these, are not written to them.
 CREATE INDEX files_uploaded_type ON files (file_type, id DESC) WHERE origin = 'uploaded';
 CREATE INDEX files_uploaded_by ON files (uploaded_by, id DESC) WHERE uploaded_by IS NOT NULL;
+CREATE INDEX files_folder ON files (folder, id DESC) WHERE folder IS NOT NULL;
 CREATE INDEX files_related_post_id ON files (related_post_id, id) WHERE related_post_id IS NOT NULL;
 CREATE INDEX files_tags ON files USING gin (tags) WHERE tags IS NOT NULL;
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use diesel::dsl::sql;
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Nullable, Text};
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -12,7 +14,8 @@ use crate::db::columns::FileRow;
 use crate::db::retry::retry_read;
 use crate::db::schema::{file_titles, files};
 use crate::db::{DbError, attempt, limits};
-use crate::domain::{File, Page, PageRequest, Status, text};
+use crate::domain::files::Filters;
+use crate::domain::{File, FileOrigin, Format, Page, PageRequest, Status, text};
 
 /// Characters of each description in a list.
 const BEGINNING: i32 = 500;
@@ -74,6 +77,44 @@ fn beginnings(count: i32) -> _ {
     )
 }
 
+type Condition = Box<dyn BoxableExpression<files::table, Pg, SqlType = Nullable<Bool>>>;
+
+/// Returns what the files of a list must fulfil. An index of uploads has a condition (migration 50) that PostgreSQL recognizes in
+/// the text of a statement only.
+fn conditions(filters: &Filters) -> Vec<Condition> {
+    let Filters { file_type, origin, tag, folder, owner } = filters;
+    let uploaded = || sql::<Nullable<Bool>>("(files.origin = 'uploaded')");
+    let mut conditions: Vec<Condition> = Vec::new();
+    if let Some(file_type) = file_type {
+        let of_uploads = uploaded().and(files::file_type.eq(file_type.name()));
+        // Generated files have no type of their own.
+        let formats = Format::ALL.into_iter().filter(|format| format.file_type() == file_type.name());
+        let formats: Vec<&str> = formats.map(Format::name).collect();
+        conditions.push(if formats.is_empty() {
+            Box::new(of_uploads)
+        } else {
+            Box::new(of_uploads.or(files::format.eq_any(formats)))
+        });
+    }
+    match origin {
+        None => {}
+        Some(FileOrigin::Uploaded) => conditions.push(Box::new(uploaded())),
+        Some(FileOrigin::Generated) => {
+            conditions.push(Box::new(sql::<Nullable<Bool>>("(files.origin IS NULL)")))
+        }
+    }
+    if let Some(tag) = tag {
+        conditions.push(Box::new(files::tags.contains(vec![tag.clone()])));
+    }
+    if let Some(folder) = folder {
+        conditions.push(Box::new(files::folder.eq(folder.clone())));
+    }
+    if let Some(owner) = owner {
+        conditions.push(Box::new(files::uploaded_by.eq(owner.clone())));
+    }
+    conditions
+}
+
 impl Files<'_> {
     /// Newest first, by id, with the beginnings of descriptions; deleted files only when asked for.
     pub async fn list(self, request: &PageRequest) -> Result<Page, DbError> {
@@ -90,6 +131,9 @@ impl Files<'_> {
                     .order((files::status, files::id.desc())),
                 None => query.filter(files::status.ne(Status::Deleted.name())),
             };
+            for condition in conditions(&request.filters) {
+                query = query.filter(condition);
+            }
             if let Some(cursor) = request.cursor {
                 query = query.filter(files::id.lt(cursor.before.0));
             }
@@ -104,7 +148,9 @@ impl Files<'_> {
             };
             query.filter(files::id.eq_any(matching))
         };
-        let rows: Vec<(FileRow, Option<bool>)> = if request.query.is_some() {
+        // Few files may fulfil a condition, so that many are read to find them.
+        let is_search = request.query.is_some() || !request.filters.is_empty();
+        let rows: Vec<(FileRow, Option<bool>)> = if is_search {
             let _permit = self.search_permit().await?;
             retry_read!({
                 let query = query();

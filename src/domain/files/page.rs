@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{File, Status};
+use super::{File, Filters, Status};
 use crate::domain::pagination::{MAX_PAGE_BYTES, decode_cursor, encode_cursor, invalid_query, parse_limit};
 use crate::domain::{FileId, Result, text};
 
@@ -36,6 +36,7 @@ pub struct PageRequest {
     pub status: Option<Status>,
     /// Text that the title contains, in any case, normalized as titles are.
     pub query: Option<String>,
+    pub filters: Filters,
 }
 
 impl PageRequest {
@@ -67,7 +68,13 @@ impl PageRequest {
         }
         let cursor = cursor.map(Cursor::decode).transpose()?;
         let query = query.filter(|text| text::has_visible(text)).map(Cow::into_owned);
-        Ok(Self { limit, cursor, status, query })
+        Ok(Self { limit, cursor, status, query, filters: Filters::default() })
+    }
+
+    /// Limits the list further.
+    #[must_use]
+    pub fn with_filters(self, filters: Filters) -> Self {
+        Self { filters, ..self }
     }
 }
 

@@ -7,10 +7,11 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::Deserialize;
 
 use super::query;
+use crate::domain::files::{Filters, GivenFilters};
 use crate::domain::{DeadLetterPageRequest, PageRequest, Result};
 use crate::http::error::HttpError;
 
-/// Query of the list of files: `?limit=&cursor=&status=&q=`.
+/// Query of the list of files: `?limit=&cursor=&status=&q=&type=&origin=&tag=&folder=&owner=`.
 pub(in crate::http) struct FilePageQuery(pub PageRequest);
 
 #[derive(Deserialize)]
@@ -19,12 +20,26 @@ struct FileParameters {
     cursor: Option<String>,
     status: Option<String>,
     q: Option<String>,
+    r#type: Option<String>,
+    origin: Option<String>,
+    tag: Option<String>,
+    folder: Option<String>,
+    owner: Option<String>,
 }
 
 impl FilePageQuery {
     fn read(request: &HttpRequest) -> Result<Self> {
-        let FileParameters { limit, cursor, status, q } = query::read(request)?;
-        PageRequest::new(limit.as_deref(), cursor.as_deref(), status.as_deref(), q.as_deref()).map(Self)
+        let FileParameters { limit, cursor, status, q, r#type, origin, tag, folder, owner } =
+            query::read(request)?;
+        let page = PageRequest::new(limit.as_deref(), cursor.as_deref(), status.as_deref(), q.as_deref())?;
+        let filters = Filters::new(GivenFilters {
+            file_type: r#type.as_deref(),
+            origin: origin.as_deref(),
+            tag: tag.as_deref(),
+            folder: folder.as_deref(),
+            owner: owner.as_deref(),
+        })?;
+        Ok(Self(page.with_filters(filters)))
     }
 }
 

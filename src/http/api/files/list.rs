@@ -52,6 +52,7 @@ fn next_path(query: &PageRequest, next: Cursor) -> String {
     if let Some(text) = &query.query {
         pairs.append_pair("q", text);
     }
+    pairs.extend_pairs(query.filters.parameters());
     pairs.append_pair("cursor", &next.encode());
     format!("/files?{}", pairs.finish())
 }

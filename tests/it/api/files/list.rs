@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use filesys::domain::{File, FileId, Status};
 
+use super::{delete, upload};
 use crate::support::{Answer, TestApp};
 
 fn ids(files: &[File]) -> Vec<FileId> {
@@ -122,5 +123,69 @@ async fn a_page_has_50_files_unless_asked_otherwise_and_never_more_than_200() {
     assert_eq!(app.page("/files?limit=200").await.0.len(), 51);
     let refused: Answer = app.get("/files?limit=201").await;
     assert_eq!(refused.status, 400);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn filters_narrow_the_list_to_files_that_have_all_of_it() {
+    let app = TestApp::start().await;
+    app.completed_file("made").await;
+    for (name, media_type, fields) in [
+        ("a.png", "image/png", &[("tags", "red,big"), ("folder", "x/y"), ("uploaded_by", "7")] as &[_]),
+        ("b.png", "image/png", &[("tags", "red"), ("folder", "x")]),
+        ("c.txt", "text/plain", &[("tags", "big"), ("folder", "x"), ("uploaded_by", "7")]),
+        ("gone.png", "image/png", &[("tags", "red"), ("folder", "x"), ("uploaded_by", "7")]),
+    ] {
+        let file = upload(&app, name, media_type, "content", fields).await;
+        // Its own bytes decide about the type elsewhere.
+        let file_type = filesys::domain::FileType::of_media_type(media_type).name();
+        let sql = format!("UPDATE files SET file_type = '{file_type}' WHERE id = {}", file.id);
+        app.ground.database.connect().await.batch_execute(&sql).await.unwrap();
+        if name == "gone.png" {
+            assert_eq!(delete(&app, file.id).await.status, 204);
+        }
+    }
+    for (query, expected) in [
+        ("type=image", &["b.png", "a.png"] as &[&str]),
+        ("type=text", &["c.txt", "made"]),
+        ("type=video", &[]),
+        ("origin=generated", &["made"]),
+        ("origin=uploaded", &["c.txt", "b.png", "a.png"]),
+        ("origin=generated&type=image", &[]),
+        ("tag=red", &["b.png", "a.png"]),
+        ("tag=Red", &[]),
+        ("tag=red&owner=7", &["a.png"]),
+        ("folder=x", &["c.txt", "b.png"]),
+        ("folder=%2Fx%2Fy%2F", &["a.png"]),
+        ("owner=7", &["c.txt", "a.png"]),
+        ("owner=%207", &["c.txt", "a.png"]),
+        ("owner=7&type=text&tag=big&folder=x&origin=uploaded&status=completed&q=C", &["c.txt"]),
+        ("owner=7&q=a.png", &["a.png"]),
+        ("owner=7&status=failed", &[]),
+        ("type=&origin=&tag=&folder=&owner=", &["c.txt", "b.png", "a.png", "made"]),
+    ] {
+        let (files, _) = app.page(&format!("/files?{query}")).await;
+        assert_eq!(titles(&files), expected, "{query}");
+    }
+    for query in
+        ["type=picture", "origin=Uploaded", "tag=a,b", "folder=..", "owner=%00", "type=image&type=text"]
+    {
+        let refused = app.get(&format!("/files?{query}")).await;
+        assert_eq!((refused.status, &refused.problem()["code"]), (400, &"invalid_query".into()), "{query}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_page_keeps_the_filters() {
+    let app = TestApp::start().await;
+    for n in 0..5 {
+        let tag = if n % 2 == 0 { "even & more" } else { "odd" };
+        let fields = [("tags", tag), ("folder", "a/\u{e9}"), ("uploaded_by", "x=y")];
+        upload(&app, &format!("{n}.txt"), "text/plain", "content", &fields).await;
+    }
+    let path = "/files?limit=2&tag=even%20%26%20more&folder=a/%C3%A9&owner=x%3Dy&origin=uploaded";
+    assert_eq!(app.page(path).await.0.len(), 2);
+    assert_eq!(titles(&app.all_files(path).await), ["4.txt", "2.txt", "0.txt"]);
     app.stop().await;
 }
