@@ -52,7 +52,7 @@ impl ErrorCode {
                 "a replay of a dead letter that can't be replayed, now or at all; `detail` says why"
             }
             Self::DeadLetterSettled => "a dead letter that was replayed is discarded",
-            Self::FileDeleted => "the content of a deleted file",
+            Self::FileDeleted => "the content of a deleted file, or a change of it",
             Self::ObjectMissing => "the file is completed and its object is no longer in the store",
             Self::PreconditionFailed => "a [precondition](#preconditions) of the request does not hold",
             Self::BodyTooLarge => {
@@ -78,7 +78,7 @@ impl ErrorCode {
                 "S3 is down, too slow, without our bucket, or refuses our credentials (downloads only)"
             }
             Self::SearchTooSlow => {
-                "a search (`q`) took longer than 3 s, or waited so long for others: search for more letters, or narrow it down by `status`"
+                "a search (`q`, or a filter such as `tag`) took longer than 3 s, or waited so long for others: search for more letters, or narrow it down by `status`"
             }
             Self::Overloaded => {
                 "too many requests wait to be stored, too many large bodies are arriving at once, or too many large answers wait for their clients"
