@@ -40,6 +40,10 @@ bench-uploads *args:
 attack *args:
     scripts/attack {{args}}
 
+# A file uploaded to a running filesys, viewed, updated and deleted, and the events that come out on Kafka
+events *args:
+    scripts/events {{args}}
+
 # Every role in one process, with its own PostgreSQL, S3 and broker
 run:
     cargo run --release -- up
