@@ -98,9 +98,11 @@ fn conditions(filters: &Filters) -> Vec<Condition> {
     }
     match origin {
         None => {}
-        Some(FileOrigin::Uploaded) => conditions.push(Box::new(uploaded())),
+        Some(FileOrigin::Uploaded) => {
+            conditions.push(Box::new(uploaded()));
+        }
         Some(FileOrigin::Generated) => {
-            conditions.push(Box::new(sql::<Nullable<Bool>>("(files.origin IS NULL)")))
+            conditions.push(Box::new(sql::<Nullable<Bool>>("(files.origin IS NULL)")));
         }
     }
     if let Some(tag) = tag {

@@ -170,7 +170,7 @@ impl Shown {
         match self.disposition.disposition {
             DispositionType::Inline if self.content_type == "application/pdf" => Some(PDF_POLICY),
             DispositionType::Inline => Some(INLINE_POLICY),
-            _ => None,
+            DispositionType::Attachment | DispositionType::FormData | DispositionType::Ext(_) => None,
         }
     }
 }
