@@ -13,6 +13,7 @@ pub mod faults;
 pub mod telemetry;
 
 pub mod broker;
+pub mod client;
 pub mod db;
 pub mod generators;
 pub mod processors;

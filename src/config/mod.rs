@@ -1,5 +1,6 @@
 //! Settings: read once from the environment, validated as a whole, passed down. Nothing else reads the environment.
 
+pub mod client;
 pub mod database;
 pub mod database_url;
 pub mod effective;
@@ -24,6 +25,7 @@ pub mod uploads;
 pub mod variable;
 pub mod worker;
 
+pub use client::ClientConfig;
 pub use database::DatabaseConfig;
 pub use database_url::DatabaseTarget;
 pub use embedded::EmbeddedConfig;
