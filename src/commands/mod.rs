@@ -2,6 +2,7 @@
 
 mod config;
 mod dead_letters;
+mod demo;
 mod descriptors;
 mod doctor;
 mod fsck;
@@ -14,6 +15,7 @@ mod signals;
 mod topics;
 #[cfg(feature = "embedded")]
 mod up;
+mod upload;
 mod worker;
 
 use std::io::Write;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::client::ClientError;
 use crate::config::{ConfigError, Env, TelemetryConfig};
 use crate::domain::{Error, Fault};
 use crate::telemetry::logs;
@@ -46,6 +49,10 @@ enum Command {
     Serve,
     /// Make files: members of the worker consumer group
     Worker(worker::Args),
+    /// Send files or folders to a server; an upload that was interrupted continues; exit code 1 if one failed
+    Upload(upload::Args),
+    /// Send three sample files to a server and show what becomes of them
+    Demo(demo::Args),
     /// Make or update schema, topics and bucket
     Migrate(migrate::Args),
     /// Make the topics that are missing and compare all of them with what is needed
@@ -84,6 +91,17 @@ impl From<Error> for CommandError {
     }
 }
 
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            ClientError::Busy(_) | ClientError::Gone(_) | ClientError::Refused(_) => {
+                Self::Failed(error.to_string())
+            }
+        }
+    }
+}
+
 impl From<std::io::Error> for CommandError {
     fn from(error: std::io::Error) -> Self {
         Self::Failed(error.to_string())
@@ -104,6 +122,8 @@ pub async fn run(cli: Cli) -> CommandResult {
         Command::Up(args) => up::run(args, env).await,
         Command::Serve => serve::run(env).await,
         Command::Worker(args) => worker::run(args, env).await,
+        Command::Upload(args) => upload::run(args, env).await,
+        Command::Demo(args) => demo::run(args, env).await,
         Command::Migrate(args) => migrate::run(args, env).await,
         Command::Topics(args) => topics::run(args, env).await,
         Command::DeadLetters(args) => dead_letters::run(args, env).await,

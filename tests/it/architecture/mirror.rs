@@ -102,7 +102,7 @@ const TREES: [(&str, &[&str]); 9] = [
         ],
     ),
     ("tests/it/ui", &["accessibility", "browser", "cross_site", "errors", "mod", "visitor"]),
-    ("tests/it/cli", &["config", "doctor", "exit_codes", "mod", "topics", "up"]),
+    ("tests/it/cli", &["config", "demo", "doctor", "exit_codes", "mod", "topics", "up", "upload"]),
 ];
 
 #[test]

@@ -2,12 +2,14 @@
 
 mod config;
 mod dead_letters;
+mod demo;
 mod doctor;
 mod exit_codes;
 mod fsck;
 mod schemas;
 mod topics;
 mod up;
+mod upload;
 
 use std::process::{Command, Output};
 

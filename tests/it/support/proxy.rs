@@ -1,5 +1,6 @@
-//! Proxies between roles and services that inject faults.
+//! Proxies between roles, services and clients that inject faults.
 
+pub mod gate;
 pub mod s3;
 
 use super::Ports;
