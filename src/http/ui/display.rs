@@ -1,6 +1,6 @@
 //! Sizes, times, counts and labels as people read them. Pure: the time is an argument.
 
-use crate::domain::{DeadLetterState, HistoryEntry, Status, Timestamp};
+use crate::domain::{Attributes, DeadLetterState, File, FileType, HistoryEntry, Status, Timestamp};
 
 /// Formats a size in decimal units with one decimal: `182 bytes`, `1.2 kB`, `12.3 MB`.
 pub fn size(bytes: i64) -> String {
@@ -104,6 +104,31 @@ pub const fn label(status: Status) -> &'static str {
         Status::Cancelled => "Cancelled",
         Status::Deleted => "Deleted",
     }
+}
+
+/// Returns the label of a kind of files.
+pub const fn file_type(file_type: FileType) -> &'static str {
+    match file_type {
+        FileType::Image => "Image",
+        FileType::Video => "Video",
+        FileType::Audio => "Audio",
+        FileType::Document => "Document",
+        FileType::Archive => "Archive",
+        FileType::Text => "Text",
+        FileType::Other => "Other",
+    }
+}
+
+/// Returns the owner's name, or its id where it has none.
+pub fn owner(file: &File) -> Option<&str> {
+    let Attributes { uploaded_by, uploaded_by_name, .. } = &file.attributes;
+    uploaded_by_name.as_deref().or(uploaded_by.as_deref())
+}
+
+/// Returns the name of an upload that its title doesn't show.
+pub fn name_beside_title(file: &File) -> Option<String> {
+    let name = file.is_upload().then(|| file.shown_name().to_string());
+    name.filter(|name| *name != file.title)
 }
 
 /// Returns the label of a dead letter's state.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::csrf;
 use super::dead_letters::count_open;
-use super::forms::{ActionForm, CreateForm};
+use super::forms::{ActionForm, CreateForm, UploadForm};
 use super::html::{self, see_other};
 use super::templates::{FileFragment, FileNotice, FilePage, FilesFragment, FilesPage};
 use crate::actions::{ServeContext, dead_letters, files};
@@ -31,6 +31,7 @@ struct ListQuery {
     refresh: Option<String>,
     created: Option<String>,
     deleted: Option<String>,
+    uploaded: Option<String>,
 }
 
 impl ListQuery {
@@ -41,7 +42,8 @@ impl ListQuery {
 
     fn notice(&self) -> FileNotice {
         let id = |text: &Option<String>| text.as_deref().and_then(|id| id.parse().ok());
-        FileNotice { created: id(&self.created), deleted: id(&self.deleted) }
+        let uploaded = self.uploaded.as_deref().and_then(|count| count.parse().ok());
+        FileNotice { created: id(&self.created), deleted: id(&self.deleted), uploaded }
     }
 
     fn refresh(&self) -> bool {
@@ -53,7 +55,7 @@ impl ListQuery {
 pub(in crate::http) async fn list(app: web::Data<AppState>, request: HttpRequest) -> HttpResult {
     let query: ListQuery = query::read_for_page(&request)?;
     let page_request = query.page_request()?;
-    let header = ListHeader { form: CreateForm::default(), notice: query.notice(), status: StatusCode::OK };
+    let header = ListHeader { notice: query.notice(), ..ListHeader::default() };
     list_page(&app, &request, (&page_request, query.refresh()), header).await
 }
 
@@ -76,7 +78,9 @@ pub(in crate::http) async fn create(
     match create_file(&app, &request, &form).await {
         Ok(id) => Ok(see_other(app.outer.urls().home_with_notice("created", id))),
         Err(error) if wants_page(&request) && error.kind.fault() != Fault::Product => {
-            refused_form(&app, &request, form, error).await
+            let refusal = error.fields.is_empty().then(|| error.detail.clone());
+            let form = CreateForm { refusal, errors: error.fields.clone(), ..form };
+            refused_form(&app, &request, ListHeader { form, ..ListHeader::default() }, error).await
         }
         Err(error) => Err(error.into()),
     }
@@ -91,15 +95,13 @@ async fn create_file(app: &AppState, request: &HttpRequest, form: &CreateForm) -
 }
 
 /// Answers with the page and the form that was refused, or with the error alone when the list can't be read either.
-async fn refused_form(
+pub(super) async fn refused_form(
     app: &AppState,
     request: &HttpRequest,
-    mut form: CreateForm,
+    header: ListHeader,
     error: Error,
 ) -> HttpResult {
-    form.refusal = error.fields.is_empty().then(|| error.detail.clone());
-    form.errors.clone_from(&error.fields);
-    let header = ListHeader { form, notice: FileNotice::default(), status: status(error.kind) };
+    let header = ListHeader { status: status(error.kind), ..header };
     let page_request = PageRequest::new(None, None, None, None)?;
     let Ok(mut response) = list_page(app, request, (&page_request, false), header).await else {
         return Err(error.into());
@@ -238,10 +240,12 @@ fn files_fragment<'a>(
 }
 
 /// Parts of the list's page above the list.
-struct ListHeader {
-    form: CreateForm,
-    notice: FileNotice,
-    status: StatusCode,
+#[derive(Default)]
+pub(super) struct ListHeader {
+    pub form: CreateForm,
+    pub upload: UploadForm,
+    pub notice: FileNotice,
+    pub status: StatusCode,
 }
 
 async fn list_page(
@@ -250,13 +254,22 @@ async fn list_page(
     page_request: (&PageRequest, bool),
     header: ListHeader,
 ) -> HttpResult {
-    let ListHeader { mut form, notice, status } = header;
+    let ListHeader { mut form, mut upload, notice, status } = header;
     let (page, stats) = read_list(app, page_request.0).await?;
     let open_dead_letters = count_open(app).await?;
     let token = csrf::token(&app.outer, request);
+    upload.csrf_token.clone_from(&token.value);
+    upload.max_bytes = i64::try_from(app.ctx.uploads.max_size).unwrap_or(i64::MAX);
     form.csrf_token = token.value;
     form.ensure_key();
     let fragment = files_fragment(app, page_request, &page, &stats);
-    let page = FilesPage { urls: app.outer.urls(), fragment, form: &form, notice, open_dead_letters };
+    let page = FilesPage {
+        urls: app.outer.urls(),
+        fragment,
+        form: &form,
+        upload: &upload,
+        notice,
+        open_dead_letters,
+    };
     html::page(status, &page, token.cookie)
 }

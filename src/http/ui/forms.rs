@@ -15,6 +15,8 @@ pub const TITLE_MAX_LENGTH: usize = TITLE_MAX_CHARS * 2;
 pub const QUERY_MAX_LENGTH: usize = QUERY_MAX_CHARS * 2;
 /// `maxlength` of a description. A UTF-16 code unit is at least one byte of UTF-8, so everything that the domain accepts fits.
 pub const DESCRIPTION_MAX_LENGTH: usize = DESCRIPTION_MAX_BYTES;
+/// `maxlength` of an upload's description. The page's script sends it in a header, which proxies limit to 8 KiB.
+pub const UPLOAD_DESCRIPTION_MAX_LENGTH: usize = 1000;
 
 /// Body of `POST /ui/files`. A missing field is empty.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,6 +32,23 @@ pub struct CreateForm {
     /// Reason why the form was refused, if it is not one of the fields.
     #[serde(skip)]
     pub refusal: Option<String>,
+}
+
+/// Fields of the form of `POST /ui/uploads`, as it is shown.
+#[derive(Debug, Clone, Default)]
+pub struct UploadForm {
+    pub csrf_token: String,
+    pub title: String,
+    pub description: String,
+    pub tags: String,
+    pub folder: String,
+    /// Maximum number of bytes of one file.
+    pub max_bytes: i64,
+    pub errors: Vec<FieldError>,
+    /// Reason why the form was refused, if it is not one of the fields.
+    pub refusal: Option<String>,
+    /// Number of files that were stored before the form was refused.
+    pub stored: usize,
 }
 
 /// Body of the POST that a button sends.
@@ -76,9 +95,35 @@ impl CreateForm {
 
     /// Returns what is wrong with the field of this JSON Pointer.
     pub fn error(&self, pointer: &str) -> Option<&str> {
-        let broken = self.errors.iter().find(|error| error.pointer == pointer);
-        broken.map(|error| error.detail.as_str())
+        find(&self.errors, pointer)
     }
+}
+
+impl UploadForm {
+    /// Tells whether the form was sent and refused.
+    pub fn is_refused(&self) -> bool {
+        self.refusal.is_some() || !self.errors.is_empty()
+    }
+
+    /// Returns what is wrong with the field of this JSON Pointer.
+    pub fn error(&self, pointer: &str) -> Option<&str> {
+        find(&self.errors, pointer)
+    }
+
+    /// Returns the id of the input that the error is about: that of the files unless it is one of the texts.
+    pub fn input(error: &FieldError) -> &'static str {
+        match error.pointer {
+            "/title" => "upload-title",
+            "/description" => "upload-description",
+            "/tags" => "upload-tags",
+            "/folder" => "upload-folder",
+            _ => "upload-files",
+        }
+    }
+}
+
+fn find<'a>(errors: &'a [FieldError], pointer: &str) -> Option<&'a str> {
+    errors.iter().find(|error| error.pointer == pointer).map(|error| error.detail.as_str())
 }
 
 #[cfg(test)]

@@ -11,4 +11,5 @@ mod html;
 mod templates;
 #[cfg(test)]
 mod tests;
+pub(super) mod uploads;
 pub(super) mod urls;

@@ -6,16 +6,19 @@ use actix_web::http::header::EntityTag;
 use askama::Template;
 use serde::Serialize;
 
-use super::forms::{CreateForm, DESCRIPTION_MAX_LENGTH, QUERY_MAX_LENGTH, TITLE_MAX_LENGTH};
+use super::forms::{
+    CreateForm, DESCRIPTION_MAX_LENGTH, QUERY_MAX_LENGTH, TITLE_MAX_LENGTH, UPLOAD_DESCRIPTION_MAX_LENGTH,
+    UploadForm,
+};
 use super::urls::Urls;
 use super::{assets, display};
 use crate::domain::dead_letters::dead_letter::Value;
 use crate::domain::dead_letters::list::ANY_STATE;
-use crate::domain::files::status::{Transition, next};
+use crate::domain::files::status::{Decision, Transition, evaluate};
 use crate::domain::pagination::LIMIT_DEFAULT;
 use crate::domain::{
     Cursor, DeadLetter, DeadLetterId, DeadLetterPage, DeadLetterPageRequest, DeadLetterState, File, FileId,
-    HistoryEntry, Page, PageRequest, Stats, Status, Timestamp,
+    FileType, HistoryEntry, Page, PageRequest, Stats, Status, Timestamp,
 };
 use crate::http::etag;
 
@@ -23,13 +26,14 @@ use crate::http::etag;
 /// server doesn't answer.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Page `/`: the form, the counts, the list.
+/// Page `/`: the forms, the counts, the list.
 #[derive(Template)]
 #[template(path = "files/list.html")]
 pub struct FilesPage<'a> {
     pub urls: Urls<'a>,
     pub fragment: FilesFragment<'a>,
     pub form: &'a CreateForm,
+    pub upload: &'a UploadForm,
     pub notice: FileNotice,
     /// Number of open dead letters, shown in the navigation.
     pub open_dead_letters: i64,
@@ -40,6 +44,8 @@ pub struct FilesPage<'a> {
 pub struct FileNotice {
     pub created: Option<FileId>,
     pub deleted: Option<FileId>,
+    /// Number of files.
+    pub uploaded: Option<usize>,
 }
 
 /// Part of `/` that is refreshed automatically.
@@ -99,9 +105,10 @@ pub struct DeadLetterNotice {
 }
 
 /// Returns the statuses that have a tile, in the order of a file's life, with their counts.
-fn tiles(stats: &Stats) -> [(Status, i64); 4] {
+fn tiles(stats: &Stats) -> [(Status, i64); 5] {
     [
         (Status::Pending, stats.pending),
+        (Status::Uploading, stats.uploading),
         (Status::Processing, stats.processing),
         (Status::Completed, stats.completed),
         (Status::Failed, stats.failed),
@@ -141,7 +148,7 @@ impl FilesFragment<'_> {
     }
 
     /// Returns the statuses that have a tile, with their counts.
-    pub fn tiles(&self) -> [(Status, i64); 4] {
+    pub fn tiles(&self) -> [(Status, i64); 5] {
         tiles(self.stats)
     }
 
@@ -203,7 +210,12 @@ impl FileFragment<'_> {
 
     /// Tells whether a person may make this transition now.
     pub fn allows(&self, by: Transition) -> bool {
-        next(self.file.status, by).is_some()
+        matches!(evaluate(self.file.state(), by, None), Decision::Apply(_))
+    }
+
+    /// Returns what is odd about the media type, for a file that is not what its client took it for.
+    pub fn type_warning(&self) -> Option<&str> {
+        self.file.attributes.metadata.get("type_warning")?.as_str()
     }
 
     /// Returns the URL that the script polls.

@@ -39,6 +39,16 @@ impl<'a> Urls<'a> {
         self.to(&format!("/?{done}={id}"))
     }
 
+    /// List of files with a notice that so many were just uploaded.
+    pub fn home_with_uploads(self, count: usize) -> String {
+        self.to(&format!("/?uploaded={count}"))
+    }
+
+    /// Target of the upload form.
+    pub fn upload(self) -> String {
+        self.to("/ui/uploads")
+    }
+
     /// Target of the form that creates a file.
     pub fn create(self) -> String {
         self.to("/ui/files")

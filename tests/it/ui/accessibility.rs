@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::browser::Browser;
+use super::browser::{Browser, wait_for_text};
 use crate::support::{TestApp, not_run};
 
 /// Inserts a file of each status and a dead letter of each state. The times keep the files from being republished.
@@ -78,6 +78,21 @@ async fn no_page_breaks_a_rule_of_accessibility() {
     let Some(browser) = Browser::open(&app.base).await else { return };
     let mut found = Vec::new();
     violations(&browser, &axe, "the empty list", &mut found).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("picture.svg");
+    std::fs::write(&path, "<svg xmlns='http://www.w3.org/2000/svg'/>").unwrap();
+    browser.type_into("#upload-tags", "one, two").await;
+    browser.choose("#upload-files", &[path.as_path()]).await;
+    wait_for_text(&browser, ".upload.completed .about", "stored").await;
+    browser.run("document.getElementById('upload-tags').value = 'long'.repeat(100)").await;
+    let other = dir.path().join("other.svg");
+    std::fs::write(&other, "refused").unwrap();
+    browser.choose("#upload-files", &[other.as_path()]).await;
+    wait_for_text(&browser, ".upload.failed .about", ".").await;
+    violations(&browser, &axe, "uploads", &mut found).await;
+    browser.run("document.getElementById('upload').submit()").await;
+    browser.find("#upload-summary").await;
+    violations(&browser, &axe, "the upload form with an error", &mut found).await;
     browser.goto(&format!("{}/ui/dead-letters", app.base)).await;
     violations(&browser, &axe, "no dead letters", &mut found).await;
 

@@ -1,6 +1,6 @@
 //! A headless Chromium behind its driver: started on a free port, ended with the test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -139,6 +139,19 @@ impl Browser {
 
     pub async fn type_into(&self, css: &str, text: &str) {
         self.find(css).await.send_keys(text).await.unwrap();
+    }
+
+    /// Chooses these files in an input.
+    pub async fn choose(&self, css: &str, files: &[&Path]) {
+        let paths: Vec<_> = files.iter().map(|path| path.to_str().unwrap()).collect();
+        self.type_into(css, &paths.join("\n")).await;
+    }
+
+    /// Lets the page send so many bytes per second from now on; -1 is no limit.
+    pub async fn upload_at(&self, bytes_per_second: i64) {
+        self.command("Network.enable", json!({})).await;
+        let conditions = json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second});
+        self.command("Network.emulateNetworkConditions", conditions).await;
     }
 
     /// Runs a script in the page and returns its result.

@@ -6,4 +6,5 @@ mod cross_site;
 mod dead_letters;
 mod errors;
 mod files;
+mod uploads;
 mod visitor;

@@ -11,7 +11,7 @@ mod terminate;
 
 pub(in crate::http) use append::append;
 pub(in crate::http) use create::create;
-pub(in crate::http) use form::upload as upload_form;
+pub(in crate::http) use form::{ReceivedForm, upload as upload_form};
 pub(in crate::http) use options::options;
 pub(in crate::http) use status::status;
 pub(in crate::http) use terminate::terminate;
