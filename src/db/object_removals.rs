@@ -27,7 +27,7 @@ struct RemovalRow {
 #[derive(Debug)]
 pub struct Removal {
     pub key: String,
-    /// Multipart upload of that key to abort as well.
+    /// Multipart upload of that key to abort as well; an empty text for all of that key.
     pub s3_upload_id: Option<String>,
     pub file: File,
 }
@@ -211,7 +211,7 @@ impl ObjectRemovals<'_> {
         after: i64,
         limit: i64,
     ) -> Result<Vec<OverdueRemoval>, DbError> {
-        let unfinished = [Status::Pending.name(), Status::Processing.name()];
+        let unfinished = [Status::Pending.name(), Status::Uploading.name(), Status::Processing.name()];
         let rows: Vec<(i64, IdColumn, String, TimeColumn)> = self
             .db
             .run(async move |conn| {

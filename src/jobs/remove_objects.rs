@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actions::ServeContext;
 use crate::db::object_removals::{Removal, RemovalOutcome};
+use crate::db::uploads::ANNOUNCED;
 use crate::domain::{Result, Status};
 use crate::faults;
 use crate::storage::{Storage, UnfinishedUpload, object_keys};
@@ -54,22 +55,24 @@ async fn remove(storage: &Storage, Removal { key, s3_upload_id, file }: &Removal
         Status::Pending | Status::Uploading | Status::Processing => {
             return RemovalOutcome::Later(UNFINISHED_RETRY);
         }
-        Status::Completed
-            if file.s3_location.as_deref() == Some(&*object_keys::location(&storage.bucket_name(), key)) =>
-        {
-            return RemovalOutcome::Done;
-        }
         Status::Completed | Status::Failed | Status::Cancelled | Status::Deleted => {}
     }
+    let location = object_keys::location(&storage.bucket_name(), key);
+    let is_named = file.status == Status::Completed && file.s3_location.as_ref() == Some(&location);
     // The file is locked meanwhile, so that no transition can make the object its own while it goes.
-    let aborted = match s3_upload_id {
-        Some(id) => {
-            let upload = UnfinishedUpload { key: key.clone(), id: id.clone(), started: file.created_at };
-            storage.abort_upload(&upload).await
+    let removed = async {
+        match s3_upload_id.as_deref() {
+            None => {}
+            Some(ANNOUNCED) => storage.abort_uploads(key).await?,
+            Some(id) => {
+                let (key, id) = (key.clone(), id.to_owned());
+                storage.abort_upload(&UnfinishedUpload { key, id, started: file.created_at }).await?;
+            }
         }
-        None => Ok(()),
+        if is_named { Ok(()) } else { storage.remove(key).await }
     };
-    match aborted.and(storage.remove(key).await) {
+    match removed.await {
+        Ok(()) if is_named => RemovalOutcome::Done,
         Ok(()) => {
             faults::point!(ObjectRemoved);
             log::info!(file_id = file.id.0, key; "object removed");

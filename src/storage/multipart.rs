@@ -185,6 +185,15 @@ impl Storage {
         uploads_page(status, &body, from).map(Some)
     }
 
+    /// Aborts every upload of this key. Nothing where the store can't list them.
+    pub async fn abort_uploads(&self, key: &str) -> Result<(), StorageError> {
+        let page = self.list_uploads(key, None).await?;
+        for upload in page.into_iter().flat_map(|page| page.uploads).filter(|upload| upload.key == key) {
+            self.abort_upload(&upload).await?;
+        }
+        Ok(())
+    }
+
     /// Aborts an upload, if there is one, so that none of its parts is left.
     pub async fn abort_upload(&self, upload: &UnfinishedUpload) -> Result<(), StorageError> {
         match self.client.send(Request::delete(&upload.key, &[("uploadId", &upload.id)])).await {

@@ -7,10 +7,11 @@ use crate::domain::files::status::Transition;
 use crate::domain::{FileId, Result};
 
 /// Fails the upload for this reason. Nothing more is sent to the store for it.
-pub async fn abort(ctx: &ServeContext, receiver: Receiver, why: &str) -> Result<()> {
-    let (id, lock) = receiver.stop().await;
-    // Removal need not wait for the lock to end then.
-    ctx.db.uploads().unlock(id, lock).await?;
+pub async fn abort(ctx: &ServeContext, mut receiver: Receiver, why: &str) -> Result<()> {
+    receiver.stop().await;
+    // Removal need not wait for the lock to end then, unless the store may still carry out a request.
+    receiver.unlock().await?;
+    let (id, _) = receiver.lock_id();
     fail(ctx, id, why).await
 }
 

@@ -71,7 +71,10 @@ pub async fn write(
     }
     let offset = receiver.received();
     if receiver.length != Some(offset) {
-        receiver.suspend().await?;
+        if let Err(error) = receiver.suspend().await {
+            receiver.release().await?;
+            return Err(error);
+        }
         return Ok(Appended { offset, file: None });
     }
     match complete(ctx, &mut receiver).await {

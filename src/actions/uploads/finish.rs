@@ -3,8 +3,9 @@
 use super::Receiver;
 use crate::actions::ServeContext;
 use crate::actions::files::transition::{ChangeContext, Details, apply};
+use crate::db::files::Transitions;
 use crate::domain::files::status::{Decision, Transition, evaluate};
-use crate::domain::{Error, ErrorCode, File, Result};
+use crate::domain::{Error, ErrorCode, File, FileId, Result};
 use crate::faults;
 use crate::storage::object_keys;
 
@@ -29,12 +30,28 @@ pub async fn finish(ctx: &ServeContext, receiver: &mut Receiver) -> Result<File>
             Err(error) => (None, Err(error)),
         }
     });
-    let lost =
-        || Error::new(ErrorCode::UploadLocked, "the upload has ended, or another request has taken it over");
-    let file = finished.await?.ok_or_else(lost)??;
+    let Some(finished) = finished.await? else {
+        remove_unnamed(ctx, id, receiver.key()).await?;
+        let detail = "the upload has ended, or another request has taken it over";
+        return Err(Error::new(ErrorCode::UploadLocked, detail));
+    };
+    let file = finished?;
     faults::point!(UploadFinished);
     log::info!(file_id = file.id.0, size = stored.size; "file uploaded");
     Ok(file)
+}
+
+/// Has the object removed if the upload ended while it was stored: the removal for its end may have come too early. What a
+/// completed file names stays.
+async fn remove_unnamed(ctx: &ServeContext, id: FileId, key: &str) -> Result<()> {
+    let queued = ctx.db.files().transition(vec![id], |files, _| {
+        let ended = files.iter().filter(|file| !file.status.is_unfinished());
+        let removals = ended.map(|file| (file.id, key.to_owned())).collect();
+        (Transitions { removals, ..Transitions::default() }, ())
+    });
+    queued.await?;
+    ctx.removals.notify_one();
+    Ok(())
 }
 
 fn ended(file: &File) -> Error {

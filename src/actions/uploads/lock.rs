@@ -55,13 +55,22 @@ pub async fn lock(ctx: &ServeContext, id: FileId) -> Result<Receiver> {
             }
         }
     };
-    let file = files::get(ctx, id).await?;
+    let resumed = resume(ctx, *row, lock).await;
+    if resumed.is_err() {
+        // The next request need not wait for its end.
+        let _ = ctx.db.uploads().unlock(id, lock).await;
+    }
+    resumed
+}
+
+async fn resume(ctx: &ServeContext, row: UploadRow, lock: LockId) -> Result<Receiver> {
+    let file = files::get(ctx, row.file_id).await?;
     let options = ReceiveOptions {
         max_bytes: ctx.uploads.max_size,
         expires_in: ctx.uploads.expiry,
         is_resumable: true,
     };
-    Receiver::resume(ctx, *row, lock, &file, options).await
+    Receiver::resume(ctx, row, lock, &file, options).await
 }
 
 fn not_found(id: FileId) -> Error {

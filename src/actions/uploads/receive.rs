@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::part::PartBuffer;
-use super::{LOCK_LEASE, PART_BYTES, PROGRESS_INTERVAL, describe};
+use super::{LOCK_LEASE, PART_BYTES, PROGRESS_INTERVAL, describe, keep};
 use crate::actions::ServeContext;
-use crate::db::uploads::{LockId, Multipart, Tail, UploadProgress, UploadRow};
+use crate::db::uploads::{ANNOUNCED, LockId, Multipart, Tail, UploadProgress, UploadRow};
 use crate::domain::{Error, ErrorCode, File, FileId, Result};
 use crate::faults;
-use crate::storage::{Part, RunningDigest, Storage, StorageError, object_keys};
+use crate::storage::{Part, RunningDigest, StorageError, UnfinishedUpload, object_keys};
 
 /// Parts of one upload that are sent at once.
 const MAX_SENDING: usize = 2;
@@ -43,18 +43,23 @@ pub struct Receiver {
     /// First bytes, until the media type is told by them.
     head: Option<Vec<u8>>,
     pub(super) s3_upload_id: Option<String>,
+    /// The row tells that there may be a multipart upload, also while its id is not known.
+    is_multipart_announced: bool,
     /// Stored parts, in order.
     pub(super) parts: Vec<Part>,
+    /// Number of parts that the row names.
+    committed_parts: usize,
     /// Parts that are on their way, in order, each with the digest's state behind it.
     pub(super) sending: VecDeque<(AbortOnDropHandle<Result<Part, StorageError>>, RunningDigest)>,
     /// Digest over the stored parts.
     stored: RunningDigest,
     pub(super) tail: Tail,
     committed_at: Instant,
-    /// An earlier request may have begun what no row tells.
-    is_resumable: bool,
+    /// The outcome of a request to the store is not known: it may still be carried out.
+    pub(super) is_uncertain: bool,
     /// False while nothing may be committed, because a checksum over all that comes is still to be compared.
     pub(crate) commits: bool,
+    _keeper: AbortOnDropHandle<()>,
 }
 
 /// Settings of a receiver.
@@ -83,9 +88,12 @@ impl Receiver {
         let (s3_upload_id, parts) = match row.multipart {
             None => (None, Vec::new()),
             Some(Multipart { id, parts }) => {
-                (Some(id), serde_json::from_value(parts).map_err(|error| broken().because(error))?)
+                let parts = serde_json::from_value(parts).map_err(|error| broken().because(error))?;
+                (Some(id), parts)
             }
         };
+        let is_multipart_announced = s3_upload_id.is_some();
+        let s3_upload_id = s3_upload_id.filter(|id| id != ANNOUNCED);
         let mut receiver = Self {
             ctx: ctx.clone(),
             lock,
@@ -101,12 +109,15 @@ impl Receiver {
             buffer: PartBuffer::default(),
             head: (options.is_resumable && row.stored == 0).then(Vec::new),
             s3_upload_id,
+            is_multipart_announced,
+            committed_parts: parts.len(),
             parts,
             sending: VecDeque::new(),
             tail: row.tail,
             committed_at: Instant::now(),
-            is_resumable: options.is_resumable,
+            is_uncertain: false,
             commits: true,
+            _keeper: keep::keep(ctx, row.file_id, lock),
         };
         receiver.load_tail().await?;
         Ok(receiver)
@@ -157,14 +168,6 @@ impl Receiver {
         }
     }
 
-    /// Gives the lock back without storing what is not committed.
-    pub async fn release(self) -> Result<()> {
-        let ctx = self.ctx.clone();
-        let (id, lock) = self.stop().await;
-        ctx.db.uploads().unlock(id, lock).await?;
-        Ok(())
-    }
-
     /// Sets the SHA-256 that the client announces.
     pub fn expect_sha256(&mut self, sha256: String) {
         self.wanted_sha256 = Some(sha256);
@@ -182,22 +185,18 @@ impl Receiver {
         }
     }
 
-    /// Ends all requests to the store.
-    pub(super) async fn stop(mut self) -> (FileId, LockId) {
-        for (sending, _) in self.sending.drain(..) {
-            sending.abort();
-            // Cancelled, or stored: nothing of it is on its way any more.
-            let _ = sending.await;
-        }
-        self.lock_id()
-    }
-
     async fn load_tail(&mut self) -> Result<()> {
         if self.tail.size == 0 {
             return Ok(());
         }
         let key = tail_key(&self.key, self.tail.number);
-        let (_, bytes) = self.ctx.storage.open(&key, None).await?;
+        let (_, bytes) = match self.ctx.storage.open(&key, None).await {
+            // Not `NotFound`, which would be the client's fault.
+            Err(error @ StorageError::NotFound(_)) => {
+                return Err(Error::internal("stored bytes of the upload are gone").because(error));
+            }
+            opened => opened?,
+        };
         let mut bytes = std::pin::pin!(bytes);
         while let Some(piece) = bytes.next().await {
             self.buffer.push(&self.ctx.upload_memory, piece?).await?;
@@ -267,7 +266,8 @@ impl Receiver {
         let Some((sending, digest)) = self.sending.pop_front() else { return Ok(()) };
         let part = sending.await.map_err(|error| Error::internal("a part was not sent").because(error))?;
         faults::point!(UploadPartStored);
-        self.parts.push(part?);
+        let part = self.certain(part)?;
+        self.parts.push(part);
         self.stored = digest;
         self.tail.size = 0;
         Ok(())
@@ -278,22 +278,29 @@ impl Receiver {
         if let Some(id) = &self.s3_upload_id {
             return Ok(id.clone());
         }
-        if self.is_resumable {
-            // Started by a process that crashed before it could write down the id.
-            abort_multiparts(&self.ctx.storage, &self.key).await?;
+        let uploads = self.ctx.db.uploads();
+        if self.is_multipart_announced {
+            // Started by a request that ended before it could write down the id.
+            self.ctx.storage.abort_uploads(&self.key).await?;
+        } else if uploads.set_multipart(self.id, self.lock, ANNOUNCED).await? {
+            self.is_multipart_announced = true;
+        } else {
+            return Err(lock_lost());
         }
         let id = self.ctx.storage.start_upload(&self.key, &self.content_type).await?;
-        if !self.ctx.db.uploads().set_multipart(self.id, self.lock, &id).await? {
-            abort_multiparts(&self.ctx.storage, &self.key).await?;
+        if !uploads.set_multipart(self.id, self.lock, &id).await? {
+            // This one only: the request that has the lock now may have started its own.
+            let key = self.key.clone();
+            let started = UnfinishedUpload { key, id, started: self.ctx.db.now().await? };
+            self.ctx.storage.abort_upload(&started).await?;
             return Err(lock_lost());
         }
         self.s3_upload_id = Some(id.clone());
         Ok(id)
     }
 
-    /// Commits the parts that are stored, and keeps the lock.
+    /// Commits the parts that are stored. `UploadLocked` when the lock is lost, or the upload has ended.
     pub async fn commit_progress(&mut self) -> Result<()> {
-        let stored_before = self.stored.size();
         while self.sending.front().is_some_and(|(part, _)| part.is_finished()) {
             self.part_stored().await?;
         }
@@ -301,20 +308,35 @@ impl Receiver {
         if self.stored.size() > 0 {
             self.tell_type().await?;
         }
-        let uploads = self.ctx.db.uploads();
-        let is_ours = if self.commits && self.stored.size() > stored_before {
-            uploads.commit_progress(self.id, self.lock, self.progress(None)?, false).await?
-                && uploads.extend_lock(self.id, self.lock, LOCK_LEASE, self.expires_in).await?
-        } else {
-            uploads.extend_lock(self.id, self.lock, LOCK_LEASE, self.expires_in).await?
-        };
+        if self.commits && self.has_new_parts() {
+            return self.commit_parts().await;
+        }
+        let is_ours = self.ctx.db.uploads().extend_lock(self.id, self.lock, LOCK_LEASE).await?;
         if is_ours { Ok(()) } else { Err(lock_lost()) }
+    }
+
+    /// Tells whether parts are stored that the row doesn't name.
+    pub(super) fn has_new_parts(&self) -> bool {
+        self.parts.len() > self.committed_parts
+    }
+
+    /// Commits the stored parts.
+    pub(super) async fn commit_parts(&mut self) -> Result<()> {
+        let progress = self.progress(None)?;
+        if !self.ctx.db.uploads().commit_progress(self.id, self.lock, progress, false).await? {
+            return Err(lock_lost());
+        }
+        self.committed_parts = self.parts.len();
+        Ok(())
     }
 
     /// Returns what is to be committed; with a tail all that has arrived is stored.
     pub(super) fn progress(&self, tail: Option<Tail>) -> Result<UploadProgress> {
         let digest = if tail.is_some() { &self.digest } else { &self.stored };
         let multipart = match &self.s3_upload_id {
+            None if self.is_multipart_announced => {
+                Some(Multipart { id: ANNOUNCED.to_owned(), parts: serde_json::Value::Array(Vec::new()) })
+            }
             None => None,
             Some(id) => {
                 let parts = serde_json::to_value(&self.parts)
@@ -344,13 +366,4 @@ pub(super) fn too_large(max_bytes: u64) -> Error {
 
 pub(super) fn lock_lost() -> Error {
     Error::new(ErrorCode::UploadLocked, "another request has taken over this upload")
-}
-
-/// Aborts every multipart upload of a key.
-async fn abort_multiparts(storage: &Storage, key: &str) -> Result<()> {
-    let page = storage.list_uploads(key, None).await?;
-    for upload in page.into_iter().flat_map(|page| page.uploads).filter(|upload| upload.key == key) {
-        storage.abort_upload(&upload).await?;
-    }
-    Ok(())
 }

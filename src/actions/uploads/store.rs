@@ -23,8 +23,8 @@ impl Receiver {
     }
 
     /// Stores all that has arrived so that a later request can go on behind it, and gives the lock back. Returns the number of
-    /// stored bytes.
-    pub async fn suspend(mut self) -> Result<u64> {
+    /// stored bytes. After an error the lock is still held.
+    pub async fn suspend(&mut self) -> Result<u64> {
         if self.received() > 0 {
             self.tell_type().await?;
         }
@@ -41,9 +41,10 @@ impl Receiver {
             let mut sha256 = Sha256::new();
             self.buffer.pieces().iter().for_each(|piece| sha256.update(piece));
             let key = tail_key(&self.key, tail.number);
-            let stored =
+            let put =
                 self.ctx.storage.put_pieces(&key, OCTETS, self.buffer.pieces(), sha256.finalize().into());
-            stored.await?;
+            let stored = put.await;
+            self.certain(stored)?;
             faults::point!(UploadTailStored);
         }
         let progress = self.progress(Some(tail))?;
@@ -61,7 +62,8 @@ impl Receiver {
             let digest = self.digest.digest();
             let put =
                 self.ctx.storage.put_pieces(&self.key, &self.content_type, self.buffer.pieces(), digest);
-            put.await?;
+            let put = put.await;
+            self.certain(put)?;
             faults::point!(UploadObjectStored);
             return Ok(stored);
         }
@@ -69,12 +71,13 @@ impl Receiver {
             self.send_part().await?;
         }
         self.all_parts_stored().await?;
-        let progress = self.progress(Some(Tail { size: 0, ..self.tail }))?;
-        if !self.ctx.db.uploads().commit_progress(self.id, self.lock, progress, false).await? {
-            return Err(lock_lost());
+        if self.has_new_parts() {
+            // Whoever goes on after a crash must find all of them.
+            self.commit_parts().await?;
         }
         let upload_id = self.multipart_id().await?;
-        match self.ctx.storage.complete_upload(&self.key, &upload_id, &self.parts).await {
+        let completed = self.ctx.storage.complete_upload(&self.key, &upload_id, &self.parts).await;
+        match self.certain(completed) {
             // Completed before, by a process that crashed or whose answer was lost: the object is compared below.
             Ok(()) | Err(StorageError::NotFound(_)) => {}
             Err(error) => return Err(error.into()),

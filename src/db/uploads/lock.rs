@@ -76,23 +76,14 @@ impl Uploads<'_> {
         })
     }
 
-    /// Extends the lock, and with it the time until the upload expires. False when it is no longer ours.
-    pub async fn extend_lock(
-        self,
-        id: FileId,
-        lock: LockId,
-        lease: Duration,
-        expires_in: Duration,
-    ) -> Result<bool, DbError> {
+    /// Extends the lock. False when it is no longer ours.
+    pub async fn extend_lock(self, id: FileId, lock: LockId, lease: Duration) -> Result<bool, DbError> {
         let extended = retry!(
             Progress::of_transaction(),
             self.db.run(async move |conn| {
                 diesel::update(uploads::table.find(id.0))
                     .filter(uploads::lock_id.eq(lock.0))
-                    .set((
-                        uploads::locked_until.eq(clock::from_now(lease)),
-                        uploads::expires_at.eq(clock::from_now(expires_in)),
-                    ))
+                    .set(uploads::locked_until.eq(clock::from_now(lease)))
                     .execute(conn)
                     .await
             })

@@ -41,9 +41,13 @@ pub struct UploadRow {
     pub expires_at: Timestamp,
 }
 
+/// Id of a multipart upload that may have been started and whose id is not known.
+pub const ANNOUNCED: &str = "";
+
 /// Multipart upload of the store, with its parts as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Multipart {
+    /// Its id, or [`ANNOUNCED`].
     pub id: String,
     pub parts: Value,
 }
