@@ -11,8 +11,8 @@ use super::recheck::Candidate;
 use super::report::{Finding, Kind, Subject};
 use super::{Checksums, MAX_CONCURRENT_REQUESTS, Stage, Verifier};
 use crate::db::files::ObjectReference;
-use crate::domain::{FileId, Result};
-use crate::storage::{ListedObject, ListingProgress, Stored, object_keys};
+use crate::domain::{FileId, Result, Status};
+use crate::storage::{ListedObject, ListingProgress, Stored, UnfinishedUpload, object_keys};
 
 /// Pages of a thousand: a store that always has another one is not asked for ever.
 const UPLOAD_PAGES_MAX: u32 = 10_000;
@@ -117,7 +117,7 @@ impl Verifier<'_> {
         self.look_again(gone).await
     }
 
-    /// Reports uploads in parts that were begun long ago, of whichever process.
+    /// Reports uploads in parts that were begun long ago, of whichever process, and that no unfinished upload needs.
     pub(super) async fn uploads(&mut self) -> Result<()> {
         for prefix in object_keys::PREFIXES {
             if let Some(why) = self.uploads_below(prefix).await? {
@@ -141,6 +141,9 @@ impl Verifier<'_> {
             };
             for upload in page.uploads.into_iter().filter(|upload| upload.started < self.options.before) {
                 let id = object_keys::owner(&self.bucket, &upload.key);
+                if !self.is_abandoned(id, &upload).await? {
+                    continue;
+                }
                 let what = format!("begun at {} and not completed", upload.started);
                 let finding = Finding::new(Kind::AbandonedUpload, id, what);
                 let finding = Finding { key: Some(upload.key.clone()), ..finding };
@@ -154,6 +157,22 @@ impl Verifier<'_> {
                 None => return Ok(None),
             }
         }
+    }
+}
+
+impl Verifier<'_> {
+    /// Row, removals, store, in this order: an upload is completed or aborted before its row says so, or a removal stands for it.
+    async fn is_abandoned(&self, id: Option<FileId>, upload: &UnfinishedUpload) -> Result<bool> {
+        if let Some(id) = id {
+            let claim = self.reads.claim(id).await?;
+            if claim.is_some_and(|claim| claim.status == Status::Uploading)
+                || self.reads.is_queued(id, &upload.key).await?
+            {
+                return Ok(false);
+            }
+        }
+        let now = store(|| self.reads.storage.list_uploads(&upload.key, None)).await?;
+        Ok(now.is_some_and(|page| page.uploads.iter().any(|one| one.id == upload.id)))
     }
 }
 

@@ -30,6 +30,7 @@ impl Verifier<'_> {
     /// Files past their deadline, records and removals that wait.
     pub(super) async fn stuck_rows(&mut self) -> Result<()> {
         self.overdue_files().await?;
+        self.overdue_uploads().await?;
         self.waiting_removals().await?;
         self.stuck_records().await
     }
@@ -42,6 +43,19 @@ impl Verifier<'_> {
             after = *last;
             for id in ids {
                 let what = "unfinished past its deadline; does serve run?";
+                self.report.add(Finding::new(Kind::OverdueFile, Some(id), what));
+            }
+        }
+    }
+
+    async fn overdue_uploads(&mut self) -> Result<()> {
+        let mut after = FileId(0);
+        loop {
+            let ids = rows(|| self.reads.db.uploads().overdue(OVERDUE, after, BATCH)).await?;
+            let Some(last) = ids.last() else { return Ok(()) };
+            after = *last;
+            for id in ids {
+                let what = "its bytes stopped arriving long ago; does serve run?";
                 self.report.add(Finding::new(Kind::OverdueFile, Some(id), what));
             }
         }

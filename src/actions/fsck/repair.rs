@@ -6,8 +6,8 @@ use super::classify::{Classification, classify, named_key};
 use super::reads::{Reads, store};
 use super::report::Subject;
 use super::{Finding, Kind, Report, Stage, Watch};
-use crate::actions::files;
 use crate::actions::files::transition::{self, Details};
+use crate::actions::{files, uploads};
 use crate::config::EventsConfig;
 use crate::db::Db;
 use crate::db::files::ObjectReference;
@@ -15,7 +15,10 @@ use crate::domain::files::status::Transition;
 use crate::domain::messages::file_create::CreateFile;
 use crate::domain::{ErrorKind, File, FileId, Result, Status, Timestamp};
 use crate::generators;
-use crate::storage::{Storage, Stored};
+use crate::storage::{Storage, Stored, UnfinishedUpload, object_keys};
+
+/// Reason why an uploaded file is left as it is.
+const NOT_REMADE: &str = "nobody but its owner has the bytes of an uploaded file: put the object back from a backup, or delete the file";
 
 /// Outcome of the repair of one finding.
 enum Outcome {
@@ -62,6 +65,7 @@ pub async fn repair(
     let repairer = Repairer { reads: Reads { db, storage }, bucket, before, last, refusal, deadline, events };
     if report.count(Kind::OverdueFile).found > 0 {
         files::expire(db, &repairer.events).await?;
+        uploads::expire_all(db, &repairer.events).await?;
     }
     let total = report.findings.len() as u64;
     let mut findings = std::mem::take(&mut report.findings);
@@ -113,11 +117,11 @@ impl Repairer<'_> {
                 None => self.remove(id, key).await,
                 Some(why) => Ok(Outcome::Left(why.to_owned())),
             },
-            (Kind::AbandonedUpload, Subject::Upload(upload)) => {
-                store(|| self.reads.storage.abort_upload(upload)).await?;
-                Ok(Outcome::Repaired("aborted"))
-            }
+            (Kind::AbandonedUpload, Subject::Upload(upload)) => self.abort(id, upload).await,
             (Kind::WaitingRemoval, Subject::Row(row)) => {
+                if key.starts_with(object_keys::UPLOADS_PREFIX) {
+                    store(|| self.reads.storage.abort_uploads(key)).await?;
+                }
                 let outcome = self.remove(id, key).await?;
                 if matches!(outcome, Outcome::Repaired(_)) {
                     self.reads.db.object_removals().remove(*row).await?;
@@ -158,6 +162,9 @@ impl Repairer<'_> {
                 let Some(file) = file.filter(|file| names(&bucket, file, &key)) else {
                     return Ok(Some(Outcome::Left("its row has moved on".to_owned())));
                 };
+                if file.is_upload() {
+                    return Ok(Some(Outcome::Left(NOT_REMADE.to_owned())));
+                }
                 let Some(sha256) = file.sha256.clone() else { return Ok(None) };
                 let request = CreateFile::of(&file);
                 let bytes = generators::generate(&request)?;
@@ -182,6 +189,22 @@ impl Repairer<'_> {
         } else {
             Outcome::Left("its row has moved on".to_owned())
         })
+    }
+
+    /// Aborts an upload in parts, unless its file needs it.
+    async fn abort(&self, id: FileId, upload: &UnfinishedUpload) -> Result<Outcome> {
+        let (storage, upload) = (self.reads.storage.clone(), upload.clone());
+        self.reads
+            .db
+            .files()
+            .with_lock(id, |file| async move {
+                if file.is_some_and(|file| file.status == Status::Uploading) {
+                    return Ok(Outcome::Left("its bytes are arriving".to_owned()));
+                }
+                storage.abort_upload(&upload).await?;
+                Ok(Outcome::Repaired("aborted"))
+            })
+            .await?
     }
 
     /// Unless a row names it or may do so yet.

@@ -105,7 +105,7 @@ pub struct Count {
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     pub bucket: String,
-    /// Objects below `files/`.
+    /// Objects below `files/` and `uploads/`.
     pub objects: u64,
     /// Completed files.
     pub files: u64,

@@ -271,6 +271,12 @@ impl Bucket {
         pages.into_iter().flat_map(|page| page.contents).map(|object| object.key).collect()
     }
 
+    /// Keys of the multipart uploads that were neither completed nor aborted.
+    pub async fn multipart_uploads(&self) -> Vec<String> {
+        let pages = self.client().list_multiparts_uploads(None, None).await.unwrap();
+        pages.into_iter().flat_map(|page| page.uploads).map(|upload| upload.key).collect()
+    }
+
     pub async fn object(&self, key: &str) -> Bytes {
         self.client().get_object(key).await.unwrap().into_bytes()
     }
