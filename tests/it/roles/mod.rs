@@ -5,3 +5,4 @@ mod outages;
 mod restarts;
 pub mod site;
 mod stops;
+mod uploads;
