@@ -54,7 +54,7 @@ async fn look(evidence: &Evidence) -> Result<Vec<Violation>, Failure> {
 pub async fn in_database(client: &Client) -> Result<Vec<Violation>, Failure> {
     let mut left = Vec::new();
     for (invariant, check, what) in [
-        ("I2", "unfinished", "files WHERE status IN ('pending', 'processing')"),
+        ("I2", "unfinished", "files WHERE status IN ('pending', 'uploading', 'processing')"),
         ("I7", "outbox-left", "outbox WHERE parked_at IS NULL"),
         ("I4", "removal-left", "object_removals"),
     ] {

@@ -13,6 +13,7 @@ mod records;
 mod rows;
 pub mod self_test;
 mod topics;
+mod uploads;
 mod violations;
 
 use std::time::{Duration, Instant};

@@ -149,6 +149,10 @@ impl TopicChecker<'_> {
         told_event: &FileEvent,
     ) {
         let FileEvent { file_id: id, sequence, .. } = told_event;
+        if self.rows.uploaded.contains(id) {
+            // Two events may announce one of its changes.
+            return;
+        }
         let index = usize::try_from(*sequence).ok().and_then(|sequence| sequence.checked_sub(1));
         let row = self.rows.by_id.get(id);
         let entry = row.zip(index).and_then(|(row, index)| transitions(&row.entries).nth(index));

@@ -11,7 +11,7 @@ use super::history::{self, Entry, RowState, Status};
 use super::journal::{Digest, Journal, Number};
 use super::objects::Objects;
 use super::violations::Violations;
-use super::{Counted, Failure};
+use super::{Counted, Failure, uploads};
 use crate::evidence::Evidence;
 
 const BATCH: i64 = 2000;
@@ -33,6 +33,8 @@ pub struct Rows {
     pub by_id: HashMap<i64, Row>,
     /// Ids of files whose request the broker will never take.
     pub parked: HashSet<i64>,
+    /// Ids of uploaded files, which no request asked for.
+    pub uploaded: HashSet<i64>,
 }
 
 impl Rows {
@@ -98,6 +100,7 @@ impl RowReader<'_> {
         let mut rows = Rows::default();
         let parked = client.query("SELECT file_id FROM outbox WHERE parked_at IS NOT NULL", &[]).await?;
         rows.parked = parked.iter().map(|row| row.get(0)).collect();
+        rows.uploaded = uploads::check(client, self.bucket, self.objects, self.violations).await?;
         let mut after = 0;
         let mut with_row: HashSet<Number> = HashSet::new();
         loop {
@@ -279,7 +282,7 @@ async fn files(client: &Client, after: i64) -> Result<Vec<Stored>, Failure> {
     let sql = "SELECT id, title, description, status, s3_location, (extract(epoch FROM created_at) * 1000)::bigint,
                       (extract(epoch FROM updated_at) * 1000)::bigint, format || ' ' || content_type, size, sha256,
                       attempt, error, sequence
-               FROM files WHERE id > $1 ORDER BY id LIMIT $2";
+               FROM files WHERE id > $1 AND origin IS NULL ORDER BY id LIMIT $2";
     let rows = client.query(sql, &[&after, &BATCH]).await?;
     let stored = |row: &tokio_postgres::Row| -> Result<Stored, Failure> {
         Ok(Stored {
@@ -302,9 +305,10 @@ async fn files(client: &Client, after: i64) -> Result<Vec<Stored>, Failure> {
 }
 
 async fn transitions(client: &Client, from: i64, to: i64) -> Result<HashMap<i64, Vec<FullEntry>>, Failure> {
-    let sql = "SELECT file_id, from_status, to_status, attempt, worker IS NOT NULL,
-                      (extract(epoch FROM at) * 1000)::bigint, error
-               FROM transitions WHERE file_id BETWEEN $1 AND $2 ORDER BY file_id, id";
+    let sql = "SELECT file_id, from_status, to_status, transitions.attempt, worker IS NOT NULL,
+                      (extract(epoch FROM at) * 1000)::bigint, transitions.error
+               FROM transitions JOIN files ON files.id = file_id AND origin IS NULL
+               WHERE file_id BETWEEN $1 AND $2 ORDER BY file_id, transitions.id";
     let mut entries: HashMap<i64, Vec<FullEntry>> = HashMap::new();
     for row in client.query(sql, &[&from, &to]).await? {
         let entry = Entry {
