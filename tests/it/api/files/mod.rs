@@ -42,13 +42,12 @@ async fn delete(app: &TestApp, id: FileId) -> Answer {
 
 /// Uploads a file in one request, with more fields of the form.
 async fn upload(app: &TestApp, name: &str, media_type: &str, content: &str, fields: &[(&str, &str)]) -> File {
-    let mut body = String::new();
-    for (field, value) in fields {
-        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n");
-        body += &format!("{head}{value}\r\n");
-    }
+    let field = |(name, value): &(&str, &str)| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let fields = fields.iter().map(field).collect::<Vec<String>>().concat();
     let head = format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"");
-    body += &format!("{head}\r\nContent-Type: {media_type}\r\n\r\n{content}\r\n--b--\r\n");
+    let body = format!("{fields}{head}\r\nContent-Type: {media_type}\r\n\r\n{content}\r\n--b--\r\n");
     let request = app.request(Method::POST, "/files");
     let answer =
         Answer::of(request.header("content-type", "multipart/form-data; boundary=b").body(body)).await;
