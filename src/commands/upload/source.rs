@@ -114,7 +114,9 @@ mod tests {
         let whole = Some(format!("{:x}", Sha256::digest(b"abcdef")));
         let digest = |pieces: &[(u64, &[u8])]| {
             let mut digest = RunningDigest::default();
-            pieces.iter().for_each(|(offset, bytes)| digest.add(*offset, bytes));
+            for (offset, bytes) in pieces {
+                digest.add(*offset, bytes);
+            }
             digest.of_whole(6)
         };
         assert_eq!(digest(&[(0, b"abc"), (3, b"def")]), whole);

@@ -157,6 +157,24 @@ async fn uploads_to_a_server_that_is_killed_again_and_again_are_there_byte_for_b
 
     let keys = named_keys(&ground.database, &ground.bucket).await;
     assert_holds(&ground.bucket, &keys).await;
+    let files = compare_files(&ground, &connection, &answered).await;
+    eprintln!("{uploads} uploads, {killed} kills, {files} files");
+
+    let fsck = tokio::process::Command::new(env!("CARGO_BIN_EXE_filesys"))
+        .args(["fsck", "--grace", "0s", "--checksums", "all"])
+        .env_clear()
+        .envs(ground.env(&[]))
+        .output();
+    let fsck = fsck.await.unwrap();
+    assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
+}
+
+/// Compares every file with what its client sent, and what was answered with the files. Returns the number of files.
+async fn compare_files(
+    ground: &Ground,
+    connection: &tokio_postgres::Client,
+    answered: &[(usize, FileId)],
+) -> usize {
     let sql =
         "SELECT id, file_name, sha256, size, s3_location FROM files WHERE status = 'completed' ORDER BY id";
     let rows = connection.query(sql, &[]).await.unwrap();
@@ -175,16 +193,8 @@ async fn uploads_to_a_server_that_is_killed_again_and_again_are_there_byte_for_b
         assert_eq!(sha256(&ground.bucket.object(key).await), whole, "{key}");
         there.insert(FileId(id), number);
     }
-    for (number, id) in &answered {
+    for (number, id) in answered {
         assert_eq!(there.get(id), Some(number), "file {id} was answered");
     }
-    eprintln!("{uploads} uploads, {killed} kills, {} files", rows.len());
-
-    let fsck = tokio::process::Command::new(env!("CARGO_BIN_EXE_filesys"))
-        .args(["fsck", "--grace", "0s", "--checksums", "all"])
-        .env_clear()
-        .envs(ground.env(&[]))
-        .output();
-    let fsck = fsck.await.unwrap();
-    assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
+    rows.len()
 }

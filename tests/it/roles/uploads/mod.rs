@@ -37,7 +37,7 @@ fn content(number: usize, size: usize) -> Bytes {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// Sends a request; `None` when the connection breaks.

@@ -37,7 +37,7 @@ async fn an_upload_cut_at_any_64_kib_and_resumed_through_another_server_is_the_s
             (i64::try_from(SIZE).ok(), Some(whole)),
             "cut at {cut}"
         );
-        if cut % (16 * STEP) == 0 {
+        if cut.is_multiple_of(16 * STEP) {
             assert_eq!(sha256(&other.content(id).await.ok().body), *whole, "cut at {cut}");
         }
     };
