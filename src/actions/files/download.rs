@@ -64,7 +64,7 @@ pub async fn open_content(
     Ok((size, bytes))
 }
 
-/// Makes a URL at which the store itself hands out what `find` gave, with these headers, for as long as [`URL_TTL`].
+/// Makes a URL at which the store itself hands out what `find` gave, with these headers, for as long as `URL_TTL`.
 pub fn content_url(
     ctx: &ServeContext,
     file: &File,
