@@ -181,7 +181,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 10] = [
             ),
             (
                 "UPLOAD_EXPIRY",
-                "from the beginning of an upload to its failing when bytes are still missing; nothing is left of it in the store then",
+                "from the last bytes of an upload to its failing when others are still missing; nothing is left of it in the store then",
             ),
         ],
     ),
@@ -202,7 +202,7 @@ const SETTINGS: [(&str, &[(&str, &str)]); 10] = [
             ),
             (
                 "TRASH_RETENTION",
-                "of files in the trash, counted from the deletion; until then they can be restored",
+                "of files in the trash, counted from the deletion. Not used yet: files are deleted for good",
             ),
         ],
     ),

@@ -15,7 +15,7 @@ pub struct UploadConfig {
     pub max_size: u64,
     /// Media types that may be uploaded.
     pub types: TypeRules,
-    /// Time from the beginning of an upload to its failing when bytes are still missing.
+    /// Time from the last bytes of an upload to its failing when others are still missing.
     pub expiry: Duration,
     /// Time for which files in the trash are kept; `None` keeps them for ever.
     pub trash_retention: Option<Duration>,
