@@ -1,5 +1,9 @@
 //! Exit codes: 0 ok, 1 failed, 2 usage, 69 a dependency is unavailable, 78 bad configuration.
 
+use std::os::unix::process::ExitStatusExt;
+
+use nix::sys::signal::Signal;
+
 use super::{code, filesys, stderr};
 use crate::support::{Ports, TestApp};
 
@@ -62,15 +66,18 @@ fn too_little_memory_or_too_few_files_are_told_in_one_line() {
         let command = format!("ulimit {limit}; exec {} config", env!("CARGO_BIN_EXE_filesys"));
         let output =
             std::process::Command::new("/bin/bash").args(["-c", &command]).env_clear().output().unwrap();
-        (output.status.success(), stderr(&output))
+        (output.status, stderr(&output))
     };
-    // With less, the system ends the process before its first instruction.
     let limits = (2..=12).map(|n| format!("-v {}", n * 30_000)).chain((4..10).map(|n| format!("-n {n}")));
     let mut failed = 0;
     for limit in limits {
-        let (succeeded, said) = limited(&limit);
-        failed += usize::from(!succeeded);
-        assert!(succeeded || said.lines().count() == 1, "{limit}: {said}");
+        let (status, said) = limited(&limit);
+        // Less than the executable itself takes: the system ends the process before its first instruction.
+        if status.signal() == Some(Signal::SIGSEGV as i32) && said.is_empty() {
+            continue;
+        }
+        failed += usize::from(!status.success());
+        assert!(status.success() || said.lines().count() == 1, "{limit}: {said}");
         assert!(!said.contains("panicked") && !said.contains("backtrace"), "{limit}: {said}");
     }
     assert!(failed > 2, "some limits are too low");
